@@ -1,0 +1,103 @@
+"""What a policy bundle declares about tools, destinations and issuers, as plain values.
+
+``policy`` reads them from YAML; ``destinations`` and ``identity`` work from them. They live here because those three
+never import each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from agentguard.core.values import Assurance, Json, Sensitivity, ToolEffect
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where in the bundle something was written. ``line`` counts from 1."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationDeclaration:
+    """How one destination of a tool is found: from ``argument`` (a path such as ``to[*].address``), or ``fixed``.
+
+    Exactly one of the two is set. ``kind`` names a destination kind; ``options`` are that kind's (``dialect``,
+    ``root``, ``default_schema`` …).
+    """
+
+    kind: str
+    argument: str | None
+    fixed: str | None
+    options: Mapping[str, Json]
+    optional: bool
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class ToolDeclaration:
+    """What the bundle says about one tool. ``aliases`` are exact names under which code knows it."""
+
+    name: str
+    aliases: tuple[str, ...]
+    effect: ToolEffect
+    destinations: tuple[DestinationDeclaration, ...]
+    secrets: tuple[str, ...]
+    untrusted_results: tuple[str, ...]
+    credentials: tuple[str, ...]
+    fingerprint: str | None
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogEntry:
+    """One line of the destinations catalog: a pattern of one kind, and what matches it is worth.
+
+    The pattern's grammar is the kind's (see ``destinations``); the most specific match wins.
+    """
+
+    kind: str
+    pattern: str
+    sensitivity: Sensitivity
+    zone: str | None
+    owner: str | None
+    category: str | None
+    environment: str | None
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class IssuerTrust:
+    """One issuer of identity assertions and how strictly its assertions are read. Durations are exact.
+
+    ``profile`` is one of ``local``, ``spiffe``, ``github-actions``, ``kubernetes``, ``oidc``, ``wimse``.
+    ``keys_file``, ``keys_url``: a JWK set; exactly one is set except for ``local``. ``claims`` are values that must be
+    equal (or, for a list, one of which must be equal). ``subjects`` lists what a local issuer may assert.
+    """
+
+    name: str
+    profile: str
+    issuer: str
+    audience: str
+    max_age: timedelta
+    max_lifetime: timedelta
+    skew: timedelta
+    source: Source
+    trust_domain: str | None = None
+    keys_file: str | None = None
+    keys_url: str | None = None
+    keys_max_age: timedelta = timedelta(hours=1)
+    algorithms: tuple[str, ...] = ()
+    claims: Mapping[str, Json] = field(default_factory=dict)
+    subject_from: str | None = None
+    subjects: tuple[str, ...] = ()
+    revoked_keys: tuple[str, ...] = ()
+    proof: str | None = None
+    single_use: bool = True
+    minimum_assurance: Assurance | None = None

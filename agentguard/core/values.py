@@ -1,0 +1,148 @@
+"""The words every part of agentguard shares. Immutable, and none of them does any work."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NoReturn, TypeAlias
+
+from agentguard.core.reasons import Reason
+
+Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+
+
+class Effect(enum.StrEnum):
+    """What a decision says."""
+
+    PERMIT = "permit"
+    ESCALATE = "escalate"
+    DENY = "deny"
+
+
+class ToolEffect(enum.StrEnum):
+    """What a tool does to the world, as its owner declared it."""
+
+    READ = "read"
+    WRITE = "write"
+    SEND = "send"
+    DELETE = "delete"
+    EXECUTE = "execute"
+    ADMIN = "admin"
+
+
+class _Ordered(enum.IntEnum):
+    """An order with names; the name is what people write and what records hold."""
+
+    @property
+    def word(self) -> str:
+        return self.name.lower().replace("_", "-")
+
+    @classmethod
+    def words(cls) -> tuple[str, ...]:
+        return tuple(member.word for member in cls)
+
+
+class Sensitivity(_Ordered):
+    """How much harm a destination's disclosure or damage does. ``unclassified`` is not on this scale: it is None."""
+
+    PUBLIC = 0
+    INTERNAL = 1
+    CONFIDENTIAL = 2
+    RESTRICTED = 3
+    SECRET = 4
+
+    @classmethod
+    def parse(cls, word: str) -> Sensitivity:
+        """Read the written form. Raises ValueError on any other word."""
+        return _BY_WORD_SENSITIVITY[word] if word in _BY_WORD_SENSITIVITY else _no_such(word, cls)
+
+
+class Risk(_Ordered):
+    """How far a run is trusted now (CAEP risk-level-change: LOW, MEDIUM, HIGH)."""
+
+    LOW = 0
+    MEDIUM = 1
+    HIGH = 2
+
+    @classmethod
+    def parse(cls, word: str) -> Risk:
+        """Read the written form. Raises ValueError on any other word."""
+        return _BY_WORD_RISK[word] if word in _BY_WORD_RISK else _no_such(word, cls)
+
+
+class Assurance(_Ordered):
+    """How strongly the caller's identity was proved for this call, weakest first."""
+
+    LOCAL = 0
+    BEARER = 1
+    BEARER_SINGLE_USE = 2
+    CALL_BOUND = 3
+
+    @classmethod
+    def parse(cls, word: str) -> Assurance:
+        """Read the written form. Raises ValueError on any other word."""
+        return _BY_WORD_ASSURANCE[word] if word in _BY_WORD_ASSURANCE else _no_such(word, cls)
+
+
+def _no_such(word: str, scale: type[_Ordered]) -> NoReturn:
+    raise ValueError(f"`{word}` is not one of {', '.join(scale.words())}")
+
+
+_BY_WORD_SENSITIVITY = {member.word: member for member in Sensitivity}
+_BY_WORD_RISK = {member.word: member for member in Risk}
+_BY_WORD_ASSURANCE = {member.word: member for member in Assurance}
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """A fact that could not be found out. It never means yes. ``detail`` is for reviewers, never for a model."""
+
+    reason: Reason
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A workload's identity as one verified assertion states it. Made by the identity verifier only.
+
+    Times are UTC. ``assertion_id`` is unique per issuer; (issuer, assertion_id) is the replay key.
+    ``bound_to`` is the request digest the proof covers, or None where the assertion covers none.
+    """
+
+    subject: str
+    issuer: str
+    profile: str
+    issued_at: datetime
+    expires_at: datetime
+    assertion_id: str
+    key_id: str
+    assurance: Assurance
+    claims: Mapping[str, Json]
+    bound_to: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one argument of a call leads, in canonical form, before the catalog has been asked.
+
+    ``id`` is the one spelling of this place (what policy sees, records hold and the tool is handed). ``parts`` are the
+    pieces patterns match on (for a URL: scheme, host, port, path …), all canonical.
+    """
+
+    kind: str
+    id: str
+    parts: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """A place with what the catalog knows of it. ``sensitivity`` None means unclassified: listed nowhere."""
+
+    kind: str
+    id: str
+    sensitivity: Sensitivity | None
+    zone: str | None = None
+    owner: str | None = None
+    category: str | None = None

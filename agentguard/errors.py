@@ -1,0 +1,87 @@
+"""Every exception that leaves the package, by whose turn it is.
+
+``ToolCallRefused`` is nobody's fault: the guard did its work. ``PolicyError`` is the workflow owner's turn,
+``ConfigurationError`` the developer's, ``LedgerError`` operations'. Whatever may reach a model carries the decision
+id and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+__all__ = [
+    "AgentGuardError",
+    "ApprovalPending",
+    "ApprovalRefused",
+    "ConfigurationError",
+    "LedgerError",
+    "PolicyError",
+    "PolicyProblem",
+    "ToolCallDenied",
+    "ToolCallRefused",
+]
+
+
+class AgentGuardError(Exception):
+    """Anything agentguard raises on purpose."""
+
+
+class ToolCallRefused(AgentGuardError):
+    """The tool did not run. The text is safe to show a model."""
+
+    def __init__(self, decision_id: str) -> None:
+        super().__init__(f"this tool call was not allowed (decision `{decision_id}`)")
+        self.decision_id = decision_id
+
+    def __reduce__(self) -> tuple[type[ToolCallRefused], tuple[str, ...]]:
+        return type(self), (self.decision_id,)
+
+
+class ToolCallDenied(ToolCallRefused):
+    """The decision was deny. Repeating the same call changes nothing by itself."""
+
+
+class ApprovalPending(ToolCallRefused):
+    """A person has been asked; repeat the call once ``approval_id`` has been answered."""
+
+    def __init__(self, decision_id: str, approval_id: str) -> None:
+        super().__init__(decision_id)
+        self.args = (f"this tool call waits for a person (decision `{decision_id}`)",)
+        self.approval_id = approval_id
+
+    def __reduce__(self) -> tuple[type[ToolCallRefused], tuple[str, ...]]:
+        return type(self), (self.decision_id, self.approval_id)
+
+
+class ApprovalRefused(ToolCallRefused):
+    """A person was asked and said no, or nobody answered in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyProblem:
+    """One thing wrong with a policy file. ``line`` counts from 1; 0 means the whole file."""
+
+    file: str
+    line: int
+    message: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{place}: {self.message}"
+
+
+class PolicyError(AgentGuardError):
+    """The bundle cannot be loaded: file, line, what was found, what was expected. All problems at once."""
+
+    def __init__(self, problems: Sequence[PolicyProblem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = tuple(problems)
+
+
+class ConfigurationError(AgentGuardError):
+    """The code that sets agentguard up is wrong, and the text says what to write instead."""
+
+
+class LedgerError(AgentGuardError):
+    """The ledger could not do what was asked, so nothing ran. The text says what to do."""
