@@ -1,0 +1,1 @@
+"""Decides at every tool call of an AI agent whether it may run, and records why."""

@@ -1,0 +1,148 @@
+"""One value, one sequence of bytes: canonical JSON (RFC 8785) with bounds, and its digest.
+
+What was checked is what runs, because both are read from these bytes. Refused with ``NotCanonical``: more than
+1 MiB, nesting deeper than 64, more than 50,000 nodes, NaN and infinities, integers a double cannot hold exactly
+(RFC 8785 section 3.2.2.3), lone surrogates, keys that are not text, and (in raw JSON) a member given twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from typing import Any, NoReturn
+
+import rfc8785
+
+MAX_BYTES = 1024 * 1024
+MAX_DEPTH = 64
+MAX_NODES = 50_000
+# RFC 8785 numbers are IEEE 754 doubles; past this, two integers share one spelling.
+MAX_INTEGER = 2**53 - 1
+
+
+class NotCanonical(ValueError):
+    """The value has no canonical form within the bounds. The text says where and why, without the value."""
+
+
+def sha256(data: bytes) -> str:
+    """The digest as records write it: ``sha256:`` and 64 hex digits."""
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def canonical_bytes(value: Any) -> bytes:
+    """The RFC 8785 bytes of a JSON value. Raises NotCanonical."""
+    fast = None if _check_bounds(value) else _plain(value)
+    encoded = fast if fast is not None else _encode(value)
+    if len(encoded) > MAX_BYTES:
+        raise NotCanonical(f"longer than {MAX_BYTES} bytes")
+    return encoded
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Read raw JSON strictly: no duplicate members, no NaN, within the bounds. Raises NotCanonical."""
+    if len(text) > MAX_BYTES:
+        raise NotCanonical(f"longer than {MAX_BYTES} bytes")
+    try:
+        if isinstance(text, bytes):
+            text = text.decode("utf-8", "strict")
+        value = json.loads(
+            text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_int=_parse_int
+        )
+    except NotCanonical:
+        raise
+    except RecursionError:
+        raise NotCanonical(f"nested deeper than {MAX_DEPTH}") from None
+    except ValueError as error:
+        raise NotCanonical(f"not JSON: {_without_value(error)}") from None
+    _check_bounds(value)
+    return value
+
+
+def read_canonical(data: bytes) -> Any:
+    """A fresh copy of the value behind bytes that ``canonical_bytes`` made."""
+    return json.loads(data)
+
+
+def _check_bounds(value: Any) -> bool:
+    """Walk without recursion; refuse what has no canonical form. True where a float was met."""
+    nodes, size, floats = 0, 0, False
+    pending: list[tuple[Any, int]] = [(value, 1)]
+    while pending:
+        item, depth = pending.pop()
+        nodes += 1
+        if nodes > MAX_NODES:
+            raise NotCanonical(f"more than {MAX_NODES} values")
+        kind = type(item)
+        if kind is str:
+            size += len(item)
+        elif kind is int:
+            if not -MAX_INTEGER <= item <= MAX_INTEGER:
+                raise NotCanonical(
+                    f"an integer beyond ±{MAX_INTEGER} would not survive as JSON; pass it as text"
+                )
+        elif kind is dict or kind is list:
+            if depth > MAX_DEPTH:
+                raise NotCanonical(f"nested deeper than {MAX_DEPTH}")
+            if kind is list:
+                pending.extend((child, depth + 1) for child in item)
+                continue
+            for key, child in item.items():
+                if type(key) is not str:
+                    raise NotCanonical(f"a key is {type(key).__name__}, not text")
+                size += len(key)
+                pending.append((child, depth + 1))
+        elif kind is float:
+            if not math.isfinite(item):
+                raise NotCanonical("NaN and infinities are not JSON")
+            floats = True
+        elif item is not None and kind is not bool:
+            raise NotCanonical(f"{kind.__name__} is not a JSON type")
+        if size > MAX_BYTES:
+            raise NotCanonical(f"longer than {MAX_BYTES} bytes")
+    return floats
+
+
+def _plain(value: Any) -> bytes | None:
+    """The canonical bytes by the standard encoder, where it and RFC 8785 agree: ASCII text, and no floats.
+
+    Fact: for ASCII keys, code point order is UTF-16 order, and the escapes json.dumps makes are RFC 8785's, except
+    that it writes DEL raw as RFC 8785 does. Anything else goes to the full encoder.
+    """
+    if _has_float(value):
+        return None
+    try:
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    except ValueError:
+        return None
+    return text.encode() if text.isascii() else None
+
+
+def _encode(value: Any) -> bytes:
+    try:
+        return rfc8785.dumps(value)
+    except (rfc8785.CanonicalizationError, UnicodeError) as error:
+        raise NotCanonical(f"has no canonical form: {_without_value(error)}") from None
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise NotCanonical("a member is given twice in one object")
+    return found
+
+
+def _no_constant(_: str) -> NoReturn:
+    raise NotCanonical("NaN and infinities are not JSON")
+
+
+def _parse_int(digits: str) -> int:
+    # int() of a long digit string is quadratic; anything longer than this is past MAX_INTEGER anyway.
+    if len(digits) > 20:
+        raise NotCanonical(f"an integer beyond ±{MAX_INTEGER} would not survive as JSON; pass it as text")
+    return int(digits)
+
+
+def _without_value(error: Exception) -> str:
+    """The first words of a library's message; the rest may quote the input."""
+    return type(error).__name__

@@ -1,0 +1,88 @@
+"""What was found out for one decision. Each fact is a value or ``Unavailable``; nothing here is trusted but measured."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+
+from agentguard.core.values import Destination, Identity, Json, Risk, Sensitivity, Unavailable
+
+_NOTHING: Mapping[str, int] = MappingProxyType({})
+
+
+class RunStatus(enum.StrEnum):
+    """Where a run stands. Only an active run permits anything."""
+
+    ACTIVE = "active"
+    STOPPED = "stopped"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """One run as the ledger holds it. ``version`` grows with every change that a decision could see.
+
+    ``counts``: calls admitted per step, finished or not. ``succeeded``: steps with a call that succeeded.
+    ``spent``: what each budget holds now, in millionths; a budget that is missing has spent nothing.
+    ``high_water``: the most sensitive destination this run has read, None before the first.
+    """
+
+    id: str
+    workflow: str
+    workflow_digest: str
+    subject: str
+    status: RunStatus
+    version: int
+    started_at: datetime
+    requester: str | None = None
+    risk: Risk = Risk.LOW
+    inputs: Mapping[str, Json] = field(default_factory=dict)
+    kept: Mapping[str, Json] = field(default_factory=dict)
+    counts: Mapping[str, int] = _NOTHING
+    succeeded: frozenset[str] = frozenset()
+    spent: Mapping[str, int] = _NOTHING
+    high_water: Sensitivity | None = None
+    subject_suspended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One person's answer to one approval request. ``approver`` is ``user:NAME`` as the channel authenticated it."""
+
+    approver: str
+    approve: bool
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalState:
+    """The approval request for exactly this request digest, and the answers so far. Evidence, not a verdict."""
+
+    id: str
+    request_digest: str
+    policy_revision: str
+    step: str
+    requested_at: datetime
+    expires_at: datetime
+    answers: tuple[Answer, ...] = ()
+    consumed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All facts of one decision. ``approval`` None means: nobody has been asked about this request.
+
+    ``definition`` is the fingerprint measured on the wrapped tool now; ``arguments`` are the values re-read from the
+    canonical bytes; ``credentials_revoked`` names the tool's registered credentials that are not active.
+    """
+
+    now: datetime | Unavailable
+    identity: Identity | Unavailable
+    run: RunState | Unavailable
+    destinations: tuple[Destination, ...] | Unavailable
+    approval: ApprovalState | Unavailable | None = None
+    definition: str | None = None
+    credentials_revoked: tuple[str, ...] | Unavailable = ()

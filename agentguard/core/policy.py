@@ -1,0 +1,208 @@
+"""A loaded policy, as the decision sees it. Immutable; ``policy`` compiles YAML into it.
+
+The decision knows a condition, an argument shape or an amount only as the small protocols below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from agentguard.core.values import Assurance, Risk, Sensitivity, ToolEffect
+
+# One unit of a budget is a millionth: exact for cents and fractions of them, and a 64-bit sum holds nine billion units.
+MICROS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """An expression could not be evaluated to what it must be. ``detail`` is for reviewers."""
+
+    detail: str
+
+
+class View:
+    """What a condition may see: the nine names of the language, built once per decision.
+
+    ``prepared`` belongs to the compiler of the conditions, which may keep its own form of ``names`` there.
+    """
+
+    __slots__ = ("names", "prepared")
+
+    def __init__(self, names: Mapping[str, Any]) -> None:
+        self.names = names
+        self.prepared: Any = None
+
+
+class Condition(Protocol):
+    """A compiled yes-or-no expression."""
+
+    @property
+    def text(self) -> str:
+        """The expression as its owner wrote it."""
+
+    def holds(self, view: View) -> bool | Fault:
+        """True or False, and nothing else truthy or falsy; any error is a Fault. Never raises."""
+
+
+class Amount(Protocol):
+    """A compiled expression for a number, such as what a call spends of a budget."""
+
+    @property
+    def text(self) -> str:
+        """The expression as its owner wrote it."""
+
+    def of(self, view: View) -> int | Fault:
+        """The amount in millionths, exact and not negative, or a Fault. Never raises."""
+
+
+class Shape(Protocol):
+    """A compiled closed-world JSON Schema of an argument object."""
+
+    def refusal(self, arguments: Mapping[str, Any]) -> str | None:
+        """Why these arguments do not fit, or None where they do. Never raises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """What the decision must know of a tool. ``fingerprint`` None means the bundle pins no definition."""
+
+    name: str
+    effect: ToolEffect
+    fingerprint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRule:
+    """When a step needs a person, and whose answer counts. ``when`` None means always.
+
+    ``approvers`` are ``user:NAME``, ``group:NAME`` or ``anyone``; ``within`` is how long a request stays open.
+    """
+
+    when: Condition | None
+    approvers: tuple[str, ...]
+    quorum: int
+    within: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class ProvenanceRule:
+    """One argument must come from a named place: ``inputs.NAME``, ``kept.NAME`` … Evaluated as a condition."""
+
+    argument: str
+    condition: Condition
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One approved step: a tool, when it may be called, with what, to where."""
+
+    name: str
+    tool: str
+    arguments: Shape
+    after: tuple[str, ...] = ()
+    after_any: tuple[str, ...] = ()
+    not_after: tuple[str, ...] = ()
+    at_most: int | None = None
+    require: tuple[Condition, ...] = ()
+    up_to: Sensitivity | None = None
+    allow_unclassified: bool = False
+    max_age: timedelta | None = None
+    minimum_assurance: Assurance | None = None
+    bound_to_call: bool = False
+    approval: ApprovalRule | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A limit over several calls. ``amount`` None counts calls. ``per`` None means per run.
+
+    ``at_most`` is in millionths. A budget with a window is shared by all runs of the workflow.
+    """
+
+    name: str
+    steps: frozenset[str]
+    amount: Amount | None
+    at_most: int
+    per: timedelta | None
+
+
+@dataclass(frozen=True, slots=True)
+class RiskRule:
+    """What a level of risk takes away: every effect not listed (None: nothing), and this many sensitivity levels."""
+
+    effects: frozenset[ToolEffect] | None
+    lower_ceiling_by: int = 0
+
+
+# The default for bundles that say nothing (issue "What risk does"): high leaves only reading, medium lowers by one.
+DEFAULT_RISK: Mapping[Risk, RiskRule] = MappingProxyType(
+    {
+        Risk.LOW: RiskRule(None, 0),
+        Risk.MEDIUM: RiskRule(None, 1),
+        Risk.HIGH: RiskRule(frozenset({ToolEffect.READ}), 0),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Workflow:
+    """One approved workflow. ``review_by`` is the last day (UTC) on which it permits anything.
+
+    ``digest`` covers its whole content: a run started under another digest does not go on.
+    """
+
+    name: str
+    version: int
+    digest: str
+    subjects: frozenset[str]
+    steps: tuple[Step, ...]
+    review_by: date
+    max_age: timedelta | None = None
+    budgets: tuple[Budget, ...] = ()
+    risk: Mapping[Risk, RiskRule] = field(default_factory=lambda: DEFAULT_RISK)
+    no_write_down: bool = False
+    steps_by_tool: Mapping[str, tuple[Step, ...]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        by_tool: dict[str, list[Step]] = {}
+        for step in self.steps:
+            by_tool.setdefault(step.tool, []).append(step)
+        object.__setattr__(self, "steps_by_tool", MappingProxyType({t: tuple(s) for t, s in by_tool.items()}))
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """A network or trust zone: whose workloads start there, and how sensitive a destination each zone they may reach.
+
+    A zone that is not a key of ``reaches`` is out of reach.
+    """
+
+    name: str
+    subjects: frozenset[str]
+    reaches: Mapping[str, Sensitivity]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Everything approved, under one revision."""
+
+    revision: str
+    workflows: Mapping[str, Workflow]
+    tools: Mapping[str, Tool]
+    groups: Mapping[str, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
+    zones: Mapping[str, Zone] = field(default_factory=lambda: MappingProxyType({}))
+    max_age_by_sensitivity: Mapping[Sensitivity, timedelta] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+    assurance_by_sensitivity: Mapping[Sensitivity, Assurance] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+    zone_by_subject: Mapping[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        by_subject = {subject: zone.name for zone in self.zones.values() for subject in zone.subjects}
+        object.__setattr__(self, "zone_by_subject", MappingProxyType(by_subject))

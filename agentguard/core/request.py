@@ -1,0 +1,53 @@
+"""One tool call as the guard asks about it, and the digest that stands for it everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from agentguard.core.canonical import canonical_bytes, sha256
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked: this tool, with these arguments, in this run.
+
+    ``arguments`` is what was re-read from ``canonical`` (RFC 8785 bytes); nobody may change it.
+    ``digest`` covers the run, the workflow, the tool, its definition and the arguments: an approval, a proof or a
+    permit for one digest is for nothing else.
+    """
+
+    run_id: str
+    workflow: str
+    tool: str
+    canonical: bytes
+    arguments: Mapping[str, Any]
+    arguments_digest: str
+    digest: str
+    call_id: str | None = None
+
+    @classmethod
+    def make(
+        cls,
+        *,
+        run_id: str,
+        workflow: str,
+        tool: str,
+        canonical: bytes,
+        arguments: Mapping[str, Any],
+        definition: str | None,
+        call_id: str | None = None,
+    ) -> Request:
+        """Compute the digests. ``canonical`` must be canonical already."""
+        arguments_digest = sha256(canonical)
+        covered = {
+            "arguments": arguments_digest,
+            "definition": definition,
+            "run": run_id,
+            "tool": tool,
+            "v": 1,
+            "workflow": workflow,
+        }
+        digest = sha256(canonical_bytes(covered))
+        return cls(run_id, workflow, tool, canonical, arguments, arguments_digest, digest, call_id)

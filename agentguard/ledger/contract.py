@@ -1,0 +1,243 @@
+"""What a ledger must do: one transactional store for runs, budgets, replay, approvals and records.
+
+A ledger is handed complete values and answers with complete values; it decides nothing but whether the world is
+still as the decision saw it. Every method that writes is one transaction: all of it is durable when the future
+resolves, or none of it happened. Times are UTC; amounts are millionths.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from agentguard.core.facts import Answer, ApprovalState, RunState
+from agentguard.core.values import Json, Risk, Sensitivity
+
+RecordData = dict[str, Any]
+
+
+class Refusal(enum.StrEnum):
+    """Why an admission did not happen. Nothing of it was written."""
+
+    RUN_MOVED = "run_moved"
+    ASSERTION_USED = "assertion_used"
+    STEP_USED_UP = "step_used_up"
+    BUDGET_EXCEEDED = "budget_exceeded"
+    APPROVAL_USED = "approval_used"
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What one call takes of one budget. ``per`` None: per run; else the sliding window before ``Admission.at``."""
+
+    budget: str
+    amount: int
+    at_most: int
+    per: timedelta | None
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """One decision, to be made durable. Only a permit takes anything; a denial writes its record alone.
+
+    ``run_version`` is the version the decision saw; any other version now is ``RUN_MOVED``. ``assertion_key`` is
+    (issuer, jti) and is remembered until ``assertion_until``; a used one is refused whatever the effect.
+    ``record`` is the decision record without ``seq``.
+    """
+
+    decision_id: str
+    permit: bool
+    run_id: str | None
+    run_version: int | None
+    workflow: str | None
+    step: str | None
+    at: datetime
+    record: RecordData
+    step_at_most: int | None = None
+    charges: tuple[Charge, ...] = ()
+    assertion_key: tuple[str, str] | None = None
+    assertion_until: datetime | None = None
+    approval_id: str | None = None
+    read_sensitivity: Sensitivity | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The admission is durable. ``run`` is the run as it is now; None where there was no run."""
+
+    seq: int
+    run: RunState | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Nothing was written. ``run`` is the run as it is now, so that the caller can decide again."""
+
+    reason: Refusal
+    run: RunState | None
+
+
+class Outcome(enum.StrEnum):
+    """How an admitted call ended. ``unknown``: the process died, or was cancelled, while the tool ran."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """The outcome of one admitted call. Closing a call twice changes nothing the second time."""
+
+    decision_id: str
+    run_id: str
+    step: str
+    outcome: Outcome
+    at: datetime
+    record: RecordData
+    kept: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRequest:
+    """A durable question to a person about exactly one request digest under one policy revision.
+
+    ``shown`` is what approvers see (arguments redacted and escaped later, at display).
+    """
+
+    id: str
+    request_digest: str
+    policy_revision: str
+    run_id: str
+    workflow: str
+    step: str
+    tool: str
+    subject: str
+    requester: str | None
+    approvers: tuple[str, ...]
+    quorum: int
+    requested_at: datetime
+    expires_at: datetime
+    shown: RecordData
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRow:
+    """An approval request with where it stands."""
+
+    request: ApprovalRequest
+    answers: tuple[Answer, ...]
+    consumed: bool
+
+    def state(self) -> ApprovalState:
+        """The part the decision judges."""
+        asked = self.request
+        return ApprovalState(
+            asked.id,
+            asked.request_digest,
+            asked.policy_revision,
+            asked.step,
+            asked.requested_at,
+            asked.expires_at,
+            self.answers,
+            self.consumed,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFilter:
+    """Which records to read. Every given field must match; ``since``/``until`` bound the record's time."""
+
+    run_id: str | None = None
+    subject: str | None = None
+    tool: str | None = None
+    effect: str | None = None
+    reason: str | None = None
+    kind: str | None = None
+    decision_id: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+class Ledger(Protocol):
+    """The one store. Safe to use from any thread; several processes may share one SQLite file.
+
+    Methods that return a Future run on the ledger's own thread, which a caller's cancellation cannot reach. A future
+    fails with ``LedgerError`` and with nothing else. Methods that return values block; call them off an event loop.
+    """
+
+    def start_run(self, run: RunState, record: RecordData) -> Future[RunState]:
+        """Create a run (version 1) with its record."""
+
+    def run(
+        self, run_id: str, *, at: datetime, windows: Mapping[str, timedelta | None]
+    ) -> Future[RunState | None]:
+        """The run as it is now, ``spent`` filled for the budgets in ``windows`` (name to window)."""
+
+    def admit(
+        self, admission: Admission, *, windows: Mapping[str, timedelta | None]
+    ) -> Future[Admitted | Refused]:
+        """Make one decision durable, in one transaction, if the world is still as it saw it."""
+
+    def close(self, closing: Closing) -> Future[RunState | None]:
+        """Write the outcome and the kept values. Takes effect for every later operation at once; made durable with
+        the next durable operation, or within 10 ms."""
+
+    def change_run(
+        self,
+        run_id: str,
+        *,
+        at: datetime,
+        record: RecordData,
+        status: str | None = None,
+        risk: Risk | None = None,
+    ) -> Future[RunState]:
+        """End or stop a run, or set its risk. A run that ended or stopped never becomes active again."""
+
+    def suspend_subject(
+        self, subject: str, *, at: datetime, record: RecordData, suspended: bool
+    ) -> Future[None]:
+        """Refuse (or accept again) every call of a subject, in every run. Bumps the version of its active runs."""
+
+    def revoke_credential(self, name: str, *, at: datetime, record: RecordData, state: str) -> Future[None]:
+        """Set a registered credential's state: ``active``, ``rotated`` or ``revoked``."""
+
+    def credential_states(self, names: Sequence[str]) -> Future[Mapping[str, str]]:
+        """The states of these credentials; one never heard of is missing from the answer."""
+
+    def ask(self, request: ApprovalRequest, record: RecordData) -> Future[ApprovalRow]:
+        """Store a question. If an unexpired, unconsumed one for the same digest and revision exists, that one is
+        returned and nothing is written."""
+
+    def answer(self, approval_id: str, answer: Answer, record: RecordData) -> Future[ApprovalRow]:
+        """Add one person's answer. One answer a person; an answer after expiry or consumption is a LedgerError."""
+
+    def approval(self, approval_id: str) -> Future[ApprovalRow | None]:
+        """One approval request."""
+
+    def approval_for(self, request_digest: str) -> Future[ApprovalRow | None]:
+        """The latest request for this digest: the one a repeated call goes by."""
+
+    def approvals(self, *, open_at: datetime | None = None) -> Future[Sequence[ApprovalRow]]:
+        """All requests, newest first; with ``open_at``, those not expired, denied or consumed at that time."""
+
+    def append(self, record: RecordData) -> Future[int]:
+        """A record that belongs to no admission (a reload, a canary). Returns its sequence number."""
+
+    def runs(self, *, active_only: bool = False) -> Future[Sequence[RunState]]:
+        """All runs, newest first."""
+
+    def open_calls(self) -> Future[Sequence[RecordData]]:
+        """Decision records of admitted calls that have no outcome yet."""
+
+    def records(
+        self, wanted: RecordFilter, *, after: int = 0, limit: int | None = None, newest: bool = False
+    ) -> Iterator[RecordData]:
+        """Records in order, each with ``seq``; with ``newest``, the last ``limit`` of them, still in order."""
+
+    def shut(self) -> None:
+        """Finish what is queued, make it durable, stop. Idempotent."""
