@@ -46,9 +46,7 @@ def parse_json(text: str | bytes) -> Any:
     try:
         if isinstance(text, bytes):
             text = text.decode("utf-8", "strict")
-        value = json.loads(
-            text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_int=_parse_int
-        )
+        value = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_int=_parse_int)
     except NotCanonical:
         raise
     except RecursionError:
@@ -78,9 +76,7 @@ def _check_bounds(value: Any) -> bool:
             size += len(item)
         elif kind is int:
             if not -MAX_INTEGER <= item <= MAX_INTEGER:
-                raise NotCanonical(
-                    f"an integer beyond ±{MAX_INTEGER} would not survive as JSON; pass it as text"
-                )
+                raise NotCanonical(f"an integer beyond ±{MAX_INTEGER} would not survive as JSON; pass it as text")
         elif kind is dict or kind is list:
             if depth > MAX_DEPTH:
                 raise NotCanonical(f"nested deeper than {MAX_DEPTH}")
@@ -104,13 +100,11 @@ def _check_bounds(value: Any) -> bool:
 
 
 def _plain(value: Any) -> bytes | None:
-    """The canonical bytes by the standard encoder, where it and RFC 8785 agree: ASCII text, and no floats.
+    """The canonical bytes by the standard encoder, where it and RFC 8785 agree: ASCII text (and no floats).
 
     Fact: for ASCII keys, code point order is UTF-16 order, and the escapes json.dumps makes are RFC 8785's, except
     that it writes DEL raw as RFC 8785 does. Anything else goes to the full encoder.
     """
-    if _has_float(value):
-        return None
     try:
         text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     except ValueError:

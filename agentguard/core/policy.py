@@ -195,12 +195,8 @@ class Policy:
     tools: Mapping[str, Tool]
     groups: Mapping[str, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
     zones: Mapping[str, Zone] = field(default_factory=lambda: MappingProxyType({}))
-    max_age_by_sensitivity: Mapping[Sensitivity, timedelta] = field(
-        default_factory=lambda: MappingProxyType({})
-    )
-    assurance_by_sensitivity: Mapping[Sensitivity, Assurance] = field(
-        default_factory=lambda: MappingProxyType({})
-    )
+    max_age_by_sensitivity: Mapping[Sensitivity, timedelta] = field(default_factory=lambda: MappingProxyType({}))
+    assurance_by_sensitivity: Mapping[Sensitivity, Assurance] = field(default_factory=lambda: MappingProxyType({}))
     zone_by_subject: Mapping[str, str] = field(init=False)
 
     def __post_init__(self) -> None:

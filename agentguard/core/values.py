@@ -10,7 +10,7 @@ from typing import NoReturn, TypeAlias
 
 from agentguard.core.reasons import Reason
 
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 
 class Effect(enum.StrEnum):

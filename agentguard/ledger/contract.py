@@ -173,14 +173,10 @@ class Ledger(Protocol):
     def start_run(self, run: RunState, record: RecordData) -> Future[RunState]:
         """Create a run (version 1) with its record."""
 
-    def run(
-        self, run_id: str, *, at: datetime, windows: Mapping[str, timedelta | None]
-    ) -> Future[RunState | None]:
+    def run(self, run_id: str, *, at: datetime, windows: Mapping[str, timedelta | None]) -> Future[RunState | None]:
         """The run as it is now, ``spent`` filled for the budgets in ``windows`` (name to window)."""
 
-    def admit(
-        self, admission: Admission, *, windows: Mapping[str, timedelta | None]
-    ) -> Future[Admitted | Refused]:
+    def admit(self, admission: Admission, *, windows: Mapping[str, timedelta | None]) -> Future[Admitted | Refused]:
         """Make one decision durable, in one transaction, if the world is still as it saw it."""
 
     def close(self, closing: Closing) -> Future[RunState | None]:
@@ -198,9 +194,7 @@ class Ledger(Protocol):
     ) -> Future[RunState]:
         """End or stop a run, or set its risk. A run that ended or stopped never becomes active again."""
 
-    def suspend_subject(
-        self, subject: str, *, at: datetime, record: RecordData, suspended: bool
-    ) -> Future[None]:
+    def suspend_subject(self, subject: str, *, at: datetime, record: RecordData, suspended: bool) -> Future[None]:
         """Refuse (or accept again) every call of a subject, in every run. Bumps the version of its active runs."""
 
     def revoke_credential(self, name: str, *, at: datetime, record: RecordData, state: str) -> Future[None]:
