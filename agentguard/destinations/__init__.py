@@ -1,0 +1,19 @@
+"""Arguments to canonical destinations, and destinations to sensitivity."""
+
+from __future__ import annotations
+
+from agentguard.destinations.catalog import Catalog
+from agentguard.destinations.derive import declaration_problem, derive, parse_path, rewrite
+from agentguard.destinations.kinds import Ambiguous, Kind, find_kind, kind_names
+
+__all__ = [
+    "Ambiguous",
+    "Catalog",
+    "Kind",
+    "declaration_problem",
+    "derive",
+    "find_kind",
+    "kind_names",
+    "parse_path",
+    "rewrite",
+]

@@ -1,0 +1,80 @@
+"""The destinations catalog: from a place to its sensitivity, zone and owner.
+
+Each kind's patterns form a tree (whole labels, whole segments), so of all patterns that cover a place one is
+the most specific, and a lookup asks for exact keys from the most specific up: its cost does not grow with the
+catalog.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from agentguard.core.declarations import CatalogEntry
+from agentguard.core.values import Destination, Place
+from agentguard.destinations.kinds import find_kind, kind_names
+from agentguard.errors import PolicyError, PolicyProblem
+
+
+class Catalog:
+    """What every listed destination is worth. Immutable once made."""
+
+    def __init__(self, entries: Sequence[CatalogEntry] = ()) -> None:
+        """Index the entries. Raises PolicyError naming every pattern that cannot be read or is listed
+        twice."""
+        problems: list[PolicyProblem] = []
+        index: dict[str, dict[str, CatalogEntry]] = {}
+        for entry in entries:
+            key = _key(entry, problems)
+            if key is None:
+                continue
+            first = index.setdefault(entry.kind, {}).setdefault(key, entry)
+            if first is not entry and _worth(first) != _worth(entry):
+                problems.append(_tie(first, entry))
+        if problems:
+            raise PolicyError(problems)
+        self._index: Mapping[str, Mapping[str, CatalogEntry]] = index
+        self.entries = tuple(entries)
+
+    def classify(self, place: Place) -> Destination:
+        """The place with what its most specific entry says; unlisted is unclassified (sensitivity None)."""
+        entry = self.find(place)
+        if entry is None:
+            return Destination(place.kind, place.id, None)
+        return Destination(place.kind, place.id, entry.sensitivity, entry.zone, entry.owner, entry.category)
+
+    def find(self, place: Place) -> CatalogEntry | None:
+        """The most specific entry that covers the place."""
+        listed = self._index.get(place.kind)
+        kind = find_kind(place.kind)
+        if not listed or kind is None:
+            return None
+        for key in kind.place_keys(place):
+            entry = listed.get(key)
+            if entry is not None:
+                return entry
+        return None
+
+
+def _key(entry: CatalogEntry, problems: list[PolicyProblem]) -> str | None:
+    kind = find_kind(entry.kind)
+    if kind is None:
+        message = f"`{entry.kind}` is not a kind of destination; expected one of {', '.join(kind_names())}"
+        problems.append(PolicyProblem(entry.source.file, entry.source.line, message))
+        return None
+    try:
+        return kind.pattern_key(entry.pattern)
+    except ValueError as error:
+        problems.append(PolicyProblem(entry.source.file, entry.source.line, str(error)))
+        return None
+
+
+def _worth(entry: CatalogEntry) -> tuple[object, ...]:
+    return entry.sensitivity, entry.zone, entry.owner, entry.category, entry.environment
+
+
+def _tie(first: CatalogEntry, second: CatalogEntry) -> PolicyProblem:
+    message = (
+        f"`{second.pattern}` is listed already at {first.source}, with another value; "
+        "remove one of the two, or make one pattern more specific"
+    )
+    return PolicyProblem(second.source.file, second.source.line, message)

@@ -1,0 +1,225 @@
+"""From a call's arguments to its destinations, as the tool's declarations say.
+
+Rules:
+1. A declared argument that is missing makes the destination missing, unless it is optional. ``null`` is
+missing.
+2. An argument of another type, or one that no single place can be read from, makes the call ambiguous.
+3. One ambiguous or missing destination spoils the call: the others are not enough.
+4. What is classified is what ``rewrite`` hands to the tool.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import TypeAlias, cast
+
+from agentguard.core.declarations import DestinationDeclaration
+from agentguard.core.reasons import Reason
+from agentguard.core.values import Destination, Json, Place, Unavailable
+from agentguard.destinations.catalog import Catalog
+from agentguard.destinations.kinds import Ambiguous, Derived, Kind, find_kind, kind_names
+
+# A path step: a member's name, or None for "every element".
+Path: TypeAlias = "tuple[str | None, ...]"
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_EVERY = re.compile(r"\[\*\]")
+_QUOTED = re.compile(r'\["(?:[^"\\]|\\.)*"\]')
+MAX_PATH = 500
+
+
+def derive(
+    declarations: Sequence[DestinationDeclaration], arguments: Mapping[str, Json], catalog: Catalog
+) -> tuple[Destination, ...] | Unavailable:
+    """Every destination of a call, each once, in the order declared; or why they cannot all be told."""
+    found: dict[tuple[str, str], Destination] = {}
+    for declaration in declarations:
+        for place in _places(declaration, arguments):
+            if isinstance(place, Unavailable):
+                return place
+            if (place.kind, place.id) not in found:
+                found[place.kind, place.id] = catalog.classify(place)
+    return tuple(found.values())
+
+
+def rewrite(declarations: Sequence[DestinationDeclaration], arguments: Mapping[str, Json]) -> dict[str, Json]:
+    """The arguments with every destination in its canonical form, where the kind hands that on; the rest
+    untouched.
+
+    A new object wherever something changed; the given one is never altered. What cannot be derived stays as
+    it is: ``derive`` refuses that call.
+    """
+    rewritten: Json = dict(arguments)
+    for declaration in declarations:
+        kind = find_kind(declaration.kind)
+        path = _path(declaration.argument)
+        if kind is not None and kind.handed_on and path is not None:
+            rewritten = _replace(rewritten, path, kind, declaration.options)
+    return cast("dict[str, Json]", rewritten)
+
+
+def parse_path(text: str) -> Path:
+    """Read an argument path: ``to``, ``request.url``, ``to[*].address``, ``headers["x.y"]``. Raises
+    ValueError."""
+    path = _path(text)
+    if path is None:
+        raise ValueError(f"`{text}` is not an argument path; expected such as `to`, `request.url` or `to[*].address`")
+    return path
+
+
+def declaration_problem(declaration: DestinationDeclaration) -> str | None:
+    """What is wrong with a declaration, in the words of its owner, or None. For use when a bundle is
+    loaded."""
+    kind = find_kind(declaration.kind)
+    if kind is None:
+        return f"`{declaration.kind}` is not a kind of destination; expected one of {', '.join(kind_names())}"
+    problem = kind.option_problem(declaration.options)
+    if problem is not None:
+        return problem
+    if declaration.argument is not None:
+        try:
+            parse_path(declaration.argument)
+        except ValueError as error:
+            return str(error)
+        return None
+    fixed = safely(kind, declaration.fixed, declaration.options)
+    if isinstance(fixed, Ambiguous):
+        return f"`{declaration.fixed}` is not one {declaration.kind} ({fixed.reason})"
+    return None
+
+
+def safely(kind: Kind, value: Json, options: Mapping[str, Json]) -> Derived:
+    """Ask a kind, and trust it with nothing: what it raises, and an answer of no places, is a refusal."""
+    try:
+        derived = kind.derive(value, options)
+        if isinstance(derived, Ambiguous):
+            return derived
+        if derived and all(type(place) is Place for place in derived):
+            return derived
+    except Exception:
+        return Ambiguous("kind_failed")
+    return Ambiguous("no_destination")
+
+
+def _places(declaration: DestinationDeclaration, arguments: Mapping[str, Json]) -> Iterator[Place | Unavailable]:
+    kind = find_kind(declaration.kind)
+    shown = declaration.argument if declaration.argument is not None else "(fixed)"
+    if kind is None:
+        yield _ambiguous("unknown_kind", shown)
+        return
+    for count, value in enumerate(_values(declaration, arguments)):
+        if count == kind.most:
+            yield _ambiguous("too_many", shown)
+            return
+        if isinstance(value, Unavailable):
+            yield value
+            return
+        derived = safely(kind, value, declaration.options)
+        if isinstance(derived, Ambiguous):
+            yield _ambiguous(derived.reason, shown)
+            return
+        yield from derived
+
+
+def _values(declaration: DestinationDeclaration, arguments: Mapping[str, Json]) -> Iterator[Json | Unavailable]:
+    """The declared argument's values. Nothing is yielded only where the declaration is optional."""
+    if declaration.fixed is not None:
+        yield declaration.fixed
+        return
+    path = _path(declaration.argument)
+    if path is None:
+        yield _ambiguous("bad_argument_path", declaration.argument or "")
+        return
+    empty = True
+    for value in _walk(cast("dict[str, Json]", arguments), path):
+        empty = False
+        if value is not None:
+            yield value
+        elif not declaration.optional:
+            yield Unavailable(Reason.DESTINATION_MISSING, f"missing: `{declaration.argument}`")
+    if empty and not declaration.optional:
+        yield Unavailable(Reason.DESTINATION_MISSING, f"missing: `{declaration.argument}`")
+
+
+def _walk(value: Json, path: Path) -> Iterator[Json | Unavailable]:
+    """The values at a path; None where something on the way is missing."""
+    for index, step in enumerate(path):
+        if value is None:
+            break
+        if step is None:
+            if not isinstance(value, list):
+                yield _ambiguous("not_a_list", _shown(path[:index]))
+                return
+            for element in value:
+                yield from _walk(element, path[index + 1 :])
+            return
+        if not isinstance(value, Mapping):
+            yield _ambiguous("not_an_object", _shown(path[:index]))
+            return
+        value = value.get(step)
+    yield value
+
+
+def _replace(value: Json, path: Path, kind: Kind, options: Mapping[str, Json]) -> Json:
+    """A copy along the path with the canonical form at its end; the very same value where nothing changed."""
+    if not path:
+        derived = safely(kind, value, options)
+        return derived[0].id if not isinstance(derived, Ambiguous) and len(derived) == 1 else value
+    step, rest = path[0], path[1:]
+    if step is None:
+        return [_replace(element, rest, kind, options) for element in value] if isinstance(value, list) else value
+    if not isinstance(value, dict) or value.get(step) is None:
+        return value
+    before = value[step]
+    after = _replace(before, rest, kind, options)
+    return value if after is before else {**value, step: after}
+
+
+@lru_cache(maxsize=4096)
+def _path(text: str | None) -> Path | None:
+    """A parsed path, or None. The first step is a name without a dot."""
+    if not text or len(text) > MAX_PATH:
+        return None
+    steps: list[str | None] = []
+    at = 0
+    while at < len(text):
+        if steps and text[at] == ".":
+            found = _NAME.match(text, at + 1)
+        elif text[at] == "[":
+            found = _EVERY.match(text, at) if steps else None
+            found = found or _QUOTED.match(text, at)
+        else:
+            found = None if steps else _NAME.match(text, at)
+        if found is None:
+            return None
+        step = _step(found[0])
+        if step is _BAD:
+            return None
+        steps.append(cast("str | None", step))
+        at = found.end()
+    return tuple(steps)
+
+
+_BAD = object()
+
+
+def _step(text: str) -> object:
+    if text == "[*]":
+        return None
+    if not text.startswith("["):
+        return text
+    try:
+        return json.loads(text[1:-1])
+    except ValueError:
+        return _BAD
+
+
+def _shown(path: Path) -> str:
+    return "".join("[*]" if step is None else f".{step}" for step in path).lstrip(".")
+
+
+def _ambiguous(reason: str, where: str) -> Unavailable:
+    return Unavailable(Reason.DESTINATION_AMBIGUOUS, f"{reason}: `{where}`")

@@ -1,0 +1,211 @@
+"""The kind ``dsn``: which database a connection URL opens, without its credentials.
+
+The id names scheme, host, port (always) and database: ``postgresql://db.example.com:5432/sales``. The tool
+keeps its own spelling, because the id has lost the password. Refused is whatever names a second place:
+several hosts, sockets, ``host=`` or ``service=`` and every other parameter that is not on the list below.
+
+Patterns: ``postgresql://db.example.com:5432/sales``, ``postgresql://db.example.com/*`` (every database,
+default port), ``postgresql://*.example.com/*``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+from agentguard.core.values import Json, Place
+from agentguard.destinations.hosts import canonical_host, canonical_port, host_pattern, wildcards
+from agentguard.destinations.kinds import Ambiguous, Derived, make_place, unknown_options
+from agentguard.destinations.path import canonical_path
+
+MAX_LENGTH = 4096
+
+# Spellings of one server's protocol, after a driver suffix (`+psycopg`) has been cut off.
+_SCHEMES: Mapping[str, str] = MappingProxyType(
+    {
+        "postgres": "postgresql",
+        "postgresql": "postgresql",
+        "mysql": "mysql",
+        "mariadb": "mysql",
+        "mssql": "mssql",
+        "sqlserver": "mssql",
+        "oracle": "oracle",
+        "clickhouse": "clickhouse",
+        "mongodb": "mongodb",
+        "redis": "redis",
+        "rediss": "redis",
+        "sqlite": "sqlite",
+    }
+)
+_PORTS: Mapping[str, str] = MappingProxyType(
+    {
+        "postgresql": "5432",
+        "mysql": "3306",
+        "mssql": "1433",
+        "oracle": "1521",
+        "clickhouse": "9000",
+        "mongodb": "27017",
+        "redis": "6379",
+    }
+)
+# libpq takes the user's name for a missing database, so the place would depend on who connects.
+_NEEDS_DATABASE = frozenset({"postgresql", "oracle"})
+# Parameters that change how a connection is made and never where to.
+_HARMLESS = frozenset(
+    {
+        "application_name",
+        "charset",
+        "channel_binding",
+        "client_encoding",
+        "connect_timeout",
+        "connecttimeoutms",
+        "encrypt",
+        "fallback_application_name",
+        "gssencmode",
+        "keepalives",
+        "keepalives_count",
+        "keepalives_idle",
+        "keepalives_interval",
+        "maxpoolsize",
+        "minpoolsize",
+        "readpreference",
+        "retryreads",
+        "retrywrites",
+        "ssl",
+        "sslmode",
+        "sslnegotiation",
+        "ssl_min_protocol_version",
+        "target_session_attrs",
+        "tcp_user_timeout",
+        "timeout",
+        "tls",
+        "w",
+    }
+)
+_DSN = re.compile(
+    r"([A-Za-z][A-Za-z0-9]*)(?:\+([a-z0-9_]+))?://"
+    r"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*(?::[A-Za-z0-9._~!$&'()*+,;=%-]*)?@)?"
+    r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]+))?"
+    r"(?:/([A-Za-z0-9_$.-]*))?(?:\?([A-Za-z0-9._~$&=,:%-]*))?"
+)
+_SQLITE = re.compile(r"(?i:sqlite)(?:\+[a-z0-9_]+)?:///(/[^?#%]*)")
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+
+
+class _Dsn:
+    name = "dsn"
+    options: frozenset[str] = frozenset()
+    handed_on = False
+    most = 64
+
+    def derive(self, value: Json, options: Mapping[str, Json]) -> Derived:
+        if type(value) is not str:
+            return Ambiguous("not_a_string")
+        if len(value) > MAX_LENGTH:
+            return Ambiguous("too_long")
+        if value[:6].lower() == "sqlite":
+            return _sqlite(value)
+        match = _DSN.fullmatch(value)
+        if match is None or _BAD_ESCAPE.search(value):
+            return Ambiguous(_why_not_a_dsn(value))
+        raw_scheme, driver, raw_host, raw_port, database, query = match.groups("")
+        scheme = _SCHEMES.get(raw_scheme.lower())
+        if scheme is None or driver == "srv":
+            return Ambiguous("scheme_not_allowed")
+        host = canonical_host(raw_host)
+        if isinstance(host, Ambiguous):
+            return host
+        port = canonical_port(raw_port) if raw_port else _PORTS[scheme]
+        if isinstance(port, Ambiguous):
+            return port
+        if not database and scheme in _NEEDS_DATABASE:
+            return Ambiguous("no_database")
+        problem = _query_problem(query)
+        if problem is not None:
+            return Ambiguous(problem)
+        identity = f"{scheme}://{host}:{port}/{database}"
+        return (make_place(self.name, identity, scheme=scheme, host=host, port=port, database=database),)
+
+    def option_problem(self, options: Mapping[str, Json]) -> str | None:
+        return unknown_options(options, self.options)
+
+    def pattern_key(self, pattern: str) -> str:
+        if pattern.startswith("sqlite:///"):
+            read = _sqlite(pattern)
+            if isinstance(read, Ambiguous) or read[0].id != pattern:
+                raise ValueError(f"`{pattern}` is not a SQLite file; expected such as `sqlite:////srv/data.db`")
+            return pattern
+        match = re.fullmatch(r"([a-z]+)://([^/?#@]+?)(?::([0-9]+))?/([A-Za-z0-9_$.-]*|\*)", pattern)
+        if match is None or match[1] not in _PORTS:
+            raise ValueError(
+                f"`{pattern}` is not a DSN pattern; expected such as `postgresql://db.example.com/sales`, "
+                f"with one of {', '.join(sorted(_PORTS))}"
+            )
+        scheme, host, port, database = match.groups()
+        host_pattern(host)
+        if port is not None and isinstance(canonical_port(port), Ambiguous):
+            raise ValueError(f"`{pattern}` has no valid port; expected 1 to 65535")
+        if host.startswith("*") and database != "*":
+            raise ValueError(f"`{pattern}` has a wildcard host and a database; write `/*`, or name the host")
+        return f"{scheme}://{host}:{port or _PORTS[scheme]}/{database}"
+
+    def place_keys(self, place: Place) -> Iterable[str]:
+        yield place.id
+        if place.parts["scheme"] == "sqlite":
+            return
+        scheme, host, port = place.parts["scheme"], place.parts["host"], place.parts["port"]
+        yield f"{scheme}://{host}:{port}/*"
+        for wildcard in wildcards(host):
+            yield f"{scheme}://{wildcard}:{port}/*"
+
+
+def _sqlite(value: str) -> Derived:
+    """A database file: four slashes, an absolute path, no parameters (``?mode=``, ``?vfs=`` change what is
+    opened)."""
+    match = _SQLITE.fullmatch(value)
+    if match is None:
+        return Ambiguous("not_a_sqlite_file")
+    path = canonical_path(match[1])
+    if isinstance(path, Ambiguous):
+        return path
+    return (make_place("dsn", f"sqlite:///{path}", scheme="sqlite", path=path),)
+
+
+def _query_problem(query: str) -> str | None:
+    seen = set()
+    for pair in query.split("&") if query else ():
+        name = pair.partition("=")[0].lower()
+        if name not in _HARMLESS:
+            return "parameter_not_allowed"
+        if name in seen:
+            return "parameter_repeated"
+        seen.add(name)
+    return None
+
+
+# Only for the words of a refusal: whatever comes here is refused already.
+_AUTHORITY = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:\+[a-z0-9_]+)?://([^/?#]*)")
+
+
+def _why_not_a_dsn(value: str) -> str:
+    if not value:
+        return "empty"
+    if not value.isprintable():
+        return "control_character"
+    if "\\" in value:
+        return "backslash"
+    authority = _AUTHORITY.match(value)
+    if authority is None:
+        return "keyword_form" if "=" in value else "no_slashes"
+    host = authority[1].rpartition("@")[2]
+    if not host:
+        return "empty_host"
+    if "," in host:
+        return "several_hosts"
+    if "%" in host:
+        return "percent_encoded_host"
+    return "userinfo" if authority[1].count("@") > 1 else "not_a_dsn"
+
+
+DSN = _Dsn()
