@@ -232,6 +232,8 @@ def _why_not_a_url(value: str, schemes: frozenset[str]) -> str:
 def _authority_problem(authority: str) -> str:
     if "@" in authority:
         return "userinfo"
+    if authority.startswith("[") and "]" not in authority:
+        return "not_a_host_name"
     host = authority.partition("]")[0] + "]" if authority.startswith("[") else authority.partition(":")[0]
     if host in ("", "[]"):
         return "empty_host"

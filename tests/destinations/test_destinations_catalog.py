@@ -1,0 +1,179 @@
+"""The catalog: the most specific entry wins, whole labels and segments only."""
+
+from __future__ import annotations
+
+import pytest
+
+from agentguard.core.declarations import CatalogEntry, Source
+from agentguard.core.values import Sensitivity
+from agentguard.destinations import Ambiguous, Catalog, find_kind
+from agentguard.errors import PolicyError
+
+
+def entry(kind: str, pattern: str, word: str, line: int = 1, zone: str | None = None) -> CatalogEntry:
+    return CatalogEntry(
+        kind, pattern, Sensitivity.parse(word), zone, None, None, None, Source("destinations.yaml", line)
+    )
+
+
+def worth(catalog: Catalog, kind_name: str, value: str) -> str | None:
+    kind = find_kind(kind_name)
+    assert kind is not None
+    derived = kind.derive(value, {})
+    assert not isinstance(derived, Ambiguous), derived
+    found = catalog.classify(derived[0]).sensitivity
+    return None if found is None else found.word
+
+
+URLS = Catalog(
+    [
+        entry("url", "https://api.example.com/*", "internal", 1),
+        entry("url", "https://api.example.com/secret/*", "secret", 2),
+        entry("url", "https://api.example.com/secret/but/public", "public", 3),
+        entry("url", "https://*.example.com/*", "confidential", 4),
+        entry("url", "https://*.deep.example.com/*", "restricted", 5),
+        entry("url", "http://api.example.com:8080/*", "restricted", 6),
+        entry("url", "https://api.example.com/@admin/*", "secret", 7),
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("https://api.example.com/", "internal"),
+        ("https://api.example.com/x", "internal"),
+        ("https://api.example.com/secret", "secret"),
+        ("https://api.example.com/secret/x", "secret"),
+        ("https://api.example.com/%73ecret/x", "secret"),
+        ("https://API.example.com:443/secret/x?y#z", "secret"),
+        ("https://api.example.com/secrets", "internal"),
+        ("https://api.example.com/secret/but/public", "public"),
+        ("https://api.example.com/secret/but/public/x", "secret"),
+        ("https://api.example.com/%40admin/x", "secret"),
+        ("https://www.example.com/secret/x", "confidential"),
+        ("https://a.b.example.com/", "confidential"),
+        ("https://a.deep.example.com/", "restricted"),
+        ("https://deep.example.com/", "confidential"),
+        ("https://example.com/", None),
+        ("https://evilexample.com/", None),
+        ("https://api.example.com.evil.com/", None),
+        ("https://api.example.com:8443/", None),
+        ("http://api.example.com/", None),
+        ("http://api.example.com:8080/x", "restricted"),
+    ],
+)
+def test_the_most_specific_url_pattern_wins(value: str, expected: str | None) -> None:
+    """Whole labels and whole segments; what no pattern covers is unclassified, never public."""
+    assert worth(URLS, "url", value) == expected
+
+
+OTHERS = Catalog(
+    [
+        entry("host", "db.example.com", "internal"),
+        entry("host", "db.example.com:5432", "restricted"),
+        entry("host", "*.example.com", "public"),
+        entry("ip", "10.0.0.0/8", "internal"),
+        entry("ip", "10.1.0.0/16", "confidential"),
+        entry("ip", "10.1.2.3", "secret"),
+        entry("ip", "::1", "internal"),
+        entry("path", "/srv/*", "internal"),
+        entry("path", "/srv/hr/*", "secret"),
+        entry("dsn", "postgresql://db.example.com/sales", "restricted"),
+        entry("dsn", "postgresql://db.example.com/*", "internal"),
+        entry("dsn", "postgresql://*.example.com/*", "public"),
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "expected"),
+    [
+        ("host", "db.example.com:5432", "restricted"),
+        ("host", "db.example.com:22", "internal"),
+        ("host", "db.example.com", "internal"),
+        ("host", "x.example.com:5432", "public"),
+        ("host", "example.com", None),
+        ("ip", "10.9.9.9", "internal"),
+        ("ip", "10.1.9.9", "confidential"),
+        ("ip", "10.1.2.3", "secret"),
+        ("ip", "11.0.0.1", None),
+        ("ip", "::1", "internal"),
+        ("ip", "::2:0:0:1", None),
+        ("path", "/srv/x", "internal"),
+        ("path", "/srv/hr/x", "secret"),
+        ("path", "/srv//hr/./x", "secret"),
+        ("path", "/srv/hr2", "internal"),
+        ("path", "/srv2", None),
+        ("dsn", "postgres://u:p@DB.example.com:5432/sales", "restricted"),
+        ("dsn", "postgres://db.example.com/other", "internal"),
+        ("dsn", "postgres://x.example.com/sales", "public"),
+        ("dsn", "postgres://db.example.com:6000/sales", None),
+        ("dsn", "mysql://db.example.com/sales", None),
+    ],
+)
+def test_the_most_specific_pattern_wins_for_every_kind(kind: str, value: str, expected: str | None) -> None:
+    """Each kind has its own tree; a pattern of one kind says nothing about another."""
+    assert worth(OTHERS, kind, value) == expected
+
+
+def test_the_same_pattern_with_two_values_names_both_lines() -> None:
+    """A tie has no most specific entry, so the owner must say which one is meant."""
+    with pytest.raises(PolicyError) as raised:
+        Catalog(
+            [
+                entry("url", "https://a.example.com/*", "public", 3),
+                entry("url", "https://a.example.com:443/*", "secret", 9),
+            ]
+        )
+    assert raised.value.problems[0].line == 9
+    assert "destinations.yaml:3" in str(raised.value)
+
+
+def test_zones_alone_make_a_tie_too() -> None:
+    """Zones decide; two of them for one place is a contradiction."""
+    with pytest.raises(PolicyError):
+        Catalog([entry("ip", "10.0.0.1", "public", zone="a"), entry("ip", "10.0.0.1/32", "public", zone="b")])
+
+
+@pytest.mark.parametrize(
+    ("kind", "pattern"),
+    [
+        ("url", "api.example.com"),
+        ("url", "https://api.example.com"),
+        ("url", "https://*/*"),
+        ("url", "https://a*.example.com/*"),
+        ("url", "https://*.example.com/x/*"),
+        ("url", "https://*.10.0.0.1/*"),
+        ("url", "https://API.example.com/*"),
+        ("url", "https://api.example.com/x*"),
+        ("url", "https://api.example.com/../x"),
+        ("url", "https://user@api.example.com/*"),
+        ("url", "gopher://api.example.com/*"),
+        ("url", "https://api.example.com:0/*"),
+        ("host", "*"),
+        ("host", "*.example.com:22"),
+        ("host", "0177.0.0.1"),
+        ("ip", "10.0.0.1/8"),
+        ("ip", "10.0.0.256"),
+        ("path", "srv/*"),
+        ("path", "/srv/../x"),
+        ("path", "/srv/x*"),
+        ("dsn", "db.example.com/sales"),
+        ("dsn", "postgresql://*.example.com/sales"),
+        ("dsn", "postgresql://u@db.example.com/sales"),
+        ("nonsense", "x"),
+    ],
+)
+def test_a_pattern_that_would_never_match_is_refused_when_loaded(kind: str, pattern: str) -> None:
+    """A mistake in the catalog shows at load, with its line, and not as a surprise at a call."""
+    with pytest.raises(PolicyError) as raised:
+        Catalog([entry(kind, pattern, "public", 7)])
+    assert str(raised.value).startswith("destinations.yaml:7: ")
+
+
+def test_every_problem_is_reported_at_once() -> None:
+    """Fixing one mistake at a time wastes the owner's afternoon."""
+    with pytest.raises(PolicyError) as raised:
+        Catalog([entry("url", "x", "public", 1), entry("ip", "y", "public", 2)])
+    assert [problem.line for problem in raised.value.problems] == [1, 2]
