@@ -1,4 +1,4 @@
-"""What was found out for one decision. Each fact is a value or ``Unavailable``; nothing here is trusted but measured."""
+"""What was found out for one decision. Each fact is a value or ``Unavailable``; nothing is trusted but measured."""
 
 from __future__ import annotations
 

@@ -1,0 +1,572 @@
+"""The decision. Pure: no clock, file, network, log, randomness or await.
+
+The rules:
+
+1. No matching step, no permit. All of nothing is no.
+2. One deny denies. A deny is never lifted, by anyone, in this call.
+3. What could not be found out never permits.
+4. An approval lifts ``escalate`` to ``permit`` and nothing else.
+5. Same input, same answer; the order of files, steps' checks and findings does not matter.
+6. Every check runs, so the record shows every reason, not the first.
+
+If a check raises, the decision is a deny (``internal_error``).
+
+A call is judged against each step that names its tool. It takes the first in the file that permits, else the first
+that escalates; else it is denied with the findings of all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Any, NoReturn
+
+from agentguard.core.facts import ApprovalState, Facts, RunState, RunStatus
+from agentguard.core.policy import ApprovalRule, Budget, Fault, Policy, Step, Tool, View, Workflow
+from agentguard.core.reasons import Reason
+from agentguard.core.request import Request
+from agentguard.core.values import Effect, Identity, Sensitivity, ToolEffect, Unavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing a check found. ``effect`` is what it alone would say; ``detail`` is for reviewers, never a model."""
+
+    effect: Effect
+    reason: Reason
+    detail: str = ""
+    step: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """What the chosen step takes of one budget, in millionths."""
+
+    budget: Budget
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do with one call, and every reason.
+
+    ``step`` is the step the call was permitted or escalated under. ``spends`` are taken when the call is admitted.
+    ``approval`` is the approval this permit uses up; ``ask`` is the rule an escalated call must be put to people by.
+    """
+
+    effect: Effect
+    findings: tuple[Finding, ...]
+    step: Step | None = None
+    spends: tuple[Spend, ...] = ()
+    approval: str | None = None
+    ask: ApprovalRule | None = None
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError("compare the effect; a decision is not a yes or a no")
+
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """The reasons, each once, in a fixed order."""
+        return tuple(sorted({finding.reason for finding in self.findings}))
+
+
+@dataclass(slots=True)
+class _Case:
+    """Everything the checks of one call look at, unpacked once."""
+
+    request: Request
+    policy: Policy
+    facts: Facts
+    now: datetime | None
+    identity: Identity | None
+    run: RunState | None
+    workflow: Workflow | None
+    tool: Tool | None
+    _view: View | None = None
+
+    @property
+    def view(self) -> View:
+        if self._view is None:
+            self._view = _view_of(self)
+        return self._view
+
+
+@dataclass(slots=True)
+class _StepResult:
+    findings: list[Finding] = field(default_factory=list)
+    spends: list[Spend] = field(default_factory=list)
+    approval: str | None = None
+    ask: ApprovalRule | None = None
+    effect: Effect = Effect.PERMIT
+
+
+def decide(request: Request, policy: Policy, facts: Facts) -> Decision:
+    """Decide one call. Never raises: a check that fails makes the answer a deny."""
+    try:
+        return _decide(request, policy, facts)
+    except Exception as error:  # rule 3: a bug in a check must not let a call through
+        finding = Finding(Effect.DENY, Reason.INTERNAL_ERROR, f"a check raised {type(error).__name__}")
+        return Decision(Effect.DENY, (finding,))
+
+
+def _decide(request: Request, policy: Policy, facts: Facts) -> Decision:
+    case = _Case(
+        request=request,
+        policy=policy,
+        facts=facts,
+        now=facts.now if isinstance(facts.now, datetime) else None,
+        identity=facts.identity if isinstance(facts.identity, Identity) else None,
+        run=facts.run if isinstance(facts.run, RunState) else None,
+        workflow=policy.workflows.get(request.workflow),
+        tool=policy.tools.get(request.tool),
+    )
+    findings = [found for check in CALL_CHECKS for found in check(case)]
+    steps = case.workflow.steps_by_tool.get(request.tool, ()) if case.workflow is not None else ()
+    results = [(step, _judge(case, step)) for step in steps]
+
+    # Rule 2: what denies the call denies it under every step. Rule 1: without a step there is nothing to permit.
+    if not findings:
+        for wanted in (Effect.PERMIT, Effect.ESCALATE):
+            for step, result in results:
+                if result.effect is wanted:
+                    return Decision(
+                        wanted,
+                        _in_order(result.findings),
+                        step,
+                        tuple(result.spends),
+                        result.approval,
+                        result.ask,
+                    )
+    for _, result in results:
+        findings.extend(result.findings)
+    return Decision(Effect.DENY, _in_order(findings))
+
+
+def _judge(case: _Case, step: Step) -> _StepResult:
+    result = _StepResult()
+    for check in STEP_CHECKS:
+        check(case, step, result)
+    for finding in result.findings:
+        if finding.effect is Effect.DENY:
+            result.effect = Effect.DENY
+            break
+        result.effect = Effect.ESCALATE
+    return result
+
+
+def _in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Rule 5: the same findings in the same order, each once, however they were come by."""
+    unique = set(findings)
+    if len(unique) < 2:
+        return tuple(unique)
+    return tuple(sorted(unique, key=lambda found: (found.effect, found.reason, found.step or "", found.detail)))
+
+
+def _deny(reason: Reason, detail: str = "") -> tuple[Finding, ...]:
+    return (Finding(Effect.DENY, reason, detail),)
+
+
+_NONE: tuple[Finding, ...] = ()
+
+
+# Checks of the call: each looks at the case and says what is wrong with it under any step.
+
+
+def clock_is_known(case: _Case) -> tuple[Finding, ...]:
+    now = case.facts.now
+    if isinstance(now, Unavailable):
+        return _deny(now.reason, now.detail)
+    if now.tzinfo is None or now.utcoffset() != timedelta(0):
+        return _deny(Reason.CLOCK_UNTRUSTED, "the decision's time is not in UTC")
+    return _NONE
+
+
+def run_is_active(case: _Case) -> tuple[Finding, ...]:
+    run = case.facts.run
+    if isinstance(run, Unavailable):
+        return _deny(run.reason, run.detail)
+    if run.id != case.request.run_id or run.workflow != case.request.workflow:
+        return _deny(Reason.RUN_UNAVAILABLE, "the run found is not the run asked for")
+    if run.status is not RunStatus.ACTIVE:
+        stopped = run.status is RunStatus.STOPPED
+        return _deny(Reason.RUN_STOPPED if stopped else Reason.RUN_ENDED, f"run is {run.status}")
+    return _NONE
+
+
+def workflow_is_in_force(case: _Case) -> tuple[Finding, ...]:
+    workflow = case.workflow
+    if workflow is None:
+        return _deny(Reason.WORKFLOW_UNKNOWN, f"no workflow `{case.request.workflow}` in this revision")
+    found = _NONE
+    if case.run is not None and case.run.workflow_digest != workflow.digest:
+        found += _deny(Reason.WORKFLOW_CHANGED, "the run was started under another version of its workflow")
+    if case.now is not None and case.now.date() > workflow.review_by:
+        found += _deny(Reason.WORKFLOW_OVERDUE, f"review was due by {workflow.review_by}")
+    if case.request.tool not in workflow.steps_by_tool:
+        found += _deny(Reason.NO_MATCHING_STEP, f"no step uses `{case.request.tool}`")
+    return found
+
+
+def tool_is_as_approved(case: _Case) -> tuple[Finding, ...]:
+    tool = case.tool
+    if tool is None:
+        return _deny(Reason.TOOL_UNKNOWN, f"`{case.request.tool}` is not in Tools")
+    if tool.fingerprint is not None and tool.fingerprint != case.facts.definition:
+        return _deny(Reason.TOOL_CHANGED, f"its definition is now {case.facts.definition or 'unknown'}")
+    return _NONE
+
+
+def subject_is_allowed(case: _Case) -> tuple[Finding, ...]:
+    identity = case.facts.identity
+    if isinstance(identity, Unavailable):
+        return _deny(identity.reason, identity.detail)
+    found = _NONE
+    if case.workflow is not None and identity.subject not in case.workflow.subjects:
+        found += _deny(Reason.SUBJECT_NOT_ALLOWED, "the workflow does not list this subject")
+    if case.run is not None and case.run.subject != identity.subject:
+        found += _deny(Reason.SUBJECT_CHANGED, "the run belongs to another subject")
+    if case.run is not None and case.run.subject_suspended:
+        found += _deny(Reason.SUBJECT_SUSPENDED, "the subject is suspended")
+    return found
+
+
+def identity_is_valid_now(case: _Case) -> tuple[Finding, ...]:
+    """The verifier judged skew and lifetime; between it and now the assertion must not have run out."""
+    identity = case.identity
+    if identity is None or case.now is None:
+        return _NONE
+    found = _NONE
+    if identity.bound_to is not None and identity.bound_to != case.request.digest:
+        found += _deny(Reason.IDENTITY_NOT_BOUND, "the proof covers another call")
+    if case.now >= identity.expires_at + SKEW:
+        found += _deny(Reason.IDENTITY_EXPIRED, "the assertion has expired")
+    if identity.issued_at > case.now + SKEW:
+        found += _deny(Reason.IDENTITY_NOT_YET_VALID, "the assertion was issued in the future")
+    return found
+
+
+def credentials_are_active(case: _Case) -> tuple[Finding, ...]:
+    revoked = case.facts.credentials_revoked
+    if isinstance(revoked, Unavailable):
+        return _deny(revoked.reason, revoked.detail)
+    return tuple(Finding(Effect.DENY, Reason.CREDENTIAL_REVOKED, f"`{name}` is not active") for name in revoked)
+
+
+def destinations_are_known(case: _Case) -> tuple[Finding, ...]:
+    destinations = case.facts.destinations
+    if isinstance(destinations, Unavailable):
+        return _deny(destinations.reason, destinations.detail)
+    return _NONE
+
+
+def zones_are_reachable(case: _Case) -> tuple[Finding, ...]:
+    """Where the bundle draws zones, a destination in a zone needs a way there from the workload's own."""
+    destinations = case.facts.destinations
+    if isinstance(destinations, Unavailable) or not case.policy.zones or case.identity is None:
+        return _NONE
+    start = case.policy.zone_by_subject.get(case.identity.subject)
+    reaches = case.policy.zones[start].reaches if start is not None else MappingProxyType({})
+    found = _NONE
+    for place in destinations:
+        ceiling = reaches.get(place.zone) if place.zone is not None else None
+        if place.zone is None and place.sensitivity is None:
+            continue  # unlisted: whether that is allowed is the step's to say
+        if ceiling is None or place.sensitivity is None or place.sensitivity > ceiling:
+            way = f"from zone `{start or 'none'}` to `{place.zone or 'none'}`"
+            found += _deny(Reason.ZONE_NOT_REACHABLE, f"{way}: {place.id} is too sensitive or out of reach")
+    return found
+
+
+def nothing_is_written_down(case: _Case) -> tuple[Finding, ...]:
+    """A run that has read something may not send or write below it, where its workflow says no write down."""
+    run, tool, destinations = case.run, case.tool, case.facts.destinations
+    if case.workflow is None or not case.workflow.no_write_down or run is None or run.high_water is None:
+        return _NONE
+    if tool is None or tool.effect is ToolEffect.READ or isinstance(destinations, Unavailable):
+        return _NONE
+    high = run.high_water
+    return tuple(
+        Finding(Effect.DENY, Reason.WRITE_DOWN, f"the run has read {high.word}; {place.id} is below that")
+        for place in destinations
+        if place.sensitivity is None or place.sensitivity < high
+    )
+
+
+def risk_leaves_the_effect(case: _Case) -> tuple[Finding, ...]:
+    if case.run is None or case.workflow is None or case.tool is None:
+        return _NONE
+    rule = case.workflow.risk.get(case.run.risk)
+    if rule is None:
+        return _deny(Reason.RISK_UNAVAILABLE, f"no rule for risk {case.run.risk.word}")
+    if rule.effects is not None and case.tool.effect not in rule.effects:
+        return _deny(Reason.RISK_TOO_HIGH, f"risk {case.run.risk.word} takes away {case.tool.effect}")
+    return _NONE
+
+
+def no_person_said_no(case: _Case) -> tuple[Finding, ...]:
+    """A refusal stands for this request, whatever the predicate that asked says the second time."""
+    approval = case.facts.approval
+    if isinstance(approval, Unavailable):
+        return _deny(approval.reason, approval.detail)
+    if approval is not None and any(not answer.approve for answer in approval.answers):
+        return _deny(Reason.APPROVAL_REFUSED, f"approval {approval.id} was refused")
+    return _NONE
+
+
+# Clocks of issuers and ours may differ by this much (the verifier's own limit is never looser than 60 s).
+SKEW = timedelta(seconds=60)
+
+CALL_CHECKS: tuple[Callable[[_Case], tuple[Finding, ...]], ...] = (
+    clock_is_known,
+    run_is_active,
+    workflow_is_in_force,
+    tool_is_as_approved,
+    subject_is_allowed,
+    identity_is_valid_now,
+    credentials_are_active,
+    destinations_are_known,
+    zones_are_reachable,
+    nothing_is_written_down,
+    risk_leaves_the_effect,
+    no_person_said_no,
+)
+
+
+# Checks of one step: each adds its findings to the step's result.
+
+
+def _no(result: _StepResult, step: Step, reason: Reason, detail: str) -> None:
+    result.findings.append(Finding(Effect.DENY, reason, detail, step.name))
+
+
+def order_is_kept(case: _Case, step: Step, result: _StepResult) -> None:
+    run = case.run
+    if run is None:
+        return
+    for name in step.after:
+        if name not in run.succeeded:
+            _no(result, step, Reason.STEP_OUT_OF_ORDER, f"`{name}` has not succeeded in this run")
+    if step.after_any and not any(name in run.succeeded for name in step.after_any):
+        _no(result, step, Reason.STEP_OUT_OF_ORDER, f"none of {', '.join(step.after_any)} has succeeded in this run")
+    for name in step.not_after:
+        # A call that was admitted may have happened, whatever its outcome says.
+        if run.counts.get(name, 0) > 0:
+            _no(result, step, Reason.STEP_EXCLUDED, f"`{name}` has been called in this run")
+
+
+def step_is_not_used_up(case: _Case, step: Step, result: _StepResult) -> None:
+    if step.at_most is None or case.run is None:
+        return
+    used = case.run.counts.get(step.name, 0)
+    if used >= step.at_most:
+        _no(result, step, Reason.STEP_USED_UP, f"{used} of {step.at_most} calls are used")
+
+
+def arguments_fit(case: _Case, step: Step, result: _StepResult) -> None:
+    refusal = step.arguments.refusal(case.request.arguments)
+    if refusal is not None:
+        _no(result, step, Reason.ARGUMENTS_INVALID, refusal)
+
+
+def conditions_hold(case: _Case, step: Step, result: _StepResult) -> None:
+    for condition in step.require:
+        answer = condition.holds(case.view)
+        if answer is True:
+            continue
+        if isinstance(answer, Fault):
+            _no(result, step, Reason.CONDITION_FAILED, f"`{condition.text}`: {answer.detail}")
+        else:
+            _no(result, step, Reason.CONDITION_FALSE, f"`{condition.text}`")
+
+
+def identity_is_fresh(case: _Case, step: Step, result: _StepResult) -> None:
+    """The strictest of the workflow's, the step's and the destinations' maximum age wins."""
+    identity, now = case.identity, case.now
+    if identity is None or now is None:
+        return
+    age = now - identity.issued_at
+    limits = [limit for limit in (step.max_age, case.workflow.max_age if case.workflow else None) if limit is not None]
+    limits += _per_sensitivity(case, case.policy.max_age_by_sensitivity)
+    if limits and age > min(limits):
+        _no(result, step, Reason.IDENTITY_STALE, f"issued {age.total_seconds():g}s ago; {min(limits)} is the limit")
+
+
+def assurance_is_enough(case: _Case, step: Step, result: _StepResult) -> None:
+    identity = case.identity
+    if identity is None:
+        return
+    wanted = [] if step.minimum_assurance is None else [step.minimum_assurance]
+    wanted += _per_sensitivity(case, case.policy.assurance_by_sensitivity)
+    if wanted and identity.assurance < max(wanted):
+        detail = f"{identity.assurance.word} is below {max(wanted).word}"
+        _no(result, step, Reason.ASSURANCE_TOO_LOW, detail)
+    if step.bound_to_call and identity.bound_to != case.request.digest:
+        _no(result, step, Reason.IDENTITY_NOT_BOUND, "the step demands a proof for this very call")
+
+
+def _per_sensitivity(case: _Case, limits: Any) -> list[Any]:
+    destinations = case.facts.destinations
+    if not limits or isinstance(destinations, Unavailable):
+        return []
+    # An unclassified destination is treated as the most sensitive there is.
+    levels = {Sensitivity.SECRET if place.sensitivity is None else place.sensitivity for place in destinations}
+    return [limits[level] for level in levels if level in limits]
+
+
+def destinations_are_within_reach(case: _Case, step: Step, result: _StepResult) -> None:
+    destinations = case.facts.destinations
+    if isinstance(destinations, Unavailable):
+        return
+    if not destinations:
+        return
+    ceiling = _ceiling(case, step)
+    for place in destinations:
+        if place.sensitivity is None:
+            if not step.allow_unclassified:
+                _no(result, step, Reason.DESTINATION_UNCLASSIFIED, f"{place.id} is not in the catalog")
+        elif step.up_to is None:
+            _no(result, step, Reason.DESTINATION_NOT_ALLOWED, f"the step allows no destination; {place.id}")
+        elif ceiling is None or place.sensitivity > ceiling:
+            allowed = "none" if ceiling is None else ceiling.word
+            _no(
+                result,
+                step,
+                Reason.DESTINATION_TOO_SENSITIVE,
+                f"{place.id} is {place.sensitivity.word}, over {allowed}",
+            )
+
+
+def _ceiling(case: _Case, step: Step) -> Sensitivity | None:
+    """How sensitive a destination may be, after what the run's risk takes away; None where nothing is left."""
+    if step.up_to is None or case.run is None or case.workflow is None:
+        return None
+    rule = case.workflow.risk.get(case.run.risk)
+    lowered = step.up_to - (rule.lower_ceiling_by if rule is not None else len(Sensitivity))
+    return Sensitivity(lowered) if lowered >= 0 else None
+
+
+def budgets_suffice(case: _Case, step: Step, result: _StepResult) -> None:
+    if case.workflow is None or case.run is None:
+        return
+    for budget in case.workflow.budgets:
+        if step.name not in budget.steps:
+            continue
+        amount = MICRO_CALL if budget.amount is None else budget.amount.of(case.view)
+        if isinstance(amount, Fault) or amount < 0:
+            detail = amount.detail if isinstance(amount, Fault) else "negative"
+            _no(result, step, Reason.BUDGET_UNAVAILABLE, f"budget `{budget.name}`: {detail}")
+            continue
+        spent = case.run.spent.get(budget.name, 0)
+        if spent + amount > budget.at_most:
+            _no(result, step, Reason.BUDGET_EXCEEDED, f"budget `{budget.name}` would be exceeded")
+        result.spends.append(Spend(budget, amount))
+
+
+MICRO_CALL = 1_000_000
+
+
+def a_person_agrees(case: _Case, step: Step, result: _StepResult) -> None:
+    rule = step.approval
+    if rule is None:
+        return
+    if rule.when is not None:
+        needed = rule.when.holds(case.view)
+        if isinstance(needed, Fault):
+            _no(result, step, Reason.CONDITION_FAILED, f"`{rule.when.text}`: {needed.detail}")
+            return
+        if needed is False:
+            return
+    reason, detail = _approval_gap(case, step, rule)
+    if reason is None:
+        approval = case.facts.approval
+        result.approval = approval.id if isinstance(approval, ApprovalState) else None
+        return
+    result.findings.append(Finding(Effect.ESCALATE, reason, detail, step.name))
+    result.ask = rule
+
+
+def _approval_gap(case: _Case, step: Step, rule: ApprovalRule) -> tuple[Reason | None, str]:
+    """What is missing before the answers given lift this step; (None, "") where nothing is."""
+    approval, now = case.facts.approval, case.now
+    if not isinstance(approval, ApprovalState) or now is None:
+        return Reason.APPROVAL_REQUIRED, "nobody has been asked about this call"
+    if (
+        approval.request_digest != case.request.digest
+        or approval.policy_revision != case.policy.revision
+        or approval.step != step.name
+        or approval.consumed
+    ):
+        return Reason.APPROVAL_MISMATCH, f"approval {approval.id} is for another call, step or policy, or used up"
+    if now >= approval.expires_at:
+        return Reason.APPROVAL_EXPIRED, f"approval {approval.id} has expired"
+    agreed = {
+        answer.approver
+        for answer in approval.answers
+        if answer.approve
+        and approval.requested_at <= answer.at < approval.expires_at
+        and may_approve(answer.approver, rule, case)
+    }
+    if len(agreed) < rule.quorum or not agreed:
+        return Reason.APPROVAL_PENDING, f"{len(agreed)} of {rule.quorum} have agreed"
+    return None, ""
+
+
+def may_approve(approver: str, rule: ApprovalRule, case: _Case) -> bool:
+    """An approver the rule names, who is neither the workload nor the person it acts for."""
+    if case.run is None or approver in (case.run.subject, case.run.requester):
+        return False
+    for named in rule.approvers:
+        if named in (approver, "anyone"):
+            return True
+        if named.startswith("group:") and approver in case.policy.groups.get(named[len("group:") :], ()):
+            return True
+    return False
+
+
+STEP_CHECKS: tuple[Callable[[_Case, Step, _StepResult], None], ...] = (
+    order_is_kept,
+    step_is_not_used_up,
+    arguments_fit,
+    conditions_hold,
+    identity_is_fresh,
+    assurance_is_enough,
+    destinations_are_within_reach,
+    budgets_suffice,
+    a_person_agrees,
+)
+
+
+def _view_of(case: _Case) -> View:
+    """The names a condition may see. A fact that could not be found out is not among them, so it faults."""
+    names: dict[str, Any] = {"args": case.request.arguments}
+    if case.now is not None:
+        names["now"] = case.now
+    if case.run is not None:
+        run = case.run
+        names.update(inputs=run.inputs, kept=run.kept, counts=run.counts, risk=run.risk.word)
+    if case.identity is not None:
+        identity = case.identity
+        names.update(subject=identity.subject, claims=identity.claims, assurance=identity.assurance.word)
+    destinations = case.facts.destinations
+    if not isinstance(destinations, Unavailable):
+        shown = [
+            {
+                "kind": place.kind,
+                "id": place.id,
+                "sensitivity": "unclassified" if place.sensitivity is None else place.sensitivity.word,
+                "zone": place.zone or "",
+                "owner": place.owner or "",
+                "category": place.category or "",
+            }
+            for place in sorted(destinations, key=_worst_first)
+        ]
+        names["destinations"] = shown
+        if shown:
+            names["destination"] = shown[0]
+    return View(names)
+
+
+def _worst_first(place: Any) -> tuple[int, str]:
+    return (-len(Sensitivity) if place.sensitivity is None else -place.sensitivity, place.id)
