@@ -1,0 +1,132 @@
+"""Guards plain functions, async functions, generators and async generators: same name, signature and type."""
+
+from __future__ import annotations
+
+import inspect
+import weakref
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from agentguard.errors import ConfigurationError, ToolCallDenied
+from agentguard.guard.gate import CanaryGate, Gate
+from agentguard.guard.signature import Signature
+
+if TYPE_CHECKING:
+    from agentguard.guard.guard import Guard
+
+_GUARDED: weakref.WeakSet[Callable[..., Any]] = weakref.WeakSet()
+
+
+def is_guarded(function: object) -> bool:
+    """Whether this very object came out of ``guard.wrap``."""
+    try:
+        return function in _GUARDED
+    except TypeError:
+        return False
+
+
+def wrap_function(guard: Guard, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A guarded function. Raises ConfigurationError for what could not be guarded."""
+    name = getattr(function, "__name__", type(function).__name__)
+    if not inspect.isroutine(function) or inspect.isbuiltin(function):
+        raise ConfigurationError(f"`{name}` cannot be guarded: it is not a function or method; write a `def` around it")
+    if is_guarded(function):
+        raise ConfigurationError(f"`{name}` is guarded already; wrap the original once and use the result everywhere")
+    signature = Signature.of(function)
+    definition = {"name": name, "description": inspect.getdoc(function) or "", "parameters": signature.schema()}
+    gate = guard.gate(name, definition=definition, framework="function")
+    guarded = _door(gate, signature, function)
+    _canary(gate, signature, function)
+    gate.proved(["call"])
+    return guarded
+
+
+def _door(gate: Gate | CanaryGate, signature: Signature, function: Callable[..., Any]) -> Callable[..., Any]:
+    guarded: Callable[..., Any]
+    if inspect.isasyncgenfunction(function):
+
+        def guarded_asyncgen(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+            return gate.astream(signature.arguments(args, kwargs), _runner(signature, function))
+
+        guarded = guarded_asyncgen
+    elif inspect.isgeneratorfunction(function):
+
+        def guarded_generator(*args: Any, **kwargs: Any) -> Iterator[Any]:
+            return gate.stream(signature.arguments(args, kwargs), _runner(signature, function))
+
+        guarded = guarded_generator
+    elif inspect.iscoroutinefunction(function):
+
+        async def guarded_async(*args: Any, **kwargs: Any) -> Any:
+            return await gate.acall(signature.arguments(args, kwargs), _runner(signature, function))
+
+        guarded = guarded_async
+    else:
+
+        def guarded_function(*args: Any, **kwargs: Any) -> Any:
+            return gate.call(signature.arguments(args, kwargs), _runner(signature, function))
+
+        guarded = guarded_function
+    for attribute in ("__name__", "__qualname__", "__doc__", "__module__", "__annotations__"):
+        setattr(guarded, attribute, getattr(function, attribute, None))
+    guarded.__signature__ = signature.signature  # type: ignore[attr-defined]
+    _GUARDED.add(guarded)
+    return guarded
+
+
+def _runner(signature: Signature, function: Callable[..., Any]) -> Callable[[dict[str, Any]], Any]:
+    def run(values: dict[str, Any]) -> Any:
+        args, kwargs = signature.revive(values)
+        return function(*args, **kwargs)
+
+    return run
+
+
+def _canary(gate: Gate, signature: Signature, function: Callable[..., Any]) -> None:
+    """Call the same door over a gate that refuses: the body must not be reached."""
+    tripped: list[str] = []
+
+    class _AnyArguments(Signature):
+        def arguments(self, args: Any, kwargs: Any) -> dict[str, Any]:
+            return {}
+
+    stand_in = _same_kind(function, tripped)
+    door = _door(gate.canary, _AnyArguments(signature.signature, signature.model, signature.fields), stand_in)
+    try:
+        _exhaust(door())
+    except ToolCallDenied:
+        if not tripped and gate.canary.refused:
+            return
+    raise ConfigurationError(f"`{gate.name}` cannot be guarded: its canary call was not refused")
+
+
+def _same_kind(function: Callable[..., Any], tripped: list[str]) -> Callable[..., Any]:
+    async def asyncgen() -> AsyncIterator[None]:
+        tripped.append("reached")
+        yield
+
+    def generator() -> Iterator[None]:
+        tripped.append("reached")
+        yield
+
+    async def coroutine() -> None:
+        tripped.append("reached")
+
+    def plain() -> None:
+        tripped.append("reached")
+
+    if inspect.isasyncgenfunction(function):
+        return asyncgen
+    if inspect.isgeneratorfunction(function):
+        return generator
+    return coroutine if inspect.iscoroutinefunction(function) else plain
+
+
+def _exhaust(result: Any) -> None:
+    """Drive a canary's result to its first step, without an event loop."""
+    if inspect.iscoroutine(result):
+        result.send(None)
+    elif hasattr(result, "__anext__"):
+        result.__anext__().send(None)
+    elif hasattr(result, "__next__"):
+        next(result)

@@ -1,0 +1,127 @@
+"""One guarded tool. A gate is the only thing that runs a tool, and only after a durable permit."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+from agentguard.core.values import Json
+from agentguard.errors import ToolCallDenied
+from agentguard.guard.drive import advance, advance_async, drive, drive_async, finish
+from agentguard.guard.order import Events, events
+from agentguard.guard.run import current_run
+
+if TYPE_CHECKING:
+    from agentguard.guard.guard import Guard
+
+R = TypeVar("R")
+
+
+class Gate:
+    """Judges every call of one tool. ``tool`` is its name in the policy, ``name`` the one it was wrapped under.
+
+    ``arguments`` are JSON values, bound and validated. ``run`` gets a fresh dict, read from the bytes that were judged.
+    """
+
+    def __init__(self, guard: Guard, tool: str, name: str, definition: str, framework: str) -> None:
+        self.tool = tool
+        self.name = name
+        self.definition = definition
+        self.framework = framework
+        self.canary = CanaryGate()
+        self._guard = guard
+
+    def call(
+        self, arguments: Mapping[str, Json], run: Callable[[dict[str, Any]], R], *, call_id: str | None = None
+    ) -> R:
+        """Run the tool if it may run. Raises ToolCallRefused, LedgerError, or what the tool raises."""
+        result: R = drive(self._events(arguments, call_id), self._guard.obtain, run)
+        return result
+
+    async def acall(
+        self,
+        arguments: Mapping[str, Json],
+        run: Callable[[dict[str, Any]], Awaitable[R]],
+        *,
+        call_id: str | None = None,
+    ) -> R:
+        """As ``call``, for a tool that is awaited."""
+        result: R = await drive_async(self._events(arguments, call_id), self._guard.obtain, run)
+        return result
+
+    def stream(
+        self, arguments: Mapping[str, Json], run: Callable[[dict[str, Any]], Iterator[R]], *, call_id: str | None = None
+    ) -> Iterator[R]:
+        """As ``call``, for a tool that yields. Decided before the first item, in the run it was called in."""
+        pending = self._events(arguments, call_id)
+        return self._stream(pending, run)
+
+    def _stream(self, pending: Events, run: Callable[[dict[str, Any]], Iterator[R]]) -> Iterator[R]:
+        values = advance(pending, self._guard.obtain)
+        try:
+            yield from run(values)
+        except BaseException as error:
+            finish(pending, error)
+            raise
+        finish(pending, None)
+
+    def astream(
+        self,
+        arguments: Mapping[str, Json],
+        run: Callable[[dict[str, Any]], AsyncIterator[R]],
+        *,
+        call_id: str | None = None,
+    ) -> AsyncIterator[R]:
+        """As ``stream``, for a tool that yields asynchronously."""
+        pending = self._events(arguments, call_id)
+        return self._astream(pending, run)
+
+    async def _astream(self, pending: Events, run: Callable[[dict[str, Any]], AsyncIterator[R]]) -> AsyncIterator[R]:
+        values = await advance_async(pending, self._guard.obtain)
+        try:
+            async for item in run(values):
+                yield item
+        except BaseException as error:
+            finish(pending, error)
+            raise
+        finish(pending, None)
+
+    def proved(self, entries: Sequence[str]) -> None:
+        """Record that these public entries of the wrapped tool were seen to refuse."""
+        self._guard.record_canary(self, entries)
+
+    def _events(self, arguments: Mapping[str, Json], call_id: str | None) -> Events:
+        return events(self._guard, self, arguments, call_id, current_run(self._guard))
+
+
+class CanaryGate:
+    """A gate that refuses everything. An adapter puts it into a wrapper of its own making and calls every door."""
+
+    def __init__(self) -> None:
+        self.refused = 0
+
+    def _refuse(self) -> NoReturn:
+        self.refused += 1
+        raise ToolCallDenied("canary")
+
+    def call(self, arguments: Mapping[str, Json], run: Callable[..., Any], *, call_id: str | None = None) -> Any:
+        """Refuse."""
+        self._refuse()
+
+    async def acall(self, arguments: Mapping[str, Json], run: Callable[..., Any], *, call_id: str | None = None) -> Any:
+        """Refuse."""
+        self._refuse()
+
+    def stream(
+        self, arguments: Mapping[str, Json], run: Callable[..., Any], *, call_id: str | None = None
+    ) -> Iterator[Any]:
+        """Refuse at the first item."""
+        self._refuse()
+        yield
+
+    async def astream(
+        self, arguments: Mapping[str, Json], run: Callable[..., Any], *, call_id: str | None = None
+    ) -> AsyncIterator[Any]:
+        """Refuse at the first item."""
+        self._refuse()
+        yield

@@ -1,0 +1,274 @@
+"""The guard: loads a policy bundle, wraps tools, starts runs. Everything the defaults choose can be passed in."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TextIO
+
+import structlog
+
+from agentguard.core.canonical import NotCanonical, canonical_bytes, sha256
+from agentguard.core.policy import Workflow
+from agentguard.core.reasons import Reason
+from agentguard.core.values import Identity, Json, Unavailable
+from agentguard.destinations import Catalog, parse_path
+from agentguard.errors import ConfigurationError
+from agentguard.guard.drive import settle
+from agentguard.guard.functions import is_guarded, wrap_function
+from agentguard.guard.gate import Gate
+from agentguard.guard.identities import Identities, Source
+from agentguard.guard.operations import Operations, utc_now
+from agentguard.guard.order import Obtain
+from agentguard.guard.parts import check_bundle
+from agentguard.guard.records import RecordData, record
+from agentguard.guard.run import RunContext
+from agentguard.ledger import Ledger, RecordFilter, open_ledger
+from agentguard.policy import Bundle, Reloader
+
+ADAPTERS = "agentguard.adapters"
+# A wall clock that falls back further than any skew we grant would make old assertions fresh again.
+MAX_FALL_BACK = timedelta(seconds=60)
+
+
+class Guard:
+    """Stands between an agent and its tools. Make one with ``Guard.load``; ``shut`` it, or use it in ``with``."""
+
+    def __init__(
+        self,
+        reloader: Reloader,
+        ledger: Ledger,
+        identities: Identities,
+        *,
+        wait: timedelta | None = None,
+        clock: Callable[[], datetime] = utc_now,
+        log: bool | TextIO | None = None,
+    ) -> None:
+        self.ledger = ledger
+        self.wait = wait
+        self.clock = clock
+        self.operations = Operations(ledger, clock)
+        self._reloader = reloader
+        self._identities = identities
+        self._log = _logger(log)
+        self._latest = datetime.min.replace(tzinfo=UTC)
+        self._clock_lock = threading.Lock()
+        self._secrets: dict[str, tuple[tuple[str | None, ...], ...]] = {}
+        self.catalog = Catalog(())
+        self._take(reloader.current)
+
+    @classmethod
+    def load(
+        cls,
+        directory: str | Path,
+        *,
+        ledger: str | Path | Ledger | None = None,
+        identity: Source | None = None,
+        issuer: str | None = None,
+        subject: str | None = None,
+        wait: timedelta | None = None,
+        home: str | Path | None = None,
+        clock: Callable[[], datetime] = utc_now,
+        log: bool | TextIO | None = None,
+    ) -> Guard:
+        """Load a bundle and the embedded defaults: a SQLite ledger and a local identity under ``home``.
+
+        ``identity`` is where assertions come from, ``issuer`` the name in Trust that verifies them (needed where Trust
+        lists several). Without ``identity`` the local issuer speaks for ``subject``. ``wait`` is how long a call that
+        needs a person blocks; None raises ApprovalPending at once. ``log`` True writes JSON lines to standard error.
+        Raises PolicyError, ConfigurationError, LedgerError.
+        """
+        place = Path(home) if home is not None else Path(os.environ.get("AGENTGUARD_HOME") or ".agentguard")
+        reloader = Reloader(directory)
+        check_bundle(reloader.current)
+        identities = Identities(reloader.current, home=place, source=identity, issuer=issuer, subject=subject)
+        if ledger is None:
+            ledger = place / "ledger.sqlite3"
+        opened = open_ledger(ledger) if isinstance(ledger, str | Path) else ledger
+        return cls(reloader, opened, identities, wait=wait, clock=clock, log=log)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self.shut()
+
+    def shut(self) -> None:
+        """Make everything durable and close the ledger. Idempotent."""
+        self.ledger.shut()
+
+    @property
+    def bundle(self) -> Bundle:
+        """The bundle in force."""
+        return self._reloader.current
+
+    def reload(self) -> None:
+        """Take the bundle's files as they are now. Raises PolicyError, and then the old bundle stays in force."""
+        before = self.bundle.revision
+        self._reloader.reload(check_bundle)
+        self._take(self.bundle)
+        data = record("reload", self.last_known_time, policy_revision=self.bundle.revision, why=f"was {before}")
+        settle(self.ledger.append(data))
+        self.emit(data)
+
+    def _take(self, bundle: Bundle) -> None:
+        self._identities.take(bundle)
+        self._secrets = {name: tuple(map(parse_path, tool.secrets)) for name, tool in bundle.tools.items()}
+        self.catalog = Catalog(bundle.catalog)
+
+    def wrap(self, tools: Any) -> Any:
+        """Guard one tool, or each of several: plain functions, and the tools of frameworks with an adapter.
+
+        Raises ConfigurationError for what could not be guarded, and for a tool that the bundle does not list.
+        """
+        if isinstance(tools, Mapping):
+            raise ConfigurationError(
+                "guard.wrap takes a tool or a list of tools; put other names in Tools as `aliases`"
+            )
+        if isinstance(tools, Iterable) and not isinstance(tools, str | bytes) and _adapter_for(tools) is None:
+            return [self.wrap(tool) for tool in tools]
+        if is_guarded(tools):
+            return wrap_function(self, tools)
+        adapter = _adapter_for(tools)
+        return wrap_function(self, tools) if adapter is None else adapter.load()(self, tools)
+
+    def gate(self, name: str, *, definition: Json, framework: str) -> Gate:
+        """The gate of one tool, for adapters. Raises ConfigurationError where the bundle does not list the tool."""
+        tool = self.bundle.tool_by_alias.get(name)
+        if tool is None:
+            known = ", ".join(sorted(self.bundle.tool_by_alias)) or "none"
+            raise ConfigurationError(f"no tool or alias in this bundle is called `{name}`; Tools lists: {known}")
+        try:
+            fingerprint = sha256(canonical_bytes(definition))
+        except NotCanonical as error:
+            raise ConfigurationError(f"`{name}` cannot be guarded: its definition is not JSON: {error}") from None
+        pinned = self.bundle.policy.tools[tool].fingerprint
+        if pinned is not None and pinned != fingerprint:
+            raise ConfigurationError(
+                f"`{name}` is not the tool that was approved: its definition is {fingerprint}, Tools pins {pinned}"
+            )
+        return Gate(self, tool, name, fingerprint, framework)
+
+    def run(
+        self, workflow: str, *, inputs: Mapping[str, Json] | None = None, requester: str | None = None
+    ) -> RunContext:
+        """A run of a workflow, for ``with`` or ``async with``. ``requester`` is for whom, and may not approve."""
+        return RunContext(self, workflow, inputs or {}, requester)
+
+    def resume(self, run_id: str) -> RunContext:
+        """Go on with a run that waits for a person. Raises ConfigurationError where there is none such."""
+        state = self.operations.run(run_id)
+        if state is None:
+            raise ConfigurationError(f"there is no run `{run_id}` in this ledger; `agentguard runs list` shows them")
+        return RunContext(self, state.workflow, {}, None, run_id)
+
+    def records(self, **wanted: Any) -> Iterator[RecordData]:
+        """Records in order; keywords as in ``RecordFilter``."""
+        return self.ledger.records(RecordFilter(**wanted))
+
+    # What follows serves the order of events and adapters.
+
+    def now(self) -> datetime | Unavailable:
+        """The decision's moment, or why the clock cannot be believed."""
+        try:
+            moment = self.clock()
+        except Exception as error:  # whatever a clock raises, it did not tell the time
+            return Unavailable(Reason.CLOCK_UNAVAILABLE, type(error).__name__)
+        if not isinstance(moment, datetime) or moment.tzinfo is None:
+            return Unavailable(Reason.CLOCK_UNTRUSTED, "the clock gives no time with a zone")
+        moment = moment.astimezone(UTC)
+        with self._clock_lock:
+            if moment < self._latest - MAX_FALL_BACK:
+                return Unavailable(Reason.CLOCK_UNTRUSTED, f"fell back by {self._latest - moment}")
+            self._latest = max(self._latest, moment)
+        return moment
+
+    @property
+    def last_known_time(self) -> datetime:
+        """Now, or the latest moment that could be believed; for records of calls that are refused anyway."""
+        moment = self.now()
+        return moment if isinstance(moment, datetime) else self._latest
+
+    def obtain(self, ask: Obtain) -> Any:
+        """A token, an awaitable of one, or Unavailable."""
+        return self._identities.obtain(ask.digest, ask.subject, self.last_known_time)
+
+    def verify(self, token: Any, *, now: datetime, request_digest: str) -> Identity | Unavailable:
+        """Judge a token by the issuer that was configured for its source."""
+        return self._identities.verify(token, now=now, request_digest=request_digest)
+
+    def subject_for(self, workflow: Workflow) -> str | None:
+        """Whom the local issuer speaks for in a run of this workflow; None where assertions come from outside."""
+        return self._identities.subject_for(workflow)
+
+    def secret_paths(self, tool: str) -> tuple[tuple[str | None, ...], ...]:
+        """Where this tool's declared secrets stand in its arguments."""
+        return self._secrets.get(tool, ())
+
+    def record_canary(self, gate: Gate, entries: Sequence[str]) -> None:
+        """Record that these entries of a wrapped tool refused a canary call."""
+        why = f"refused through {', '.join(entries)}"
+        data = record(
+            "canary",
+            self.last_known_time,
+            tool=gate.tool,
+            framework=gate.framework,
+            definition=gate.definition,
+            policy_revision=self.bundle.revision,
+            why=why,
+            outcome="refused",
+        )
+        settle(self.ledger.append(data))
+        self.emit(data)
+
+    def note_close(self, future: Future[Any], data: RecordData) -> None:
+        """Show an outcome once it is written."""
+
+        def done(written: Future[Any]) -> None:
+            if written.exception() is None:
+                self.emit(data)
+            else:
+                logging.getLogger("agentguard").error("an outcome could not be recorded: %s", written.exception())
+
+        future.add_done_callback(done)
+
+    def emit(self, data: RecordData) -> None:
+        """Show a record that is durable already. A log that fails changes nothing: the row is the truth."""
+        if self._log is None:
+            return
+        try:
+            self._log.info(data["kind"], **data)
+        except Exception:
+            logging.getLogger("agentguard").warning("a record could not be logged; it stands in the ledger")
+
+
+def _adapter_for(tool: object) -> EntryPoint | None:
+    """The adapter of the framework that one of the tool's classes comes from."""
+    roots = [cls.__module__.partition(".")[0] for cls in type(tool).__mro__]
+    found = {entry.name: entry for entry in entry_points(group=ADAPTERS)}
+    return next((found[root] for root in roots if root in found), None)
+
+
+def _logger(log: bool | TextIO | None) -> Any:
+    if log is None or log is False:
+        return None
+    stream = None if log is True else log
+    return structlog.wrap_logger(
+        structlog.WriteLoggerFactory(stream)() if stream is not None else structlog.PrintLogger(_standard_error()),
+        processors=[structlog.processors.JSONRenderer(sort_keys=True, ensure_ascii=True)],
+        wrapper_class=structlog.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+
+
+def _standard_error() -> TextIO:
+    import sys
+
+    return sys.stderr

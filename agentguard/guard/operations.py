@@ -1,0 +1,140 @@
+"""What people do from outside a run: stop it, set its risk, suspend a subject, answer an approval. Each is a record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from agentguard.core.facts import Answer, RunState, RunStatus
+from agentguard.core.values import Risk
+from agentguard.errors import LedgerError
+from agentguard.guard.drive import settle
+from agentguard.guard.records import RecordData, record
+from agentguard.ledger import ApprovalRow, Ledger, RecordFilter
+
+CREDENTIAL_STATES = ("active", "rotated", "revoked")
+
+
+def utc_now() -> datetime:
+    """The wall clock, in UTC."""
+    return datetime.now(UTC)
+
+
+class Operations:
+    """The hand on the switch. Every method is durable when it returns and holds for the next decision everywhere.
+
+    ``by`` is who does it, as the caller authenticated them (``user:NAME``). Raises LedgerError with the remedy.
+    """
+
+    def __init__(self, ledger: Ledger, clock: Callable[[], datetime] = utc_now) -> None:
+        self._ledger = ledger
+        self._clock = clock
+
+    def stop_run(self, run_id: str, *, by: str, why: str) -> RunState:
+        """No call of this run is permitted any more."""
+        return self._change(run_id, "stop_run", by, why, status=RunStatus.STOPPED, risk=None)
+
+    def set_risk(self, run_id: str, risk: Risk | str, *, by: str, why: str) -> RunState:
+        """Set how far the run is trusted; what that takes away is the policy's to say. Raises ValueError."""
+        level = risk if isinstance(risk, Risk) else Risk.parse(risk)
+        return self._change(run_id, "set_risk", by, why, status=None, risk=level)
+
+    def _change(
+        self, run_id: str, what: str, by: str, why: str, *, status: RunStatus | None, risk: Risk | None
+    ) -> RunState:
+        at = self._clock()
+        state = settle(self._ledger.run(run_id, at=at, windows={}))
+        if state is None:
+            raise LedgerError(f"there is no run `{run_id}` in this ledger; `agentguard runs list` shows them")
+        data = record(
+            "operation",
+            at,
+            run_id=run_id,
+            workflow=state.workflow,
+            subject=state.subject,
+            outcome=what,
+            risk=None if risk is None else risk.word,
+            by=by,
+            why=why,
+        )
+        changed: RunState = settle(
+            self._ledger.change_run(
+                run_id, at=at, record=data, status=None if status is None else str(status), risk=risk
+            )
+        )
+        return changed
+
+    def suspend_subject(self, subject: str, *, by: str, why: str, suspended: bool = True) -> None:
+        """Refuse every call of this subject in every run, or accept it again."""
+        at = self._clock()
+        outcome = "suspend_subject" if suspended else "restore_subject"
+        data = record("operation", at, subject=subject, outcome=outcome, by=by, why=why)
+        settle(self._ledger.suspend_subject(subject, at=at, record=data, suspended=suspended))
+
+    def set_credential(self, name: str, state: str, *, by: str, why: str) -> None:
+        """Register or change a credential that tools use: active, rotated or revoked. Raises ValueError."""
+        if state not in CREDENTIAL_STATES:
+            raise ValueError(f"`{state}` is not one of {', '.join(CREDENTIAL_STATES)}")
+        at = self._clock()
+        data = record("operation", at, outcome=f"credential_{state}", by=by, why=f"{name}: {why}")
+        settle(self._ledger.revoke_credential(name, at=at, record=data, state=state))
+
+    def answer(self, approval_id: str, *, approver: str, approve: bool) -> ApprovalRow:
+        """Give one person's answer to one request. ``approver`` is whom the channel authenticated."""
+        at = self._clock()
+        row = self.approval(approval_id)
+        if row is None:
+            raise LedgerError(f"there is no approval `{approval_id}`; `agentguard approvals list` shows them")
+        asked = row.request
+        if approver in (asked.subject, asked.requester):
+            raise LedgerError("whoever asked for this call cannot approve it; ask somebody else")
+        data = record(
+            "approval",
+            at,
+            approval_id=approval_id,
+            run_id=asked.run_id,
+            workflow=asked.workflow,
+            step=asked.step,
+            tool=asked.tool,
+            subject=asked.subject,
+            requester=asked.requester,
+            request_digest=asked.request_digest,
+            policy_revision=asked.policy_revision,
+            outcome="approved" if approve else "refused",
+            approved_by=[approver] if approve else [],
+            by=approver,
+        )
+        answered: ApprovalRow = settle(self._ledger.answer(approval_id, Answer(approver, approve, at), data))
+        return answered
+
+    def approval(self, approval_id: str) -> ApprovalRow | None:
+        """One approval request, or None."""
+        row: ApprovalRow | None = settle(self._ledger.approval(approval_id))
+        return row
+
+    def approvals(self, *, open_only: bool = True) -> Sequence[ApprovalRow]:
+        """Approval requests, newest first."""
+        rows: Sequence[ApprovalRow] = settle(self._ledger.approvals(open_at=self._clock() if open_only else None))
+        return rows
+
+    def runs(self, *, active_only: bool = False) -> Sequence[RunState]:
+        """Runs, newest first."""
+        rows: Sequence[RunState] = settle(self._ledger.runs(active_only=active_only))
+        return rows
+
+    def run(self, run_id: str) -> RunState | None:
+        """One run, or None."""
+        state: RunState | None = settle(self._ledger.run(run_id, at=self._clock(), windows={}))
+        return state
+
+    def open_calls(self) -> Sequence[RecordData]:
+        """Decision records of calls that were admitted and have no outcome yet."""
+        rows: Sequence[RecordData] = settle(self._ledger.open_calls())
+        return rows
+
+    def records(
+        self, wanted: RecordFilter | None = None, *, after: int = 0, limit: int | None = None, newest: bool = False
+    ) -> Iterator[dict[str, Any]]:
+        """Records in order, each with its sequence number."""
+        return self._ledger.records(wanted or RecordFilter(), after=after, limit=limit, newest=newest)

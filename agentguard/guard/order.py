@@ -1,0 +1,421 @@
+"""The order of events of one guarded call, written once.
+
+A generator that asks for what it needs (``Wait``, ``Obtain``, ``Pause``, ``RunTool``) and is driven both synchronously
+and asynchronously by ``drive``. In order:
+
+1. Arguments become canonical bytes, destinations are derived and put back in canonical form.
+2. Facts are gathered: identity by a fresh assertion, the run, approvals, credentials, the clock.
+3. ``core.decide``.
+4. ``ledger.admit``: one transaction. If the world has moved, gather and decide again.
+5. A denial is raised; an escalation asks a person and starts again at 2.
+6. Only after a durable permit does the tool run, with arguments re-read from the canonical bytes.
+7. The outcome is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from agentguard.core.canonical import NotCanonical, canonical_bytes, read_canonical
+from agentguard.core.decide import Decision, Finding, decide
+from agentguard.core.facts import ApprovalState, Facts, RunState
+from agentguard.core.policy import Fault
+from agentguard.core.reasons import Reason
+from agentguard.core.request import Request
+from agentguard.core.values import Destination, Effect, Identity, Json, ToolEffect, Unavailable
+from agentguard.destinations import derive, rewrite
+from agentguard.errors import ApprovalPending, ApprovalRefused, ToolCallDenied
+from agentguard.guard.records import decision_record, new_id, record, redact, rfc3339
+from agentguard.ledger import Admission, Admitted, ApprovalRequest, ApprovalRow, Charge, Closing, Outcome, Refusal
+
+if TYPE_CHECKING:
+    from agentguard.guard.gate import Gate
+    from agentguard.guard.guard import Guard
+    from agentguard.guard.run import RunContext
+
+# Each round at least one other call of the run is admitted, so this many rounds serve this many parallel calls.
+MAX_ROUNDS = 2_000
+# How long an assertion's id is remembered past its expiry: the largest clock skew an issuer may be granted.
+REPLAY_MARGIN = timedelta(seconds=60)
+# How often a waiting call looks for an answer.
+LOOK_EVERY_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Let the ledger finish. It finishes even if the caller is cancelled; the cancellation is raised afterwards."""
+
+    future: Future[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Obtain:
+    """Get a fresh assertion for this request digest; the reply is a token or Unavailable."""
+
+    digest: str
+    subject: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Let some time pass."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunTool:
+    """Run the tool with these values, now."""
+
+    values: dict[str, Any]
+
+
+Ask: TypeAlias = Wait | Obtain | Pause | RunTool
+Events: TypeAlias = Generator[Ask, Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One call before any fact: its request, where it goes, and what is wrong with it already."""
+
+    request: Request
+    destinations: tuple[Destination, ...] | Unavailable
+    shown: Json
+    redacted: list[str]
+    problem: Unavailable | None
+
+
+def events(
+    guard: Guard, gate: Gate, arguments: Mapping[str, Json], call_id: str | None, context: RunContext | None
+) -> Events:
+    """All events of one call. Returns what the tool returned; raises as DESIGN section 6 says."""
+    call: _Call | None = None
+    token: Identity | Unavailable | None = None
+    asked: _Question | None = None
+    for _ in range(MAX_ROUNDS):
+        bundle = guard.bundle
+        run = yield from _run_state(guard, context)
+        call = _prepare(guard, gate, arguments, call_id, context, run)
+        if token is None:
+            token = yield from _identity(guard, call.request, run)
+        facts = yield from _facts(guard, gate, call, run, token)
+        decision = _decide(call, bundle.policy, facts)
+        decision_id = new_id("d")
+        now = facts.now if isinstance(facts.now, datetime) else guard.last_known_time
+        data = decision_record(
+            now,
+            decision_id,
+            decision,
+            call.request,
+            bundle.policy,
+            facts,
+            arguments=call.shown,
+            redacted=call.redacted,
+            framework=gate.framework,
+        )
+        admission = _admission(decision_id, decision, call, facts, now, data)
+        answer = yield from _admit(guard, admission)
+        if not isinstance(answer, Admitted):
+            if answer.reason is Refusal.ASSERTION_USED:
+                token = Unavailable(Reason.ASSERTION_REPLAYED, "this assertion has been used before")
+            continue
+        guard.emit(data)
+        if decision.effect is Effect.PERMIT and decision.step is not None:
+            return (yield from _perform(guard, admission, decision.step.name, call))
+        if decision.effect is Effect.ESCALATE:
+            asked = yield from _ask(guard, decision_id, decision, call, facts, now, asked)
+            token = None  # proved again after the wait
+            continue
+        refused = asked is not None and (Reason.APPROVAL_REFUSED in decision.reasons)
+        raise (ApprovalRefused if refused else ToolCallDenied)(decision_id)
+    yield from _give_up(guard, gate, call)
+
+
+def _run_state(guard: Guard, context: RunContext | None) -> Generator[Ask, Any, RunState | Unavailable]:
+    if context is None:
+        return Unavailable(Reason.NO_RUN, "called outside a run")
+    known = guard.bundle.policy.workflows.get(context.workflow)
+    windows = {budget.name: budget.per for budget in known.budgets} if known is not None else {}
+    state = yield Wait(guard.ledger.run(context.id, at=guard.last_known_time, windows=windows))
+    return state if isinstance(state, RunState) else Unavailable(Reason.RUN_UNAVAILABLE, "no such run in this ledger")
+
+
+def _prepare(
+    guard: Guard,
+    gate: Gate,
+    arguments: Mapping[str, Json],
+    call_id: str | None,
+    context: RunContext | None,
+    run: RunState | Unavailable,
+) -> _Call:
+    """Canonical bytes first; everything later is read from them. Never raises for bad arguments."""
+    declaration = guard.bundle.tools.get(gate.tool)
+    declared = declaration.destinations if declaration is not None else ()
+    problem: Unavailable | None = None
+    values: dict[str, Json] = {}
+    destinations: tuple[Destination, ...] | Unavailable = Unavailable(Reason.ARGUMENTS_INVALID, "no arguments")
+    canonical = b"{}"
+    try:
+        values = read_canonical(canonical_bytes(dict(arguments)))
+        destinations = derive(declared, values, guard.catalog)
+        if not isinstance(destinations, Unavailable):
+            values = rewrite(declared, values)
+        canonical = canonical_bytes(values)
+        values = read_canonical(canonical)
+    except NotCanonical as error:
+        problem = Unavailable(Reason.ARGUMENTS_INVALID, str(error))
+    shown, redacted = redact(values, guard.secret_paths(gate.tool))
+    request = Request.make(
+        run_id="" if context is None else context.id,
+        workflow="" if context is None else context.workflow,
+        tool=gate.tool,
+        canonical=canonical,
+        arguments=values,
+        definition=gate.definition,
+        call_id=call_id,
+    )
+    return _Call(request, destinations, shown, redacted, problem)
+
+
+def _identity(
+    guard: Guard, request: Request, run: RunState | Unavailable
+) -> Generator[Ask, Any, Identity | Unavailable]:
+    subject = run.subject if isinstance(run, RunState) else None
+    token = yield Obtain(request.digest, subject)
+    if isinstance(token, Unavailable):
+        return token
+    now = guard.now()
+    return now if isinstance(now, Unavailable) else guard.verify(token, now=now, request_digest=request.digest)
+
+
+def _facts(
+    guard: Guard, gate: Gate, call: _Call, run: RunState | Unavailable, identity: Identity | Unavailable
+) -> Generator[Ask, Any, Facts]:
+    approval: ApprovalState | None = None
+    workflow = guard.bundle.policy.workflows.get(call.request.workflow)
+    steps = workflow.steps_by_tool.get(gate.tool, ()) if workflow is not None else ()
+    if any(step.approval is not None for step in steps):
+        row = yield Wait(guard.ledger.approval_for(call.request.digest))
+        approval = row.state() if isinstance(row, ApprovalRow) and _speaks_of(row, guard) else None
+    declaration = guard.bundle.tools.get(gate.tool)
+    inactive: tuple[str, ...] = ()
+    if declaration is not None and declaration.credentials:
+        states = yield Wait(guard.ledger.credential_states(declaration.credentials))
+        inactive = tuple(name for name in declaration.credentials if states.get(name) != "active")
+    return Facts(
+        now=guard.now(),
+        identity=identity,
+        run=run,
+        destinations=call.destinations,
+        approval=approval,
+        definition=gate.definition,
+        credentials_revoked=inactive,
+    )
+
+
+def _speaks_of(row: ApprovalRow, guard: Guard) -> bool:
+    """A used-up or expired request is history: the call is judged as if nobody had been asked. A refusal stands."""
+    if any(not answer.approve for answer in row.answers):
+        return True
+    return not row.consumed and row.request.expires_at > guard.last_known_time
+
+
+def _decide(call: _Call, policy: Any, facts: Facts) -> Decision:
+    decision = decide(call.request, policy, facts)
+    if call.problem is None:
+        return decision
+    finding = Finding(Effect.DENY, call.problem.reason, call.problem.detail)
+    return Decision(Effect.DENY, (*decision.findings, finding))
+
+
+def _admission(
+    decision_id: str, decision: Decision, call: _Call, facts: Facts, now: datetime, data: dict[str, Any]
+) -> Admission:
+    run = facts.run if isinstance(facts.run, RunState) else None
+    identity = facts.identity if isinstance(facts.identity, Identity) else None
+    permit = decision.effect is Effect.PERMIT
+    return Admission(
+        decision_id=decision_id,
+        permit=permit,
+        run_id=None if run is None else run.id,
+        run_version=None if run is None else run.version,
+        workflow=call.request.workflow or None,
+        step=None if decision.step is None else decision.step.name,
+        at=now,
+        record=data,
+        step_at_most=None if decision.step is None else decision.step.at_most,
+        charges=tuple(Charge(s.budget.name, s.amount, s.budget.at_most, s.budget.per) for s in decision.spends)
+        if permit
+        else (),
+        assertion_key=None if identity is None else (identity.issuer, identity.assertion_id),
+        assertion_until=None if identity is None else identity.expires_at + REPLAY_MARGIN,
+        approval_id=decision.approval if permit else None,
+        read_sensitivity=_read_sensitivity(data, facts) if permit else None,
+    )
+
+
+def _read_sensitivity(data: dict[str, Any], facts: Facts) -> Any:
+    if data["tool_effect"] != ToolEffect.READ or isinstance(facts.destinations, Unavailable):
+        return None
+    return max((place.sensitivity for place in facts.destinations if place.sensitivity is not None), default=None)
+
+
+def _admit(guard: Guard, admission: Admission) -> Generator[Ask, Any, Any]:
+    windows = {charge.budget: charge.per for charge in admission.charges}
+    future = guard.ledger.admit(admission, windows=windows)
+    try:
+        return (yield Wait(future))
+    except BaseException as error:
+        # The caller was cancelled or interrupted while the ledger worked. If the permit is durable, say that the tool
+        # never started; otherwise nothing happened.
+        if future.done() and future.exception() is None and isinstance(future.result(), Admitted) and admission.permit:
+            _close(guard, admission, Outcome.FAILED, error=f"{type(error).__name__} before the tool started", kept={})
+        raise
+
+
+def _perform(guard: Guard, admission: Admission, step: str, call: _Call) -> Generator[Ask, Any, Any]:
+    """Run the tool once. An exception is a failure; a cancellation leaves what happened unknown."""
+    try:
+        result = yield RunTool(read_canonical(call.request.canonical))
+    except BaseException as error:
+        outcome = Outcome.FAILED if isinstance(error, Exception) else Outcome.UNKNOWN
+        _close(guard, admission, outcome, error=type(error).__name__, kept={})
+        raise
+    kept, trouble = _keep(guard, call.request.workflow, step, result)
+    _close(guard, admission, Outcome.SUCCEEDED, error=trouble, kept=kept)
+    return result
+
+
+def _keep(guard: Guard, workflow: str, step: str, result: Any) -> tuple[dict[str, Json], str | None]:
+    kept: dict[str, Json] = {}
+    missed: list[str] = []
+    for keep in guard.bundle.keeps.get((workflow, step), ()):
+        value = keep.extract(result)
+        try:
+            if isinstance(value, Fault):
+                raise NotCanonical(value.detail)
+            kept[keep.name] = read_canonical(canonical_bytes(value))
+        except NotCanonical:
+            missed.append(keep.name)
+    return kept, f"could not keep {', '.join(missed)}" if missed else None
+
+
+def _close(
+    guard: Guard, admission: Admission, outcome: Outcome, *, error: str | None, kept: Mapping[str, Json]
+) -> None:
+    at = guard.last_known_time
+    copied = {
+        name: admission.record[name]
+        for name in ("decision_id", "policy_revision", "workflow", "workflow_version", "step", "run_id", "subject",
+                     "tool", "tool_effect", "framework", "call_id", "request_digest")
+    }  # fmt: skip
+    data = record("outcome", at, outcome=str(outcome), error=error, kept=sorted(kept), **copied)
+    closing = Closing(
+        decision_id=admission.decision_id,
+        run_id=admission.run_id or "",
+        step=admission.step or "",
+        outcome=outcome,
+        at=at,
+        record=data,
+        kept=kept,
+    )
+    guard.note_close(guard.ledger.close(closing), data)
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """The approval this call waits for, and how long it may."""
+
+    row: ApprovalRow
+    deadline: datetime
+
+
+def _ask(
+    guard: Guard,
+    decision_id: str,
+    decision: Decision,
+    call: _Call,
+    facts: Facts,
+    now: datetime,
+    asked: _Question | None,
+) -> Generator[Ask, Any, _Question]:
+    """Put the question durably; return when the answers have changed, or raise that the call must wait."""
+    rule, run, step = decision.ask, facts.run, decision.step
+    if rule is None or step is None or not isinstance(run, RunState):
+        raise ToolCallDenied(decision_id)
+    if asked is None or asked.row.request.policy_revision != guard.bundle.revision:
+        request = ApprovalRequest(
+            id=new_id("a"),
+            request_digest=call.request.digest,
+            policy_revision=guard.bundle.revision,
+            run_id=run.id,
+            workflow=call.request.workflow,
+            step=step.name,
+            tool=call.request.tool,
+            subject=run.subject,
+            requester=run.requester,
+            approvers=rule.approvers,
+            quorum=rule.quorum,
+            requested_at=now,
+            expires_at=now + rule.within,
+            shown={"arguments": call.shown, "redacted": call.redacted, "destinations": _shown(call.destinations)},
+        )
+        data = record(
+            "approval",
+            now,
+            decision_id=decision_id,
+            approval_id=request.id,
+            run_id=run.id,
+            workflow=request.workflow,
+            step=step.name,
+            tool=request.tool,
+            subject=run.subject,
+            requester=run.requester,
+            request_digest=request.request_digest,
+            policy_revision=request.policy_revision,
+            why=f"asks {rule.quorum} of {', '.join(rule.approvers)} until {rfc3339(request.expires_at)}",
+        )
+        row: ApprovalRow = yield Wait(guard.ledger.ask(request, data))
+        asked = _Question(row, asked.deadline if asked is not None else now + (guard.wait or timedelta(0)))
+    seen = len(asked.row.answers)
+    while True:
+        at = guard.now()
+        if isinstance(at, Unavailable) or at >= asked.deadline:
+            raise ApprovalPending(decision_id, asked.row.request.id)
+        if at >= asked.row.request.expires_at:
+            raise ApprovalRefused(decision_id)
+        yield Pause(LOOK_EVERY_SECONDS)
+        fresh = yield Wait(guard.ledger.approval(asked.row.request.id))
+        if isinstance(fresh, ApprovalRow) and len(fresh.answers) != seen:
+            return replace(asked, row=fresh)
+
+
+def _shown(destinations: tuple[Destination, ...] | Unavailable) -> Json:
+    if isinstance(destinations, Unavailable):
+        return []
+    return [
+        {"kind": p.kind, "id": p.id, "sensitivity": "unclassified" if p.sensitivity is None else p.sensitivity.word}
+        for p in destinations
+    ]
+
+
+def _give_up(guard: Guard, gate: Gate, call: _Call | None) -> Generator[Ask, Any, None]:
+    """The run kept moving under this call. Deny, with a record of its own."""
+    decision_id, at = new_id("d"), guard.last_known_time
+    data = record(
+        "decision",
+        at,
+        decision_id=decision_id,
+        effect=str(Effect.DENY),
+        reasons=[str(Reason.CONFLICT)],
+        tool=gate.tool,
+        framework=gate.framework,
+        run_id=None if call is None else call.request.run_id or None,
+        request_digest=None if call is None else call.request.digest,
+    )
+    yield Wait(guard.ledger.append(data))
+    raise ToolCallDenied(decision_id)

@@ -1,0 +1,144 @@
+"""One record per thing that happened. Every field is always present; what was left out is listed by pointer."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from agentguard.core.decide import Decision
+from agentguard.core.facts import Facts, RunState
+from agentguard.core.policy import Policy
+from agentguard.core.request import Request
+from agentguard.core.values import Identity, Json, Unavailable
+
+RecordData = dict[str, Any]
+
+REDACTED = "[redacted]"
+
+FIELDS = (
+    "kind", "time", "decision_id", "effect", "reasons", "findings", "policy_revision", "workflow", "workflow_version",
+    "step", "run_id", "subject", "requester", "issuer", "assurance", "assertion_id", "tool", "tool_effect",
+    "framework", "call_id", "arguments", "redacted", "arguments_digest", "request_digest", "definition",
+    "destinations", "risk", "approval_id", "approved_by", "outcome", "error", "kept", "by", "why",
+)  # fmt: skip
+_LISTS = {"reasons", "findings", "redacted", "destinations", "approved_by", "kept"}
+
+
+def new_id(prefix: str) -> str:
+    """A name nobody can guess: prefix, a dash and 128 random bits."""
+    return f"{prefix}-{secrets.token_hex(16)}"
+
+
+def rfc3339(moment: datetime) -> str:
+    """UTC with microseconds and a Z (RFC 3339)."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def record(kind: str, at: datetime, **known: Any) -> RecordData:
+    """A whole record from the fields that are known. Raises KeyError for a field that no record has."""
+    data: RecordData = {name: [] if name in _LISTS else None for name in FIELDS}
+    for name, value in (("kind", kind), ("time", rfc3339(at)), *known.items()):
+        if name not in data:
+            raise KeyError(name)
+        data[name] = value
+    return data
+
+
+def decision_record(
+    at: datetime,
+    decision_id: str,
+    decision: Decision,
+    request: Request,
+    policy: Policy,
+    facts: Facts,
+    *,
+    arguments: Json,
+    redacted: Sequence[str],
+    framework: str,
+) -> RecordData:
+    """The record of one decision: everything a reviewer needs to understand and repeat it."""
+    run = facts.run if isinstance(facts.run, RunState) else None
+    workflow = policy.workflows.get(request.workflow)
+    tool = policy.tools.get(request.tool)
+    destinations = () if isinstance(facts.destinations, Unavailable) else facts.destinations
+    approval = None if facts.approval is None or isinstance(facts.approval, Unavailable) else facts.approval
+    return record(
+        "decision",
+        at,
+        decision_id=decision_id,
+        effect=str(decision.effect),
+        reasons=[str(reason) for reason in decision.reasons],
+        findings=[
+            {"effect": str(f.effect), "reason": str(f.reason), "step": f.step, "detail": f.detail}
+            for f in decision.findings
+        ],
+        policy_revision=policy.revision,
+        workflow=request.workflow or None,
+        workflow_version=None if workflow is None else workflow.version,
+        step=None if decision.step is None else decision.step.name,
+        run_id=request.run_id or None,
+        requester=None if run is None else run.requester,
+        tool=request.tool,
+        tool_effect=None if tool is None else str(tool.effect),
+        framework=framework,
+        call_id=request.call_id,
+        arguments=arguments,
+        redacted=list(redacted),
+        arguments_digest=request.arguments_digest,
+        request_digest=request.digest,
+        definition=facts.definition,
+        destinations=[
+            {
+                "kind": place.kind,
+                "id": place.id,
+                "sensitivity": "unclassified" if place.sensitivity is None else place.sensitivity.word,
+                "zone": place.zone,
+            }
+            for place in destinations
+        ],
+        risk=None if run is None else run.risk.word,
+        approval_id=None if approval is None else approval.id,
+        approved_by=[] if approval is None else sorted({a.approver for a in approval.answers if a.approve}),
+        **_who(facts.identity, run),
+    )
+
+
+def _who(identity: Identity | Unavailable, run: RunState | None) -> dict[str, Json]:
+    if isinstance(identity, Unavailable):
+        return {"subject": None if run is None else run.subject}
+    return {
+        "subject": identity.subject,
+        "issuer": identity.issuer,
+        "assurance": identity.assurance.word,
+        "assertion_id": identity.assertion_id,
+    }
+
+
+def redact(arguments: Mapping[str, Json], secret_paths: Sequence[tuple[str | None, ...]]) -> tuple[Json, list[str]]:
+    """A copy without the declared secrets, and the JSON pointers (RFC 6901) of what was left out."""
+    pointers: list[str] = []
+    value: Json = dict(arguments)
+    for path in secret_paths:
+        value = _without(value, path, "", pointers)
+    return value, sorted(set(pointers))
+
+
+def _without(value: Json, path: tuple[str | None, ...], pointer: str, pointers: list[str]) -> Json:
+    if not path:
+        pointers.append(pointer)
+        return REDACTED
+    head, rest = path[0], path[1:]
+    if isinstance(value, dict):
+        if head is None:
+            return _without(value, (), pointer, pointers)  # not the shape that was declared: hide all of it
+        if head not in value:
+            return value
+        step = head.replace("~", "~0").replace("/", "~1")
+        return {**value, head: _without(value[head], rest, f"{pointer}/{step}", pointers)}
+    if isinstance(value, list):
+        if head is not None:
+            return _without(value, (), pointer, pointers)
+        return [_without(item, rest, f"{pointer}/{index}", pointers) for index, item in enumerate(value)]
+    return _without(value, (), pointer, pointers)

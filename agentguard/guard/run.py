@@ -1,0 +1,199 @@
+"""One run of one workflow: started by trusted code, found by every guarded call made inside it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator, Mapping
+from contextvars import ContextVar, Token
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from agentguard.core.canonical import NotCanonical, canonical_bytes, read_canonical, sha256
+from agentguard.core.facts import RunState, RunStatus
+from agentguard.core.reasons import Reason
+from agentguard.core.values import Identity, Json, Unavailable
+from agentguard.errors import ApprovalPending, ConfigurationError, ToolCallDenied
+from agentguard.guard.drive import drive, drive_async
+from agentguard.guard.order import Ask, Obtain, Wait
+from agentguard.guard.records import new_id, record
+
+if TYPE_CHECKING:
+    from agentguard.guard.guard import Guard
+
+# One variable for all guards: a context belongs to the guard that made it, and calls look for their own guard's.
+_CURRENT: ContextVar[RunContext | None] = ContextVar("agentguard_run", default=None)
+
+
+def current_run(guard: Guard) -> RunContext | None:
+    """The run that this thread or task is in, if this guard started it and it has not been left."""
+    context = _CURRENT.get()
+    return context if context is not None and context.guard is guard and context.entered else None
+
+
+class RunContext:
+    """``with guard.run(...)`` or ``async with guard.run(...)``. Leaving it ends the run.
+
+    A run that is left by ``ApprovalPending`` stays open: go on with ``guard.resume(run_id)``.
+    """
+
+    def __init__(
+        self,
+        guard: Guard,
+        workflow: str,
+        inputs: Mapping[str, Json],
+        requester: str | None,
+        run_id: str | None = None,
+    ) -> None:
+        self.guard = guard
+        self.workflow = workflow
+        self.id = run_id or new_id("r")
+        self.entered = False
+        self._inputs = inputs
+        self._requester = requester
+        self._resumed = run_id is not None
+        self._token: Token[RunContext | None] | None = None
+
+    def __enter__(self) -> Self:
+        drive(self._start(), self.guard.obtain, _no_tool)
+        return self._enter()
+
+    async def __aenter__(self) -> Self:
+        await drive_async(self._start(), self.guard.obtain, _no_tool)
+        return self._enter()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._leave()
+        drive(self._end(error), self.guard.obtain, _no_tool)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self._leave()
+        await drive_async(self._end(error), self.guard.obtain, _no_tool)
+
+    def _enter(self) -> Self:
+        if self.entered:
+            raise ConfigurationError(f"run `{self.id}` has been entered already; start another with guard.run(...)")
+        self.entered = True
+        self._token = _CURRENT.set(self)
+        return self
+
+    def _leave(self) -> None:
+        self.entered = False
+        if self._token is not None:
+            # Left in another context than it was entered in (an async generator's): ``entered`` alone closes it there.
+            with contextlib.suppress(ValueError):
+                _CURRENT.reset(self._token)
+            self._token = None
+
+    def _start(self) -> Generator[Ask, Any, None]:
+        guard = self.guard
+        workflow = guard.bundle.policy.workflows.get(self.workflow)
+        if workflow is None:
+            known = ", ".join(sorted(guard.bundle.policy.workflows))
+            raise ConfigurationError(f"there is no workflow `{self.workflow}`; this bundle has {known}")
+        inputs = self._checked_inputs()
+        now = guard.now()
+        identity: Identity | Unavailable
+        if isinstance(now, Unavailable):
+            identity = now
+        else:
+            digest = sha256(canonical_bytes({"inputs": inputs, "run": self.id, "v": 1, "workflow": self.workflow}))
+            token = yield Obtain(digest, guard.subject_for(workflow))
+            identity = token if isinstance(token, Unavailable) else guard.verify(token, now=now, request_digest=digest)
+        if isinstance(identity, Unavailable) or identity.subject not in workflow.subjects:
+            yield from self._refuse(identity)
+        assert isinstance(identity, Identity)  # noqa: S101  _refuse always raises
+        if self._resumed:
+            yield from self._check_resumed(identity)
+            return
+        at = guard.last_known_time
+        state = RunState(
+            id=self.id,
+            workflow=self.workflow,
+            workflow_digest=workflow.digest,
+            subject=identity.subject,
+            status=RunStatus.ACTIVE,
+            version=1,
+            started_at=at,
+            requester=self._requester,
+            inputs=inputs,
+        )
+        data = record(
+            "run",
+            at,
+            run_id=self.id,
+            workflow=self.workflow,
+            workflow_version=workflow.version,
+            policy_revision=guard.bundle.revision,
+            subject=identity.subject,
+            issuer=identity.issuer,
+            assurance=identity.assurance.word,
+            requester=self._requester,
+            outcome="started",
+        )
+        yield Wait(guard.ledger.start_run(state, data))
+        guard.emit(data)
+
+    def _checked_inputs(self) -> dict[str, Json]:
+        try:
+            inputs: dict[str, Json] = read_canonical(canonical_bytes(dict(self._inputs)))
+        except NotCanonical as error:
+            raise ConfigurationError(f"the inputs of `{self.workflow}` are not JSON: {error}") from None
+        shape = None if self._resumed else self.guard.bundle.workflows_inputs.get(self.workflow)
+        refusal = shape.refusal(inputs) if shape is not None else None
+        if refusal is not None:
+            raise ConfigurationError(f"the inputs of `{self.workflow}` do not fit: {refusal}")
+        return inputs
+
+    def _refuse(self, identity: Identity | Unavailable) -> Generator[Ask, Any, None]:
+        decision_id = new_id("d")
+        reason = identity.reason if isinstance(identity, Unavailable) else Reason.SUBJECT_NOT_ALLOWED
+        data = record(
+            "run",
+            self.guard.last_known_time,
+            decision_id=decision_id,
+            effect="deny",
+            reasons=[str(reason)],
+            run_id=self.id,
+            workflow=self.workflow,
+            policy_revision=self.guard.bundle.revision,
+            subject=None if isinstance(identity, Unavailable) else identity.subject,
+            why=identity.detail if isinstance(identity, Unavailable) else None,
+            outcome="refused",
+        )
+        yield Wait(self.guard.ledger.append(data))
+        self.guard.emit(data)
+        raise ToolCallDenied(decision_id)
+
+    def _check_resumed(self, identity: Identity) -> Generator[Ask, Any, None]:
+        state = yield Wait(self.guard.ledger.run(self.id, at=self.guard.last_known_time, windows={}))
+        if not isinstance(state, RunState) or state.status is not RunStatus.ACTIVE:
+            raise ConfigurationError(f"run `{self.id}` is not open; start another with guard.run(...)")
+        if state.subject != identity.subject:
+            yield from self._refuse(identity)
+
+    def _end(self, error: BaseException | None) -> Generator[Ask, Any, None]:
+        if isinstance(error, ApprovalPending):
+            return
+        state = yield Wait(self.guard.ledger.run(self.id, at=self.guard.last_known_time, windows={}))
+        if not isinstance(state, RunState) or state.status is not RunStatus.ACTIVE:
+            return
+        at = self.guard.last_known_time
+        data = record(
+            "run",
+            at,
+            run_id=self.id,
+            workflow=self.workflow,
+            policy_revision=self.guard.bundle.revision,
+            subject=state.subject,
+            requester=state.requester,
+            outcome="ended",
+            error=None if error is None else type(error).__name__,
+        )
+        yield Wait(self.guard.ledger.change_run(self.id, at=at, record=data, status=str(RunStatus.ENDED)))
+        self.guard.emit(data)
+
+
+def _no_tool(_: dict[str, Any]) -> Any:
+    raise AssertionError("starting or ending a run runs no tool")

@@ -1,0 +1,91 @@
+"""A function's signature as data: any way of calling it becomes one JSON object, and back.
+
+Positional, keyword and default arguments look the same to a policy. Real Python types (datetime, Decimal, Enum,
+dataclasses, pydantic models, bytes as base64) survive the way to JSON and back because pydantic reads and writes them.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, create_model
+
+from agentguard.core.values import Json
+from agentguard.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """One function's parameters. Field names are made by position, so that no parameter's name can collide."""
+
+    signature: inspect.Signature
+    model: type[BaseModel]
+    fields: Mapping[str, str]
+
+    @classmethod
+    def of(cls, function: Callable[..., Any]) -> Signature:
+        """Read a function's signature. Raises ConfigurationError where its arguments could not be judged."""
+        name = getattr(function, "__name__", repr(function))
+        try:
+            signature = inspect.signature(function)
+            hints = typing.get_type_hints(inspect.unwrap(getattr(function, "__func__", function)), include_extras=True)
+        except (TypeError, ValueError, NameError) as error:
+            raise ConfigurationError(f"`{name}` cannot be guarded: its signature cannot be read ({error})") from None
+        fields: dict[str, Any] = {}
+        names: dict[str, str] = {}
+        for position, parameter in enumerate(signature.parameters.values()):
+            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+                raise ConfigurationError(
+                    f"`{name}` cannot be guarded: `{parameter}` hides arguments from the policy; name each parameter"
+                )
+            field = f"p{position}"
+            default = ... if parameter.default is parameter.empty else parameter.default
+            fields[field] = (
+                hints.get(parameter.name, Any),
+                Field(default, alias=parameter.name, validate_default=True),
+            )
+            names[parameter.name] = field
+        config = ConfigDict(extra="forbid", ser_json_bytes="base64", val_json_bytes="base64", strict=False)
+        try:
+            model = create_model(f"{name}_arguments", __config__=config, **fields)
+        except PydanticUserError as error:
+            hint = "annotate its parameters with types that pydantic reads"
+            raise ConfigurationError(f"`{name}` cannot be guarded: {error.message.splitlines()[0]}; {hint}") from None
+        return cls(signature, model, names)
+
+    def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Validated Python values by parameter name, defaults included. Raises TypeError or pydantic's error."""
+        bound = self.signature.bind(*args, **kwargs).arguments
+        model = self.model.model_validate(bound)
+        return {name: getattr(model, field) for name, field in self.fields.items()}
+
+    def arguments(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Json]:
+        """The JSON object of one call. Raises TypeError or pydantic's error for a call that does not fit."""
+        bound = self.signature.bind(*args, **kwargs).arguments
+        return self.model.model_validate(bound).model_dump(mode="json", by_alias=True)
+
+    def dump(self, values: Mapping[str, Any]) -> dict[str, Json]:
+        """The JSON object of Python values by parameter name."""
+        return self.model.model_validate(dict(values)).model_dump(mode="json", by_alias=True)
+
+    def revive(self, arguments: Mapping[str, Json]) -> tuple[list[Any], dict[str, Any]]:
+        """Positional and keyword arguments for the function, validated again from JSON."""
+        model = self.model.model_validate_json(json.dumps(arguments))
+        args: list[Any] = []
+        kwargs: dict[str, Any] = {}
+        for name, parameter in self.signature.parameters.items():
+            value = getattr(model, self.fields[name])
+            if parameter.kind is parameter.POSITIONAL_ONLY:
+                args.append(value)
+            else:
+                kwargs[name] = value
+        return args, kwargs
+
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema of the arguments."""
+        return self.model.model_json_schema(by_alias=True)
