@@ -1,0 +1,577 @@
+"""One guarded call: what runs, what is refused, and what stands in the ledger afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentguard.errors import (
+    ApprovalPending,
+    ConfigurationError,
+    LedgerError,
+    PolicyError,
+    ToolCallDenied,
+)
+from agentguard.guard import Guard
+from agentguard.ledger import memory_ledger
+
+from .conftest import EXPORTER, Clock, Tools
+
+GOOD = {"table": "orders", "rows": 10, "target": "https://files.corp.example/x.csv"}
+TICKET = {"ticket": "EXP-7"}
+
+
+def decisions(guard: Guard) -> list[dict[str, Any]]:
+    return list(guard.records(kind="decision"))
+
+
+def test_a_workflow_runs_step_by_step_and_every_call_is_on_record(guard: Guard, tools: Tools) -> None:
+    look, export = guard.wrap(tools.functions())
+
+    with guard.run("customer-export", inputs=TICKET):
+        look("EXP-7")
+        assert export(**GOOD) == "done"
+
+    assert [name for name, _ in tools.ran] == ["get_ticket", "export_orders"]
+    assert [(r["effect"], r["step"], r["assurance"]) for r in decisions(guard)] == [
+        ("permit", "look-up", "local"),
+        ("permit", "export", "local"),
+    ]
+    assert [r["outcome"] for r in guard.records(kind="outcome")] == ["succeeded", "succeeded"]
+    assert all(r["subject"] == EXPORTER for r in decisions(guard))
+
+
+def test_outside_a_run_nothing_runs(guard: Guard, tools: Tools) -> None:
+    look, _ = guard.wrap(tools.functions())
+
+    with pytest.raises(ToolCallDenied) as refused:
+        look("EXP-7")
+
+    assert tools.ran == []
+    (found,) = decisions(guard)
+    assert found["decision_id"] == refused.value.decision_id
+    assert "no_run" in found["reasons"]
+
+
+def test_after_the_run_has_been_left_nothing_runs(guard: Guard, tools: Tools) -> None:
+    look, _ = guard.wrap(tools.functions())
+    with guard.run("customer-export", inputs=TICKET):
+        look("EXP-7")
+
+    with pytest.raises(ToolCallDenied):
+        look("EXP-7")
+
+    assert len(tools.ran) == 1
+
+
+def test_a_refusal_tells_the_model_the_decision_id_and_nothing_else(guard: Guard, tools: Tools) -> None:
+    look, _ = guard.wrap(tools.functions())
+
+    with guard.run("customer-export", inputs=TICKET), pytest.raises(ToolCallDenied) as refused:
+        look("EXP-8")
+
+    assert str(refused.value) == f"this tool call was not allowed (decision `{refused.value.decision_id}`)"
+    assert "EXP" not in repr(refused.value)
+    assert decisions(guard)[0]["reasons"] == ["condition_false"]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"table": "payroll"}, "condition_false"),
+        ({"rows": 0}, "arguments_invalid"),
+        ({"rows": 50001}, "arguments_invalid"),
+        ({"target": "https://evil.example/x"}, "destination_unclassified"),
+        ({"target": "https://vault.corp.example/x"}, "destination_too_sensitive"),
+        ({"target": "https://files.corp.example@evil.example/"}, "destination_ambiguous"),
+    ],
+)
+def test_a_call_one_field_off_does_not_run(guard: Guard, tools: Tools, change: dict[str, Any], reason: str) -> None:
+    look, export = guard.wrap(tools.functions())
+
+    with guard.run("customer-export", inputs=TICKET):
+        look("EXP-7")
+        with pytest.raises(ToolCallDenied):
+            export(**(GOOD | change))
+
+    assert [name for name, _ in tools.ran] == ["get_ticket"]
+    assert reason in decisions(guard)[-1]["reasons"]
+
+
+def test_a_step_before_its_turn_does_not_run(guard: Guard, tools: Tools) -> None:
+    _, export = guard.wrap(tools.functions())
+
+    with guard.run("customer-export", inputs=TICKET), pytest.raises(ToolCallDenied):
+        export(**GOOD)
+
+    assert tools.ran == []
+    assert "step_out_of_order" in decisions(guard)[-1]["reasons"]
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs"),
+    [
+        (("orders", 10, GOOD["target"]), {}),
+        (("orders",), {"rows": 10, "target": GOOD["target"]}),
+        ((), GOOD),
+        ((), GOOD | {"password": "hunter2"}),
+    ],
+)
+def test_every_way_of_calling_looks_the_same_to_the_policy(
+    guard: Guard, tools: Tools, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
+    look, export = guard.wrap(tools.functions())
+
+    with guard.run("customer-export", inputs=TICKET):
+        look("EXP-7")
+        export(*args, **kwargs)
+
+    assert decisions(guard)[-1]["arguments"] == GOOD | {"password": "[redacted]"}
+
+
+def test_declared_secrets_never_reach_a_record(guard: Guard, tools: Tools) -> None:
+    look, export = guard.wrap(tools.functions())
+
+    with guard.run("customer-export", inputs=TICKET):
+        look("EXP-7")
+        export(**GOOD, password="s3cr3t-value")
+        with pytest.raises(ToolCallDenied):
+            export(**(GOOD | {"rows": 0}), password="s3cr3t-value")
+
+    assert "s3cr3t-value" not in json.dumps(list(guard.records()))
+    assert decisions(guard)[-1]["redacted"] == ["/password"]
+
+
+def test_the_tool_gets_the_canonical_destination(guard: Guard, tools: Tools) -> None:
+    look, export = guard.wrap(tools.functions())
+
+    with guard.run("customer-export", inputs=TICKET):
+        look("EXP-7")
+        export("orders", 10, "HTTPS://FILES.corp.example:443/x.csv")
+
+    assert tools.ran[-1][1][2] == "https://files.corp.example/x.csv"
+
+
+def test_a_step_and_a_budget_run_out(guard: Guard, tools: Tools) -> None:
+    look, export = guard.wrap(tools.functions())
+
+    with guard.run("customer-export", inputs=TICKET):
+        look("EXP-7")
+        export(**GOOD)
+        export(**GOOD)
+        with pytest.raises(ToolCallDenied):
+            export(**GOOD)
+
+    assert decisions(guard)[-1]["reasons"] == ["step_used_up"]
+
+
+def test_high_risk_leaves_reading_and_takes_the_rest(guard: Guard, tools: Tools) -> None:
+    look, export = guard.wrap(tools.functions())
+
+    with guard.run("customer-export", inputs=TICKET) as run:
+        look("EXP-7")
+        guard.operations.set_risk(run.id, "high", by="user:soc", why="odd hours")
+        look("EXP-7")
+        with pytest.raises(ToolCallDenied):
+            export(**GOOD)
+
+    assert "risk_too_high" in decisions(guard)[-1]["reasons"]
+
+
+def test_a_stopped_run_is_stopped_at_the_next_call(guard: Guard, tools: Tools) -> None:
+    look, _ = guard.wrap(tools.functions())
+
+    with guard.run("customer-export", inputs=TICKET) as run:
+        guard.operations.stop_run(run.id, by="user:soc", why="stop")
+        with pytest.raises(ToolCallDenied):
+            look("EXP-7")
+
+    assert tools.ran == []
+
+
+def test_a_suspended_subject_is_refused_in_every_run(guard: Guard, tools: Tools) -> None:
+    look, _ = guard.wrap(tools.functions())
+
+    with guard.run("customer-export", inputs=TICKET):
+        guard.operations.suspend_subject(EXPORTER, by="user:soc", why="compromised")
+        with pytest.raises(ToolCallDenied):
+            look("EXP-7")
+
+    assert "subject_suspended" in decisions(guard)[-1]["reasons"]
+
+
+def test_a_credential_that_is_not_active_is_not_used(guard: Guard) -> None:
+    ran = []
+
+    def read_vault() -> str:
+        ran.append(1)
+        return "x"
+
+    read = guard.wrap(read_vault)
+    with guard.run("customer-export", inputs=TICKET):
+        with pytest.raises(ToolCallDenied):
+            read()  # never registered
+        guard.operations.set_credential("vault-token", "active", by="user:ops", why="issued")
+        read()
+        guard.operations.set_credential("vault-token", "revoked", by="user:ops", why="leaked")
+        with pytest.raises(ToolCallDenied):
+            read()
+
+    assert ran == [1]
+    assert decisions(guard)[-1]["reasons"] == ["credential_revoked"]
+
+
+def test_the_tools_own_exception_passes_through_and_is_recorded_as_failed(guard: Guard) -> None:
+    def get_ticket(ticket_id: str) -> None:
+        raise ZeroDivisionError("theirs")
+
+    look = guard.wrap(get_ticket)
+    with guard.run("customer-export", inputs=TICKET), pytest.raises(ZeroDivisionError, match="theirs"):
+        look("EXP-7")
+
+    (outcome,) = guard.records(kind="outcome")
+    assert (outcome["outcome"], outcome["error"]) == ("failed", "ZeroDivisionError")
+
+
+def test_a_failed_step_does_not_open_the_next(guard: Guard, tools: Tools) -> None:
+    def get_ticket(ticket_id: str) -> None:
+        raise ZeroDivisionError
+
+    look, export = guard.wrap([get_ticket, tools.functions()[1]])
+    with guard.run("customer-export", inputs=TICKET):
+        with pytest.raises(ZeroDivisionError):
+            look("EXP-7")
+        with pytest.raises(ToolCallDenied):
+            export(**GOOD)
+
+    assert tools.ran == []
+
+
+def test_async_tools_are_guarded_the_same(guard: Guard) -> None:
+    async def get_ticket(ticket_id: str) -> dict[str, Any]:
+        return {"tables": ["orders"]}
+
+    look = guard.wrap(get_ticket)
+
+    async def main() -> None:
+        async with guard.run("customer-export", inputs=TICKET):
+            await look("EXP-7")
+            with pytest.raises(ToolCallDenied):
+                await look("EXP-8")
+
+    asyncio.run(main())
+    assert [r["effect"] for r in decisions(guard)] == ["permit", "deny"]
+
+
+def test_generators_are_decided_before_their_first_item(guard: Guard) -> None:
+    ran = []
+
+    def get_ticket(ticket_id: str) -> Any:
+        ran.append(ticket_id)
+        yield 1
+        yield 2
+
+    look = guard.wrap(get_ticket)
+    with guard.run("customer-export", inputs=TICKET):
+        assert list(look("EXP-7")) == [1, 2]
+        with pytest.raises(ToolCallDenied):
+            list(look("EXP-8"))
+
+    assert ran == ["EXP-7"]
+    assert [r["outcome"] for r in guard.records(kind="outcome")] == ["succeeded"]
+
+
+def test_a_generator_left_early_has_an_unknown_outcome(guard: Guard) -> None:
+    def get_ticket(ticket_id: str) -> Any:
+        yield 1
+        yield 2
+
+    look = guard.wrap(get_ticket)
+    with guard.run("customer-export", inputs=TICKET):
+        stream = look("EXP-7")
+        next(stream)
+        stream.close()
+
+    assert [r["outcome"] for r in guard.records(kind="outcome")] == ["unknown"]
+
+
+def test_async_generators_are_guarded(guard: Guard) -> None:
+    async def get_ticket(ticket_id: str) -> Any:
+        yield 1
+
+    look = guard.wrap(get_ticket)
+
+    async def main() -> None:
+        async with guard.run("customer-export", inputs=TICKET):
+            assert [item async for item in look("EXP-7")] == [1]
+            with pytest.raises(ToolCallDenied):
+                [item async for item in look("EXP-8")]
+
+    asyncio.run(main())
+
+
+def test_a_cancelled_tool_leaves_an_unknown_outcome(guard: Guard) -> None:
+    started = asyncio.Event()
+
+    async def get_ticket(ticket_id: str) -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    look = guard.wrap(get_ticket)
+
+    async def main() -> None:
+        async with guard.run("customer-export", inputs=TICKET):
+            task = asyncio.create_task(look("EXP-7"))
+            await started.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    asyncio.run(main())
+    assert [r["outcome"] for r in guard.records(kind="outcome")] == ["unknown"]
+
+
+def test_a_call_cancelled_at_any_moment_is_recorded_truly(guard: Guard) -> None:
+    """Cancelled after every possible number of loop turns, what ran is what the ledger says ran."""
+    ran = []
+
+    async def get_ticket(ticket_id: str) -> None:
+        ran.append(ticket_id)
+
+    look = guard.wrap(get_ticket)
+
+    async def main(turns: int) -> None:
+        async with guard.run("customer-export", inputs=TICKET):
+            task = asyncio.create_task(look("EXP-7"))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    for turns in range(40):
+        asyncio.run(main(turns))
+    permits = [r for r in decisions(guard) if r["effect"] == "permit"]
+    outcomes = list(guard.records(kind="outcome"))
+    assert len(permits) == len(outcomes)
+    assert sum(r["outcome"] == "succeeded" for r in outcomes) == len(ran)
+
+
+def test_a_call_that_needs_people_waits_for_them_and_runs_once(guard: Guard, tools: Tools, clock: Clock) -> None:
+    look, export = guard.wrap(tools.functions())
+    big = GOOD | {"rows": 2000}
+
+    with guard.run("customer-export", inputs=TICKET, requester="user:alice"):
+        look("EXP-7")
+        with pytest.raises(ApprovalPending) as pending:
+            export(**big)
+        asked = pending.value.approval_id
+        with pytest.raises(LedgerError, match="cannot approve"):
+            guard.operations.answer(asked, approver="user:alice", approve=True)
+        guard.operations.answer(asked, approver="user:bob", approve=True)
+        with pytest.raises(ApprovalPending):  # one of two
+            export(**big)
+        guard.operations.answer(asked, approver="user:mallory", approve=True)
+        with pytest.raises(ApprovalPending):  # not a data steward
+            export(**big)
+
+    assert [name for name, _ in tools.ran] == ["get_ticket"]
+
+
+def two_stewards(guard: Guard, approval_id: str, approve: bool = True) -> None:
+    for name in ("user:alice", "user:bob"):
+        guard.operations.answer(approval_id, approver=name, approve=approve)
+        if not approve:
+            return
+
+
+def test_an_approval_is_for_one_request_once(guard: Guard, tools: Tools) -> None:
+    look, export = guard.wrap(tools.functions())
+    big = GOOD | {"rows": 2000}
+
+    with guard.run("customer-export", inputs=TICKET):
+        look("EXP-7")
+        with pytest.raises(ApprovalPending) as pending:
+            export(**big)
+        two_stewards(guard, pending.value.approval_id)
+        with pytest.raises(ApprovalPending):
+            export(**(big | {"rows": 2001}))
+        assert export(**big) == "done"
+        with pytest.raises(ApprovalPending) as again:
+            export(**big)
+
+    assert again.value.approval_id != pending.value.approval_id
+    assert [call for call in tools.ran if call[0] == "export_orders"] == [
+        ("export_orders", ("orders", 2000, GOOD["target"], "hunter2"))
+    ]
+
+
+def test_a_refused_approval_denies_that_request(guard: Guard, tools: Tools) -> None:
+    look, export = guard.wrap(tools.functions())
+
+    with guard.run("customer-export", inputs=TICKET):
+        look("EXP-7")
+        with pytest.raises(ApprovalPending) as pending:
+            export(**(GOOD | {"rows": 2000}))
+        two_stewards(guard, pending.value.approval_id, approve=False)
+        with pytest.raises(ToolCallDenied):
+            export(**(GOOD | {"rows": 2000}))
+
+    assert decisions(guard)[-1]["reasons"] == ["approval_refused"]
+
+
+def test_risk_that_rises_after_the_approval_stops_the_call(guard: Guard, tools: Tools) -> None:
+    look, export = guard.wrap(tools.functions())
+
+    with guard.run("customer-export", inputs=TICKET) as run:
+        look("EXP-7")
+        with pytest.raises(ApprovalPending) as pending:
+            export(**(GOOD | {"rows": 2000}))
+        two_stewards(guard, pending.value.approval_id)
+        guard.operations.set_risk(run.id, "high", by="user:soc", why="alarm")
+        with pytest.raises(ToolCallDenied):
+            export(**(GOOD | {"rows": 2000}))
+
+    assert [name for name, _ in tools.ran] == ["get_ticket"]
+
+
+def test_an_expired_approval_permits_nothing(guard: Guard, tools: Tools, clock: Clock) -> None:
+    look, export = guard.wrap(tools.functions())
+
+    with guard.run("customer-export", inputs=TICKET):
+        look("EXP-7")
+        with pytest.raises(ApprovalPending) as pending:
+            export(**(GOOD | {"rows": 2000}))
+        two_stewards(guard, pending.value.approval_id)
+        clock.pass_by(1800)
+        with pytest.raises(ApprovalPending) as again:
+            export(**(GOOD | {"rows": 2000}))
+
+    assert again.value.approval_id != pending.value.approval_id
+
+
+def test_a_clock_that_falls_back_is_not_believed(guard: Guard, tools: Tools, clock: Clock) -> None:
+    look, _ = guard.wrap(tools.functions())
+
+    with guard.run("customer-export", inputs=TICKET):
+        clock.pass_by(-61)
+        with pytest.raises(ToolCallDenied):
+            look("EXP-7")
+
+    assert "clock_untrusted" in decisions(guard)[-1]["reasons"]
+
+
+def test_a_bad_bundle_never_replaces_a_good_one(guard: Guard, tools: Tools, bundle: Path) -> None:
+    before = guard.bundle.revision
+    (bundle / "tools.yaml").write_text("kind: Nonsense\n")
+
+    with pytest.raises(PolicyError):
+        guard.reload()
+
+    assert guard.bundle.revision == before
+    look, _ = guard.wrap(tools.functions())
+    with guard.run("customer-export", inputs=TICKET):
+        look("EXP-7")
+
+
+def test_a_run_does_not_outlive_a_change_of_its_workflow(guard: Guard, tools: Tools, bundle: Path) -> None:
+    look, _ = guard.wrap(tools.functions())
+    file = bundle / "customer-export.yaml"
+
+    with guard.run("customer-export", inputs=TICKET):
+        file.write_text(file.read_text().replace("at_most: 5", "at_most: 6"))
+        guard.reload()
+        with pytest.raises(ToolCallDenied):
+            look("EXP-7")
+
+    assert "workflow_changed" in decisions(guard)[-1]["reasons"]
+
+
+def test_a_replayed_assertion_is_refused(bundle: Path, tmp_path: Path, clock: Clock, tools: Tools) -> None:
+    """The same token twice is a replay, even from the embedded issuer."""
+    with Guard.load(bundle, ledger=memory_ledger(), home=tmp_path / "home", clock=clock) as guard:
+        tokens: list[Any] = []
+        mint = guard.obtain
+        guard.obtain = lambda ask: tokens[-1] if len(tokens) > 1 else (tokens.append(mint(ask)) or tokens[-1])  # type: ignore[method-assign]
+        look, _ = guard.wrap(tools.functions())
+        with guard.run("customer-export", inputs=TICKET):
+            look("EXP-7")
+            with pytest.raises(ToolCallDenied):
+                look("EXP-7")
+        reasons = decisions(guard)[-1]["reasons"]
+        assert "assertion_replayed" in reasons
+        assert len(tools.ran) == 1
+
+
+@pytest.mark.parametrize("inputs", [{}, {"ticket": "nope"}, {"ticket": "EXP-7\n"}, {"ticket": 7}, {"ticket": "EXP-7", "x": 1}])
+def test_inputs_that_do_not_fit_start_no_run(guard: Guard, inputs: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match="do not fit"), guard.run("customer-export", inputs=inputs):
+        pass
+
+
+def test_what_cannot_be_guarded_is_refused_when_wrapping(guard: Guard, tools: Tools) -> None:
+    def get_ticket(*args: Any) -> None: ...
+
+    def unknown(x: int) -> None: ...
+
+    class Callable_:
+        def __call__(self) -> None: ...
+
+    for bad in (get_ticket, unknown, Callable_(), print, 7, {"get_ticket": get_ticket}):
+        with pytest.raises(ConfigurationError):
+            guard.wrap(bad)
+    (good, _) = guard.wrap(tools.functions())
+    with pytest.raises(ConfigurationError, match="already"):
+        guard.wrap(good)
+
+
+def test_a_guarded_function_offers_no_door_to_the_original(guard: Guard, tools: Tools) -> None:
+    look, _ = guard.wrap(tools.functions())
+
+    assert not hasattr(look, "__wrapped__")
+    assert look.__name__ == "get_ticket"
+    with pytest.raises((pickle.PicklingError, AttributeError)):
+        pickle.dumps(look)
+
+
+def test_each_wrapper_proves_that_it_refuses(guard: Guard, tools: Tools) -> None:
+    guard.wrap(tools.functions())
+
+    assert [r["tool"] for r in guard.records(kind="canary")] == ["tickets.get", "warehouse.export"]
+    assert tools.ran == []
+
+
+def test_two_guards_do_not_share_a_run(guard: Guard, bundle: Path, tmp_path: Path, tools: Tools) -> None:
+    with Guard.load(bundle, ledger=memory_ledger(), home=tmp_path / "other") as other:
+        look, _ = guard.wrap(tools.functions())
+        with other.run("customer-export", inputs=TICKET), pytest.raises(ToolCallDenied):
+            look("EXP-7")
+
+
+def test_arguments_that_change_later_do_not_change_what_runs(guard: Guard) -> None:
+    """The caller's object is read once; the tool gets its own."""
+    seen = []
+
+    def get_ticket(ticket_id: list[str]) -> None:
+        seen.append(ticket_id)
+
+    look = guard.wrap(get_ticket)
+    mine = ["EXP-7"]
+    with guard.run("customer-export", inputs=TICKET), pytest.raises(ToolCallDenied):
+        look(mine)
+
+    assert seen == []
+
+
+def test_the_log_shows_each_record_as_one_json_line(bundle: Path, tmp_path: Path, tools: Tools) -> None:
+    with (tmp_path / "log.jsonl").open("w") as stream:
+        with Guard.load(bundle, ledger=memory_ledger(), home=tmp_path / "home", log=stream) as guard:
+            look, _ = guard.wrap(tools.functions())
+            with guard.run("customer-export", inputs=TICKET):
+                look("EXP-7")
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["kind"] for line in lines] == ["canary", "canary", "run", "decision", "outcome", "run"]
