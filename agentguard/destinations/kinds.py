@@ -75,6 +75,7 @@ _BUILT_IN: Mapping[str, str] = MappingProxyType(
         "host": "agentguard.destinations.host:HOST",
         "ip": "agentguard.destinations.ip:IP",
         "path": "agentguard.destinations.path:PATH",
+        "sql": "agentguard.destinations.sql:SQL",
         "url": "agentguard.destinations.url:URL_KIND",
     }
 )

@@ -1,0 +1,309 @@
+"""The kind ``sql``: the tables that one statement reads and writes.
+
+Options: ``dialect`` (required), ``schema`` and ``database`` (what an unqualified table is under), ``functions`` (names
+of the owner's own functions that only compute). Read by ``sqlglot``, and refused wherever it may see less than the
+database does: only node types on a list are accepted (``sql_allowed``), and only text that every server cuts into the
+same pieces (``sql_text``).
+
+The id is ``sql:DIALECT:[database.][schema.]table`` in lower case; ``parts["access"]`` is ``read`` or ``write``.
+
+Patterns: ``postgres:sales.orders``, ``postgres:sales.*``, ``snowflake:prod.sales.orders``, ``snowflake:prod.sales.*``,
+``snowflake:prod.*.*``, ``postgres:orders`` (a table that no schema is known for; no wildcard covers it). A pattern
+covers names with as many parts as it has.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from agentguard.core.values import Json, Place
+from agentguard.destinations.kinds import Ambiguous, Derived, make_place, option_words, unknown_options
+from agentguard.destinations.sql_allowed import ARGUMENTS, NODES, STATEMENTS, UNTYPED_FUNCTIONS, WRITERS
+from agentguard.destinations.sql_text import text_problem
+from agentguard.destinations.text import is_plain_text
+
+if TYPE_CHECKING:
+    from sqlglot import exp
+
+# The dialects that are tested here, and what sqlglot calls them.
+DIALECTS: Mapping[str, str] = MappingProxyType(
+    {
+        "bigquery": "bigquery",
+        "clickhouse": "clickhouse",
+        "databricks": "databricks",
+        "duckdb": "duckdb",
+        "mariadb": "mysql",
+        "mysql": "mysql",
+        "oracle": "oracle",
+        "postgres": "postgres",
+        "postgresql": "postgres",
+        "redshift": "redshift",
+        "snowflake": "snowflake",
+        "spark": "spark",
+        "sqlite": "sqlite",
+        "trino": "trino",
+        "tsql": "tsql",
+    }
+)
+_TWO_PARTS_AT_MOST = frozenset({"mysql", "sqlite", "clickhouse", "oracle"})
+_NAME = re.compile(r"\w(?:[\w $-]*[\w$])?")
+_PLAIN = re.compile(r"[a-z0-9_$-]+")
+# Where the engine takes a schema of this name for a file format.
+_FILE_FORMATS = frozenset({"avro", "binaryfile", "csv", "delta", "iceberg", "json", "orc", "parquet", "text"})
+_FILE_DIALECTS = frozenset({"databricks", "spark"})
+# These are found without a schema, whatever the default schema is.
+_SYSTEM_PREFIXES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "postgres": ("pg_",),
+        "redshift": ("pg_", "stl_", "stv_", "svl_", "svv_", "sys_"),
+        "sqlite": ("sqlite_", "pragma_", "dbstat"),
+        "duckdb": ("sqlite_", "duckdb_", "pragma_", "pg_"),
+        "oracle": ("all_", "dba_", "user_", "v$"),
+        "tsql": ("sysobjects", "syscolumns", "sysusers", "syslogins", "sysdatabases", "sysprocesses", "sysfiles"),
+    }
+)
+
+
+class _Refused(Exception):
+    """Carries the slug of a refusal out of the walk."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class _Sql:
+    name = "sql"
+    options = frozenset({"dialect", "schema", "database", "functions"})
+    handed_on = False
+    # Parsing costs milliseconds, so a call may carry few statements.
+    most = 16
+
+    def derive(self, value: Json, options: Mapping[str, Json]) -> Derived:
+        if type(value) is not str:
+            return Ambiguous("not_a_string")
+        if self.option_problem(options) is not None:
+            return Ambiguous("no_dialect" if options.get("dialect") is None else "bad_option")
+        dialect = DIALECTS[str(options["dialect"])]
+        problem = text_problem(value, dialect)
+        if problem is not None:
+            return Ambiguous(problem)
+        functions = option_words(options, "functions", frozenset()) or frozenset()
+        try:
+            tree = _parse(value, dialect)
+            _check_nodes(tree, UNTYPED_FUNCTIONS | {name.lower() for name in functions})
+            return tuple(_places(tree, dialect, options))
+        except _Refused as refused:
+            return Ambiguous(refused.reason)
+        except RecursionError:
+            return Ambiguous("nested_too_deep")
+
+    def option_problem(self, options: Mapping[str, Json]) -> str | None:
+        dialect = options.get("dialect")
+        if type(dialect) is not str or dialect not in DIALECTS:
+            return f"`dialect` must be one of {', '.join(sorted(DIALECTS))}"
+        for option in ("schema", "database"):
+            given = options.get(option)
+            if given is not None and (type(given) is not str or _NAME.fullmatch(given) is None):
+                return f"`{option}` must be a plain name"
+        if options.get("database") is not None and options.get("schema") is None:
+            return "`database` needs `schema` as well"
+        if option_words(options, "functions", frozenset()) is None:
+            return "`functions` must be a list of function names"
+        return unknown_options(options, self.options)
+
+    def pattern_key(self, pattern: str) -> str:
+        dialect, colon, rest = pattern.partition(":")
+        names = rest.split(".")
+        if (
+            not colon
+            or dialect not in DIALECTS
+            or not 1 <= len(names) <= 3
+            or any(_PLAIN.fullmatch(name) is None for name in names if name != "*")
+            or names != sorted(names, key=lambda name: name == "*")
+            or names[0] == "*"
+        ):
+            raise ValueError(
+                f"`{pattern}` is not a table pattern; expected such as `postgres:sales.orders` or `postgres:sales.*`"
+            )
+        return f"{DIALECTS[dialect]}:{rest}"
+
+    def place_keys(self, place: Place) -> Iterable[str]:
+        names = [place.parts[part] for part in ("database", "schema", "table") if place.parts[part]]
+        dialect = place.parts["dialect"]
+        yield f"{dialect}:{'.'.join(names)}"
+        for kept in range(len(names) - 1, 0, -1):
+            yield f"{dialect}:{'.'.join(names[:kept] + ['*'] * (len(names) - kept))}"
+
+
+def _parse(text: str, dialect: str) -> exp.Expr:
+    import sqlglot
+    from sqlglot.errors import SqlglotError
+
+    try:
+        trees = [tree for tree in sqlglot.parse(text, dialect=dialect) if tree is not None]
+    except SqlglotError:
+        raise _Refused("unreadable") from None
+    if len(trees) != 1:
+        raise _Refused("several_statements" if trees else "empty")
+    tree = trees[0]
+    if type(tree).__name__ not in STATEMENTS:
+        raise _Refused("statement_not_allowed")
+    return tree
+
+
+def _check_nodes(tree: exp.Expr, functions: frozenset[str]) -> None:
+    """Every node is of a kind that can only compute, and carries only clauses that are looked at here."""
+    for node in tree.walk():
+        kind = type(node).__name__
+        if kind == "Anonymous":
+            if not isinstance(node.this, str) or node.this.lower() not in functions:
+                raise _Refused("function_not_allowed")
+        elif kind not in NODES:
+            raise _Refused("construct_not_allowed")
+        known = ARGUMENTS.get(kind)
+        if known is not None and any(value and name not in known for name, value in node.args.items()):
+            raise _Refused("construct_not_allowed")
+        if kind == "DataType" and str(node.this).endswith("USERDEFINED"):
+            raise _Refused("construct_not_allowed")
+
+
+def _places(tree: exp.Expr, dialect: str, options: Mapping[str, Json]) -> Iterator[Place]:
+    """Each table once, written tables as such, in the order of their names."""
+    targets = {id(target) for target in _targets(tree)}
+    aliases = _aliases(tree)
+    access: dict[tuple[str, str, str], str] = {}
+    for table in tree.find_all(_table_type()):
+        if _is_row_source(table):
+            continue
+        written = id(table) in targets
+        if not table.text("db"):
+            if written and _lower(table.name) in aliases - {_lower(table.alias)}:
+                raise _Refused("alias_as_target")
+            if _is_cte(table, written):
+                continue
+        elif _lower(table.text("catalog") or table.text("db")) in aliases:
+            raise _Refused("column_as_table")
+        name = _full_name(table, dialect, options)
+        access[name] = "write" if written else access.get(name, "read")
+    for (database, schema, last), how in sorted(access.items()):
+        shown = ".".join(_shown(part) for part in (database, schema, last) if part)
+        yield make_place(
+            "sql", f"sql:{dialect}:{shown}",
+            dialect=dialect, database=_shown(database), schema=_shown(schema), table=_shown(last), access=how,
+        )  # fmt: skip
+
+
+def _table_type() -> type[exp.Table]:
+    from sqlglot import exp
+
+    return exp.Table
+
+
+def _targets(tree: exp.Expr) -> Iterator[exp.Expr]:
+    """The tables that are written, anywhere in the statement."""
+    for node in tree.walk():
+        if type(node).__name__ not in WRITERS:
+            continue
+        target = node.this
+        if type(target).__name__ == "Schema":
+            target = target.this
+        if type(target).__name__ != "Table" or type(target.this).__name__ != "Identifier":
+            raise _Refused("target_not_a_table")
+        # `update a join b set b.x = 1`: what is joined to a target may be written too.
+        yield from target.find_all(_table_type())
+
+
+def _aliases(tree: exp.Expr) -> set[str]:
+    """Every name that something in the statement goes by, without those of common table expressions."""
+    return {_lower(node.alias) for node in tree.walk() if type(node).__name__ in ("Table", "Subquery") and node.alias}
+
+
+def _is_row_source(table: exp.Table) -> bool:
+    """Whether this is a function that makes rows out of its arguments; the node list has passed it already."""
+    inner = type(table.this).__name__
+    if inner == "Identifier":
+        return False
+    if inner in ("ExplodingGenerateSeries", "GenerateSeries", "Unnest", "Anonymous") and not table.args.get("db"):
+        return True
+    raise _Refused("not_a_table_name")
+
+
+def _is_cte(table: exp.Table, written: bool) -> bool:
+    """Whether an unqualified name means a common table expression. Raises _Refused where that is unclear."""
+    inside: exp.Expr = table
+    node = table.parent
+    while node is not None:
+        with_ = node.args.get("with_") or node.args.get("with")
+        if type(node).__name__ == "With":
+            if _names_in(node.expressions, table, inside, recursive=bool(node.args.get("recursive"))):
+                return True
+        elif with_ is not None and with_ is not inside and _names_in(with_.expressions, table, None, recursive=False):
+            if written:
+                raise _Refused("cte_as_target")
+            return True
+        inside, node = node, node.parent
+    return False
+
+
+def _names_in(ctes: list[exp.Expr], table: exp.Table, inside: exp.Expr | None, *, recursive: bool) -> bool:
+    """Whether one of these CTEs is what the table's name means, seen from the body (None) or from within one."""
+    seen_from_within = False
+    for cte in ctes:
+        seen_from_within = seen_from_within or cte is inside
+        if _lower(cte.alias) != _lower(table.name):
+            continue
+        if not _same_spelling(cte, table) or (seen_from_within and not (recursive and cte is inside)):
+            raise _Refused("ambiguous_cte")
+        return True
+    return False
+
+
+def _same_spelling(cte: exp.Expr, table: exp.Table) -> bool:
+    """Whether both names are written alike, so that no rule of quoting or case can tell them apart."""
+    alias = cte.args["alias"].this
+    return bool(alias.name == table.name) and bool(alias.args.get("quoted")) == bool(table.this.args.get("quoted"))
+
+
+def _full_name(table: exp.Table, dialect: str, options: Mapping[str, Json]) -> tuple[str, str, str]:
+    for part in ("this", "db", "catalog"):
+        inner = table.args.get(part)
+        if inner is not None and type(inner).__name__ != "Identifier":
+            raise _Refused("not_a_table_name")
+    name, schema, database = table.name, table.text("db"), table.text("catalog")
+    for given in (name, schema, database):
+        if given and (_NAME.fullmatch(given) is None or not is_plain_text(given)):
+            raise _Refused("not_a_table_name")
+    if database and dialect in _TWO_PARTS_AT_MOST:
+        raise _Refused("not_a_table_name")
+    # A `$` in BigQuery cuts a partition out of the table before it.
+    if dialect == "bigquery" and "$" in name:
+        raise _Refused("not_a_table_name")
+    if schema and dialect in _FILE_DIALECTS and _lower(schema) in _FILE_FORMATS:
+        raise _Refused("file_as_table")
+    if not schema:
+        if database:
+            raise _Refused("not_a_table_name")
+        schema = str(options.get("schema") or "")
+        if schema and _lower(name).startswith(_SYSTEM_PREFIXES.get(dialect, ())):
+            raise _Refused("system_table")
+    if schema and not database:
+        database = str(options.get("database") or "")
+    return _lower(database), _lower(schema), _lower(name)
+
+
+def _lower(name: str) -> str:
+    """Names in one case: whether a server tells them apart depends on its platform, and a catalog must not."""
+    return name.lower()
+
+
+def _shown(name: str) -> str:
+    if not name or _PLAIN.fullmatch(name):
+        return name
+    return '"' + name + '"'
+
+
+SQL = _Sql()

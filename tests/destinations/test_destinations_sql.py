@@ -1,0 +1,171 @@
+"""SQL: exactly the tables that are read and written, or a refusal."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentguard.core.declarations import CatalogEntry, Source
+from agentguard.core.values import Json, Sensitivity
+from agentguard.destinations import Ambiguous, Catalog, find_kind
+from agentguard.destinations.kinds import Derived
+
+HERE = Path(__file__).parent
+CASES = yaml.safe_load((HERE / "sql_cases.yaml").read_text())
+HOSTILE = json.loads((HERE / "vectors" / "hostile_sql.json").read_text())
+
+
+def derive(sql: str, **options: Json) -> Derived:
+    kind = find_kind("sql")
+    assert kind is not None
+    return kind.derive(sql, options)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: ascii(case["sql"]))
+def test_each_statement_touches_what_is_written_down(case: dict[str, object]) -> None:
+    """The table is the promise; a case that changes its answer changes a decision."""
+    dialect = case.get("dialect", "postgres")
+    derived = derive(str(case["sql"]), **{"dialect": dialect, **case.get("options", {})})  # type: ignore[dict-item]
+    if "refused" in case:
+        assert derived == Ambiguous(str(case["refused"]))
+        return
+    assert not isinstance(derived, Ambiguous), derived
+    touched = {place.id.removeprefix(f"sql:{dialect}:"): place.parts["access"] for place in derived}
+    assert touched == case["touches"]
+
+
+# What a reader of the statement sees that it touches; every other hostile statement must be refused.
+RIGHT = {
+    "select * from a.b join c on 1=1": {"sql:postgres:a.b", "sql:postgres:c"},
+    "with secret as (select 1) select * from secret": set(),
+    "TABLE users": {"sql:postgres:users"},
+    "MERGE INTO a USING b ON a.i=b.i WHEN MATCHED THEN DELETE": {"sql:postgres:a", "sql:postgres:b"},
+}
+
+
+@pytest.mark.parametrize("entry", HOSTILE, ids=lambda entry: ascii(entry["sql"]))
+def test_hostile_sql_is_read_right_or_refused(entry: dict[str, str]) -> None:
+    """A parser that sees less than the database does is how forbidden tables are read."""
+    derived = derive(entry["sql"], dialect=entry["dialect"])
+    if entry["sql"] in RIGHT:
+        assert not isinstance(derived, Ambiguous)
+        assert {place.id for place in derived} == RIGHT[entry["sql"]]
+    else:
+        assert isinstance(derived, Ambiguous)
+
+
+def test_a_statement_without_a_dialect_is_refused() -> None:
+    """The same text touches different tables in different dialects."""
+    assert derive("select * from t") == Ambiguous("no_dialect")
+
+
+PIECES = st.sampled_from(
+    ["select ", "* ", "from ", "a ", "b ", "a.b ", '"b" ', "`a` ", "[a] ", "where ", "x=1 ", "'q' ", "'", '"', ", ", "join ",
+     "on 1=1 ", "with ", "c as (select * from b) ", "( ", ") ", "union ", "insert into ", "values (1) ", "update ", "set x=1 ",
+     "delete ", "-- \n", "/* x */ ", "; ", "as ", "in ", "limit 1 ", "\\", "$1 ", "lower(x) ", "returning x "]
+)  # fmt: skip
+
+
+def sqlite_touches(sql: str) -> set[str] | None:
+    """The tables SQLite itself asks permission for, or None where it cannot prepare the statement."""
+    connection = sqlite3.connect(":memory:")
+    connection.execute("attach ':memory:' as a")
+    for table in ("main.a", "main.b", "main.c", "a.b"):
+        connection.execute(f"create table {table} (x)")
+    seen: set[str] = set()
+
+    def watch(action: int, first: str | None, second: str | None, database: str | None, source: str | None) -> int:
+        tables = (sqlite3.SQLITE_READ, sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE)
+        if action in tables and first in ("a", "b", "c") and database is not None:
+            seen.add(f"{database}.{first}")
+        return sqlite3.SQLITE_OK
+
+    connection.set_authorizer(watch)
+    try:
+        connection.execute("explain " + sql)
+    except (sqlite3.Error, sqlite3.Warning):
+        return None
+    finally:
+        connection.close()
+    return seen
+
+
+@given(st.lists(PIECES, max_size=12).map("".join))
+def test_a_generated_statement_never_touches_a_table_we_did_not_see(tail: str) -> None:
+    """A second opinion from a real database: SQLite's authorizer says what it would touch."""
+    for sql in (tail, f"select * from a {tail}"):
+        derived = derive(sql, dialect="sqlite", schema="main")
+        touched = None if isinstance(derived, Ambiguous) else sqlite_touches(sql)
+        if touched is not None and not isinstance(derived, Ambiguous):
+            assert touched <= {place.id.removeprefix("sql:sqlite:") for place in derived}
+
+
+def test_the_second_opinion_is_one() -> None:
+    """The property above would hold for a watcher that sees nothing."""
+    assert sqlite_touches("select * from b join a.b on 1 where 1 in (select x from c)") == {"main.b", "a.b", "main.c"}
+    assert sqlite_touches("with c as (select * from b) update a set x = (select x from c)") == {"main.a", "main.b"}
+    assert sqlite_touches("nonsense") is None
+
+
+def entry(pattern: str, word: str) -> CatalogEntry:
+    return CatalogEntry("sql", pattern, Sensitivity.parse(word), None, None, None, None, Source("d.yaml", 1))
+
+
+CATALOG = Catalog(
+    [
+        entry("postgres:hr.*", "confidential"),
+        entry("postgres:hr.salaries", "secret"),
+        entry("postgres:orders", "internal"),
+        entry("postgres:shop.*.*", "public"),
+        entry("postgres:shop.hr.*", "restricted"),
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("sql", "options", "expected"),
+    [
+        ("select * from HR.Salaries", {}, "secret"),
+        ('select * from hr."salaries"', {}, "secret"),
+        ("select * from hr.people", {}, "confidential"),
+        ("select * from salaries", {"schema": "hr"}, "secret"),
+        ("select * from salaries", {}, None),
+        ("select * from orders", {}, "internal"),
+        ("select * from orders", {"schema": "public"}, None),
+        ("select * from orders", {"schema": "public", "database": "shop"}, "public"),
+        ("select * from hr.x", {"schema": "public", "database": "shop"}, "restricted"),
+        ("select * from hr2.x", {}, None),
+    ],
+)
+def test_the_most_specific_table_pattern_wins(sql: str, options: dict[str, Json], expected: str | None) -> None:
+    """A table is judged under its full name; one whose schema is not known is under no wildcard."""
+    derived = derive(sql, dialect="postgres", **options)
+    assert not isinstance(derived, Ambiguous)
+    found = CATALOG.classify(derived[0]).sensitivity
+    assert (found.word if found is not None else None) == expected
+
+
+@pytest.mark.parametrize(
+    "pattern", ["hr.salaries", "postgres:*", "postgres:*.x", "postgres:a.*.b", "postgres:HR.x", "postgres:", "x:a.b"]
+)
+def test_a_table_pattern_that_would_never_match_is_refused(pattern: str) -> None:
+    """Mistakes show at load."""
+    kind = find_kind("sql")
+    assert kind is not None
+    with pytest.raises(ValueError, match="not a table pattern"):
+        kind.pattern_key(pattern)
+
+
+def test_a_refused_statement_is_not_written_to_a_log(caplog: pytest.LogCaptureFixture) -> None:
+    """The parser warns about what it cannot read, and quotes it; statements hold private values."""
+    with caplog.at_level(logging.DEBUG):
+        for case in CASES:
+            derive(case["sql"], dialect=case.get("dialect", "postgres"))
+    assert caplog.text == ""
