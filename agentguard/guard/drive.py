@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, wait
 from typing import Any
 
-from agentguard.core.reasons import Reason
-from agentguard.core.values import Unavailable
-from agentguard.guard.order import Ask, Events, Obtain, Pause, RunTool, Wait
+from agentguard.core.values import Identity, Unavailable
+from agentguard.guard.order import Ask, Events, Identify, Pause, RunTool, Wait
 
-ObtainToken = Callable[[Obtain], Any]
+WhoIsIt = Callable[[Identify], Identity | Unavailable]
+WhoIsItAsync = Callable[[Identify], Awaitable[Identity | Unavailable]]
 
 
-def drive(events: Events, obtain: ObtainToken, run: Callable[[dict[str, Any]], Any]) -> Any:
+def drive(events: Events, identify: WhoIsIt, run: Callable[[dict[str, Any]], Any]) -> Any:
     """Run the events to their end on this thread."""
     reply: Any = None
     error: BaseException | None = None
@@ -27,12 +26,12 @@ def drive(events: Events, obtain: ObtainToken, run: Callable[[dict[str, Any]], A
             return done.value
         reply, error = None, None
         try:
-            reply = run(ask.values) if isinstance(ask, RunTool) else _perform(ask, obtain)
+            reply = run(ask.values) if isinstance(ask, RunTool) else _perform(ask, identify)
         except BaseException as raised:
             error = raised
 
 
-async def drive_async(events: Events, obtain: ObtainToken, run: Callable[[dict[str, Any]], Awaitable[Any]]) -> Any:
+async def drive_async(events: Events, identify: WhoIsItAsync, run: Callable[[dict[str, Any]], Awaitable[Any]]) -> Any:
     """Run the events to their end on this task."""
     reply: Any = None
     error: BaseException | None = None
@@ -43,12 +42,12 @@ async def drive_async(events: Events, obtain: ObtainToken, run: Callable[[dict[s
             return done.value
         reply, error = None, None
         try:
-            reply = await run(ask.values) if isinstance(ask, RunTool) else await _perform_async(ask, obtain)
+            reply = await run(ask.values) if isinstance(ask, RunTool) else await _perform_async(ask, identify)
         except BaseException as raised:
             error = raised
 
 
-def advance(events: Events, obtain: ObtainToken) -> dict[str, Any]:
+def advance(events: Events, identify: WhoIsIt) -> dict[str, Any]:
     """Run the events up to the moment the tool may run, and return its values. For tools that stream."""
     reply: Any = None
     error: BaseException | None = None
@@ -58,12 +57,12 @@ def advance(events: Events, obtain: ObtainToken) -> dict[str, Any]:
             return ask.values
         reply, error = None, None
         try:
-            reply = _perform(ask, obtain)
+            reply = _perform(ask, identify)
         except BaseException as raised:
             error = raised
 
 
-async def advance_async(events: Events, obtain: ObtainToken) -> dict[str, Any]:
+async def advance_async(events: Events, identify: WhoIsItAsync) -> dict[str, Any]:
     """As ``advance``, on this task."""
     reply: Any = None
     error: BaseException | None = None
@@ -73,7 +72,7 @@ async def advance_async(events: Events, obtain: ObtainToken) -> dict[str, Any]:
             return ask.values
         reply, error = None, None
         try:
-            reply = await _perform_async(ask, obtain)
+            reply = await _perform_async(ask, identify)
         except BaseException as raised:
             error = raised
 
@@ -89,27 +88,21 @@ def finish(events: Events, error: BaseException | None) -> None:
         return
 
 
-def _perform(ask: Ask, obtain: ObtainToken) -> Any:
+def _perform(ask: Ask, identify: WhoIsIt) -> Any:
     if isinstance(ask, Wait):
         return settle(ask.future)
-    if isinstance(ask, Obtain):
-        token = obtain(ask)
-        if inspect.isawaitable(token):
-            if inspect.iscoroutine(token):
-                token.close()
-            return Unavailable(Reason.ASSERTION_MISSING, "the assertion source is async; call the tool with await")
-        return token
+    if isinstance(ask, Identify):
+        return identify(ask)
     if isinstance(ask, Pause):
         time.sleep(ask.seconds)
     return None
 
 
-async def _perform_async(ask: Ask, obtain: ObtainToken) -> Any:
+async def _perform_async(ask: Ask, identify: WhoIsItAsync) -> Any:
     if isinstance(ask, Wait):
         return await settle_async(ask.future)
-    if isinstance(ask, Obtain):
-        token = obtain(ask)
-        return await token if inspect.isawaitable(token) else token
+    if isinstance(ask, Identify):
+        return await identify(ask)
     if isinstance(ask, Pause):
         await asyncio.sleep(ask.seconds)
     return None

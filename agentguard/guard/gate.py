@@ -35,7 +35,7 @@ class Gate:
         self, arguments: Mapping[str, Json], run: Callable[[dict[str, Any]], R], *, call_id: str | None = None
     ) -> R:
         """Run the tool if it may run. Raises ToolCallRefused, LedgerError, or what the tool raises."""
-        result: R = drive(self._events(arguments, call_id), self._guard.obtain, run)
+        result: R = drive(self._events(arguments, call_id), self._guard.identify, run)
         return result
 
     async def acall(
@@ -46,7 +46,7 @@ class Gate:
         call_id: str | None = None,
     ) -> R:
         """As ``call``, for a tool that is awaited."""
-        result: R = await drive_async(self._events(arguments, call_id), self._guard.obtain, run)
+        result: R = await drive_async(self._events(arguments, call_id), self._guard.identify_async, run)
         return result
 
     def stream(
@@ -57,7 +57,7 @@ class Gate:
         return self._stream(pending, run)
 
     def _stream(self, pending: Events, run: Callable[[dict[str, Any]], Iterator[R]]) -> Iterator[R]:
-        values = advance(pending, self._guard.obtain)
+        values = advance(pending, self._guard.identify)
         try:
             yield from run(values)
         except BaseException as error:
@@ -77,7 +77,7 @@ class Gate:
         return self._astream(pending, run)
 
     async def _astream(self, pending: Events, run: Callable[[dict[str, Any]], AsyncIterator[R]]) -> AsyncIterator[R]:
-        values = await advance_async(pending, self._guard.obtain)
+        values = await advance_async(pending, self._guard.identify_async)
         try:
             async for item in run(values):
                 yield item

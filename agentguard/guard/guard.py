@@ -26,7 +26,7 @@ from agentguard.guard.functions import is_guarded, wrap_function
 from agentguard.guard.gate import Gate
 from agentguard.guard.identities import Identities, Source
 from agentguard.guard.operations import Operations, utc_now
-from agentguard.guard.order import Obtain
+from agentguard.guard.order import Identify
 from agentguard.guard.parts import check_bundle
 from agentguard.guard.records import RecordData, record
 from agentguard.guard.run import RunContext
@@ -88,7 +88,9 @@ class Guard:
         place = Path(home) if home is not None else Path(os.environ.get("AGENTGUARD_HOME") or ".agentguard")
         reloader = Reloader(directory)
         check_bundle(reloader.current)
-        identities = Identities(reloader.current, home=place, source=identity, issuer=issuer, subject=subject)
+        identities = Identities(
+            reloader.current, home=place, source=identity, issuer=issuer, subject=subject, clock=clock
+        )
         if ledger is None:
             ledger = place / "ledger.sqlite3"
         opened = open_ledger(ledger) if isinstance(ledger, str | Path) else ledger
@@ -196,13 +198,13 @@ class Guard:
         moment = self.now()
         return moment if isinstance(moment, datetime) else self._latest
 
-    def obtain(self, ask: Obtain) -> Any:
-        """A token, an awaitable of one, or Unavailable."""
-        return self._identities.obtain(ask.digest, ask.subject, self.last_known_time)
+    def identify(self, ask: Identify) -> Identity | Unavailable:
+        """Who calls, by a fresh assertion; judged by the issuer that was configured for its source."""
+        return self._identities.identify(ask.digest, ask.subject, self.now)
 
-    def verify(self, token: Any, *, now: datetime, request_digest: str) -> Identity | Unavailable:
-        """Judge a token by the issuer that was configured for its source."""
-        return self._identities.verify(token, now=now, request_digest=request_digest)
+    async def identify_async(self, ask: Identify) -> Identity | Unavailable:
+        """As ``identify``, from a task."""
+        return await self._identities.identify_async(ask.digest, ask.subject, self.now)
 
     def subject_for(self, workflow: Workflow) -> str | None:
         """Whom the local issuer speaks for in a run of this workflow; None where assertions come from outside."""

@@ -6,52 +6,74 @@ assert only the subjects that Trust lists for it, and every record then says ``a
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 from agentguard.core.declarations import IssuerTrust
 from agentguard.core.policy import Workflow
 from agentguard.core.values import Identity, Unavailable
 from agentguard.errors import ConfigurationError
-from agentguard.identity import AssertionRequest, LocalIssuer, Source, Verifier, key_source, obtain
+from agentguard.identity import (
+    Assertion,
+    AssertionRequest,
+    AssertionSource,
+    CallableSource,
+    LocalIssuer,
+    Verifier,
+    obtain,
+    obtain_async,
+    verifier_for,
+)
 from agentguard.policy import Bundle
 
-__all__ = ["Identities", "Source"]
+Source: TypeAlias = AssertionSource | Callable[[AssertionRequest], str | Assertion | Awaitable[str | Assertion]]
+Now: TypeAlias = Callable[[], datetime | Unavailable]
 
 
 class Identities:
     """One source of assertions and the verifier of the issuer configured for it."""
 
     def __init__(
-        self, bundle: Bundle, *, home: Path, source: Source | None, issuer: str | None, subject: str | None
+        self,
+        bundle: Bundle,
+        *,
+        home: Path,
+        source: Source | None,
+        issuer: str | None,
+        subject: str | None,
+        clock: Callable[[], datetime],
     ) -> None:
         self._home = home
-        self._source = source
+        self._given = CallableSource(source) if callable(source) else source
         self._issuer_name = issuer
         self._subject = subject
-        self._local: LocalIssuer | None = None
+        self._clock = clock
         self.take(bundle)
 
     def take(self, bundle: Bundle) -> None:
         """Verify by this bundle's Trust from now on. Raises ConfigurationError where it has no issuer to use."""
         trust = self._choose(bundle)
-        if trust.profile == "local":
-            if self._local is None:
-                self._local = LocalIssuer(self._home / "local-issuer.json")
-            self._verifier = Verifier(trust, self._local.keys)
+        source: AssertionSource
+        if self._given is None:
+            local = LocalIssuer(self._home, issuer=trust.issuer)
+            source, verifier = _LocalSource(local, self._clock), local.verifier(trust)
         else:
-            self._verifier = Verifier(trust, key_source(trust, Path(bundle.directory)))
-        self._trust = trust
+            source, verifier = self._given, verifier_for(trust, Path(bundle.directory))
+        self._trust: IssuerTrust = trust
+        self._source = source
+        self._verifier: Verifier = verifier
 
     def _choose(self, bundle: Bundle) -> IssuerTrust:
-        local = self._source is None
-        fitting = [t for t in bundle.issuers if (t.profile == "local") is local]
+        local = self._given is None
+        fitting = [trust for trust in bundle.issuers if (trust.profile == "local") is local]
         if self._issuer_name is not None:
-            fitting = [t for t in fitting if t.name == self._issuer_name]
+            fitting = [trust for trust in fitting if trust.name == self._issuer_name]
         if len(fitting) == 1:
             return fitting[0]
-        names = ", ".join(t.name for t in fitting)
+        names = ", ".join(trust.name for trust in fitting)
         wanted = "of profile `local`" if local else "for the identity source"
         if fitting:
             raise ConfigurationError(f"Trust lists several issuers {wanted} ({names}); say which: Guard.load(issuer=…)")
@@ -61,11 +83,11 @@ class Identities:
 
     def subject_for(self, workflow: Workflow) -> str | None:
         """Whom the local issuer is to speak for in this workflow. Raises ConfigurationError where that is not clear."""
-        if self._source is not None:
+        if self._given is not None:
             return None
-        allowed = sorted(workflow.subjects & set(self._trust.subjects))
         if self._subject is not None:
             return self._subject
+        allowed = sorted(workflow.subjects & set(self._trust.subjects))
         if len(allowed) == 1:
             return allowed[0]
         if allowed:
@@ -75,12 +97,37 @@ class Identities:
             "Guard.load(identity=…)"
         )
 
-    def obtain(self, digest: str, subject: str | None, now: datetime) -> Any:
-        """A token for this digest, an awaitable of one, or Unavailable."""
-        if self._source is None and self._local is not None:
-            return self._local.mint(subject or "", self._trust, request_digest=digest, now=now)
-        return obtain(self._source, AssertionRequest(self._trust.audience, digest, subject))
+    def identify(self, digest: str, subject: str | None, now: Now) -> Identity | Unavailable:
+        """A fresh assertion for this digest, verified; or why there is none. Never raises."""
+        token = obtain(self._source, self._request(digest, subject))
+        return self._judge(token, now(), digest)
 
-    def verify(self, token: Any, *, now: datetime, request_digest: str) -> Identity | Unavailable:
-        """The identity a token proves, or why it proves none."""
-        return self._verifier.verify(token, now=now, request_digest=request_digest)
+    async def identify_async(self, digest: str, subject: str | None, now: Now) -> Identity | Unavailable:
+        """As ``identify``, from a task. A verifier that may wait for a key server works on a thread."""
+        token = await obtain_async(self._source, self._request(digest, subject))
+        if self._verifier.may_block:
+            return await asyncio.to_thread(self._judge, token, now(), digest)
+        return self._judge(token, now(), digest)
+
+    def _request(self, digest: str, subject: str | None) -> AssertionRequest:
+        return AssertionRequest(self._trust.audience, digest, subject)
+
+    def _judge(
+        self, token: Assertion | Unavailable, now: datetime | Unavailable, digest: str
+    ) -> Identity | Unavailable:
+        if isinstance(token, Unavailable):
+            return token
+        if isinstance(now, Unavailable):
+            return now
+        return self._verifier.verify(token, now=now, request_digest=digest)
+
+
+class _LocalSource:
+    """The local issuer as a source: it speaks for the subject of the run, and Trust judges whether it may."""
+
+    def __init__(self, issuer: LocalIssuer, clock: Callable[[], datetime]) -> None:
+        self._issuer = issuer
+        self._clock = clock
+
+    def assertion(self, request: AssertionRequest) -> str:
+        return self._issuer.mint(request.subject or "", request.audience, request.request_digest, self._clock())

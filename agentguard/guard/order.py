@@ -1,6 +1,6 @@
 """The order of events of one guarded call, written once.
 
-A generator that asks for what it needs (``Wait``, ``Obtain``, ``Pause``, ``RunTool``) and is driven both synchronously
+A generator that asks for what it needs (``Wait``, ``Identify``, ``Pause``, ``RunTool``) and is driven both synchronously
 and asynchronously by ``drive``. In order:
 
 1. Arguments become canonical bytes, destinations are derived and put back in canonical form.
@@ -53,8 +53,8 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
-class Obtain:
-    """Get a fresh assertion for this request digest; the reply is a token or Unavailable."""
+class Identify:
+    """Get and verify a fresh assertion for this request digest; the reply is an Identity or Unavailable."""
 
     digest: str
     subject: str | None
@@ -74,7 +74,7 @@ class RunTool:
     values: dict[str, Any]
 
 
-Ask: TypeAlias = Wait | Obtain | Pause | RunTool
+Ask: TypeAlias = Wait | Identify | Pause | RunTool
 Events: TypeAlias = Generator[Ask, Any, Any]
 
 
@@ -94,15 +94,15 @@ def events(
 ) -> Events:
     """All events of one call. Returns what the tool returned; raises as DESIGN section 6 says."""
     call: _Call | None = None
-    token: Identity | Unavailable | None = None
+    identity: Identity | Unavailable | None = None
     asked: _Question | None = None
     for _ in range(MAX_ROUNDS):
         bundle = guard.bundle
         run = yield from _run_state(guard, context)
         call = _prepare(guard, gate, arguments, call_id, context, run)
-        if token is None:
-            token = yield from _identity(guard, call.request, run)
-        facts = yield from _facts(guard, gate, call, run, token)
+        if identity is None:
+            identity = yield Identify(call.request.digest, run.subject if isinstance(run, RunState) else None)
+        facts = yield from _facts(guard, gate, call, run, identity)
         decision = _decide(call, bundle.policy, facts)
         decision_id = new_id("d")
         now = facts.now if isinstance(facts.now, datetime) else guard.last_known_time
@@ -121,14 +121,14 @@ def events(
         answer = yield from _admit(guard, admission)
         if not isinstance(answer, Admitted):
             if answer.reason is Refusal.ASSERTION_USED:
-                token = Unavailable(Reason.ASSERTION_REPLAYED, "this assertion has been used before")
+                identity = Unavailable(Reason.ASSERTION_REPLAYED, "this assertion has been used before")
             continue
         guard.emit(data)
         if decision.effect is Effect.PERMIT and decision.step is not None:
             return (yield from _perform(guard, admission, decision.step.name, call))
         if decision.effect is Effect.ESCALATE:
             asked = yield from _ask(guard, decision_id, decision, call, facts, now, asked)
-            token = None  # proved again after the wait
+            identity = None  # proved again after the wait
             continue
         refused = asked is not None and (Reason.APPROVAL_REFUSED in decision.reasons)
         raise (ApprovalRefused if refused else ToolCallDenied)(decision_id)
@@ -179,17 +179,6 @@ def _prepare(
         call_id=call_id,
     )
     return _Call(request, destinations, shown, redacted, problem)
-
-
-def _identity(
-    guard: Guard, request: Request, run: RunState | Unavailable
-) -> Generator[Ask, Any, Identity | Unavailable]:
-    subject = run.subject if isinstance(run, RunState) else None
-    token = yield Obtain(request.digest, subject)
-    if isinstance(token, Unavailable):
-        return token
-    now = guard.now()
-    return now if isinstance(now, Unavailable) else guard.verify(token, now=now, request_digest=request.digest)
 
 
 def _facts(

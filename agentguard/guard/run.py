@@ -14,7 +14,7 @@ from agentguard.core.reasons import Reason
 from agentguard.core.values import Identity, Json, Unavailable
 from agentguard.errors import ApprovalPending, ConfigurationError, ToolCallDenied
 from agentguard.guard.drive import drive, drive_async
-from agentguard.guard.order import Ask, Obtain, Wait
+from agentguard.guard.order import Ask, Identify, Wait
 from agentguard.guard.records import new_id, record
 
 if TYPE_CHECKING:
@@ -54,22 +54,22 @@ class RunContext:
         self._token: Token[RunContext | None] | None = None
 
     def __enter__(self) -> Self:
-        drive(self._start(), self.guard.obtain, _no_tool)
+        drive(self._start(), self.guard.identify, _no_tool)
         return self._enter()
 
     async def __aenter__(self) -> Self:
-        await drive_async(self._start(), self.guard.obtain, _no_tool)
+        await drive_async(self._start(), self.guard.identify_async, _no_tool)
         return self._enter()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self._leave()
-        drive(self._end(error), self.guard.obtain, _no_tool)
+        drive(self._end(error), self.guard.identify, _no_tool)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
         self._leave()
-        await drive_async(self._end(error), self.guard.obtain, _no_tool)
+        await drive_async(self._end(error), self.guard.identify_async, _no_tool)
 
     def _enter(self) -> Self:
         if self.entered:
@@ -93,14 +93,8 @@ class RunContext:
             known = ", ".join(sorted(guard.bundle.policy.workflows))
             raise ConfigurationError(f"there is no workflow `{self.workflow}`; this bundle has {known}")
         inputs = self._checked_inputs()
-        now = guard.now()
-        identity: Identity | Unavailable
-        if isinstance(now, Unavailable):
-            identity = now
-        else:
-            digest = sha256(canonical_bytes({"inputs": inputs, "run": self.id, "v": 1, "workflow": self.workflow}))
-            token = yield Obtain(digest, guard.subject_for(workflow))
-            identity = token if isinstance(token, Unavailable) else guard.verify(token, now=now, request_digest=digest)
+        digest = sha256(canonical_bytes({"inputs": inputs, "run": self.id, "v": 1, "workflow": self.workflow}))
+        identity = yield Identify(digest, guard.subject_for(workflow))
         if isinstance(identity, Unavailable) or identity.subject not in workflow.subjects:
             yield from self._refuse(identity)
         assert isinstance(identity, Identity)  # noqa: S101  _refuse always raises

@@ -491,12 +491,22 @@ def test_a_run_does_not_outlive_a_change_of_its_workflow(guard: Guard, tools: To
     assert "workflow_changed" in decisions(guard)[-1]["reasons"]
 
 
+class Repeating:
+    """A source that hands the assertion of the first call out again."""
+
+    def __init__(self, real: Any) -> None:
+        self.real, self.tokens = real, []
+
+    def assertion(self, request: Any) -> str:
+        if len(self.tokens) < 2:
+            self.tokens.append(self.real.assertion(request))
+        return str(self.tokens[-1])
+
+
 def test_a_replayed_assertion_is_refused(bundle: Path, tmp_path: Path, clock: Clock, tools: Tools) -> None:
     """The same token twice is a replay, even from the embedded issuer."""
     with Guard.load(bundle, ledger=memory_ledger(), home=tmp_path / "home", clock=clock) as guard:
-        tokens: list[Any] = []
-        mint = guard.obtain
-        guard.obtain = lambda ask: tokens[-1] if len(tokens) > 1 else (tokens.append(mint(ask)) or tokens[-1])  # type: ignore[method-assign]
+        guard._identities._source = Repeating(guard._identities._source)
         look, _ = guard.wrap(tools.functions())
         with guard.run("customer-export", inputs=TICKET):
             look("EXP-7")
@@ -507,7 +517,9 @@ def test_a_replayed_assertion_is_refused(bundle: Path, tmp_path: Path, clock: Cl
         assert len(tools.ran) == 1
 
 
-@pytest.mark.parametrize("inputs", [{}, {"ticket": "nope"}, {"ticket": "EXP-7\n"}, {"ticket": 7}, {"ticket": "EXP-7", "x": 1}])
+@pytest.mark.parametrize(
+    "inputs", [{}, {"ticket": "nope"}, {"ticket": "EXP-7\n"}, {"ticket": 7}, {"ticket": "EXP-7", "x": 1}]
+)
 def test_inputs_that_do_not_fit_start_no_run(guard: Guard, inputs: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match="do not fit"), guard.run("customer-export", inputs=inputs):
         pass
