@@ -1,0 +1,110 @@
+"""``agentguard assertion``: judge one identity assertion from the command line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from agentguard.core.declarations import IssuerTrust, Source
+from agentguard.core.values import Unavailable
+from agentguard.errors import ConfigurationError
+from agentguard.identity import MAX_TOKEN_BYTES, KeySet, Verifier
+from agentguard.identity.keyset import MAX_SET_BYTES
+from agentguard.identity.profiles import PROFILES
+
+app = typer.Typer(help="Judge identity assertions.", no_args_is_help=True)
+
+_PREFIX = "assertion_"
+
+
+@app.callback()
+def main() -> None:
+    """Judge identity assertions."""
+
+
+@app.command()
+def verify(
+    keys: Annotated[Path, typer.Option(help="The issuer's JWK set.")],
+    issuer: Annotated[str, typer.Option(help="Exactly what `iss` must be.")],
+    audience: Annotated[str, typer.Option(help="Exactly what `aud` must be.")],
+    trust_domain: Annotated[
+        str | None, typer.Option(help="SPIFFE trust domain whose workloads `sub` may name.")
+    ] = None,
+    max_age: Annotated[float, typer.Option(help="Seconds since `iat`, at most.")] = 300.0,
+    max_lifetime: Annotated[float, typer.Option(help="Seconds from `iat` to `exp`, at most.")] = 900.0,
+    skew: Annotated[float, typer.Option(help="Seconds two clocks may differ, at most 60.")] = 30.0,
+    now: Annotated[float | None, typer.Option(help="Judge at this time, in seconds since 1970.")] = None,
+    revoked: Annotated[list[str] | None, typer.Option(help="A `kid` that is revoked; repeatable.")] = None,
+    profile: Annotated[str, typer.Option(help="The issuer's profile.")] = "oidc",
+) -> None:
+    """Verify the assertion on standard input; print {"verdict", "reason"}; exit 0 for accept, 1 for deny."""
+    try:
+        verifier = Verifier(
+            IssuerTrust(
+                name="--issuer",
+                profile=profile,
+                issuer=issuer,
+                audience=audience,
+                max_age=_seconds("--max-age", max_age),
+                max_lifetime=_seconds("--max-lifetime", max_lifetime),
+                skew=_seconds("--skew", skew),
+                source=Source("command line", 1),
+                trust_domain=trust_domain,
+                revoked_keys=tuple(revoked or ()),
+            ),
+            _key_set(keys, profile),
+        )
+        moment = _moment(now)
+    except ConfigurationError as error:
+        _stop(str(error))
+    verdict = verifier.verify(_token(), now=moment)
+    accepted = not isinstance(verdict, Unavailable)
+    reason = verdict.reason.value.removeprefix(_PREFIX) if isinstance(verdict, Unavailable) else ""
+    typer.echo(json.dumps({"verdict": "accept" if accepted else "deny", "reason": reason}))
+    raise typer.Exit(0 if accepted else 1)
+
+
+def _token() -> bytes:
+    # One byte past the limit and a line end are enough to know that a token is too large.
+    data = sys.stdin.buffer.read(MAX_TOKEN_BYTES + 3)
+    return data.removesuffix(b"\n").removesuffix(b"\r") if data.endswith(b"\n") else data
+
+
+def _key_set(path: Path, profile: str) -> KeySet:
+    if profile not in PROFILES or profile in {"local", "wimse"}:
+        usable = ", ".join(sorted(PROFILES.keys() - {"local", "wimse"}))
+        raise ConfigurationError(f"--profile: `{profile}` cannot be used here; expected one of {usable}")
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_SET_BYTES + 1)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise ConfigurationError(f"--keys: `{path}` cannot be read: {why}") from None
+    try:
+        return KeySet.parse(data, uses=PROFILES[profile].key_uses)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"--keys: `{path}`: {error}") from None
+
+
+def _seconds(flag: str, value: float) -> timedelta:
+    try:
+        return timedelta(seconds=value)
+    except (OverflowError, ValueError):
+        raise ConfigurationError(f"{flag}: `{value}` is not a number of seconds that can be used") from None
+
+
+def _moment(now: float | None) -> datetime:
+    try:
+        return datetime.now(UTC) if now is None else datetime.fromtimestamp(now, UTC)
+    except (OverflowError, ValueError, OSError):
+        raise ConfigurationError(f"--now: `{now}` is not a time in seconds since 1970") from None
+
+
+def _stop(message: str) -> NoReturn:
+    typer.echo(f"error: {message}", err=True)
+    raise typer.Exit(2)

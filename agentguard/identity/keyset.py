@@ -1,0 +1,194 @@
+"""A set of keys, parsed once into keys that can be used for nothing but what they are for.
+
+A key for something else (another ``use``, no ``verify`` among its ``key_ops``, an unknown type, no ``kid``, RSA under
+2048 bits) is left out, so a token that names it meets an unknown key. A set that is itself wrong is refused whole: a
+private or symmetric key in it, two usable keys with one ``kid``, members that occur twice, coordinates off the curve.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
+from joserfc.jws import JWSRegistry
+
+from agentguard.core.reasons import Reason
+from agentguard.core.values import Json, Unavailable
+from agentguard.errors import ConfigurationError
+from agentguard.identity.jsontext import parse_object
+from agentguard.identity.refusal import Refused, shown
+
+# A large provider publishes some twenty keys.
+MAX_KEYS = 100
+MAX_SET_BYTES = 512 * 1024
+# Longer keys cost the verifier more than any issuer needs (8192 bits is already 0.4 ms).
+_RSA_BITS = range(2048, 8193)
+_MAX_KID = 256
+
+# (kty, crv) → algorithms such a key may sign with; the first is the one meant where the key names none.
+_ALGORITHMS: Mapping[tuple[str, str | None], tuple[str, ...]] = {
+    ("RSA", None): ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
+    ("EC", "P-256"): ("ES256",),
+    ("EC", "P-384"): ("ES384",),
+    ("EC", "P-521"): ("ES512",),
+    ("OKP", "Ed25519"): ("EdDSA", "Ed25519"),
+}
+_PUBLIC_MEMBERS = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x")}
+_PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+_TYPES: Mapping[str, Any] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
+
+KNOWN_ALGORITHMS = frozenset(name for names in _ALGORITHMS.values() for name in names)
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationKey:
+    """One key and the algorithms it may be used with. Equality and hash are by identity of the key object."""
+
+    kid: str
+    algorithms: frozenset[str]
+    _key: Any
+    _methods: Mapping[str, Any]
+    symmetric: bool = False
+
+    def verifies(self, algorithm: str, signing_input: bytes, signature: bytes) -> bool:
+        """Whether the signature is right. ``algorithm`` must be one of ``algorithms``. Never raises for bad input."""
+        try:
+            return self._methods[algorithm].verify(signing_input, signature, self._key) is True
+        except Exception:
+            return False
+
+
+class KeySource(Protocol):
+    """Where a verifier finds the key that a header names."""
+
+    @property
+    def may_block(self) -> bool:
+        """Whether ``find`` may wait for a file or the network."""
+
+    def find(self, kid: str) -> VerificationKey | Unavailable:
+        """The key with exactly this id, or why there is none. Never raises."""
+
+
+class KeySet:
+    """A fixed set of keys."""
+
+    may_block = False
+
+    def __init__(self, keys: Mapping[str, VerificationKey]) -> None:
+        self._keys = dict(keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __contains__(self, kid: object) -> bool:
+        return kid in self._keys
+
+    def find(self, kid: str) -> VerificationKey | Unavailable:
+        """The key with exactly this id, or ``assertion_unknown_key``."""
+        key = self._keys.get(kid)
+        return key or Unavailable(Reason.ASSERTION_UNKNOWN_KEY, f"no key {shown(kid)} in the issuer's key set")
+
+    @classmethod
+    def parse(
+        cls, data: bytes, *, algorithms: tuple[str, ...] = (), uses: frozenset[str] = frozenset({"sig"})
+    ) -> KeySet:
+        """Read a JWK set (RFC 7517 section 5). Raises ConfigurationError saying what is wrong with it."""
+        if len(data) > MAX_SET_BYTES:
+            raise ConfigurationError(f"the key set is longer than {MAX_SET_BYTES} bytes")
+        try:
+            entries = parse_object(data, "key set").get("keys")
+        except Refused as refusal:
+            raise ConfigurationError(refusal.detail) from None
+        if not isinstance(entries, list) or len(entries) > MAX_KEYS:
+            raise ConfigurationError(f"the key set must have a list `keys` of at most {MAX_KEYS} keys")
+        keys: dict[str, VerificationKey] = {}
+        for entry in entries:
+            key = public_key(entry, algorithms=algorithms, uses=uses)
+            if key is None:
+                continue
+            if key.kid in keys:
+                raise ConfigurationError(f"two keys in the key set have the `kid` {shown(key.kid)}; which is meant?")
+            keys[key.kid] = key
+        return cls(keys)
+
+
+def public_key(
+    entry: Json,
+    *,
+    algorithms: tuple[str, ...] = (),
+    uses: frozenset[str] = frozenset({"sig"}),
+    default_kid: str | None = None,
+) -> VerificationKey | None:
+    """One JWK as a key, or None where it is a key for something else. Raises ConfigurationError where it is wrong."""
+    if not isinstance(entry, dict):
+        raise ConfigurationError("an entry of the key set is not a JSON object")
+    if entry.get("kty") == "oct" or entry.keys() & _PRIVATE_MEMBERS:
+        raise ConfigurationError("the key set holds a private or symmetric key; publish public keys only")
+    kid = entry.get("kid", default_kid)
+    if not isinstance(kid, str) or not 0 < len(kid) <= _MAX_KID or not _is_for_verifying(entry, uses):
+        return None
+    usable = _usable_algorithms(entry, algorithms)
+    if not usable:
+        return None
+    key = _import(entry, kid)
+    if isinstance(key.raw_value, RSAPublicKey) and key.raw_value.key_size not in _RSA_BITS:
+        return None
+    return VerificationKey(kid, frozenset(usable), key, {name: _method(name) for name in usable})
+
+
+def symmetric_key(kid: str, secret: bytes) -> VerificationKey:
+    """The local issuer's own key; HS256 only. Raises ConfigurationError under 256 bits (RFC 7518 section 3.2)."""
+    if len(secret) < 32:
+        raise ConfigurationError("a local identity key must have at least 256 bits")
+    methods = {"HS256": _method("HS256")}
+    return VerificationKey(kid, frozenset(methods), OctKey.import_key(secret), methods, symmetric=True)
+
+
+def signing_method(algorithm: str) -> Any:
+    """joserfc's implementation of one algorithm, looked up once instead of at each call."""
+    return _method(algorithm)
+
+
+def _is_for_verifying(entry: Mapping[str, Json], uses: frozenset[str]) -> bool:
+    operations = entry.get("key_ops", ["verify"])
+    use = entry.get("use")
+    return (use is None or (isinstance(use, str) and use in uses)) and (
+        isinstance(operations, list) and "verify" in operations
+    )
+
+
+def _usable_algorithms(entry: Mapping[str, Json], configured: tuple[str, ...]) -> tuple[str, ...]:
+    kind, curve, named = entry.get("kty"), entry.get("crv"), entry.get("alg")
+    if not isinstance(kind, str) or not isinstance(curve, str | None):
+        return ()
+    possible = _ALGORITHMS.get((kind, curve), ())
+    if "alg" in entry:
+        possible = tuple(name for name in possible if name == named)
+    elif kind == "RSA" and not configured:
+        # Azure's keys name no algorithm and mean RS256. Anything else must be configured or named by the key.
+        possible = possible[:1]
+    return tuple(name for name in possible if not configured or name in configured)
+
+
+def _import(entry: Mapping[str, Json], kid: str) -> Any:
+    kind = str(entry["kty"])
+    # Only the members that make the key: `use`, `alg` and `key_ops` were judged above, the rest is not ours.
+    material = {"kty": kind} | {name: entry.get(name) for name in _PUBLIC_MEMBERS[kind]}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # short RSA keys: left out by the caller
+            return _TYPES[kind].import_key(material)
+    except (JoseError, ValueError, TypeError, KeyError) as error:
+        raise ConfigurationError(f"key {shown(kid)} of the key set cannot be used: {error}") from None
+
+
+def _method(algorithm: str) -> Any:
+    with warnings.catch_warnings():
+        # joserfc warns that the name `EdDSA` is deprecated (RFC 9864); issuers and WIMSE still use it.
+        warnings.simplefilter("ignore")
+        return JWSRegistry(algorithms=[algorithm]).get_alg(algorithm)

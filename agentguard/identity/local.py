@@ -1,0 +1,145 @@
+"""The embedded default: an issuer on this machine that makes one short-lived assertion per call.
+
+It proves only that the caller can read the key file, so every record says ``assurance: local``. What it does give is
+the whole path (fresh, single use, bound to the call) without any infrastructure.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import stat
+import tempfile
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from joserfc.jwk import OctKey
+
+from agentguard.core.declarations import IssuerTrust, Source
+from agentguard.errors import ConfigurationError
+from agentguard.identity.keyset import KeySet, signing_method, symmetric_key
+
+LOCAL_ISSUER = "urn:agentguard:local"
+# Long enough for one decision on a loaded machine, too short to be worth copying.
+LIFETIME = timedelta(seconds=60)
+
+_SECRET_BYTES = 32
+_KID = "local"
+
+
+def local_trust(subjects: tuple[str, ...], audience: str = "agentguard") -> IssuerTrust:
+    """The trust that goes with a ``LocalIssuer`` where the bundle declares none."""
+    return IssuerTrust(
+        name="local",
+        profile="local",
+        issuer=LOCAL_ISSUER,
+        audience=audience,
+        max_age=LIFETIME,
+        max_lifetime=LIFETIME,
+        skew=timedelta(0),
+        source=Source("(embedded default)", 1),
+        subjects=subjects,
+    )
+
+
+class LocalIssuer:
+    """Signs with a key kept in one file, made on first use (mode 0600).
+
+    Raises ConfigurationError when the file is not private to this user, or cannot be made or read.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        secret = _secret(Path(path))
+        self._key = OctKey.import_key(secret)
+        self._sign = signing_method("HS256").sign
+        self.keys = KeySet({_KID: symmetric_key(_KID, secret)})
+        self._header = _segment({"alg": "HS256", "kid": _KID, "typ": "agentguard-local+jwt"})
+
+    def mint(self, subject: str, trust: IssuerTrust, *, request_digest: str, now: datetime) -> str:
+        """One assertion for one call, valid for a minute from ``now`` (aware) or as long as the trust allows."""
+        issued = round(now.timestamp(), 3)
+        lifetime = min(LIFETIME, trust.max_lifetime).total_seconds()
+        payload = _segment(
+            {
+                "iss": trust.issuer,
+                "sub": subject,
+                "aud": trust.audience,
+                "iat": issued,
+                "exp": round(issued + lifetime, 3),
+                "jti": secrets.token_hex(16),
+                "request_digest": request_digest,
+            }
+        )
+        signed = self._header + b"." + payload
+        return (signed + b"." + _base64url(self._sign(signed, self._key))).decode("ascii")
+
+
+def _segment(value: dict[str, Any]) -> bytes:
+    return _base64url(json.dumps(value, separators=(",", ":")).encode("ascii"))
+
+
+def _base64url(data: bytes) -> bytes:
+    return base64.urlsafe_b64encode(data).rstrip(b"=")
+
+
+def _secret(path: Path) -> bytes:
+    try:
+        if not os.path.lexists(path):
+            _create(path)
+        return _read_private(path)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the local identity key `{path}` cannot be used: {error.strerror or error}; "
+            "make its directory writable by this user, or pass another directory"
+        ) from None
+
+
+def _create(path: Path) -> None:
+    """Write the key beside its place and link it there: never half a key, and the first of two processes wins."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(secrets.token_bytes(_SECRET_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(name, path)
+        except FileExistsError:
+            return
+        _sync_directory(path.parent)
+    finally:
+        Path(name).unlink()
+
+
+def _sync_directory(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _read_private(path: Path) -> bytes:
+    # O_NOFOLLOW and fstat on the open file: what is checked is what is read.
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    with os.fdopen(handle, "rb") as file:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise ConfigurationError(f"the local identity key `{path}` is not a regular file; remove it")
+        if status.st_uid != os.geteuid():
+            raise ConfigurationError(f"the local identity key `{path}` belongs to another user; remove it")
+        if stat.S_IMODE(status.st_mode) & 0o077:
+            raise ConfigurationError(
+                f"the local identity key `{path}` can be read by others (mode {stat.S_IMODE(status.st_mode):04o}); "
+                f"it may have been copied: remove it, and a new one is made with mode 0600"
+            )
+        secret = file.read(_SECRET_BYTES + 1)
+    if len(secret) != _SECRET_BYTES:
+        raise ConfigurationError(
+            f"the local identity key `{path}` has {len(secret)} bytes instead of {_SECRET_BYTES}; remove it"
+        )
+    return secret

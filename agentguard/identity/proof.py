@@ -1,0 +1,214 @@
+"""Proof of possession: the caller holds the key its identity token names, and signed *this* call with it.
+
+``wpt``   WIMSE Workload Proof Token (draft-ietf-wimse-wpt): key in the WIT's ``cnf.jwk``, ``wth`` hashes the WIT
+``dpop``  DPoP-style (RFC 9449): key in the proof's header, its thumbprint in the token's ``cnf.jkt``, ``ath`` hashes it
+
+Either carries the digest of the guarded call in ``request_digest``. A proof without that digest proves possession
+but not the call, so it is refused here; ``verify_wpt`` alone reads plain WPTs.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from joserfc.jwk import thumbprint
+
+from agentguard.core.reasons import Reason
+from agentguard.core.values import Json
+from agentguard.errors import ConfigurationError
+from agentguard.identity.jose import ASSERTION_HEADER, PROOF_HEADER, Compact, parse_unverified
+from agentguard.identity.jsontext import parse_object
+from agentguard.identity.keyset import VerificationKey, public_key
+from agentguard.identity.refusal import Refused, shown
+
+_MAX_ID = 256
+_THUMBPRINT_MEMBERS = {"RSA": ("e", "kty", "n"), "EC": ("crv", "kty", "x", "y"), "OKP": ("crv", "kty", "x")}
+_USES = frozenset({"sig"})
+# The method a DPoP proof names for a tool call, which is no HTTP request.
+DPOP_METHOD = "TOOL"
+
+
+@dataclass(frozen=True, slots=True)
+class ProofRules:
+    """What a proof is held to. Seconds."""
+
+    audience: str
+    skew: float
+    max_age: float
+    max_lifetime: float
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A verified proof. Times are seconds since 1970."""
+
+    identifier: str
+    issued: float
+    expires: float
+    bound_to: str
+
+
+def verify_proof(
+    kind: str,
+    proof: str | bytes,
+    *,
+    token: str | bytes,
+    claims: Mapping[str, Json],
+    rules: ProofRules,
+    now: float,
+    digest: str | None,
+) -> Proof:
+    """Verify a proof that goes with a token whose own signature has been verified. Raises Refused."""
+    return PROOFS[kind](proof, _bytes(token), claims, rules, now, digest)
+
+
+def verify_wpt(
+    proof: str | bytes,
+    *,
+    token: str | bytes,
+    confirmation: Json,
+    audience: str,
+    now: float,
+    skew: float = 0.0,
+    access_token: str | None = None,
+) -> dict[str, Json]:
+    """Verify a plain WPT against its WIT and that WIT's ``cnf`` claim, and return its claims. Raises Refused.
+
+    ``access_token``: the OAuth access token of the same request; its hash must then stand in ``ath``.
+    """
+    compact = parse_unverified(proof, allowed=ASSERTION_HEADER)
+    claims = _signed(compact, "wpt+jwt", _confirmed_key(confirmation), named_algorithm=True)
+    _equal(claims, "wth", _hash(_bytes(token)))
+    _equal(claims, "aud", audience)
+    if access_token is not None or "ath" in claims:
+        _equal(claims, "ath", _hash((access_token or "").encode()))
+    _identifier(claims)
+    if now >= _time(claims, "exp") + skew:
+        raise _invalid("it has expired")
+    return claims
+
+
+def _wpt(
+    proof: str | bytes, token: bytes, claims: Mapping[str, Json], rules: ProofRules, now: float, digest: str | None
+) -> Proof:
+    stated = verify_wpt(
+        proof, token=token, confirmation=claims.get("cnf"), audience=rules.audience, now=now, skew=rules.skew
+    )
+    issued, expires = _time(stated, "iat"), _time(stated, "exp")
+    if expires <= issued or expires - issued > rules.max_lifetime:
+        raise _invalid("its lifetime is not allowed")
+    return _fresh(stated, issued, expires, rules, now, digest)
+
+
+def _dpop(
+    proof: str | bytes, token: bytes, claims: Mapping[str, Json], rules: ProofRules, now: float, digest: str | None
+) -> Proof:
+    compact = parse_unverified(proof, allowed=PROOF_HEADER)
+    entry = compact.header.get("jwk")
+    key = _jwk(entry)
+    confirmation = claims.get("cnf")
+    expected = confirmation.get("jkt") if isinstance(confirmation, dict) else None
+    if not isinstance(expected, str) or not hmac.compare_digest(_thumbprint(entry).encode(), expected.encode()):
+        raise _invalid("its key is not the one the token confirms (`cnf.jkt`)")
+    stated = _signed(compact, "dpop+jwt", key, named_algorithm=False)
+    _equal(stated, "ath", _hash(token))
+    _equal(stated, "htm", DPOP_METHOD)
+    _equal(stated, "htu", rules.audience)
+    issued = _time(stated, "iat")
+    return _fresh(stated, issued, issued + rules.max_age, rules, now, digest)
+
+
+PROOFS: Mapping[str, Callable[[str | bytes, bytes, Mapping[str, Json], ProofRules, float, str | None], Proof]] = {
+    "wpt": _wpt,
+    "dpop": _dpop,
+}
+
+
+def _fresh(
+    stated: Mapping[str, Json], issued: float, expires: float, rules: ProofRules, now: float, digest: str | None
+) -> Proof:
+    if issued > now + rules.skew:
+        raise _invalid("it was issued in the future")
+    if now - issued > rules.max_age:
+        raise _invalid("it is too old")
+    bound_to = stated.get("request_digest")
+    if not isinstance(bound_to, str) or not bound_to:
+        raise _invalid("it does not name the call: claim `request_digest` is missing")
+    if digest is not None and not hmac.compare_digest(bound_to.encode("utf-8", "replace"), digest.encode()):
+        raise _invalid("it was made for another call")
+    return Proof(_identifier(stated), issued, expires, bound_to)
+
+
+def _signed(compact: Compact, kind: str, key: VerificationKey, *, named_algorithm: bool) -> dict[str, Json]:
+    if compact.header.get("typ") != kind:
+        raise _invalid(f"`typ` is {shown(compact.header.get('typ'))}, not `{kind}`")
+    algorithm = compact.header.get("alg")
+    if not isinstance(algorithm, str) or algorithm not in key.algorithms:
+        raise _invalid(f"`alg` is {shown(algorithm)}, not what its key is for")
+    if named_algorithm and len(key.algorithms) != 1:
+        raise _invalid("`cnf.jwk` must name its `alg`")
+    if not key.verifies(algorithm, compact.signing_input, compact.signature):
+        raise _invalid("the signature is not by the confirmed key")
+    return parse_object(compact.payload, "proof")
+
+
+def _confirmed_key(confirmation: Json) -> VerificationKey:
+    entry = confirmation.get("jwk") if isinstance(confirmation, dict) else None
+    if not isinstance(entry, dict) or not isinstance(entry.get("alg"), str):
+        raise _invalid("the token confirms no key (`cnf.jwk` with its `alg`)")
+    return _jwk(entry)
+
+
+def _jwk(entry: Json) -> VerificationKey:
+    try:
+        key = public_key(entry, uses=_USES, default_kid="proof") if entry is not None else None
+    except ConfigurationError as error:
+        raise _invalid(str(error)) from None
+    if key is None:
+        raise _invalid("it names no usable key")
+    return key
+
+
+def _thumbprint(entry: Json) -> str:
+    if not isinstance(entry, dict):
+        raise _invalid("it names no key")
+    names = _THUMBPRINT_MEMBERS[str(entry["kty"])]
+    return thumbprint({name: str(entry[name]) for name in names})
+
+
+def _time(claims: Mapping[str, Json], name: str) -> float:
+    value = claims.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise _invalid(f"`{name}` is missing or no number")
+    if not 0 <= value <= 253_402_300_799:
+        raise _invalid(f"`{name}` is not a time between 1970 and 9999")
+    return value
+
+
+def _identifier(claims: Mapping[str, Json]) -> str:
+    value = claims.get("jti")
+    if not isinstance(value, str) or not 0 < len(value) <= _MAX_ID or not value.isprintable():
+        raise _invalid("`jti` is missing or unusable")
+    return value
+
+
+def _equal(claims: Mapping[str, Json], name: str, expected: str) -> None:
+    if claims.get(name) != expected:
+        raise _invalid(f"`{name}` is {shown(claims.get(name))}, not `{expected}`")
+
+
+def _hash(data: bytes) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+
+
+def _bytes(token: str | bytes) -> bytes:
+    return token.encode() if isinstance(token, str) else token
+
+
+def _invalid(detail: str) -> Refused:
+    return Refused(Reason.ASSERTION_PROOF_INVALID, f"the proof is refused: {detail}")
