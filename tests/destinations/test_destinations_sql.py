@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentguard.core.declarations import CatalogEntry, Source
@@ -67,8 +67,10 @@ def test_a_statement_without_a_dialect_is_refused() -> None:
 
 
 PIECES = st.sampled_from(
-    ["select ", "* ", "from ", "a ", "b ", "a.b ", '"b" ', "`a` ", "[a] ", "where ", "x=1 ", "'q' ", "'", '"', ", ", "join ",
-     "on 1=1 ", "with ", "c as (select * from b) ", "( ", ") ", "union ", "insert into ", "values (1) ", "update ", "set x=1 ",
+    ["select ", "* ", "from ", "a ", "b ", "a.b ", '"b" ', "`a` ", "[a] ", "where ", "x=1 ", "'q' ", "'", '"', ", ",
+     "join ",
+     "on 1=1 ", "with ", "c as (select * from b) ", "( ", ") ", "union ", "insert into ", "values (1) ",
+     "update ", "set x=1 ",
      "delete ", "-- \n", "/* x */ ", "; ", "as ", "in ", "limit 1 ", "\\", "$1 ", "lower(x) ", "returning x "]
 )  # fmt: skip
 
@@ -97,6 +99,7 @@ def sqlite_touches(sql: str) -> set[str] | None:
     return seen
 
 
+@settings(max_examples=300)
 @given(st.lists(PIECES, max_size=12).map("".join))
 def test_a_generated_statement_never_touches_a_table_we_did_not_see(tail: str) -> None:
     """A second opinion from a real database: SQLite's authorizer says what it would touch."""
