@@ -23,9 +23,9 @@ from agentguard.identity import (
     CallableSource,
     LocalIssuer,
     Verifier,
+    key_source,
     obtain,
     obtain_async,
-    verifier_for,
 )
 from agentguard.policy import Bundle
 
@@ -61,7 +61,7 @@ class Identities:
             local = LocalIssuer(self._home, issuer=trust.issuer)
             source, verifier = _LocalSource(local, self._clock), local.verifier(trust)
         else:
-            source, verifier = self._given, verifier_for(trust, Path(bundle.directory))
+            source, verifier = self._given, Verifier(trust, key_source(trust, bundle.directory))
         self._trust: IssuerTrust = trust
         self._source = source
         self._verifier: Verifier = verifier

@@ -1,6 +1,6 @@
 """The order of events of one guarded call, written once.
 
-A generator that asks for what it needs (``Wait``, ``Identify``, ``Pause``, ``RunTool``) and is driven both synchronously
+A generator that asks for what it needs (``Wait``, ``Identify``, ``Pause``, ``RunTool``), driven synchronously
 and asynchronously by ``drive``. In order:
 
 1. Arguments become canonical bytes, destinations are derived and put back in canonical form.
