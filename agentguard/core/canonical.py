@@ -19,6 +19,8 @@ MAX_DEPTH = 64
 MAX_NODES = 50_000
 # RFC 8785 numbers are IEEE 754 doubles; past this, two integers share one spelling.
 MAX_INTEGER = 2**53 - 1
+# From here on RFC 8785 (ECMA-262 section 6.1.6.1.20) writes numbers with an exponent, so they stay floats.
+_FIRST_EXPONENT = 1e21
 
 
 class NotCanonical(ValueError):
@@ -40,7 +42,10 @@ def canonical_bytes(value: Any) -> bytes:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Read raw JSON strictly: no duplicate members, no NaN, within the bounds. Raises NotCanonical."""
+    """Read raw JSON strictly: no duplicate members, no NaN, no lone surrogates, within the bounds.
+
+    Raises NotCanonical.
+    """
     if len(text) > MAX_BYTES:
         raise NotCanonical(f"longer than {MAX_BYTES} bytes")
     try:
@@ -73,7 +78,7 @@ def _check_bounds(value: Any) -> bool:
             raise NotCanonical(f"more than {MAX_NODES} values")
         kind = type(item)
         if kind is str:
-            size += len(item)
+            size += _length(item)
         elif kind is int:
             if not -MAX_INTEGER <= item <= MAX_INTEGER:
                 raise NotCanonical(f"an integer beyond ±{MAX_INTEGER} would not survive as JSON; pass it as text")
@@ -86,17 +91,30 @@ def _check_bounds(value: Any) -> bool:
             for key, child in item.items():
                 if type(key) is not str:
                     raise NotCanonical(f"a key is {type(key).__name__}, not text")
-                size += len(key)
+                size += _length(key)
                 pending.append((child, depth + 1))
         elif kind is float:
             if not math.isfinite(item):
                 raise NotCanonical("NaN and infinities are not JSON")
+            # RFC 8785 writes these as integers, which no reader could give back (or check) as the same number.
+            if MAX_INTEGER < abs(item) < _FIRST_EXPONENT:
+                raise NotCanonical(f"a number beyond ±{MAX_INTEGER} would be read back as an integer; pass it as text")
             floats = True
         elif item is not None and kind is not bool:
             raise NotCanonical(f"{kind.__name__} is not a JSON type")
         if size > MAX_BYTES:
             raise NotCanonical(f"longer than {MAX_BYTES} bytes")
     return floats
+
+
+def _length(text: str) -> int:
+    """The bytes of a text in UTF-8. Raises NotCanonical on a lone surrogate, which has none."""
+    if text.isascii():
+        return len(text)
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError:
+        raise NotCanonical("a lone surrogate is not text") from None
 
 
 def _plain(value: Any) -> bytes | None:

@@ -17,17 +17,17 @@ that escalates; else it is denied with the findings of all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from agentguard.core.facts import ApprovalState, Facts, RunState, RunStatus
 from agentguard.core.policy import ApprovalRule, Budget, Fault, Policy, Step, Tool, View, Workflow
 from agentguard.core.reasons import Reason
 from agentguard.core.request import Request
-from agentguard.core.values import Effect, Identity, Sensitivity, ToolEffect, Unavailable
+from agentguard.core.values import Destination, Effect, Identity, Sensitivity, ToolEffect, Unavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Decision:
 
 @dataclass(slots=True)
 class _Case:
-    """Everything the checks of one call look at, unpacked once."""
+    """Everything the checks of one call look at, unpacked once. A fact is None here where it could not be found out."""
 
     request: Request
     policy: Policy
@@ -82,6 +82,8 @@ class _Case:
     now: datetime | None
     identity: Identity | None
     run: RunState | None
+    places: tuple[Destination, ...] | None
+    approval: ApprovalState | None
     workflow: Workflow | None
     tool: Tool | None
     _view: View | None = None
@@ -116,9 +118,11 @@ def _decide(request: Request, policy: Policy, facts: Facts) -> Decision:
         request=request,
         policy=policy,
         facts=facts,
-        now=facts.now if isinstance(facts.now, datetime) else None,
-        identity=facts.identity if isinstance(facts.identity, Identity) else None,
-        run=facts.run if isinstance(facts.run, RunState) else None,
+        now=_utc(_known(facts.now, datetime)),
+        identity=_known(facts.identity, Identity),
+        run=_known(facts.run, RunState),
+        places=_known(facts.destinations, tuple),
+        approval=None if facts.approval is None else _known(facts.approval, ApprovalState),
         workflow=policy.workflows.get(request.workflow),
         tool=policy.tools.get(request.tool),
     )
@@ -142,6 +146,22 @@ def _decide(request: Request, policy: Policy, facts: Facts) -> Decision:
     for _, result in results:
         findings.extend(result.findings)
     return Decision(Effect.DENY, _in_order(findings))
+
+
+_T = TypeVar("_T")
+
+
+def _known(fact: object, kind: type[_T]) -> _T | None:
+    """The fact, or None where it is Unavailable. Anything else is a lie: raises TypeError, so the call is denied."""
+    if isinstance(fact, kind):
+        return fact
+    if isinstance(fact, Unavailable):
+        return None
+    raise TypeError(f"a fact is {type(fact).__name__}, not {kind.__name__}")
+
+
+def _utc(now: datetime | None) -> datetime | None:
+    return now if now is not None and now.utcoffset() == _ZERO else None
 
 
 def _judge(case: _Case, step: Step) -> _StepResult:
@@ -169,6 +189,7 @@ def _deny(reason: Reason, detail: str = "") -> tuple[Finding, ...]:
 
 
 _NONE: tuple[Finding, ...] = ()
+_ZERO = timedelta(0)
 
 
 # Checks of the call: each looks at the case and says what is wrong with it under any step.
@@ -178,7 +199,7 @@ def clock_is_known(case: _Case) -> tuple[Finding, ...]:
     now = case.facts.now
     if isinstance(now, Unavailable):
         return _deny(now.reason, now.detail)
-    if now.tzinfo is None or now.utcoffset() != timedelta(0):
+    if now.utcoffset() != _ZERO:
         return _deny(Reason.CLOCK_UNTRUSTED, "the decision's time is not in UTC")
     return _NONE
 
@@ -251,6 +272,8 @@ def credentials_are_active(case: _Case) -> tuple[Finding, ...]:
     revoked = case.facts.credentials_revoked
     if isinstance(revoked, Unavailable):
         return _deny(revoked.reason, revoked.detail)
+    if not isinstance(revoked, tuple):
+        raise TypeError("credentials_revoked is not a tuple")
     return tuple(Finding(Effect.DENY, Reason.CREDENTIAL_REVOKED, f"`{name}` is not active") for name in revoked)
 
 
@@ -263,13 +286,12 @@ def destinations_are_known(case: _Case) -> tuple[Finding, ...]:
 
 def zones_are_reachable(case: _Case) -> tuple[Finding, ...]:
     """Where the bundle draws zones, a destination in a zone needs a way there from the workload's own."""
-    destinations = case.facts.destinations
-    if isinstance(destinations, Unavailable) or not case.policy.zones or case.identity is None:
+    if not case.places or not case.policy.zones or case.identity is None:
         return _NONE
     start = case.policy.zone_by_subject.get(case.identity.subject)
     reaches = case.policy.zones[start].reaches if start is not None else MappingProxyType({})
     found = _NONE
-    for place in destinations:
+    for place in case.places:
         ceiling = reaches.get(place.zone) if place.zone is not None else None
         if place.zone is None and place.sensitivity is None:
             continue  # unlisted: whether that is allowed is the step's to say
@@ -281,15 +303,15 @@ def zones_are_reachable(case: _Case) -> tuple[Finding, ...]:
 
 def nothing_is_written_down(case: _Case) -> tuple[Finding, ...]:
     """A run that has read something may not send or write below it, where its workflow says no write down."""
-    run, tool, destinations = case.run, case.tool, case.facts.destinations
+    run, tool = case.run, case.tool
     if case.workflow is None or not case.workflow.no_write_down or run is None or run.high_water is None:
         return _NONE
-    if tool is None or tool.effect is ToolEffect.READ or isinstance(destinations, Unavailable):
+    if tool is None or tool.effect is ToolEffect.READ or not case.places:
         return _NONE
     high = run.high_water
     return tuple(
         Finding(Effect.DENY, Reason.WRITE_DOWN, f"the run has read {high.word}; {place.id} is below that")
-        for place in destinations
+        for place in case.places
         if place.sensitivity is None or place.sensitivity < high
     )
 
@@ -310,7 +332,7 @@ def no_person_said_no(case: _Case) -> tuple[Finding, ...]:
     approval = case.facts.approval
     if isinstance(approval, Unavailable):
         return _deny(approval.reason, approval.detail)
-    if approval is not None and any(not answer.approve for answer in approval.answers):
+    if approval is not None and any(answer.approve is not True for answer in approval.answers):
         return _deny(Reason.APPROVAL_REFUSED, f"approval {approval.id} was refused")
     return _NONE
 
@@ -375,10 +397,15 @@ def conditions_hold(case: _Case, step: Step, result: _StepResult) -> None:
         answer = condition.holds(case.view)
         if answer is True:
             continue
-        if isinstance(answer, Fault):
-            _no(result, step, Reason.CONDITION_FAILED, f"`{condition.text}`: {answer.detail}")
-        else:
+        if answer is False:
             _no(result, step, Reason.CONDITION_FALSE, f"`{condition.text}`")
+        else:
+            _no(result, step, Reason.CONDITION_FAILED, f"`{condition.text}`: {_why(answer)}")
+
+
+def _why(answer: object) -> str:
+    """What an expression gave instead of what it must give."""
+    return answer.detail if isinstance(answer, Fault) else f"gave {type(answer).__name__}"
 
 
 def identity_is_fresh(case: _Case, step: Step, result: _StepResult) -> None:
@@ -406,23 +433,20 @@ def assurance_is_enough(case: _Case, step: Step, result: _StepResult) -> None:
         _no(result, step, Reason.IDENTITY_NOT_BOUND, "the step demands a proof for this very call")
 
 
-def _per_sensitivity(case: _Case, limits: Any) -> list[Any]:
-    destinations = case.facts.destinations
-    if not limits or isinstance(destinations, Unavailable):
+def _per_sensitivity(case: _Case, limits: Mapping[Sensitivity, _T]) -> list[_T]:
+    """The limits that the call's worst destination brings: what is demanded at a level is demanded above it too."""
+    if not limits or not case.places:
         return []
     # An unclassified destination is treated as the most sensitive there is.
-    levels = {Sensitivity.SECRET if place.sensitivity is None else place.sensitivity for place in destinations}
-    return [limits[level] for level in levels if level in limits]
+    worst = max(Sensitivity.SECRET if place.sensitivity is None else place.sensitivity for place in case.places)
+    return [limit for level, limit in limits.items() if level <= worst]
 
 
 def destinations_are_within_reach(case: _Case, step: Step, result: _StepResult) -> None:
-    destinations = case.facts.destinations
-    if isinstance(destinations, Unavailable):
-        return
-    if not destinations:
+    if not case.places:
         return
     ceiling = _ceiling(case, step)
-    for place in destinations:
+    for place in case.places:
         if place.sensitivity is None:
             if not step.allow_unclassified:
                 _no(result, step, Reason.DESTINATION_UNCLASSIFIED, f"{place.id} is not in the catalog")
@@ -454,8 +478,8 @@ def budgets_suffice(case: _Case, step: Step, result: _StepResult) -> None:
         if step.name not in budget.steps:
             continue
         amount = MICRO_CALL if budget.amount is None else budget.amount.of(case.view)
-        if isinstance(amount, Fault) or amount < 0:
-            detail = amount.detail if isinstance(amount, Fault) else "negative"
+        if type(amount) is not int or amount < 0:
+            detail = "negative" if type(amount) is int else _why(amount)
             _no(result, step, Reason.BUDGET_UNAVAILABLE, f"budget `{budget.name}`: {detail}")
             continue
         spent = case.run.spent.get(budget.name, 0)
@@ -473,15 +497,14 @@ def a_person_agrees(case: _Case, step: Step, result: _StepResult) -> None:
         return
     if rule.when is not None:
         needed = rule.when.holds(case.view)
-        if isinstance(needed, Fault):
-            _no(result, step, Reason.CONDITION_FAILED, f"`{rule.when.text}`: {needed.detail}")
-            return
         if needed is False:
+            return
+        if needed is not True:
+            _no(result, step, Reason.CONDITION_FAILED, f"`{rule.when.text}`: {_why(needed)}")
             return
     reason, detail = _approval_gap(case, step, rule)
     if reason is None:
-        approval = case.facts.approval
-        result.approval = approval.id if isinstance(approval, ApprovalState) else None
+        result.approval = case.approval.id if case.approval is not None else None
         return
     result.findings.append(Finding(Effect.ESCALATE, reason, detail, step.name))
     result.ask = rule
@@ -489,8 +512,8 @@ def a_person_agrees(case: _Case, step: Step, result: _StepResult) -> None:
 
 def _approval_gap(case: _Case, step: Step, rule: ApprovalRule) -> tuple[Reason | None, str]:
     """What is missing before the answers given lift this step; (None, "") where nothing is."""
-    approval, now = case.facts.approval, case.now
-    if not isinstance(approval, ApprovalState) or now is None:
+    approval, now = case.approval, case.now
+    if approval is None or now is None:
         return Reason.APPROVAL_REQUIRED, "nobody has been asked about this call"
     if (
         approval.request_digest != case.request.digest
@@ -504,7 +527,7 @@ def _approval_gap(case: _Case, step: Step, rule: ApprovalRule) -> tuple[Reason |
     agreed = {
         answer.approver
         for answer in approval.answers
-        if answer.approve
+        if answer.approve is True
         and approval.requested_at <= answer.at < approval.expires_at
         and may_approve(answer.approver, rule, case)
     }
@@ -514,13 +537,16 @@ def _approval_gap(case: _Case, step: Step, rule: ApprovalRule) -> tuple[Reason |
 
 
 def may_approve(approver: str, rule: ApprovalRule, case: _Case) -> bool:
-    """An approver the rule names, who is neither the workload nor the person it acts for."""
-    if case.run is None or approver in (case.run.subject, case.run.requester):
+    """A person the rule names, who is neither the workload nor the one it acts for, however either is written."""
+    person = approver.removeprefix("user:")
+    if case.run is None or person == approver:
+        return False  # only people approve: nobody can be called `anyone` or `group:…`
+    if any(person == (other or "").removeprefix("user:") for other in (case.run.subject, case.run.requester)):
         return False
     for named in rule.approvers:
         if named in (approver, "anyone"):
             return True
-        if named.startswith("group:") and approver in case.policy.groups.get(named[len("group:") :], ()):
+        if named.startswith("group:") and approver in case.policy.groups.get(named.removeprefix("group:"), ()):
             return True
     return False
 
@@ -549,8 +575,7 @@ def _view_of(case: _Case) -> View:
     if case.identity is not None:
         identity = case.identity
         names.update(subject=identity.subject, claims=identity.claims, assurance=identity.assurance.word)
-    destinations = case.facts.destinations
-    if not isinstance(destinations, Unavailable):
+    if case.places is not None:
         shown = [
             {
                 "kind": place.kind,
@@ -560,7 +585,7 @@ def _view_of(case: _Case) -> View:
                 "owner": place.owner or "",
                 "category": place.category or "",
             }
-            for place in sorted(destinations, key=_worst_first)
+            for place in sorted(case.places, key=_worst_first)
         ]
         names["destinations"] = shown
         if shown:
@@ -568,5 +593,7 @@ def _view_of(case: _Case) -> View:
     return View(names)
 
 
-def _worst_first(place: Any) -> tuple[int, str]:
-    return (-len(Sensitivity) if place.sensitivity is None else -place.sensitivity, place.id)
+def _worst_first(place: Destination) -> tuple[int | str, ...]:
+    """Rule 5: every field takes part, so that no two orders of the same destinations show the same one first."""
+    worst = -len(Sensitivity) if place.sensitivity is None else -place.sensitivity
+    return worst, place.id, place.kind, place.zone or "", place.owner or "", place.category or ""

@@ -41,9 +41,9 @@ class RunState:
     risk: Risk = Risk.LOW
     inputs: Mapping[str, Json] = field(default_factory=dict)
     kept: Mapping[str, Json] = field(default_factory=dict)
-    counts: Mapping[str, int] = _NOTHING
+    counts: Mapping[str, int] = field(default_factory=lambda: _NOTHING)
     succeeded: frozenset[str] = frozenset()
-    spent: Mapping[str, int] = _NOTHING
+    spent: Mapping[str, int] = field(default_factory=lambda: _NOTHING)
     high_water: Sensitivity | None = None
     subject_suspended: bool = False
 

@@ -5,6 +5,7 @@ The decision knows a condition, an argument shape or an amount only as the small
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -200,5 +201,8 @@ class Policy:
     zone_by_subject: Mapping[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
-        by_subject = {subject: zone.name for zone in self.zones.values() for subject in zone.subjects}
+        claims = [(subject, zone.name) for zone in self.zones.values() for subject in zone.subjects]
+        claimed = Counter(subject for subject, _ in claims)
+        # A subject that two zones claim starts in neither: the order of files must not decide how far it reaches.
+        by_subject = {subject: zone for subject, zone in claims if claimed[subject] == 1}
         object.__setattr__(self, "zone_by_subject", MappingProxyType(by_subject))
