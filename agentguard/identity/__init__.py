@@ -4,14 +4,16 @@ from agentguard.identity.jose import MAX_TOKEN_BYTES
 from agentguard.identity.keys import JwksStore, key_source
 from agentguard.identity.keyset import KeySet, KeySource
 from agentguard.identity.local import LocalIssuer, local_trust
+from agentguard.identity.platforms import CommandSource, GitHubActionsSource, KubernetesSource, SpiffeSource
+from agentguard.identity.prove import Prover, ProvingSource
 from agentguard.identity.sources import (
     AssertionRequest,
     AssertionSource,
     CallableSource,
     EnvironmentSource,
     FileSource,
-    Source,
     obtain,
+    obtain_async,
 )
 from agentguard.identity.verify import Assertion, Verifier
 
@@ -21,15 +23,21 @@ __all__ = [
     "AssertionRequest",
     "AssertionSource",
     "CallableSource",
+    "CommandSource",
     "EnvironmentSource",
     "FileSource",
+    "GitHubActionsSource",
     "JwksStore",
     "KeySet",
     "KeySource",
+    "KubernetesSource",
     "LocalIssuer",
-    "Source",
+    "Prover",
+    "ProvingSource",
+    "SpiffeSource",
     "Verifier",
     "key_source",
     "local_trust",
     "obtain",
+    "obtain_async",
 ]

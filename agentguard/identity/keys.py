@@ -9,42 +9,26 @@
 
 from __future__ import annotations
 
-import http.client
 import os
-import socket
-import ssl
 import threading
 import time
-import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
-
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from agentguard.core.declarations import IssuerTrust
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Unavailable
 from agentguard.errors import ConfigurationError
+from agentguard.identity.fetch import Address, ReadFailed, get
 from agentguard.identity.keyset import MAX_SET_BYTES, KeySet, KeySource, VerificationKey
 from agentguard.identity.profiles import PROFILES
-from agentguard.identity.refusal import shown
 
 # Issuers publish a new key long before they sign with it. Ten seconds is soon enough for the odd emergency.
 MIN_INTERVAL = 10.0
 # For one whole read, retries included. A guarded call waits for this at most once per MIN_INTERVAL.
 DEADLINE = 4.0
-_ATTEMPTS = 2
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 Clock = Callable[[], float]
-
-
-class ReadFailed(Exception):
-    """The key set could not be read this time. ``transient``: trying once more may help."""
-
-
-class _Transient(ReadFailed):
-    pass
 
 
 class JwksStore:
@@ -152,19 +136,8 @@ def file_reader(path: Path) -> Callable[[], bytes]:
 
 def url_reader(url: str, *, deadline: float = DEADLINE) -> Callable[[], bytes]:
     """Reads one HTTPS address (plain HTTP on loopback only): no redirect, bounded in size and in total time."""
-    parts = _checked_url(url)
-
-    def read() -> bytes:
-        until = time.monotonic() + deadline
-        retrying = Retrying(
-            stop=stop_after_attempt(_ATTEMPTS),
-            wait=wait_random_exponential(multiplier=0.05, max=0.2),
-            retry=retry_if_exception_type(_Transient),
-            reraise=True,
-        )
-        return retrying(_get, parts, until)
-
-    return read
+    address = Address(url)
+    return lambda: get(address, limit=MAX_SET_BYTES, deadline=deadline)
 
 
 def _check_file(trust: IssuerTrust, read: Callable[[], bytes], uses: frozenset[str]) -> None:
@@ -173,74 +146,6 @@ def _check_file(trust: IssuerTrust, read: Callable[[], bytes], uses: frozenset[s
         KeySet.parse(read(), algorithms=trust.algorithms, uses=uses)
     except (ReadFailed, ConfigurationError) as error:
         raise ConfigurationError(f"{trust.source}: issuer `{trust.name}`: `keys_file`: {error}") from None
-
-
-def _checked_url(url: str) -> urllib.parse.SplitResult:
-    try:
-        parts = urllib.parse.urlsplit(url)
-        port, host = parts.port, parts.hostname
-    except ValueError as error:
-        raise ConfigurationError(f"`keys_url` {shown(url)} is not a URL: {error}") from None
-    secure = parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK)
-    plain = url.isascii() and url.isprintable() and " " not in url
-    if not secure or not host or not plain or parts.username is not None or port == 0:
-        raise ConfigurationError(
-            f"`keys_url` {shown(url)} must be an https:// address without user name (http:// on loopback only)"
-        )
-    return parts
-
-
-def _get(parts: urllib.parse.SplitResult, until: float) -> bytes:
-    connection = _connection(parts, until)
-    try:
-        connection.request("GET", _target(parts), headers={"Accept": "application/json", "Connection": "close"})
-        _allow_until(connection, until)
-        response = connection.getresponse()
-        if response.status in {429, 500, 502, 503, 504}:
-            raise _Transient(f"`{parts.geturl()}` answered {response.status}")
-        if response.status != 200:
-            raise ReadFailed(f"`{parts.geturl()}` answered {response.status}; redirects are not followed")
-        return _body(connection, response, until)
-    except (OSError, http.client.HTTPException) as error:
-        raise _Transient(f"`{parts.geturl()}`: {type(error).__name__}") from None
-    finally:
-        connection.close()
-
-
-def _connection(parts: urllib.parse.SplitResult, until: float) -> http.client.HTTPConnection:
-    host, timeout = str(parts.hostname), _left(until)
-    if parts.scheme == "https":
-        return http.client.HTTPSConnection(host, parts.port, timeout=timeout, context=ssl.create_default_context())
-    return http.client.HTTPConnection(host, parts.port, timeout=timeout)
-
-
-def _target(parts: urllib.parse.SplitResult) -> str:
-    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-
-
-def _body(connection: http.client.HTTPConnection, response: http.client.HTTPResponse, until: float) -> bytes:
-    """Read in pieces, so that a server which drips one byte at a time meets the deadline too."""
-    chunks, size = [], 0
-    while chunk := response.read1(65536):
-        size += len(chunk)
-        if size > MAX_SET_BYTES:
-            raise ReadFailed(f"the key set is longer than {MAX_SET_BYTES} bytes")
-        chunks.append(chunk)
-        _allow_until(connection, until)
-    return b"".join(chunks)
-
-
-def _allow_until(connection: http.client.HTTPConnection, until: float) -> None:
-    left = _left(until)
-    if isinstance(connection.sock, socket.socket):
-        connection.sock.settimeout(left)
-
-
-def _left(until: float) -> float:
-    left = until - time.monotonic()
-    if left <= 0:
-        raise ReadFailed("the key server is too slow")
-    return left
 
 
 def _bounded(data: bytes) -> bytes:

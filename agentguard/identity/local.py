@@ -21,10 +21,12 @@ from joserfc.jwk import OctKey
 from agentguard.core.declarations import IssuerTrust, Source
 from agentguard.errors import ConfigurationError
 from agentguard.identity.keyset import KeySet, signing_method, symmetric_key
+from agentguard.identity.verify import Verifier
 
 LOCAL_ISSUER = "urn:agentguard:local"
 # Long enough for one decision on a loaded machine, too short to be worth copying.
 LIFETIME = timedelta(seconds=60)
+KEY_FILE = "local-identity.key"
 
 _SECRET_BYTES = 32
 _KID = "local"
@@ -46,35 +48,46 @@ def local_trust(subjects: tuple[str, ...], audience: str = "agentguard") -> Issu
 
 
 class LocalIssuer:
-    """Signs with a key kept in one file, made on first use (mode 0600).
+    """Signs with a key kept in one file of ``directory``, made on first use (mode 0600).
 
     Raises ConfigurationError when the file is not private to this user, or cannot be made or read.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        secret = _secret(Path(path))
+    def __init__(self, directory: str | Path, *, issuer: str = LOCAL_ISSUER) -> None:
+        secret = _secret(Path(directory) / KEY_FILE)
         self._key = OctKey.import_key(secret)
         self._sign = signing_method("HS256").sign
-        self.keys = KeySet({_KID: symmetric_key(_KID, secret)})
+        self._keys = KeySet({_KID: symmetric_key(_KID, secret)})
+        self._issuer = issuer
         self._header = _segment({"alg": "HS256", "kid": _KID, "typ": "agentguard-local+jwt"})
 
-    def mint(self, subject: str, trust: IssuerTrust, *, request_digest: str, now: datetime) -> str:
-        """One assertion for one call, valid for a minute from ``now`` (aware) or as long as the trust allows."""
-        issued = round(now.timestamp(), 3)
-        lifetime = min(LIFETIME, trust.max_lifetime).total_seconds()
+    def mint(self, subject: str, audience: str, request_digest: str, now: datetime) -> str:
+        """One assertion for one call, valid for ``LIFETIME`` from ``now`` (aware)."""
+        issued = int(now.timestamp())
         payload = _segment(
             {
-                "iss": trust.issuer,
+                "iss": self._issuer,
                 "sub": subject,
-                "aud": trust.audience,
+                "aud": audience,
                 "iat": issued,
-                "exp": round(issued + lifetime, 3),
+                "exp": issued + int(LIFETIME.total_seconds()),
                 "jti": secrets.token_hex(16),
                 "request_digest": request_digest,
             }
         )
         signed = self._header + b"." + payload
         return (signed + b"." + _base64url(self._sign(signed, self._key))).decode("ascii")
+
+    def verifier(self, trust: IssuerTrust) -> Verifier:
+        """The verifier of what this issuer signs. Raises ConfigurationError for a trust that could accept none of it."""
+        if trust.profile != "local":
+            raise ConfigurationError(f"issuer `{trust.name}`: the local key serves profile `local` only")
+        if trust.max_lifetime < LIFETIME:
+            raise ConfigurationError(
+                f"issuer `{trust.name}`: local assertions live for {LIFETIME.total_seconds():g} seconds; "
+                "`max_lifetime` must not be less (use `max_age` to demand fresher ones)"
+            )
+        return Verifier(trust, self._keys)
 
 
 def _segment(value: dict[str, Any]) -> bytes:

@@ -82,11 +82,11 @@ def verify_wpt(
     ``access_token``: the OAuth access token of the same request; its hash must then stand in ``ath``.
     """
     compact = parse_unverified(proof, allowed=ASSERTION_HEADER)
-    claims = _signed(compact, "wpt+jwt", _confirmed_key(confirmation), named_algorithm=True)
-    _equal(claims, "wth", _hash(_bytes(token)))
+    claims = _signed(compact, "wpt+jwt", confirmed_key(confirmation), named_algorithm=True)
+    _equal(claims, "wth", hash_of(_bytes(token)))
     _equal(claims, "aud", audience)
     if access_token is not None or "ath" in claims:
-        _equal(claims, "ath", _hash((access_token or "").encode()))
+        _equal(claims, "ath", hash_of((access_token or "").encode()))
     _identifier(claims)
     if now >= _time(claims, "exp") + skew:
         raise _invalid("it has expired")
@@ -116,7 +116,7 @@ def _dpop(
     if not isinstance(expected, str) or not hmac.compare_digest(_thumbprint(entry).encode(), expected.encode()):
         raise _invalid("its key is not the one the token confirms (`cnf.jkt`)")
     stated = _signed(compact, "dpop+jwt", key, named_algorithm=False)
-    _equal(stated, "ath", _hash(token))
+    _equal(stated, "ath", hash_of(token))
     _equal(stated, "htm", DPOP_METHOD)
     _equal(stated, "htu", rules.audience)
     issued = _time(stated, "iat")
@@ -157,7 +157,8 @@ def _signed(compact: Compact, kind: str, key: VerificationKey, *, named_algorith
     return parse_object(compact.payload, "proof")
 
 
-def _confirmed_key(confirmation: Json) -> VerificationKey:
+def confirmed_key(confirmation: Json) -> VerificationKey:
+    """The key in a ``cnf`` claim, which must name the one algorithm it is for. Raises Refused."""
     entry = confirmation.get("jwk") if isinstance(confirmation, dict) else None
     if not isinstance(entry, dict) or not isinstance(entry.get("alg"), str):
         raise _invalid("the token confirms no key (`cnf.jwk` with its `alg`)")
@@ -202,8 +203,14 @@ def _equal(claims: Mapping[str, Json], name: str, expected: str) -> None:
         raise _invalid(f"`{name}` is {shown(claims.get(name))}, not `{expected}`")
 
 
-def _hash(data: bytes) -> str:
-    return base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+def hash_of(data: bytes) -> str:
+    """A token's SHA-256 as ``wth`` and ``ath`` write it."""
+    return encoded(hashlib.sha256(data).digest())
+
+
+def encoded(data: bytes) -> str:
+    """Base64url without padding."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def _bytes(token: str | bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import os
 from collections.abc import Awaitable, Callable
@@ -15,7 +16,7 @@ from agentguard.identity.jose import MAX_TOKEN_BYTES
 from agentguard.identity.verify import Assertion
 
 # What one source may hand over before it is called garbage: a token and a line end.
-_MAX_TEXT = MAX_TOKEN_BYTES + 2
+MAX_TEXT = MAX_TOKEN_BYTES + 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,10 @@ class AssertionRequest:
 
 
 class AssertionSource(Protocol):
-    """Obtains one assertion for one call. May raise: ``obtain`` turns that into ``Unavailable``."""
+    """Obtains one assertion for one call. May raise: ``obtain`` turns that into ``Unavailable``.
+
+    A source with an attribute ``may_block = True`` waits for something outside; asynchronous code asks it on a thread.
+    """
 
     def assertion(
         self, request: AssertionRequest
@@ -36,26 +40,30 @@ class AssertionSource(Protocol):
         """A token, or a token with its proof."""
 
 
-# A guard accepts this wherever an identity source may be plugged in.
-Source = AssertionSource
-
-
-def obtain(
-    source: AssertionSource, request: AssertionRequest
-) -> Assertion | Unavailable | Awaitable[Assertion | Unavailable]:
-    """Ask a source; an asynchronous one gives an awaitable. Neither raises, but for cancellation."""
+def obtain(source: AssertionSource, request: AssertionRequest) -> Assertion | Unavailable:
+    """Ask a source from synchronous code. Never raises; a source that must be awaited is unavailable here."""
     try:
         answer = source.assertion(request)
+        if inspect.isawaitable(answer):
+            if inspect.iscoroutine(answer):
+                answer.close()
+            return missing("the assertion source is asynchronous; call the tool with `await`")
+        return _usable(answer)
     except Exception as error:
-        return _missing(_why(error))
-    return _awaited(answer) if inspect.isawaitable(answer) else _usable(answer)
+        return missing(_why(error))
 
 
-async def _awaited(answer: Awaitable[object]) -> Assertion | Unavailable:
+async def obtain_async(source: AssertionSource, request: AssertionRequest) -> Assertion | Unavailable:
+    """Ask a source from a task; one that may wait is asked on a thread. Never raises, but for cancellation."""
     try:
-        return _usable(await answer)
+        answer: object
+        if getattr(source, "may_block", False):
+            answer = await asyncio.to_thread(source.assertion, request)
+        else:
+            answer = source.assertion(request)
+        return _usable(await answer if inspect.isawaitable(answer) else answer)
     except Exception as error:
-        return _missing(_why(error))
+        return missing(_why(error))
 
 
 class CallableSource:
@@ -83,7 +91,7 @@ class FileSource:
         # Non-blocking, so that a pipe put in the file's place cannot stop the agent.
         handle = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with os.fdopen(handle, "rb") as file:
-            return one_line(file.read(_MAX_TEXT + 1))
+            return one_line(file.read(MAX_TEXT + 1))
 
 
 class EnvironmentSource:
@@ -95,12 +103,12 @@ class EnvironmentSource:
     def assertion(self, request: AssertionRequest) -> str | Unavailable:
         """The variable's value."""
         value = os.environ.get(self._name)
-        return value or _missing(f"environment variable `{self._name}` is not set")
+        return value or missing(f"environment variable `{self._name}` is not set")
 
 
 def one_line(data: bytes) -> str:
     """Text read from outside, without exactly one line end. Raises ValueError when it is too long or not ASCII."""
-    if len(data) > _MAX_TEXT:
+    if len(data) > MAX_TEXT:
         raise ValueError(f"it is longer than {MAX_TOKEN_BYTES} bytes")
     text = data.decode("ascii")
     return text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text
@@ -111,7 +119,7 @@ def _usable(answer: object) -> Assertion | Unavailable:
         return answer
     given = Assertion(answer) if isinstance(answer, str | bytes) else answer
     if not isinstance(given, Assertion) or not isinstance(given.token, str | bytes) or not given.token:
-        return _missing("the source returned no token")
+        return missing("the source returned no token")
     for part in (given.token, given.proof):
         if part is not None and len(part) > MAX_TOKEN_BYTES:
             return Unavailable(Reason.ASSERTION_TOO_LARGE, f"the source returned more than {MAX_TOKEN_BYTES} bytes")
@@ -124,5 +132,6 @@ def _why(error: Exception) -> str:
     return f"the source failed: {type(error).__name__}" + (f" ({reason})" if reason else "")
 
 
-def _missing(detail: str) -> Unavailable:
+def missing(detail: str) -> Unavailable:
+    """A source had nothing to give."""
     return Unavailable(Reason.ASSERTION_MISSING, detail)

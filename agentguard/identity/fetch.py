@@ -1,0 +1,129 @@
+"""One bounded HTTP GET: no redirect, no proxy, a size limit, and a deadline for the whole of it.
+
+HTTPS only, but for loopback. The standard library's client bounds each read, not their sum; a server that drips one
+byte at a time would hold a call for ever. Here the whole exchange has one deadline, name lookup included.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+import threading
+import time
+import urllib.parse
+from collections.abc import Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from agentguard.errors import ConfigurationError
+from agentguard.identity.refusal import shown
+
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_ATTEMPTS = 2
+_TRY_AGAIN = frozenset({429, 500, 502, 503, 504})
+
+
+class ReadFailed(Exception):
+    """Something outside could not be read this time. The text names what, and quotes nothing secret."""
+
+
+class _Transient(ReadFailed):
+    """Trying once more may help."""
+
+
+class Address:
+    """A URL that may be read. Raises ConfigurationError for one that is not HTTPS (HTTP on loopback)."""
+
+    def __init__(self, url: str) -> None:
+        try:
+            parts = urllib.parse.urlsplit(url)
+            self.port, host = parts.port, parts.hostname
+        except ValueError as error:
+            raise ConfigurationError(f"{shown(url)} is not a URL: {error}") from None
+        secure = parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK)
+        plain = url.isascii() and url.isprintable() and " " not in url
+        if not (secure and host and plain) or parts.username is not None or self.port == 0:
+            raise ConfigurationError(
+                f"{shown(url)} must be an https:// address without user name (http:// on loopback only)"
+            )
+        self.host, self.secure = str(host), parts.scheme == "https"
+        self.target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+
+    def __str__(self) -> str:
+        return f"`{'https' if self.secure else 'http'}://{self.host}{self.target.partition('?')[0]}`"
+
+
+def get(address: Address, *, limit: int, deadline: float, headers: Mapping[str, str] | None = None) -> bytes:
+    """The body of a 200 answer, tried twice within ``deadline`` seconds. Raises ReadFailed."""
+    until = time.monotonic() + deadline
+    retrying = Retrying(
+        stop=stop_after_attempt(_ATTEMPTS),
+        wait=wait_random_exponential(multiplier=0.05, max=0.2),
+        retry=retry_if_exception_type(_Transient),
+        reraise=True,
+    )
+    return retrying(_within, address, limit, until, dict(headers or {}))
+
+
+def _within(address: Address, limit: int, until: float, headers: Mapping[str, str]) -> bytes:
+    left = until - time.monotonic()
+    if left <= 0:
+        raise ReadFailed(f"{address} is too slow")
+    connection = _connection(address, left)
+    outcome: Future[bytes] = Future()
+    # A daemon: a name lookup cannot be interrupted, and must not keep the process alive.
+    threading.Thread(target=_exchange, args=(address, connection, limit, headers, outcome), daemon=True).start()
+    try:
+        return outcome.result(timeout=left)
+    except FutureTimeout:
+        _hang_up(connection)
+        raise ReadFailed(f"{address} is too slow") from None
+
+
+def _exchange(
+    address: Address,
+    connection: http.client.HTTPConnection,
+    limit: int,
+    headers: Mapping[str, str],
+    outcome: Future[bytes],
+) -> None:
+    try:
+        connection.request("GET", address.target, headers={"Accept": "application/json", **headers})
+        outcome.set_result(_body(address, connection.getresponse(), limit))
+    except ReadFailed as error:
+        outcome.set_exception(error)
+    except Exception as error:
+        outcome.set_exception(_Transient(f"{address}: {type(error).__name__}"))
+    finally:
+        connection.close()
+
+
+def _body(address: Address, response: http.client.HTTPResponse, limit: int) -> bytes:
+    if response.status in _TRY_AGAIN:
+        raise _Transient(f"{address} answered {response.status}")
+    if response.status != 200:
+        raise ReadFailed(f"{address} answered {response.status}; redirects are not followed")
+    data = response.read(limit + 1)
+    if len(data) > limit:
+        raise ReadFailed(f"{address} sent more than {limit} bytes")
+    return data
+
+
+def _connection(address: Address, timeout: float) -> http.client.HTTPConnection:
+    if address.secure:
+        context = ssl.create_default_context()
+        return http.client.HTTPSConnection(address.host, address.port, timeout=timeout, context=context)
+    return http.client.HTTPConnection(address.host, address.port, timeout=timeout)
+
+
+def _hang_up(connection: http.client.HTTPConnection) -> None:
+    """Wake a thread that still reads, so that a slow server costs us no thread."""
+    sock = connection.sock
+    if isinstance(sock, socket.socket):
+        try:
+            sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return
