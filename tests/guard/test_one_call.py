@@ -580,10 +580,12 @@ def test_arguments_that_change_later_do_not_change_what_runs(guard: Guard) -> No
 
 
 def test_the_log_shows_each_record_as_one_json_line(bundle: Path, tmp_path: Path, tools: Tools) -> None:
-    with (tmp_path / "log.jsonl").open("w") as stream:
-        with Guard.load(bundle, ledger=memory_ledger(), home=tmp_path / "home", log=stream) as guard:
-            look, _ = guard.wrap(tools.functions())
-            with guard.run("customer-export", inputs=TICKET):
-                look("EXP-7")
+    with (
+        (tmp_path / "log.jsonl").open("w") as stream,
+        Guard.load(bundle, ledger=memory_ledger(), home=tmp_path / "home", log=stream) as guard,
+    ):
+        look, _ = guard.wrap(tools.functions())
+        with guard.run("customer-export", inputs=TICKET):
+            look("EXP-7")
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [line["kind"] for line in lines] == ["canary", "canary", "run", "decision", "outcome", "run"]
