@@ -1,0 +1,1 @@
+"""A compromised automation account still authenticates everywhere, and is stopped at each step sideways."""

@@ -1,0 +1,72 @@
+"""An example checks what really happened (rows, files, answers of servers) and says so; one failure fails it."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from agentguard import AgentGuardError
+from examples.support.timeline import Timeline
+
+
+class Checks:
+    """Collects promises kept and broken."""
+
+    def __init__(self, timeline: Timeline) -> None:
+        self.broken = 0
+        self._timeline = timeline
+
+    def that(self, promise: str, kept: bool, found: object = None) -> None:
+        """Note one promise; where it is broken, show what was found instead."""
+        self.broken += not kept
+        self._timeline.console.print(
+            f"  [green]✔[/] {promise}" if kept else f"  [bold red]✘ {promise}[/]", highlight=False
+        )
+        if not kept and found is not None:
+            self._timeline.console.print(f"    found: {found}", markup=False)
+
+
+@contextmanager
+def workspace() -> Iterator[Path]:
+    """A folder for one run of an example, gone afterwards whatever happens."""
+    folder = Path(tempfile.mkdtemp(prefix="agentguard-example-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def main(example: Callable[[Timeline, Path, Checks], None]) -> None:
+    """Run an example in a folder of its own. Exits 0 if every promise was kept, 1 if not, 130 on Ctrl-C."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    timeline = Timeline()
+    checks = Checks(timeline)
+    try:
+        with workspace() as folder:
+            example(timeline, folder, checks)
+    except KeyboardInterrupt:
+        timeline.console.print("\nstopped; everything it started has been cleaned up")
+        sys.exit(130)
+    except AgentGuardError as error:
+        timeline.console.print(f"\n{type(error).__name__}: {error}", style="bold red", markup=False)
+        sys.exit(1)
+    timeline.console.print()
+    if checks.broken:
+        timeline.console.print(f"[bold red]{checks.broken} promise(s) broken[/]")
+        sys.exit(1)
+    timeline.console.print("[bold green]everything went as promised[/]")
+
+
+def _interrupt(_signal: int, _frame: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def reasons(records: list[dict[str, Any]], effect: str) -> list[list[str]]:
+    """The reasons of every decision with this effect, in order."""
+    return [r["reasons"] for r in records if r["kind"] == "decision" and r["effect"] == effect]

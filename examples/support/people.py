@@ -1,0 +1,75 @@
+"""People who answer approvals, as a process of their own that shares nothing with the agent but the ledger.
+
+As a module (``python -m examples.support.people LEDGER APPROVAL NAME``) it shows one request and answers it: asked at
+the terminal if there is one, else always yes. In production this is ``agentguard approvals approve``, where the name
+is the operating system account; here it is a role in a play.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.prompt import Confirm
+
+from agentguard import Guard, LedgerError
+from agentguard.guard import Operations
+from agentguard.ledger import open_ledger
+
+LOOK_EVERY_SECONDS = 0.1
+
+
+@contextmanager
+def answering(guard: Guard, ledger: Path, name: str) -> Iterator[None]:
+    """While this is open, ``name`` answers every approval that comes up."""
+    leave = threading.Event()
+
+    def watch() -> None:
+        answered: set[str] = set()
+        while not leave.wait(LOOK_EVERY_SECONDS):
+            for row in guard.operations.approvals():
+                if row.request.id not in answered:
+                    answered.add(row.request.id)
+                    person = [sys.executable, "-m", __name__, str(ledger), row.request.id, name]
+                    subprocess.run(person, check=False, cwd=Path(__file__).parents[2], env=os.environ)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        leave.set()
+        watcher.join(timeout=5)
+
+
+def _answer(ledger: str, approval: str, name: str) -> None:
+    console = Console(highlight=False)
+    opened = open_ledger(ledger)
+    try:
+        operations = Operations(opened)
+        row = operations.approval(approval)
+        if row is None:
+            raise LedgerError(f"there is no approval `{approval}`")
+        approve = True
+        if sys.stdin.isatty():
+            console.print(f"[bold]{name}[/], the agent asks to call [bold]{row.request.tool}[/] with:")
+            console.print_json(data=row.request.shown["arguments"])
+            approve = Confirm.ask("You play this person. May it?", console=console, default=True)
+        operations.answer(approval, approver=name, approve=approve)
+    finally:
+        opened.shut()
+
+
+if __name__ == "__main__":
+    try:
+        _answer(*sys.argv[1:])
+    except (KeyboardInterrupt, EOFError):
+        sys.exit(130)
+    except LedgerError as error:
+        sys.exit(f"the answer did not count: {error}")

@@ -1,0 +1,88 @@
+"""The guard's own records as a timeline in the terminal, each line printed when its record is durable."""
+
+from __future__ import annotations
+
+import io
+import json
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+_STYLES = {"permit": "bold green", "deny": "bold red", "escalate": "bold yellow"}
+_SIGNS = {"permit": "✔ permit", "deny": "✘ deny", "escalate": "? escalate"}
+_OUTCOMES = {"succeeded": "green", "failed": "red", "unknown": "yellow"}
+
+
+class Timeline(io.TextIOBase):
+    """Pass it as ``Guard.load(log=...)``: it reads the JSON lines that any log collector would get."""
+
+    def __init__(self) -> None:
+        self.console = Console(highlight=False)
+        self._began: datetime | None = None
+        self._rest = ""
+
+    def write(self, text: str) -> int:
+        """Take some of the log; show every line that is complete."""
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            if line.strip():
+                self._show(json.loads(line))
+        return len(text)
+
+    def title(self, text: str, below: str = "") -> None:
+        """A heading between acts."""
+        self.console.print()
+        self.console.rule(Text(text, style="bold"), align="left")
+        if below:
+            self.console.print(Text(below, style="dim"))
+
+    def say(self, who: str, text: str) -> None:
+        """What somebody other than the guard says."""
+        self._line(None, Text(who, style="bold cyan"), Text(text, style="italic"))
+
+    def _show(self, record: dict[str, Any]) -> None:
+        show = {"decision": self._decision, "outcome": self._outcome}.get(record["kind"])
+        if show is not None:
+            show(record)
+        elif record["kind"] in ("run", "operation", "approval"):
+            what = record["outcome"] or "asks"
+            words = [record["workflow"] or record["subject"] or "", record["why"] or ""]
+            if record["approved_by"]:
+                words.append(f"by {', '.join(record['approved_by'])}")
+            self._line(record, Text(f"• {record['kind']}", style="blue"), Text(f"{what}  {' '.join(words)}".rstrip()))
+
+    def _decision(self, record: dict[str, Any]) -> None:
+        effect = record["effect"]
+        arguments = ", ".join(f"{name}={value}" for name, value in (record["arguments"] or {}).items())
+        words = Text(f"{record['tool']}({arguments})")
+        if record["approved_by"]:
+            words.append(f"  approved by {', '.join(record['approved_by'])}", style="yellow")
+        self._line(record, Text(_SIGNS[effect], style=_STYLES[effect]), words)
+        for finding in record["findings"]:
+            reason = Text(finding["reason"], style=_STYLES[finding["effect"]].removeprefix("bold "))
+            reason.append(f"  {finding['detail']}", style="dim")
+            self._line(None, Text(""), reason)
+
+    def _outcome(self, record: dict[str, Any]) -> None:
+        words = Text(f"{record['tool']} {record['outcome']}", style=_OUTCOMES[record["outcome"]])
+        if record["error"]:
+            words.append(f"  {record['error']}", style="dim")
+        self._line(record, Text("  ran", style="dim"), words)
+
+    def _line(self, record: dict[str, Any] | None, left: Text, right: Text) -> None:
+        row = Table.grid(padding=(0, 1))
+        row.add_column(width=8, style="dim", justify="right")
+        row.add_column(width=11, no_wrap=True)
+        row.add_column(overflow="fold")
+        row.add_row(self._since(record), left, right)
+        self.console.print(row)
+
+    def _since(self, record: dict[str, Any] | None) -> str:
+        if record is None:
+            return ""
+        at = datetime.fromisoformat(record["time"])
+        self._began = self._began or at
+        return f"{(at - self._began).total_seconds():.3f}s"
