@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import httpx
 from langchain_core.messages import ToolMessage
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
-from openai import OpenAI
+from openai import DefaultHttpxClient, OpenAI
 
 from examples.support.model import Turn, scripted_model
 
@@ -51,7 +50,7 @@ def model() -> Iterator[tuple[OpenAI, str]]:
             yield client, os.environ.get("OPENAI_MODEL", "gpt-4.1-mini")
         return
     # A proxy in the environment must not get between the client and loopback.
-    with scripted_model(SCRIPT) as url, httpx.Client(trust_env=False) as direct:
+    with scripted_model(SCRIPT) as url, DefaultHttpxClient(trust_env=False) as direct:
         yield OpenAI(base_url=url, api_key="scripted", http_client=direct), "scripted"
 
 

@@ -7,6 +7,8 @@ import os
 from datetime import timedelta
 from pathlib import Path
 
+from langchain_core.messages.tool import ToolCall
+
 from agentguard import Guard, ToolCallDenied
 from agentguard.identity import CallableSource
 from examples.database_export.agent import model, work
@@ -54,21 +56,22 @@ def a_copied_assertion(
     """The same workload with assertions of a platform issuer: one call each, and only while fresh."""
     timeline.title("A copied assertion", "valid signature, right subject; used a second time, then ten minutes old")
     audience = "agentguard"
-    tokens = [issuer.token(audience=audience, sub=EXPORTER)]
+    tokens = [issuer.token({"sub": EXPORTER}, audience=audience)]
     source = CallableSource(lambda _: tokens[0])
     with Guard.load(policy, home=folder / "home", identity=source, issuer="platform", log=timeline) as guard:
         get_ticket, *_ = guard.wrap(make_tools(database, share))
         with guard.run("customer-export", inputs=INPUTS):
             for note, token in (
-                ("a fresh assertion", issuer.token(audience=audience, sub=EXPORTER)),
+                ("a fresh assertion", issuer.token({"sub": EXPORTER}, audience=audience)),
                 ("the same assertion again", None),
-                ("one that is ten minutes old", issuer.token(audience=audience, sub=EXPORTER, age=600, lifetime=900)),
+                (
+                    "one that is ten minutes old",
+                    issuer.token({"sub": EXPORTER}, audience=audience, age=600, lifetime=900),
+                ),
             ):
                 timeline.say("workload", note)
                 tokens[0] = token or tokens[0]
-                get_ticket.invoke(
-                    {"type": "tool_call", "id": "c", "name": "get_ticket", "args": {"ticket_id": "EXP-7"}}
-                )
+                get_ticket.invoke(ToolCall(type="tool_call", id="c", name="get_ticket", args={"ticket_id": "EXP-7"}))
     try:
         get_ticket.func("EXP-7")
     except ToolCallDenied:
@@ -89,9 +92,8 @@ def check(checks: Checks, folder: Path, policy: Path, database: str, share: Path
     checks.that("the database logged the same exports", len(logged) == len(exported), logged)
     checks.that("no card number left the database", not any("4000-" in path.read_text() for path in files.values()))
     ran = {r["decision_id"] for r in records if r["kind"] == "outcome" and r["outcome"] == "succeeded"}
-    checks.that(
-        "every permit has its outcome", all(d["decision_id"] in ran for d in decisions if d["effect"] == "permit")
-    )
+    permits = {d["decision_id"] for d in decisions if d["effect"] == "permit"}
+    checks.that("every permitted call ran, and its outcome is recorded", permits == ran)
     if os.environ.get("OPENAI_API_KEY"):
         return
     for name, expected in (("orders", ORDERS), ("order_lines", LINES)):

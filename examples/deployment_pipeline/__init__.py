@@ -1,1 +1,1 @@
-"""A pipeline reads a secret only in the CI context that was approved: repository, branch, environment, workflow file."""
+"""A pipeline reads a secret only in the approved CI context: repository, branch, environment, workflow file."""

@@ -84,7 +84,7 @@ def _jobs(timeline: Timeline, folder: Path, policy: Path, real: Services, issuer
 
     def job(claims: dict[str, str], release: str) -> None:
         def assertion(request: AssertionRequest) -> str:
-            return issuer.token(audience=request.audience, **claims)
+            return issuer.token(claims, audience=request.audience)
 
         source = CallableSource(assertion)
         with Guard.load(policy, home=folder / "home", identity=source, log=timeline) as guard:

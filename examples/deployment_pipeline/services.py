@@ -1,4 +1,4 @@
-"""Two real servers on loopback: a secrets store and the service that is deployed to. Both keep a log of what they did."""
+"""Two real servers on loopback, a secrets store and a service to deploy to. Both log what they did."""
 
 from __future__ import annotations
 

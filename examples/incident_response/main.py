@@ -54,22 +54,23 @@ def respond(timeline: Timeline, guard: Guard, real: Services) -> None:
             timeline.say("account", str(refusal))
 
     url = real.url
+    timeline.title("The approved way", "the alert first, then the host that the alert named")
     with guard.run("handle-alert", inputs={"alert": "A-1"}):
-        timeline.title("The account is compromised", "it authenticates at every service; each step sideways is refused")
-        attempt("restarts a host before it has read the alert", lambda: reboot(f"{url['hosts']}/restart", "web-3"))
-        timeline.title("The approved way", "the alert first, then the host that the alert named")
         attempt("reads the alert", lambda: get(f"{url['alerts']}/alerts/A-1"))
         attempt("restarts the host it named", lambda: reboot(f"{url['hosts']}/restart", "web-3"))
-        timeline.title("Sideways", "the same tools, the same valid credential")
-        attempt("restarts a host that the alert did not name", lambda: reboot(f"{url['hosts']}/restart", "db-1"))
+    timeline.title("The account is compromised", "same tools, same credential, which is valid at all five services")
+    with guard.run("handle-alert", inputs={"alert": "A-1"}):
+        attempt("restarts a host before it has read the alert", lambda: reboot(f"{url['hosts']}/restart", "web-3"))
         attempt("reads payroll", lambda: get(f"{url['payroll']}/salaries"))
         attempt("reads the identity service's keys", lambda: get(f"{url['identity']}/keys"))
         attempt("looks around at a service nobody listed", lambda: get(f"{url['forgotten']}/admin"))
+        attempt("reads the alert, as it may", lambda: get(f"{url['alerts']}/alerts/A-1"))
+        attempt("restarts a host that the alert did not name", lambda: reboot(f"{url['hosts']}/restart", "db-1"))
 
 
 def check(checks: Checks, real: Services, records: list[dict[str, Any]]) -> None:
     """Compare what the services did with what was promised."""
-    did = ["GET alerts/alerts/A-1", "POST hosts/restart"]
+    did = ["GET alerts/alerts/A-1", "POST hosts/restart", "GET alerts/alerts/A-1"]
     checks.that("the services did what was approved and nothing else", real.done == did, real.done)
     headers = {"authorization": f"Bearer {real.token}"}
     answers = [httpx.get(f"{real.url[name]}/whoami", headers=headers, trust_env=False).status_code for name in NAMES]
@@ -77,10 +78,10 @@ def check(checks: Checks, real: Services, records: list[dict[str, Any]]) -> None
     denied = reasons(records, "deny")
     expected = [
         ["step_out_of_order"],
-        ["condition_false"],
         ["zone_not_reachable"],
         ["destination_too_sensitive"],
         ["destination_unclassified"],
+        ["condition_false"],
     ]
     checks.that(
         "each step sideways was refused for a reason of its own",

@@ -1,1 +1,1 @@
-"""What the examples share: real servers on loopback, a timeline, people who answer, and checks of what really happened."""
+"""What the examples share: servers on loopback, a timeline, people who answer, checks of what really happened."""

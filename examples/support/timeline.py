@@ -16,10 +16,11 @@ _SIGNS = {"permit": "✔ permit", "deny": "✘ deny", "escalate": "? escalate"}
 _OUTCOMES = {"succeeded": "green", "failed": "red", "unknown": "yellow"}
 
 
-class Timeline(io.TextIOBase):
+class Timeline(io.StringIO):
     """Pass it as ``Guard.load(log=...)``: it reads the JSON lines that any log collector would get."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.console = Console(highlight=False)
         self._began: datetime | None = None
         self._rest = ""
