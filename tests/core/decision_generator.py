@@ -1,0 +1,261 @@
+"""Random cases for the decision: a permitted call, varied where it does no harm, then broken in nought to two places.
+
+On uniformly random input almost everything is denied and a test proves nothing; so every break moves one field by the
+least amount that should matter, and every *nudge* moves one by the most that should not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta, timezone
+from functools import cache
+from random import Random
+from types import SimpleNamespace
+
+from core_cases import EXPORT, FINGERPRINT, NOW, SUBJECT, TICK, Case, Says, good
+
+from agentguard.core.facts import Answer, RunStatus
+from agentguard.core.policy import Fault, RiskRule, Tool, Zone
+from agentguard.core.reasons import Reason
+from agentguard.core.values import Assurance, Destination, Risk, Sensitivity, ToolEffect, Unavailable
+
+Change = Callable[[Case], Case]
+
+OTHER = "sha256:" + "0" * 64
+ASKED = NOW - timedelta(minutes=10)
+
+
+def yes(who: str, at: object = NOW - timedelta(minutes=1)) -> Answer:
+    return Answer(who, True, at)  # type: ignore[arg-type]
+
+
+def answers(*given: Answer) -> Change:
+    return lambda c: c.with_approval(answers=given)
+
+
+def a_second_step(**changes: object) -> Change:
+    """Another step of the same tool after the first, good in itself."""
+
+    def change(c: Case) -> Case:
+        plain = replace(c.workflow.steps[EXPORT], name="export-again", approval=None, **changes)  # type: ignore[arg-type]
+        return c.with_workflow(steps=(*c.workflow.steps, plain))
+
+    return change
+
+
+def place(sensitivity: Sensitivity | None, zone: str | None) -> Change:
+    def change(c: Case) -> Case:
+        more = Destination("url", "https://more.example/", sensitivity, zone)
+        return c.with_facts(destinations=(*c.facts.destinations, more))  # type: ignore[misc]
+
+    return change
+
+
+# Each moves one thing by the most that must not matter, or adds something for the breaks to bite on.
+NUDGES: dict[str, Change] = {
+    "nothing": lambda c: c,
+    "no destinations": lambda c: c.with_facts(destinations=()),
+    "one destination": lambda c: c.with_facts(destinations=c.facts.destinations[:1]),  # type: ignore[index]
+    "one more destination": place(Sensitivity.CONFIDENTIAL, "data"),
+    "an unlisted destination that is allowed": lambda c: place(None, None)(
+        c.with_step(EXPORT, allow_unclassified=True).with_workflow(no_write_down=False)
+    ),
+    "no approval needed": lambda c: c.with_rule(EXPORT, when=Says(False)),
+    "no approval needed, none asked": lambda c: c.with_rule(EXPORT, when=Says(False)).with_facts(approval=None),
+    "approval always": lambda c: c.with_rule(EXPORT, when=None),
+    "no approval rule": lambda c: c.with_step(EXPORT, approval=None),
+    "anyone may approve": lambda c: answers(yes("user:mallory"), yes("user:alice"))(
+        c.with_rule(EXPORT, approvers=("anyone",))
+    ),
+    "a third person agrees": answers(yes("user:alice"), yes("user:bob"), yes("user:carol")),
+    "the requester agrees too": answers(yes("user:dave"), yes("user:alice"), yes("user:bob")),
+    "no requester": lambda c: c.with_run(requester=None),
+    "answer at the very opening": answers(yes("user:alice", ASKED), yes("user:bob")),
+    "no zones": lambda c: c.with_policy(zones={}),
+    "no limits by sensitivity": lambda c: c.with_policy(max_age_by_sensitivity={}, assurance_by_sensitivity={}),
+    "no limits of age": lambda c: c.with_step(EXPORT, max_age=None).with_workflow(max_age=None),
+    "an unbound bearer": lambda c: c.with_identity(bound_to=None),
+    "demands a bound proof": lambda c: c.with_step(EXPORT, bound_to_call=True),
+    "issued a skew ahead": lambda c: c.with_identity(issued_at=NOW + timedelta(seconds=60)),
+    "expires a skew ago, less a tick": lambda c: c.with_identity(expires_at=NOW - timedelta(seconds=60) + TICK),
+    "last tick of the last day": lambda c: c.with_facts(now=NOW).with_approval(expires_at=NOW + timedelta(hours=1)),
+    "nothing pinned": lambda c: c.with_tool(fingerprint=None).with_facts(definition=None),
+    "a reading tool": lambda c: c.with_tool(effect=ToolEffect.READ),
+    "high risk, reading tool": lambda c: c.with_tool(effect=ToolEffect.READ).with_run(risk=Risk.HIGH),
+    "medium risk, one level of room": lambda c: c.with_run(risk=Risk.MEDIUM).with_step(
+        EXPORT, up_to=Sensitivity.RESTRICTED
+    ),
+    "no at_most": lambda c: c.with_step(EXPORT, at_most=None),
+    "no budgets": lambda c: c.with_workflow(budgets=()),
+    "spends nothing": lambda c: c.with_budget(0, amount=Says(0)),
+    "nothing read yet": lambda c: c.with_run(high_water=None),
+    "write down allowed": lambda c: c.with_workflow(no_write_down=False),
+    "read as high as it writes": lambda c: c.with_run(high_water=Sensitivity.CONFIDENTIAL).with_facts(
+        destinations=c.facts.destinations[:1]  # type: ignore[index]
+    ),
+    "a second good step": a_second_step(),
+    "a second step out of order": a_second_step(after=("never",)),
+    "a second step for less": a_second_step(up_to=Sensitivity.PUBLIC),
+    "no conditions": lambda c: c.with_step(EXPORT, require=()),
+}
+
+ESCALATING: dict[str, Change] = {
+    "nobody asked": lambda c: c.with_facts(approval=None),
+    "nobody answered": answers(),
+    "one short": answers(yes("user:alice")),
+    "the same person twice": answers(yes("user:alice"), yes("user:alice", ASKED)),
+    "self approval": lambda c: answers(yes("user:dave"), yes("user:alice"))(c.with_rule(EXPORT, approvers=("anyone",))),
+    "self approval, bare requester": lambda c: answers(yes("user:dave"), yes("user:alice"))(
+        c.with_rule(EXPORT, approvers=("anyone",)).with_run(requester="dave")
+    ),
+    "the workload approves": lambda c: answers(yes("user:agent"), yes("user:alice"))(
+        c.with_rule(EXPORT, approvers=("anyone",))
+        .with_run(subject="user:agent")
+        .with_identity(subject="user:agent")
+        .with_workflow(subjects=frozenset({"user:agent"}))
+        .with_policy(zones={})
+    ),
+    "an approver not named": answers(yes("user:mallory"), yes("user:alice")),
+    "an approver of another case": answers(yes("user:Bob"), yes("user:alice")),
+    "an approver called as the group": answers(yes("group:data-stewards"), yes("user:alice")),
+    "an approver called anyone": lambda c: answers(yes("anyone"), yes("user:alice"))(
+        c.with_rule(EXPORT, approvers=("anyone",))
+    ),
+    "no approvers": lambda c: c.with_rule(EXPORT, approvers=()),
+    "a group nobody knows": lambda c: c.with_policy(groups={}),
+    "quorum of nought, nobody": lambda c: answers()(c.with_rule(EXPORT, quorum=0)),
+    "quorum one more": lambda c: c.with_rule(EXPORT, quorum=3),
+    "answer at the expiry": answers(yes("user:alice"), yes("user:bob", NOW + TICK)),
+    "answer before the question": answers(yes("user:alice"), yes("user:bob", ASKED - TICK)),
+    "expired now": lambda c: c.with_approval(expires_at=NOW),
+    "approved another request": lambda c: c.with_approval(request_digest=OTHER),
+    "approved under another revision": lambda c: c.with_approval(policy_revision=OTHER),
+    "approved another step": lambda c: c.with_approval(step="look-up"),
+    "approval used": lambda c: c.with_approval(consumed=True),
+}
+
+DENYING: dict[str, Change] = {
+    "a person refused": answers(yes("user:alice"), yes("user:bob"), Answer("user:carol", False, NOW)),
+    "an answer that is not a boolean": answers(yes("user:alice"), Answer("user:bob", "no", NOW)),  # type: ignore[arg-type]
+    "clock in another zone": lambda c: c.with_facts(now=NOW.astimezone(timezone(timedelta(hours=1)))),
+    "clock in no zone": lambda c: c.with_facts(now=NOW.replace(tzinfo=None)),
+    "the day after review": lambda c: c.with_workflow(review_by=NOW.date() - timedelta(days=1)),
+    "run stopped": lambda c: c.with_run(status=RunStatus.STOPPED),
+    "run ended": lambda c: c.with_run(status=RunStatus.ENDED),
+    "another run": lambda c: c.with_run(id="run-2"),
+    "run of another workflow": lambda c: c.with_run(workflow="other"),
+    "run of another version": lambda c: c.with_run(workflow_digest=OTHER),
+    "workflow gone": lambda c: c.with_policy(workflows={}),
+    "step gone": lambda c: c.with_workflow(steps=c.workflow.steps[:EXPORT]),
+    "no steps at all": lambda c: c.with_workflow(steps=()),
+    "step for a longer name": lambda c: c.with_step(EXPORT, tool="warehouse.export_all"),
+    "tool gone": lambda c: c.with_policy(tools={"tickets.get": Tool("tickets.get", ToolEffect.READ)}),
+    "tool changed": lambda c: c.with_facts(definition=FINGERPRINT[:-1] + "0"),
+    "tool unmeasured": lambda c: c.with_facts(definition=None),
+    "subject not listed": lambda c: c.with_workflow(subjects=frozenset({SUBJECT + "s"})),
+    "nobody listed": lambda c: c.with_workflow(subjects=frozenset()),
+    "run of another subject": lambda c: c.with_run(subject=SUBJECT + "2"),
+    "subject suspended": lambda c: c.with_run(subject_suspended=True),
+    "proof for another call": lambda c: c.with_identity(bound_to=OTHER),
+    "no proof where one is demanded": lambda c: c.with_identity(bound_to=None).with_step(EXPORT, bound_to_call=True),
+    "assertion expired": lambda c: c.with_identity(expires_at=NOW - timedelta(seconds=60)),
+    "assertion from the future": lambda c: c.with_identity(issued_at=NOW + timedelta(seconds=60) + TICK),
+    "assertion time in no zone": lambda c: c.with_identity(issued_at=NOW.replace(tzinfo=None)),
+    "stale for the destination": lambda c: c.with_identity(issued_at=NOW - timedelta(seconds=45) - TICK),
+    "stale for the step": lambda c: c.with_step(EXPORT, max_age=timedelta(seconds=45) - TICK),
+    "stale for the workflow": lambda c: c.with_workflow(max_age=timedelta(seconds=45) - TICK),
+    "weaker than the destination asks": lambda c: c.with_identity(assurance=Assurance.BEARER),
+    "weaker than the step asks": lambda c: c.with_step(EXPORT, minimum_assurance=Assurance.CALL_BOUND),
+    "a credential revoked": lambda c: c.with_facts(credentials_revoked=("dw",)),
+    "a destination one above the step": lambda c: c.with_step(EXPORT, up_to=Sensitivity.INTERNAL),
+    "no destinations allowed": lambda c: c.with_step(EXPORT, up_to=None),
+    "one more, one above": place(Sensitivity.RESTRICTED, "data"),
+    "one more, unlisted": place(None, None),
+    "one more, listed without a level": place(None, "data"),
+    "one more, in no zone": place(Sensitivity.INTERNAL, None),
+    "one more, in a zone out of reach": place(Sensitivity.INTERNAL, "agents"),
+    "one more, below what was read": place(Sensitivity.PUBLIC, "data"),
+    "zone reaches one less": lambda c: c.with_policy(
+        zones={"agents": Zone("agents", frozenset({SUBJECT}), {"data": Sensitivity.INTERNAL})}
+    ),
+    "subject in no zone": lambda c: c.with_policy(zones={"data": Zone("data", frozenset(), {})}),
+    "subject in two zones": lambda c: c.with_policy(
+        zones={**c.policy.zones, "more": Zone("more", frozenset({SUBJECT}), {"data": Sensitivity.SECRET})}
+    ),
+    "read one above": lambda c: c.with_run(high_water=Sensitivity.CONFIDENTIAL),
+    "risk high": lambda c: c.with_run(risk=Risk.HIGH),
+    "risk medium": lambda c: c.with_run(risk=Risk.MEDIUM),
+    "risk without a rule": lambda c: c.with_workflow(risk={Risk.HIGH: RiskRule(None)}),
+    "risk takes the effect": lambda c: c.with_workflow(risk={Risk.LOW: RiskRule(frozenset({ToolEffect.SEND}))}),
+    "risk takes all effects": lambda c: c.with_workflow(risk={Risk.LOW: RiskRule(frozenset())}),
+    "risk takes every level": lambda c: c.with_workflow(risk={Risk.LOW: RiskRule(None, 3)}),
+    "not after what it needs": lambda c: c.with_run(succeeded=frozenset()),
+    "after only": lambda c: c.with_run(succeeded=frozenset({"ask"})),
+    "after_any missing": lambda c: c.with_step(EXPORT, after_any=("ask", "beg")),
+    "after what excludes it": lambda c: c.with_run(counts={"look-up": 1, "export": 1, "purge": 1}),
+    "used up": lambda c: c.with_step(EXPORT, at_most=1),
+    "used up from the start": lambda c: c.with_step(EXPORT, at_most=0).with_run(counts={}),
+    "arguments do not fit": lambda c: c.with_step(EXPORT, arguments=Says("no")),
+    "arguments do not fit, no reason": lambda c: c.with_step(EXPORT, arguments=Says("")),
+    "condition false": lambda c: c.with_step(EXPORT, require=(Says(True), Says(False))),
+    "condition faults": lambda c: c.with_step(EXPORT, require=(Says(Fault("no such name")), Says(True))),
+    "condition gives a text": lambda c: c.with_step(EXPORT, require=(Says("true"),)),
+    "condition gives one": lambda c: c.with_step(EXPORT, require=(Says(1),)),
+    "condition gives nothing": lambda c: c.with_step(EXPORT, require=(Says(None),)),
+    "condition raises": lambda c: c.with_step(EXPORT, require=(Says(RecursionError("deep")),)),
+    "shape raises": lambda c: c.with_step(EXPORT, arguments=Says(ValueError("shape"))),
+    "amount raises": lambda c: c.with_budget(0, amount=Says(OverflowError())),
+    "approval condition raises": lambda c: c.with_rule(EXPORT, when=Says(KeyError("x"))),
+    "approval condition faults": lambda c: c.with_rule(EXPORT, when=Says(Fault("type"))),
+    "approval condition gives nought": lambda c: c.with_rule(EXPORT, when=Says(0)),
+    "approval condition gives nothing": lambda c: c.with_rule(EXPORT, when=Says(None)),
+    "budget one micro short": lambda c: c.with_budget(0, at_most=999_999_999),
+    "budget one micro more": lambda c: c.with_budget(0, amount=Says(500_000_001)),
+    "calls used up": lambda c: c.with_budget(1, at_most=1_999_999),
+    "budget spent one micro more": lambda c: c.with_run(spent={"rows": 500_000_001, "calls": 0}),
+    "amount below nought": lambda c: c.with_budget(0, amount=Says(-1)),
+    "amount not a number": lambda c: c.with_budget(0, amount=Says(float("nan"))),
+    "amount a boolean": lambda c: c.with_budget(0, amount=Says(True)),
+    "amount a float": lambda c: c.with_budget(0, amount=Says(1.0)),
+    "amount faults": lambda c: c.with_budget(0, amount=Says(Fault("overflow"))),
+    "no clock": lambda c: c.with_facts(now=Unavailable(Reason.CLOCK_UNAVAILABLE)),
+    "no identity": lambda c: c.with_facts(identity=Unavailable(Reason.ASSERTION_EXPIRED)),
+    "no run": lambda c: c.with_facts(run=Unavailable(Reason.NO_RUN)),
+    "no destinations found out": lambda c: c.with_facts(destinations=Unavailable(Reason.DESTINATION_AMBIGUOUS)),
+    "no approvals found out": lambda c: c.with_facts(approval=Unavailable(Reason.APPROVAL_UNAVAILABLE)),
+    "no credentials found out": lambda c: c.with_facts(credentials_revoked=Unavailable(Reason.SIGNALS_UNAVAILABLE)),
+    "identity of another make": lambda c: c.with_facts(identity=SimpleNamespace(subject=SUBJECT)),
+    "run of another make": lambda c: c.with_facts(
+        run=SimpleNamespace(
+            id="run-1", workflow="customer-export", status=RunStatus.ACTIVE, subject=SUBJECT, subject_suspended=False
+        )
+    ),
+    "destinations of another make": lambda c: c.with_facts(destinations=None),
+    "destinations that run dry": lambda c: c.with_facts(destinations=iter(())),
+    "approval of another make": lambda c: c.with_facts(approval=SimpleNamespace(answers=())),
+    "credentials of another make": lambda c: c.with_facts(credentials_revoked=""),
+    "clock of another make": lambda c: c.with_facts(now=1_800_000_000.0),
+}
+
+_NUDGES, _ESCALATING, _DENYING = list(NUDGES.items()), list(ESCALATING.items()), list(DENYING.items())
+
+
+@cache
+def _start() -> Case:
+    return good()
+
+
+def case(random: Random) -> Case:
+    """One case: up to three nudges, then no break, one or two, in any order."""
+    changes = random.choices(_NUDGES, k=random.randrange(4))
+    for _ in range(random.choice((0, 0, 1, 1, 1, 2))):
+        changes.append(random.choice(_ESCALATING if random.random() < 0.55 else _DENYING))
+    made, applied = _start(), []
+    for name, change in changes:
+        try:
+            made = change(made)
+        except (TypeError, KeyError, IndexError):
+            continue  # an earlier change took away what this one would change
+        applied.append(name)
+    return replace(made, notes=tuple(applied))

@@ -1,0 +1,299 @@
+"""A second opinion: the whole decision written again, slowly, from the design and not from the code.
+
+It shares nothing with ``agentguard/core/decide.py`` but the value classes. Where ``decide`` keeps tables of checks and
+stops to be quick, this walks through plain sets and asks every question in the order a person would. Times are whole
+microseconds since 1970, levels are their place in a written list, and an opinion is three plain things: the effect, the
+set of reasons, and the step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from agentguard.core.facts import ApprovalState, Facts, RunState
+from agentguard.core.policy import ApprovalRule, Policy, Step, View, Workflow
+from agentguard.core.request import Request
+from agentguard.core.values import Destination, Identity, Unavailable
+
+LEVELS = ["public", "internal", "confidential", "restricted", "secret"]
+PROOFS = ["local", "bearer", "bearer-single-use", "call-bound"]
+SKEW = 60_000_000
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Opinion:
+    effect: str
+    reasons: frozenset[str]
+    step: str | None
+
+
+def opinion(request: Request, policy: Policy, facts: Facts) -> Opinion:
+    """What should happen to this call."""
+    try:
+        return _think(request, policy, facts)
+    except Exception:
+        return Opinion("deny", frozenset({"internal_error"}), None)
+
+
+def _think(request: Request, policy: Policy, facts: Facts) -> Opinion:
+    _insist_on_kinds(facts)
+    against_call = set(_against_the_call(request, policy, facts))
+    candidates = [step for step in _steps_of(request, policy) if step.tool == request.tool]
+    against_steps = [(step, set(_against_the_step(step, request, policy, facts))) for step in candidates]
+
+    permitted = [step for step, against in against_steps if not against]
+    if permitted and not against_call:
+        return Opinion("permit", frozenset(), permitted[0].name)
+    askable = [(step, against) for step, against in against_steps if all(kind == "ask" for kind, _ in against)]
+    if askable and not against_call:
+        step, against = askable[0]
+        return Opinion("escalate", frozenset(reason for _, reason in against), step.name)
+    everything = against_call | {reason for _, against in against_steps for _, reason in against}
+    return Opinion("deny", frozenset(everything), None)
+
+
+def _insist_on_kinds(facts: Facts) -> None:
+    """A fact is of its kind, or Unavailable; the approval may also be absent. What is neither is somebody's bug."""
+    kinds: list[tuple[Any, tuple[type, ...]]] = [
+        (facts.now, (datetime,)),
+        (facts.identity, (Identity,)),
+        (facts.run, (RunState,)),
+        (facts.destinations, (tuple,)),
+        (facts.approval, (ApprovalState, type(None))),
+        (facts.credentials_revoked, (tuple,)),
+    ]
+    for fact, allowed in kinds:
+        if not isinstance(fact, (*allowed, Unavailable)):
+            raise TypeError(type(fact))
+
+
+def _steps_of(request: Request, policy: Policy) -> tuple[Step, ...]:
+    workflow = policy.workflows.get(request.workflow)
+    return () if workflow is None else workflow.steps
+
+
+def _micros(moment: datetime) -> int:
+    return (moment - EPOCH) // timedelta(microseconds=1)
+
+
+def _length(span: timedelta) -> int:
+    return span // timedelta(microseconds=1)
+
+
+def _clock(facts: Facts) -> int | None:
+    """The moment of the decision, or None where there is none that can be trusted."""
+    now = facts.now
+    if isinstance(now, Unavailable) or now.tzinfo is None or now.strftime("%z") != "+0000":
+        return None
+    return _micros(now)
+
+
+def _against_the_call(request: Request, policy: Policy, facts: Facts) -> Iterator[str]:
+    """Everything that speaks against the call under any step."""
+    for fact in (facts.now, facts.identity, facts.run, facts.destinations, facts.approval, facts.credentials_revoked):
+        if isinstance(fact, Unavailable):
+            yield str(fact.reason)  # what could not be found out never permits
+
+    now = _clock(facts)
+    if now is None and not isinstance(facts.now, Unavailable):
+        yield "clock_untrusted"
+
+    workflow = policy.workflows.get(request.workflow)
+    run = None if isinstance(facts.run, Unavailable) else facts.run
+    identity = None if isinstance(facts.identity, Unavailable) else facts.identity
+    places = () if isinstance(facts.destinations, Unavailable) else facts.destinations
+    tool = policy.tools.get(request.tool)
+
+    if run is not None:
+        if (run.id, run.workflow) != (request.run_id, request.workflow):
+            yield "run_unavailable"
+        elif str(run.status) == "stopped":
+            yield "run_stopped"
+        elif str(run.status) != "active":
+            yield "run_ended"
+        if identity is not None and run.subject != identity.subject:
+            yield "subject_changed"
+        if identity is not None and run.subject_suspended:
+            yield "subject_suspended"
+
+    if workflow is None:
+        yield "workflow_unknown"
+    else:
+        if run is not None and run.workflow_digest != workflow.digest:
+            yield "workflow_changed"
+        if now is not None:
+            today = (EPOCH + timedelta(microseconds=now)).strftime("%Y-%m-%d")
+            if today > workflow.review_by.strftime("%Y-%m-%d"):
+                yield "workflow_overdue"
+        if request.tool not in {step.tool for step in workflow.steps}:
+            yield "no_matching_step"
+        if identity is not None and identity.subject not in workflow.subjects:
+            yield "subject_not_allowed"
+
+    if tool is None:
+        yield "tool_unknown"
+    elif tool.fingerprint is not None and facts.definition != tool.fingerprint:
+        yield "tool_changed"
+
+    if identity is not None and now is not None:
+        if identity.bound_to is not None and identity.bound_to != request.digest:
+            yield "identity_not_bound"
+        if not now < _micros(identity.expires_at) + SKEW:
+            yield "identity_expired"
+        if not _micros(identity.issued_at) <= now + SKEW:
+            yield "identity_not_yet_valid"
+
+    if not isinstance(facts.credentials_revoked, Unavailable) and len(facts.credentials_revoked) > 0:
+        yield "credential_revoked"
+
+    if policy.zones and identity is not None and not all(_reaches(policy, identity.subject, p) for p in places):
+        yield "zone_not_reachable"
+
+    if workflow is not None and tool is not None and run is not None:
+        if workflow.no_write_down and run.high_water is not None and str(tool.effect) != "read":
+            mark = LEVELS.index(run.high_water.word)
+            if any(place.sensitivity is None or _level(place) < mark for place in places):
+                yield "write_down"
+        rule = {level.word: rule for level, rule in workflow.risk.items()}.get(run.risk.word)
+        if rule is None:
+            yield "risk_unavailable"
+        elif rule.effects is not None and str(tool.effect) not in {str(effect) for effect in rule.effects}:
+            yield "risk_too_high"
+
+    if isinstance(facts.approval, ApprovalState) and not all(a.approve is True for a in facts.approval.answers):
+        yield "approval_refused"
+
+
+def _level(place: Destination) -> int:
+    """How sensitive; a destination nobody classified counts as the worst."""
+    return len(LEVELS) - 1 if place.sensitivity is None else LEVELS.index(place.sensitivity.word)
+
+
+def _reaches(policy: Policy, subject: str, place: Destination) -> bool:
+    if place.zone is None and place.sensitivity is None:
+        return True  # unlisted altogether: the step says whether that is allowed
+    homes = [zone for zone in policy.zones.values() if subject in zone.subjects]
+    if len(homes) != 1 or place.zone is None or place.sensitivity is None:
+        return False
+    if place.zone not in homes[0].reaches:
+        return False
+    return _level(place) <= LEVELS.index(homes[0].reaches[place.zone].word)
+
+
+def _against_the_step(step: Step, request: Request, policy: Policy, facts: Facts) -> Iterator[tuple[str, str]]:
+    """Everything that speaks against this step: ``no`` for good, ``ask`` until a person has agreed."""
+    workflow = policy.workflows[request.workflow]
+    run = None if isinstance(facts.run, Unavailable) else facts.run
+    identity = None if isinstance(facts.identity, Unavailable) else facts.identity
+    places = () if isinstance(facts.destinations, Unavailable) else facts.destinations
+    now = _clock(facts)
+    view = View({"args": request.arguments})
+
+    if run is not None:
+        if set(step.after) - run.succeeded:
+            yield "no", "step_out_of_order"
+        if step.after_any and not set(step.after_any) & run.succeeded:
+            yield "no", "step_out_of_order"
+        if any(run.counts.get(other, 0) >= 1 for other in step.not_after):
+            yield "no", "step_excluded"
+        if step.at_most is not None and not run.counts.get(step.name, 0) + 1 <= step.at_most:
+            yield "no", "step_used_up"
+
+    if step.arguments.refusal(request.arguments) is not None:
+        yield "no", "arguments_invalid"
+
+    for condition in step.require:
+        said = condition.holds(view)
+        if not isinstance(said, bool):
+            yield "no", "condition_failed"
+        elif not said:
+            yield "no", "condition_false"
+
+    if identity is not None:
+        worst = max((_level(place) for place in places), default=-1)
+        if now is not None:
+            spans = [step.max_age, workflow.max_age]
+            spans += [span for at, span in policy.max_age_by_sensitivity.items() if LEVELS.index(at.word) <= worst]
+            if any(now - _micros(identity.issued_at) > _length(span) for span in spans if span is not None):
+                yield "no", "identity_stale"
+        demands = [] if step.minimum_assurance is None else [step.minimum_assurance]
+        demands += [proof for at, proof in policy.assurance_by_sensitivity.items() if LEVELS.index(at.word) <= worst]
+        if any(PROOFS.index(identity.assurance.word) < PROOFS.index(demand.word) for demand in demands):
+            yield "no", "assurance_too_low"
+        if step.bound_to_call and identity.bound_to != request.digest:
+            yield "no", "identity_not_bound"
+
+    for place in places:
+        if place.sensitivity is None:
+            if not step.allow_unclassified:
+                yield "no", "destination_unclassified"
+        elif step.up_to is None:
+            yield "no", "destination_not_allowed"
+        elif _level(place) > _ceiling(step, workflow, run):
+            yield "no", "destination_too_sensitive"
+
+    if run is not None:
+        for budget in workflow.budgets:
+            if step.name in budget.steps:
+                cost = 1_000_000 if budget.amount is None else budget.amount.of(view)
+                if isinstance(cost, bool) or not isinstance(cost, int) or cost < 0:
+                    yield "no", "budget_unavailable"
+                elif budget.at_most - run.spent.get(budget.name, 0) < cost:
+                    yield "no", "budget_exceeded"
+
+    if step.approval is not None:
+        yield from _against_without_a_person(step, step.approval, view, request, policy, facts)
+
+
+def _ceiling(step: Step, workflow: Workflow, run: RunState | None) -> int:
+    assert step.up_to is not None
+    rule = None if run is None else workflow.risk.get(run.risk)
+    return -1 if rule is None else LEVELS.index(step.up_to.word) - rule.lower_ceiling_by
+
+
+def _against_without_a_person(
+    step: Step, rule: ApprovalRule, view: View, request: Request, policy: Policy, facts: Facts
+) -> Iterator[tuple[str, str]]:
+    needed: object = True if rule.when is None else rule.when.holds(view)
+    if not isinstance(needed, bool):
+        yield "no", "condition_failed"
+        return
+    if not needed:
+        return
+    asked, now = facts.approval, _clock(facts)
+    if not isinstance(asked, ApprovalState) or now is None:
+        yield "ask", "approval_required"
+        return
+    meant = (request.digest, policy.revision, step.name, False)
+    if (asked.request_digest, asked.policy_revision, asked.step, bool(asked.consumed)) != meant:
+        yield "ask", "approval_mismatch"
+        return
+    opened, closed = _micros(asked.requested_at), _micros(asked.expires_at)
+    if now >= closed:
+        yield "ask", "approval_expired"
+        return
+    run = facts.run if isinstance(facts.run, RunState) else None
+    people = set()
+    for answer in asked.answers:
+        in_time = opened <= _micros(answer.at) < closed
+        if answer.approve is True and in_time and run is not None and _counts(answer.approver, rule, policy, run):
+            people.add(answer.approver)
+    if len(people) < max(rule.quorum, 1):
+        yield "ask", "approval_pending"
+
+
+def _counts(approver: str, rule: ApprovalRule, policy: Policy, run: RunState) -> bool:
+    scheme, colon, name = approver.partition(":")
+    if scheme != "user" or not colon:
+        return False
+    if run.subject in (approver, name) or run.requester in (approver, name):
+        return False
+    welcome = {who for who in rule.approvers if not who.startswith("group:")}
+    for who in rule.approvers:
+        if who.startswith("group:"):
+            welcome |= policy.groups.get(who[6:], frozenset())
+    return approver in welcome or "anyone" in rule.approvers
