@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from langchain_core.messages.tool import ToolCall
+from langchain_core.tools import ToolException
 
 from agentguard import Guard, ToolCallDenied
 from agentguard.identity import CallableSource
@@ -22,6 +23,7 @@ from examples.support.timeline import Timeline
 
 PLATFORM = "http://127.0.0.1:8931"
 EXPORTER = "spiffe://corp.example/agent/exporter"
+AUDIENCE = "agentguard"
 INPUTS = {"ticket": "EXP-7"}
 
 
@@ -55,27 +57,27 @@ def a_copied_assertion(
 ) -> None:
     """The same workload with assertions of a platform issuer: one call each, and only while fresh."""
     timeline.title("A copied assertion", "valid signature, right subject; used a second time, then ten minutes old")
-    audience = "agentguard"
-    tokens = [issuer.token({"sub": EXPORTER}, audience=audience)]
-    source = CallableSource(lambda _: tokens[0])
+    fresh, stale = (
+        issuer.token({"sub": EXPORTER}, audience=AUDIENCE, age=age, lifetime=age + 60) for age in (0, 600)
+    )
+    now = [issuer.token({"sub": EXPORTER}, audience=AUDIENCE)]
+    source = CallableSource(lambda _: now[0])
     with Guard.load(policy, home=folder / "home", identity=source, issuer="platform", log=timeline) as guard:
         get_ticket, *_ = guard.wrap(make_tools(database, share))
         with guard.run("customer-export", inputs=INPUTS):
-            for note, token in (
-                ("a fresh assertion", issuer.token({"sub": EXPORTER}, audience=audience)),
-                ("the same assertion again", None),
-                (
-                    "one that is ten minutes old",
-                    issuer.token({"sub": EXPORTER}, audience=audience, age=600, lifetime=900),
-                ),
+            for note, now[0] in (
+                ("a fresh assertion", fresh),
+                ("the same assertion again", fresh),
+                ("one that is ten minutes old", stale),
             ):
                 timeline.say("workload", note)
-                tokens[0] = token or tokens[0]
                 get_ticket.invoke(ToolCall(type="tool_call", id="c", name="get_ticket", args={"ticket_id": "EXP-7"}))
-    try:
-        get_ticket.func("EXP-7")
-    except ToolCallDenied:
-        timeline.say("workload", "outside a run even the inner function is refused")
+        timeline.say("workload", "a call outside any run, past the tool's front door")
+        now[0] = issuer.token({"sub": EXPORTER}, audience=AUDIENCE)
+        try:
+            get_ticket.func("EXP-7")
+        except (ToolCallDenied, ToolException) as refusal:
+            timeline.say("workload", str(refusal))
 
 
 def check(checks: Checks, folder: Path, policy: Path, database: str, share: Path) -> None:

@@ -1,0 +1,78 @@
+"""The README runs: its bundle loads, its Python does what it says, its files and commands exist."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+import agentguard
+
+sys.path.insert(0, str(Path(__file__).parent))
+from readme import README, blocks
+
+ROOT = README.parent
+
+
+def test_the_readmes_code_runs_on_the_readmes_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stranger will paste it; what stands in its comments is what they must see."""
+    for text in blocks("yaml"):
+        name = re.fullmatch(r"# (workflows/[a-z-]+\.yaml)", text.splitlines()[0])
+        assert name is not None, "each YAML block says which file it is"
+        path = tmp_path / name[1]
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    monkeypatch.chdir(tmp_path)
+    printed = io.StringIO()
+    names: dict[str, object] = {}
+    code = blocks("python")
+    with contextlib.redirect_stdout(printed):
+        for block in code:
+            exec(compile(block, "README.md", "exec"), names)
+    names["guard"].shut()  # type: ignore[attr-defined]
+    refusal, paid, *records = printed.getvalue().splitlines()
+    assert re.fullmatch(r"this tool call was not allowed \(decision `d-[0-9a-f]{32}`\)", refusal)
+    assert paid == "paid 4900 back for ORD-1"
+    assert records == [line.removeprefix("# ") for line in code[-1].splitlines() if line.startswith("# ")]
+
+
+def test_the_readme_begins_with_its_two_commands() -> None:
+    """One that installs everything and runs the main job, one that installs and passes the tests."""
+    first, second = blocks("sh")
+    assert "pip install" in first and "examples.database_export" in first
+    assert "pip install" in second and "pytest" in second
+    assert all("\n" not in command.rstrip("\n") for command in (first, second))
+
+
+@pytest.mark.parametrize("name", ["database_export", "deployment_pipeline", "payments_service", "incident_response"])
+def test_every_example_the_readme_names_is_there(name: str) -> None:
+    """A name in a list is easily forgotten when a folder is renamed."""
+    assert f"examples.{name}" in README.read_text("utf-8")
+    assert (ROOT / "examples" / name / "__main__.py").is_file()
+
+
+def test_every_link_of_the_readme_leads_somewhere() -> None:
+    """A link into the repository that is broken is worse than none."""
+    targets = re.findall(r"\]\(([^)#:]+)\)", README.read_text("utf-8"))
+    assert targets
+    assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_the_constraints_pin_versions_and_name_no_place() -> None:
+    """Exact versions, and neither an index, a file nor a hash: where packages come from is the installer's business."""
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+    assert lines
+    assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!-]+", line)] == []
+
+
+@pytest.mark.skipif("AGENTGUARD_TEST_INSTALLED" not in os.environ, reason="only where CI tests the built wheel")
+def test_what_is_tested_is_the_installed_package() -> None:
+    """A file that is missing from the wheel is found only where the checkout is out of reach."""
+    assert "site-packages" in Path(agentguard.__file__ or "").parts
+    assert importlib.util.find_spec("agentguard.guard") is not None
