@@ -180,8 +180,8 @@ class Ledger(Protocol):
         """Make one decision durable, in one transaction, if the world is still as it saw it."""
 
     def close(self, closing: Closing) -> Future[RunState | None]:
-        """Write the outcome and the kept values. Takes effect for every later operation at once; made durable with
-        the next durable operation, or within 10 ms."""
+        """Write the outcome and the kept values. Takes effect for every later operation at once; the future resolves
+        then; made durable with the next durable operation, or within 10 ms. If that fails it is tried again."""
 
     def change_run(
         self,
@@ -227,6 +227,10 @@ class Ledger(Protocol):
 
     def open_calls(self) -> Future[Sequence[RecordData]]:
         """Decision records of admitted calls that have no outcome yet."""
+
+    def recover(self, *, at: datetime) -> Future[Sequence[RecordData]]:
+        """Give every open call whose process is gone the outcome ``unknown``; the decision records of those.
+        Opening a ledger does this. A call of a live process is never marked."""
 
     def records(
         self, wanted: RecordFilter, *, after: int = 0, limit: int | None = None, newest: bool = False

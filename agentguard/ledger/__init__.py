@@ -1,0 +1,38 @@
+"""The ledger: the one transactional store for runs, budgets, replay, approvals and records."""
+
+from __future__ import annotations
+
+from agentguard.ledger.contract import (
+    Admission,
+    Admitted,
+    ApprovalRequest,
+    ApprovalRow,
+    Charge,
+    Closing,
+    Ledger,
+    Outcome,
+    RecordData,
+    RecordFilter,
+    Refusal,
+    Refused,
+)
+from agentguard.ledger.memory import memory_ledger
+from agentguard.ledger.sqlite import SqliteLedger, open_ledger
+
+__all__ = [
+    "Admission",
+    "Admitted",
+    "ApprovalRequest",
+    "ApprovalRow",
+    "Charge",
+    "Closing",
+    "Ledger",
+    "Outcome",
+    "RecordData",
+    "RecordFilter",
+    "Refusal",
+    "Refused",
+    "SqliteLedger",
+    "memory_ledger",
+    "open_ledger",
+]

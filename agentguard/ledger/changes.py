@@ -1,0 +1,151 @@
+"""Starting, stopping and ending runs, suspending subjects, revoking credentials, and what a dead process left open.
+
+Everything here that a decision could have seen otherwise gives every run it touches a new version, so that a decision
+made before it can no longer be admitted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import NamedTuple
+
+from agentguard.core.facts import RunState, RunStatus
+from agentguard.core.values import Risk
+from agentguard.errors import LedgerError
+from agentguard.ledger import schema
+from agentguard.ledger.contract import Outcome, RecordData
+from agentguard.ledger.encode import Row, Values, decode_record, encode_record, micros
+from agentguard.ledger.store import Store
+
+# A status only moves to the right: a run that was stopped stays stopped when the code around it ends.
+_RANK: Mapping[RunStatus, int] = MappingProxyType({RunStatus.ACTIVE: 0, RunStatus.ENDED: 1, RunStatus.STOPPED: 2})
+
+CREDENTIAL_STATES = ("active", "rotated", "revoked")
+
+
+class Start(NamedTuple):
+    """A run to create."""
+
+    run: RunState
+    inputs: Values
+    kept: Values
+    row: Row
+
+
+class Change(NamedTuple):
+    """A run to change."""
+
+    run_id: str
+    status: RunStatus | None
+    risk: Risk | None
+    row: Row
+
+
+def start_run(store: Store, start: Start) -> RunState:
+    """Create a run."""
+    asked = start.run
+    if store.run(asked.id) is not None:
+        raise LedgerError(f"there is a run `{asked.id}` already; a run's id is used once")
+    store.cursor.execute(
+        schema.ADD_RUN,
+        (asked.id, asked.workflow, asked.workflow_digest, asked.subject, asked.requester, micros(asked.started_at)),
+    )
+    n = store.cursor.lastrowid
+    store.cursor.execute(schema.ADD_RUN_STATE, (n, int(asked.risk)))
+    values = [(n, "input", *item) for item in start.inputs.items()]
+    values += [(n, "kept", *item) for item in start.kept.items()]
+    store.cursor.executemany(schema.PUT_RUN_VALUE, values)
+    store.append(start.row)
+    return store.state(store.must_run(asked.id), 0, {})
+
+
+def change_run(store: Store, change: Change) -> RunState:
+    """End or stop a run, or set its risk."""
+    run = store.must_run(change.run_id)
+    if change.status is RunStatus.ACTIVE and run.status is not RunStatus.ACTIVE:
+        raise LedgerError(f"run `{run.id}` is {run.status.value} and never becomes active again; start a new run")
+    if change.status is not None and _RANK[change.status] > _RANK[run.status]:
+        run.status = change.status
+    if change.risk is not None:
+        run.risk = change.risk
+    store.changed(run)
+    store.append(change.row)
+    return store.state(run, 0, {})
+
+
+def suspend_subject(store: Store, asked: tuple[str, bool, Row]) -> None:
+    """Refuse, or accept again, every call of a subject."""
+    subject, suspended, row = asked
+    store.flush()
+    store.cursor.execute(schema.PUT_SUBJECT, (subject, suspended))
+    store.cursor.execute(schema.BUMP_SUBJECT, (subject,))
+    store.drop_runs()
+    store.append(row)
+
+
+def revoke_credential(store: Store, asked: tuple[str, str, Row]) -> None:
+    """Set a credential's state. Which runs would use it is not known here, so every active run gets a new version."""
+    name, state, row = asked
+    store.flush()
+    store.cursor.execute(schema.PUT_CREDENTIAL, (name, state))
+    store.cursor.execute(schema.BUMP_ALL)
+    store.drop_runs()
+    store.append(row)
+
+
+def credential_states(store: Store, names: Sequence[str]) -> Mapping[str, str]:
+    """The states of those that were ever set."""
+    found = ((name, store.cursor.execute(schema.CREDENTIAL, (name,)).fetchone()) for name in names)
+    return {name: row[0] for name, row in found if row is not None}
+
+
+def runs(store: Store, active_only: bool) -> Sequence[RunState]:
+    """All runs, newest first."""
+    store.flush()
+    ids = [row[0] for row in store.cursor.execute(schema.RUN_IDS, (active_only,)).fetchall()]
+    return [store.state(store.must_run(run_id), 0, {}) for run_id in ids]
+
+
+def open_calls(store: Store, _: None) -> Sequence[RecordData]:
+    """Decision records of admitted calls without an outcome."""
+    store.flush()
+    return [decode_record(seq, body) for seq, body in store.cursor.execute(schema.OPEN_CALLS)]
+
+
+def recover(store: Store, asked: tuple[datetime, Callable[[str], bool]]) -> Sequence[RecordData]:
+    """Write the outcome `unknown` for every open call whose ledger object is gone; the decision records of those.
+
+    Deadness is for ever (an owner's name is never used twice), and this runs inside the one write transaction, so of
+    several recovering processes each call is marked by exactly one.
+    """
+    at, is_dead = asked
+    store.flush()
+    owners = [row[0] for row in store.cursor.execute(schema.OPEN_OWNERS).fetchall()]
+    marked: list[RecordData] = []
+    for owner in owners:
+        if owner == store.owner or not is_dead(owner):
+            continue
+        for seq, decision_id, body in store.cursor.execute(schema.OPEN_CALLS_OF, (owner,)).fetchall():
+            decision = decode_record(seq, body)
+            store.end_call(decision_id, seq)
+            store.append(encode_record(unknown_outcome(decision, at)))
+            marked.append(decision)
+    return marked
+
+
+def unknown_outcome(decision: RecordData, at: datetime) -> RecordData:
+    """The outcome record of a call that nobody will ever hear of again: the decision's words, without its reasons."""
+    record = {key: value for key, value in decision.items() if key != "seq"}
+    if "arguments" in record:
+        record["arguments"] = None
+    return record | {
+        "kind": "outcome",
+        "time": at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        "reasons": [],
+        "findings": [],
+        "outcome": Outcome.UNKNOWN.value,
+        "error": None,
+        "why": "the process ended before the outcome was recorded",
+    }

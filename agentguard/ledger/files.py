@@ -1,0 +1,200 @@
+"""Opening the ledger's file, or saying in one sentence why it cannot be opened and what to do.
+
+Nothing that is not ours is written to: the file's header is read before SQLite may touch it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from urllib.parse import quote
+
+from agentguard.errors import LedgerError
+from agentguard.ledger import schema
+from agentguard.ledger.owners import Owner
+
+_MAGIC = b"SQLite format 3\x00"
+_HEADER = 100
+# SQLite sleeps 1, 2, 5 ... ms while it waits; short waits asked for often find the gap between two writers sooner.
+_BUSY_MILLISECONDS = 8
+_OPENING_SECONDS = 20.0
+_PRAGMAS = (
+    "PRAGMA synchronous = FULL",
+    f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}",
+    "PRAGMA wal_autocheckpoint = 2000",
+    "PRAGMA journal_size_limit = 67108864",
+    "PRAGMA cache_size = -65536",
+    "PRAGMA trusted_schema = OFF",
+)
+
+_REMEDIES: Mapping[int, str] = MappingProxyType(
+    {
+        sqlite3.SQLITE_FULL: "there is no space left for the ledger; free some and repeat",
+        sqlite3.SQLITE_READONLY: "the ledger or its directory is read-only; make both writable for this user",
+        sqlite3.SQLITE_CORRUPT: "the ledger is damaged; keep the file as it is, and restore a backup beside it",
+        sqlite3.SQLITE_NOTADB: "the ledger is damaged; keep the file as it is, and restore a backup beside it",
+        sqlite3.SQLITE_BUSY: "another process has been holding the ledger for too long; find and end it",
+        sqlite3.SQLITE_CANTOPEN: "the ledger's file, or the files beside it, cannot be opened; check rights and limits",
+        sqlite3.SQLITE_IOERR: "the disk failed, is full or is over quota; check it and repeat",
+        sqlite3.SQLITE_PERM: "this user may not use the ledger's file; change its owner or rights",
+    }
+)
+
+
+def explain(error: Exception, place: str) -> LedgerError:
+    """What a database error means to operations."""
+    if isinstance(error, LedgerError):
+        return error
+    code = getattr(error, "sqlite_errorcode", None)
+    remedy = _REMEDIES.get(code & 0xFF if isinstance(code, int) else -1, "this is not expected; report it")
+    return LedgerError(f"`{place}`: {remedy} ({type(error).__name__}: {error})")
+
+
+def concerns_everybody(error: Exception) -> bool:
+    """Whether an error is about the file or disk, and not about the one operation that met it."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return isinstance(code, int) and code & 0xFF in _REMEDIES
+
+
+class LedgerFile:
+    """An open database: its connection, its place, and the lock that says its owner is alive."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path | None, owner: Owner | None) -> None:
+        self.connection = connection
+        self.path = path
+        self.owner = owner
+        self.owner_id = "memory" if owner is None else owner.name
+        self.place = ":memory:" if path is None else str(path)
+        self._identity = None if path is None else _identity(path)
+
+    def check_in_place(self) -> None:
+        """Raises LedgerError where the path no longer leads to the open file: what is written there would be lost."""
+        if self.path is None:
+            return
+        try:
+            found = _identity(self.place)
+        except OSError:
+            found = None
+        if found != self._identity:
+            raise LedgerError(f"`{self.path}` was moved, removed or replaced while in use; put it back and start again")
+
+    def is_dead(self, owner: str) -> bool:
+        """Whether the ledger object of that name is gone."""
+        return self.owner is not None and self.owner.is_dead(owner)
+
+    def close(self) -> None:
+        """Close the connection and give up the lock."""
+        self.connection.close()
+        if self.owner is not None:
+            self.owner.release()
+
+
+def open_memory() -> LedgerFile:
+    """A database that is gone with its last user."""
+    connection = _connect(":memory:", uri=False)
+    connection.executescript(schema.TABLES)
+    return LedgerFile(connection, None, None)
+
+
+def open_file(path: Path) -> LedgerFile:
+    """Open the ledger at ``path``, or make it. Raises LedgerError."""
+    connection: sqlite3.Connection | None = None
+    try:
+        _prepare(path)
+        connection = _connect(f"file:{quote(str(path.absolute()))}?mode=rw", uri=True)
+        _set_up(connection, path)
+        return LedgerFile(connection, path, Owner(path.with_name(path.name + "-owners")))
+    except (sqlite3.Error, OSError, LedgerError) as error:
+        if connection is not None:
+            connection.close()
+        if isinstance(error, OSError):
+            reason = error.strerror or type(error).__name__
+            raise LedgerError(f"the ledger `{path}` cannot be opened: {reason}; {_os_remedy(path)}") from None
+        raise explain(error, str(path)) from None
+
+
+def _os_remedy(path: Path) -> str:
+    return f"`{path.parent}` must be a directory on a local disk that this user may write to, with space left"
+
+
+def _prepare(path: Path) -> None:
+    if path.is_dir():
+        raise LedgerError(f"the ledger `{path}` is a directory; name a file in it, such as `{path / 'ledger.sqlite3'}`")
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    if not path.is_file():
+        raise LedgerError(f"the ledger `{path}` is not a regular file; name another path")
+    _check_header(path)
+
+
+def _check_header(path: Path) -> None:
+    with path.open("rb") as file:
+        header = file.read(_HEADER)
+    if not header:
+        _check_not_emptied(path)
+        return
+    if len(header) < _HEADER or not header.startswith(_MAGIC):
+        raise LedgerError(f"`{path}` is not a ledger, or a damaged one; nothing was changed. Name another path")
+    found = int.from_bytes(header[68:72], "big")
+    if found != schema.APPLICATION_ID:
+        raise LedgerError(f"`{path}` is another application's database; nothing was changed. Name another path")
+    version = int.from_bytes(header[60:64], "big")
+    if version != schema.SCHEMA_VERSION:
+        raise LedgerError(
+            f"the ledger `{path}` has format {version}; this agentguard reads format {schema.SCHEMA_VERSION}. "
+            "Use the version of agentguard that wrote it, or a newer one"
+        )
+
+
+def _check_not_emptied(path: Path) -> None:
+    beside = [path.with_name(path.name + end) for end in ("-wal", "-owners")]
+    if any(each.exists() for each in beside) and path.stat().st_size == 0:
+        raise LedgerError(
+            f"the ledger `{path}` is empty, but was not: files beside it remain. Restore a backup, or remove those too"
+        )
+
+
+def _connect(name: str, *, uri: bool) -> sqlite3.Connection:
+    return sqlite3.connect(
+        name,
+        uri=uri,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=256,
+        timeout=_OPENING_SECONDS,
+    )
+
+
+def _set_up(connection: sqlite3.Connection, path: Path) -> None:
+    # The tables are made before the journal becomes a WAL, so that a file with a header always has ours in it.
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("BEGIN EXCLUSIVE" if path.stat().st_size == 0 else "BEGIN")
+    if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
+        for statement in schema.TABLES.split(";\n"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {schema.SCHEMA_VERSION}")
+    connection.execute("COMMIT")
+    if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+        raise LedgerError(f"`{path}` is on a file system without shared memory; put the ledger on a local disk")
+    for pragma in _PRAGMAS:
+        connection.execute(pragma)
+    if connection.execute("PRAGMA user_version").fetchone()[0] != schema.SCHEMA_VERSION:
+        raise LedgerError(f"the ledger `{path}` has another format than its header said; nothing was changed")
+    missing = _expected_tables() - {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
+    if missing:
+        raise LedgerError(f"the ledger `{path}` is damaged: it has no table `{min(missing)}`. Restore a backup")
+
+
+def _expected_tables() -> set[str]:
+    return {line.split()[2] for line in schema.TABLES.splitlines() if line.startswith("CREATE TABLE")}
+
+
+def _identity(path: str | Path) -> tuple[int, int]:
+    found = os.stat(path)  # noqa: PTH116 - asked before every transaction, and three times faster
+    return found.st_dev, found.st_ino

@@ -1,0 +1,71 @@
+"""Who is alive: one locked file per ledger object, which the system unlocks when its process dies, however it dies.
+
+An open call names the ledger object that admitted it. As long as that object's file is locked the call may still be
+running, and nobody marks it; once it is not, nobody will ever close the call, because a name is used once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import secrets
+from pathlib import Path
+
+from agentguard.errors import LedgerError
+
+# A new file can be taken for a dead owner's and removed before it is locked; then the next name is tried.
+_ATTEMPTS = 20
+_NAME = re.compile(r"[0-9a-f]{32}")
+
+
+class Owner:
+    """This ledger object's own lock."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._fd: int | None
+        folder.mkdir(mode=0o700, exist_ok=True)
+        for _ in range(_ATTEMPTS):
+            name = secrets.token_hex(16)
+            fd = os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            if os.fstat(fd).st_nlink == 1:
+                self.name, self._fd = name, fd
+                return
+            os.close(fd)
+        raise LedgerError(f"could not lock a file in `{folder}`; something removes files there, find it and stop it")
+
+    def is_dead(self, name: str) -> bool:
+        """Whether the owner of that name is gone. A file that is not there belongs to nobody alive."""
+        try:
+            fd = os.open(self.folder / name, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return True
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(fd)
+        return True
+
+    def sweep(self) -> None:
+        """Remove the files of the dead. To be called when none of them has an open call any more."""
+        for path in self.folder.iterdir():
+            if _NAME.fullmatch(path.name) and path.name != self.name and self.is_dead(path.name):
+                path.unlink(missing_ok=True)
+
+    def release(self) -> None:
+        """Say that this object is gone."""
+        if self._fd is not None:
+            with contextlib.suppress(OSError):
+                (self.folder / self.name).unlink(missing_ok=True)
+            self.let_go()
+
+    def let_go(self) -> None:
+        """Close the file without touching it: a forked child must not keep its parent's lock alive."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None

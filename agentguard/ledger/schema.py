@@ -1,0 +1,231 @@
+"""The ledger's tables and every statement that is run on them.
+
+``records`` is the truth and only ever grows; ``seq`` has no gaps. ``run_states`` is small and rewritten by every
+admission, so what is large or never changes stands apart in ``runs`` and ``run_values``. ``postings`` and ``spans`` are
+an index over ``records`` that is filled behind, a few hundred records at a time: an admission dirties a handful of
+pages instead of twenty, and a query reads the index up to ``meta.indexed`` and the records themselves after it.
+Times are microseconds since 1970 UTC; amounts are millionths.
+"""
+
+from __future__ import annotations
+
+# "agL1": tells our files from every other application's SQLite file (SQLite file format, section 1.3.19).
+APPLICATION_ID = 0x61674C31
+SCHEMA_VERSION = 1
+
+TABLES = """
+CREATE TABLE meta (
+    name TEXT PRIMARY KEY,
+    value INTEGER NOT NULL
+) WITHOUT ROWID;
+INSERT INTO meta VALUES ('indexed', 0);
+
+CREATE TABLE records (
+    seq INTEGER PRIMARY KEY,
+    time INTEGER,
+    kind TEXT,
+    run_id TEXT,
+    subject TEXT,
+    tool TEXT,
+    effect TEXT,
+    decision_id TEXT,
+    reasons TEXT,           -- a JSON list of codes, or NULL where there are none
+    body BLOB NOT NULL      -- the record's canonical JSON (RFC 8785), byte for byte
+);
+
+CREATE TABLE postings (
+    field TEXT NOT NULL,
+    value TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (field, value, seq)
+) WITHOUT ROWID;
+
+CREATE TABLE spans (        -- which times a stretch of records covers; records are nearly, not quite, in time order
+    first INTEGER PRIMARY KEY,
+    last INTEGER NOT NULL,
+    earliest INTEGER,
+    latest INTEGER
+);
+
+CREATE TABLE runs (
+    n INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    workflow TEXT NOT NULL,
+    workflow_digest TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    requester TEXT,
+    started_at INTEGER NOT NULL
+);
+CREATE INDEX runs_by_subject ON runs (subject);
+
+CREATE TABLE run_states (
+    n INTEGER PRIMARY KEY,
+    version INTEGER NOT NULL,
+    status TEXT NOT NULL,
+    risk INTEGER NOT NULL,
+    high_water INTEGER,
+    counts TEXT NOT NULL,       -- JSON: step to calls admitted
+    succeeded TEXT NOT NULL,    -- JSON: steps with a call that succeeded
+    spent TEXT NOT NULL         -- JSON: per-run budget to millionths
+);
+
+CREATE TABLE run_values (
+    n INTEGER NOT NULL,
+    kind TEXT NOT NULL,         -- input or kept
+    name TEXT NOT NULL,
+    value BLOB NOT NULL,
+    PRIMARY KEY (n, kind, name)
+) WITHOUT ROWID;
+
+CREATE TABLE spends (           -- what each call took of a budget with a time window
+    n INTEGER PRIMARY KEY,
+    workflow TEXT NOT NULL,
+    budget TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    amount INTEGER NOT NULL
+);
+CREATE INDEX spends_by_time ON spends (workflow, budget, at);
+
+CREATE TABLE assertions (       -- SHA-256 of (issuer, jti) of every assertion already used
+    key BLOB PRIMARY KEY,
+    until INTEGER
+) WITHOUT ROWID;
+
+CREATE TABLE open_calls (       -- admitted, no outcome yet; seq is that of the decision record
+    seq INTEGER PRIMARY KEY,
+    decision_id TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    step TEXT NOT NULL,
+    owner TEXT NOT NULL
+);
+
+CREATE TABLE approvals (
+    n INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    request_digest TEXT NOT NULL,
+    policy_revision TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    requested_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    consumed INTEGER NOT NULL DEFAULT 0,
+    body BLOB NOT NULL
+);
+CREATE INDEX approvals_by_digest ON approvals (request_digest);
+
+CREATE TABLE answers (
+    approval INTEGER NOT NULL,
+    approver TEXT NOT NULL,
+    approve INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (approval, approver)
+);
+
+CREATE TABLE subjects (
+    subject TEXT PRIMARY KEY,
+    suspended INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE credentials (
+    name TEXT PRIMARY KEY,
+    state TEXT NOT NULL
+) WITHOUT ROWID;
+"""
+
+BEGIN_WRITE = "BEGIN IMMEDIATE"
+BEGIN_READ = "BEGIN"
+COMMIT = "COMMIT"
+ROLLBACK = "ROLLBACK"
+DATA_VERSION = "PRAGMA data_version"
+
+# --- records
+LAST_SEQ = "SELECT coalesce(max(seq), 0) FROM records"
+ADD_RECORD = "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+RECORD_EXISTS = "SELECT 1 FROM records WHERE seq > ? AND decision_id = ? LIMIT 1"
+POSTING_EXISTS = "SELECT 1 FROM postings WHERE field = 'decision_id' AND value = ? LIMIT 1"
+
+# --- the index over records, filled behind
+INDEXED = "SELECT value FROM meta WHERE name = 'indexed'"
+SET_INDEXED = "UPDATE meta SET value = :last WHERE name = 'indexed'"
+ADD_SPAN = """
+INSERT INTO spans SELECT :first, :last, min(time), max(time) FROM records WHERE seq BETWEEN :first AND :last"""
+ADD_POSTINGS = """
+INSERT INTO postings
+SELECT 'decision_id', decision_id, seq FROM records WHERE seq BETWEEN :first AND :last AND decision_id IS NOT NULL
+UNION ALL
+SELECT 'run_id', run_id, seq FROM records WHERE seq BETWEEN :first AND :last AND run_id IS NOT NULL
+UNION ALL
+SELECT 'subject', subject, seq FROM records WHERE seq BETWEEN :first AND :last AND subject IS NOT NULL
+UNION ALL
+SELECT 'tool', tool, seq FROM records WHERE seq BETWEEN :first AND :last AND tool IS NOT NULL
+UNION ALL
+SELECT 'effect', effect, seq FROM records WHERE seq BETWEEN :first AND :last AND effect IS NOT NULL
+UNION ALL
+SELECT 'kind', kind, seq FROM records WHERE seq BETWEEN :first AND :last AND kind IS NOT NULL
+UNION ALL
+SELECT DISTINCT 'reason', r.value, records.seq FROM records, json_each(records.reasons) AS r
+WHERE records.seq BETWEEN :first AND :last
+ORDER BY 1, 2, 3"""
+FIRST_SPAN_REACHING = "SELECT min(first) FROM spans WHERE latest >= ?"
+LAST_SPAN_FROM = "SELECT max(last) FROM spans WHERE earliest <= ?"
+
+# --- runs
+ADD_RUN = """
+INSERT INTO runs (id, workflow, workflow_digest, subject, requester, started_at) VALUES (?, ?, ?, ?, ?, ?)"""
+ADD_RUN_STATE = "INSERT INTO run_states VALUES (?, 1, 'active', ?, NULL, '{}', '[]', '{}')"
+LOAD_RUN = """
+SELECT r.n, r.workflow, r.workflow_digest, r.subject, r.requester, r.started_at,
+       s.version, s.status, s.risk, s.high_water, s.counts, s.succeeded, s.spent, coalesce(j.suspended, 0)
+FROM runs AS r JOIN run_states AS s ON s.n = r.n LEFT JOIN subjects AS j ON j.subject = r.subject
+WHERE r.id = ?"""
+LOAD_RUN_VALUES = "SELECT kind, name, value FROM run_values WHERE n = ?"
+PUT_RUN_VALUE = "INSERT OR REPLACE INTO run_values VALUES (?, ?, ?, ?)"
+SAVE_RUN_STATE = """
+UPDATE run_states
+SET version = ?, status = ?, risk = ?, high_water = ?, counts = ?, succeeded = ?, spent = ? WHERE n = ?"""
+RUN_IDS = """
+SELECT r.id FROM runs AS r JOIN run_states AS s ON s.n = r.n WHERE s.status = 'active' OR NOT ? ORDER BY r.n DESC"""
+BUMP_SUBJECT = """
+UPDATE run_states SET version = version + 1
+WHERE status = 'active' AND n IN (SELECT n FROM runs WHERE subject = ?)"""
+BUMP_ALL = "UPDATE run_states SET version = version + 1 WHERE status = 'active'"
+
+# --- budgets with a time window
+LAST_SPEND = "SELECT coalesce(max(n), 0) FROM spends"
+ADD_SPEND = "INSERT INTO spends VALUES (?, ?, ?, ?, ?)"
+SPENDS_SINCE = "SELECT at, amount FROM spends WHERE workflow = ? AND budget = ? AND at > ? ORDER BY at"
+SPENDS_AFTER = "SELECT n, workflow, budget, at, amount FROM spends WHERE n > ? ORDER BY n"
+
+# --- replay
+USE_ASSERTION = "INSERT OR IGNORE INTO assertions VALUES (?, ?)"
+UNUSE_ASSERTION = "DELETE FROM assertions WHERE key = ?"
+FORGET_ASSERTIONS = "DELETE FROM assertions WHERE key >= ? AND key < ? AND until < ?"
+
+# --- calls under way
+ADD_OPEN_CALL = "INSERT INTO open_calls VALUES (?, ?, ?, ?, ?)"
+FIND_OPEN_CALL = "SELECT seq, run_id, step FROM open_calls WHERE decision_id = ?"
+END_OPEN_CALL = "DELETE FROM open_calls WHERE seq = ?"
+OPEN_CALLS = "SELECT o.seq, r.body FROM open_calls AS o JOIN records AS r ON r.seq = o.seq ORDER BY o.seq"
+OPEN_OWNERS = "SELECT DISTINCT owner FROM open_calls"
+OPEN_CALLS_OF = """
+SELECT o.seq, o.decision_id, r.body FROM open_calls AS o JOIN records AS r ON r.seq = o.seq
+WHERE o.owner = ? ORDER BY o.seq"""
+
+# --- approvals
+ADD_APPROVAL = """
+INSERT INTO approvals (id, request_digest, policy_revision, run_id, requested_at, expires_at, body)
+VALUES (?, ?, ?, ?, ?, ?, ?)"""
+_APPROVAL = "SELECT n, id, run_id, requested_at, expires_at, consumed, body FROM approvals"
+APPROVAL = f"{_APPROVAL} WHERE id = ?"
+APPROVAL_FOR = f"{_APPROVAL} WHERE request_digest = ? ORDER BY n DESC LIMIT 1"
+APPROVALS = f"{_APPROVAL} ORDER BY n DESC"
+OPEN_APPROVALS = f"{_APPROVAL} WHERE NOT consumed AND expires_at > ? ORDER BY n DESC"
+SAME_QUESTION = f"""{_APPROVAL}
+WHERE request_digest = ? AND policy_revision = ? AND NOT consumed AND expires_at > ? ORDER BY n DESC LIMIT 1"""
+ANSWERS = "SELECT approver, approve, at FROM answers WHERE approval = ? ORDER BY rowid"
+ADD_ANSWER = "INSERT INTO answers VALUES (?, ?, ?, ?)"
+CONSUME_APPROVAL = "UPDATE approvals SET consumed = 1 WHERE n = ?"
+
+# --- subjects and credentials
+PUT_SUBJECT = "INSERT OR REPLACE INTO subjects VALUES (?, ?)"
+PUT_CREDENTIAL = "INSERT OR REPLACE INTO credentials VALUES (?, ?)"
+CREDENTIAL = "SELECT state FROM credentials WHERE name = ?"
