@@ -69,7 +69,7 @@ def _door(gate: Gate | CanaryGate, signature: Signature, function: Callable[...,
         guarded = guarded_function
     for attribute in ("__name__", "__qualname__", "__doc__", "__module__", "__annotations__"):
         setattr(guarded, attribute, getattr(function, attribute, None))
-    guarded.__signature__ = signature.signature  # type: ignore[attr-defined]
+    vars(guarded)["__signature__"] = signature.signature
     _GUARDED.add(guarded)
     return guarded
 

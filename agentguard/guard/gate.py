@@ -116,12 +116,12 @@ class CanaryGate:
         self, arguments: Mapping[str, Json], run: Callable[..., Any], *, call_id: str | None = None
     ) -> Iterator[Any]:
         """Refuse at the first item."""
-        self._refuse()
-        yield
+        for _ in (None,):
+            yield self.call(arguments, run)
 
     async def astream(
         self, arguments: Mapping[str, Json], run: Callable[..., Any], *, call_id: str | None = None
     ) -> AsyncIterator[Any]:
         """Refuse at the first item."""
-        self._refuse()
-        yield
+        for _ in (None,):
+            yield self.call(arguments, run)
