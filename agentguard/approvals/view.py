@@ -1,0 +1,184 @@
+"""One approval request as the person who decides sees it, and where it stands."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from agentguard.approvals import display
+from agentguard.core.facts import Answer
+from agentguard.core.values import Json
+
+
+class Asked(Protocol):
+    """What the ledger holds of a question to people."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def request_digest(self) -> str: ...
+    @property
+    def policy_revision(self) -> str: ...
+    @property
+    def run_id(self) -> str: ...
+    @property
+    def workflow(self) -> str: ...
+    @property
+    def step(self) -> str: ...
+    @property
+    def tool(self) -> str: ...
+    @property
+    def subject(self) -> str: ...
+    @property
+    def requester(self) -> str | None: ...
+    @property
+    def approvers(self) -> tuple[str, ...]: ...
+    @property
+    def quorum(self) -> int: ...
+    @property
+    def requested_at(self) -> datetime: ...
+    @property
+    def expires_at(self) -> datetime: ...
+    @property
+    def shown(self) -> dict[str, Any]: ...
+
+
+class Standing(enum.StrEnum):
+    """Where a request stands. ``agreed`` is not yet a permit: the guard decides again."""
+
+    OPEN = "open"
+    AGREED = "agreed"
+    REFUSED = "refused"
+    EXPIRED = "expired"
+    USED = "used"
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalView:
+    """A request, the answers so far, and the moment at which it is looked at."""
+
+    asked: Asked
+    answers: Sequence[Answer]
+    consumed: bool
+    now: datetime
+
+    @property
+    def standing(self) -> Standing:
+        """Where the request stands now. A refusal is final; use and expiry come before agreement."""
+        if any(not answer.approve for answer in self.answers):
+            return Standing.REFUSED
+        if self.consumed:
+            return Standing.USED
+        if self.now >= self.asked.expires_at:
+            return Standing.EXPIRED
+        agreed = {answer.approver for answer in self.answers if answer.approve}
+        return Standing.AGREED if len(agreed) >= self.asked.quorum else Standing.OPEN
+
+    def why_not(self, approver: str) -> str | None:
+        """Why this person cannot answer, in words for them, or None. The decision judges the answer again."""
+        asked = self.asked
+        if _same_person(approver, asked.requester) or _same_person(approver, asked.subject):
+            return f"`{asked.id}` was asked for by you or for you; somebody else must answer it"
+        if any(answer.approver == approver for answer in self.answers):
+            return f"you have answered `{asked.id}` already; each person has one answer"
+        closed = {
+            Standing.REFUSED: "has been refused by somebody, which is final; the agent may ask anew",
+            Standing.EXPIRED: f"expired at {moment(asked.expires_at)}; the agent must ask anew",
+            Standing.USED: "has been used for its one call; another call asks anew",
+        }
+        reason = closed.get(self.standing)
+        return None if reason is None else f"`{asked.id}` {reason}"
+
+    def rows(self, most: int = display.MAX_SHOWN) -> Iterator[tuple[str, str]]:
+        """Everything an approver decides by, as (label, text); every text is safe to show."""
+        asked = self.asked
+        yield "approval", display.shown(asked.id)
+        yield "standing", f"{self.standing}, {self._agreed()} of {asked.quorum} have agreed"
+        yield "may answer", ", ".join(map(display.shown, asked.approvers))
+        yield "workflow", display.shown(asked.workflow)
+        yield "step", display.shown(asked.step)
+        yield "tool", display.shown(asked.tool)
+        yield "workload", display.shown(asked.subject)
+        yield "requested by", display.shown(asked.requester) if asked.requester is not None else "(nobody named)"
+        yield "run", display.shown(asked.run_id)
+        yield "asked at", moment(asked.requested_at)
+        yield "expires at", f"{moment(asked.expires_at)} ({remaining(asked.expires_at, self.now)})"
+        for where, what in display.leaves(self._shown("arguments"), most):
+            yield f"argument {where}", what
+        for pointer in self._list("redacted"):
+            yield "left out (secret)", display.value(pointer)
+        for place in self._list("destinations"):
+            yield "destination", _place(place)
+        yield "request digest", display.shown(asked.request_digest)
+        yield "policy revision", display.shown(asked.policy_revision)
+        for answer in self.answers:
+            word = "agreed" if answer.approve else "refused"
+            yield "answer", f"{display.shown(answer.approver)} {word} at {moment(answer.at)}"
+
+    def to_json(self) -> dict[str, Json]:
+        """The same for a program."""
+        asked = self.asked
+        return {
+            "id": asked.id,
+            "standing": str(self.standing),
+            "agreed": self._agreed(),
+            "quorum": asked.quorum,
+            "approvers": list(asked.approvers),
+            "workflow": asked.workflow,
+            "step": asked.step,
+            "tool": asked.tool,
+            "subject": asked.subject,
+            "requester": asked.requester,
+            "run_id": asked.run_id,
+            "requested_at": moment(asked.requested_at),
+            "expires_at": moment(asked.expires_at),
+            "arguments": self._shown("arguments"),
+            "redacted": self._list("redacted"),
+            "destinations": self._list("destinations"),
+            "request_digest": asked.request_digest,
+            "policy_revision": asked.policy_revision,
+            "answers": [{"approver": a.approver, "approve": a.approve, "at": moment(a.at)} for a in self.answers],
+        }
+
+    def _agreed(self) -> int:
+        return len({answer.approver for answer in self.answers if answer.approve})
+
+    def _shown(self, name: str) -> Json:
+        found: Json = self.asked.shown.get(name)
+        return found
+
+    def _list(self, name: str) -> list[Json]:
+        found = self._shown(name)
+        return found if isinstance(found, list) else []
+
+
+def moment(at: datetime) -> str:
+    """UTC, to the second (RFC 3339)."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def remaining(until: datetime, now: datetime) -> str:
+    """How long is left, in the two largest units that matter."""
+    seconds = int((until - now).total_seconds())
+    if seconds <= 0:
+        return "over"
+    hours, minutes = seconds // 3600, seconds % 3600 // 60
+    if hours:
+        return f"{hours} h {minutes} min left"
+    return f"{minutes} min {seconds % 60} s left" if minutes else f"{seconds} s left"
+
+
+def _same_person(one: str, other: str | None) -> bool:
+    """As the decision compares them: ``alice`` and ``user:alice`` are one person."""
+    return other is not None and one.removeprefix("user:") == other.removeprefix("user:")
+
+
+def _place(place: Json) -> str:
+    if not isinstance(place, Mapping):
+        return display.value(place)
+    zone = place.get("zone")
+    known = [display.shown(str(place.get(name))) for name in ("kind", "id", "sensitivity")]
+    return f"{known[0]} {known[1]} ({known[2]}" + (f", zone {display.shown(str(zone))})" if zone else ")")

@@ -1,0 +1,99 @@
+"""The table of commands. A command's module is imported when it is called, so that ``--help`` is quick."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Annotated, Any, NamedTuple
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+_EPILOG = """\
+First steps:
+
+  agentguard check workflows/        is the bundle right?
+
+  agentguard test workflows/         does it decide as its cases say?
+
+  agentguard audit follow            what is being decided now?
+
+  agentguard runs stop RUN           no more calls for this run
+
+Every command explains itself: agentguard COMMAND --help.
+"""
+
+
+class Entry(NamedTuple):
+    """Where a command lives and its line in the list."""
+
+    module: str
+    summary: str
+
+
+COMMANDS = {
+    "check": Entry("agentguard.cli.check", "Load a bundle as the guard does and list everything wrong with it."),
+    "test": Entry("agentguard.cli.cases", "Run the decision cases that stand beside the workflows."),
+    "explain": Entry("agentguard.cli.explain", "Say why a call is, or was, decided so: finding by finding."),
+    "schema": Entry("agentguard.cli.schema", "Print the JSON Schema of policy files, for editors."),
+    "approvals": Entry("agentguard.cli.approvals", "List, read and answer the calls that wait for a person."),
+    "audit": Entry("agentguard.cli.audit", "Read the records: list, show, follow."),
+    "runs": Entry("agentguard.cli.runs", "List runs, stop one, set its risk."),
+    "subjects": Entry("agentguard.cli.subjects", "Suspend a workload everywhere, or restore it."),
+    "credentials": Entry("agentguard.cli.credentials", "Revoke or activate a credential that tools use."),
+    "assertion": Entry("agentguard.cli.assertion", "Judge one identity assertion."),
+    "destination": Entry("agentguard.cli.destination", "Say which place a value leads to."),
+}
+
+
+class Commands(TyperGroup):
+    """The commands of the table, each loaded on first use."""
+
+    listing = False
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The table's order: first what a beginner needs."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command, or None. While help is printed, only its name and summary."""
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        if self.listing:
+            return TyperCommand(cmd_name, help=entry.summary, rich_markup_mode=None)
+        loaded = typer.main.get_command(import_module(entry.module).app)
+        loaded.name = cmd_name
+        return loaded
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Print help without loading what is listed."""
+        self.listing = True
+        try:
+            super().format_help(ctx, formatter)
+        finally:
+            self.listing = False
+
+
+def command() -> Any:
+    """The whole command line, fresh."""
+    app = typer.Typer(
+        cls=Commands, add_completion=False, no_args_is_help=False, rich_markup_mode=None, epilog=_EPILOG,
+        pretty_exceptions_enable=False,
+    )  # fmt: skip
+    app.callback(invoke_without_command=True)(_root)
+    return typer.main.get_command(app)
+
+
+def _root(
+    ctx: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+) -> None:
+    """Decide, record and stop what AI agents do with their tools."""
+    if version:
+        from agentguard import __version__
+
+        typer.echo(f"agentguard {__version__}")
+        raise typer.Exit(0)
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())
+        raise typer.Exit(2)

@@ -1,0 +1,133 @@
+"""``agentguard approvals``: list, read and answer the calls that wait for a person."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agentguard.approvals import ApprovalView, account
+from agentguard.approvals.view import remaining
+from agentguard.cli import common
+from agentguard.cli.common import JsonOption, LedgerOption
+from agentguard.errors import LedgerError
+
+if TYPE_CHECKING:
+    from agentguard.guard import Operations
+    from agentguard.ledger import ApprovalRow
+
+app = common.new_app("List, read and answer the calls that wait for a person.")
+
+ApprovalId = Annotated[str, typer.Argument(metavar="APPROVAL", help="Its id, as `agentguard approvals list` shows it.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask back.")]
+
+
+@app.command("list")
+def list_(
+    ledger: LedgerOption = None,
+    all_: Annotated[bool, typer.Option("--all", help="Also those that are answered, used or expired.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """List the requests that wait, newest first.
+
+    Example: agentguard approvals list --json
+    """
+    with common.operations(ledger) as operations:
+        views = [_view(row) for row in operations.approvals(open_only=not all_)]
+    if json:
+        common.print_json([view.to_json() for view in views])
+        return
+    if not views:
+        common.line("nobody waits for an answer" if not all_ else "nobody has ever been asked")
+        return
+    common.table(
+        ("APPROVAL", "STANDING", "AGREED", "WORKFLOW", "STEP", "TOOL", "REQUESTED BY", "TIME"),
+        (
+            (
+                view.asked.id,
+                str(view.standing),
+                f"{sum(a.approve for a in view.answers)} of {view.asked.quorum}",
+                view.asked.workflow,
+                view.asked.step,
+                view.asked.tool,
+                view.asked.requester or "-",
+                remaining(view.asked.expires_at, view.now),
+            )
+            for view in views
+        ),
+    )
+
+
+@app.command()
+def show(
+    approval: ApprovalId,
+    ledger: LedgerOption = None,
+    full: Annotated[bool, typer.Option("--full", help="Show long values whole.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Show everything about one request: who asks, for which call, to where, until when.
+
+    What is not printable ASCII is written \\u{XXXX}, runs of spaces \\s{COUNT}; a single backslash is never part of a
+    value.
+
+    Example: agentguard approvals show a-5f0c
+    """
+    with common.operations(ledger) as operations:
+        view = _find(operations, approval)
+    if json:
+        common.print_json(view.to_json())
+    else:
+        common.rows(view.rows(10**9) if full else view.rows())
+
+
+@app.command()
+def approve(approval: ApprovalId, ledger: LedgerOption = None, yes: Yes = False) -> None:
+    """Agree to one call, as the account you are signed in with.
+
+    Your answer is for exactly the call that is shown; the guard decides again before it runs. There is no flag to
+    answer as somebody else.
+
+    Example: agentguard approvals approve a-5f0c
+    """
+    _answer(approval, ledger, yes, agree=True)
+
+
+@app.command()
+def deny(approval: ApprovalId, ledger: LedgerOption = None, yes: Yes = False) -> None:
+    """Refuse one call, as the account you are signed in with. One refusal is final.
+
+    Example: agentguard approvals deny a-5f0c
+    """
+    _answer(approval, ledger, yes, agree=False)
+
+
+def _answer(approval: str, ledger: LedgerOption, yes: bool, *, agree: bool) -> None:
+    person = account()
+    with common.operations(ledger) as operations:
+        view = _find(operations, approval)
+        problem = view.why_not(person)
+        if problem is not None:
+            raise LedgerError(problem)
+        common.rows(view.rows())
+        if not yes:
+            question = f"{'Agree to' if agree else 'Refuse'} this call as {person}?"
+            if not typer.confirm(question, default=False):
+                common.line("nothing was answered")
+                raise typer.Exit(1)
+        after = _view(operations.answer(approval, approver=person, approve=agree))
+    agreed = sum(answer.approve for answer in after.answers)
+    told = f"{agreed} of {after.asked.quorum} have agreed" if agree else "the call will not run"
+    common.line(f"recorded: {person} {'agrees' if agree else 'refuses'}; {told}")
+    if agree:
+        common.line("the guard decides again before the call runs; the policy says whose answers count")
+
+
+def _find(operations: Operations, approval: str) -> ApprovalView:
+    row = operations.approval(approval)
+    if row is None:
+        raise LedgerError(f"there is no approval `{approval}`; `agentguard approvals list --all` shows them")
+    return _view(row)
+
+
+def _view(row: ApprovalRow) -> ApprovalView:
+    return ApprovalView(row.request, row.answers, row.consumed, common.now_utc())

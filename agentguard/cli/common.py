@@ -1,0 +1,197 @@
+"""What several commands share: the ledger at hand, times as people write them, and output that is safe to show."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+
+import typer
+
+from agentguard.approvals import display
+from agentguard.core.values import Json
+from agentguard.errors import ConfigurationError, LedgerError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from agentguard.guard import Operations
+
+LedgerOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--ledger",
+        help="The ledger's file. Without it: ledger.sqlite3 in $AGENTGUARD_HOME, or in ./.agentguard.",
+        show_default=False,
+    ),
+]
+JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
+WhyOption: TypeAlias = Annotated[str, typer.Option("--why", help="The reason; it stands in the record.")]
+MAX_WHY = 2_000
+
+COLOURS = {
+    "permit": "green", "succeeded": "green", "approved": "green", "agreed": "green", "active": "green",
+    "escalate": "yellow", "open": "yellow", "unknown": "yellow", "medium": "yellow",
+    "deny": "bold red", "refused": "red", "failed": "red", "stopped": "red", "high": "red",
+}  # fmt: skip
+
+_SQLITE = b"SQLite format 3\0"
+_DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)")
+_UNITS = {
+    "ms": timedelta(milliseconds=1),
+    "s": timedelta(seconds=1),
+    "m": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+}
+
+
+def new_app(summary: str, *, group: bool = True) -> typer.Typer:
+    """A command or a group of commands in our manner."""
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=group, help=summary)
+    if group:
+        app.callback()(_nothing)
+    return app
+
+
+def _nothing() -> None:
+    """A group does nothing by itself."""
+
+
+def ledger_path(given: Path | None) -> Path:
+    """Which ledger is meant. Raises LedgerError where it is not an SQLite file; never creates one."""
+    home = Path(os.environ.get("AGENTGUARD_HOME") or ".agentguard")
+    path = given if given is not None else home / "ledger.sqlite3"
+    remedy = "point --ledger or AGENTGUARD_HOME at the ledger of a guard that has run"
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(_SQLITE))
+    except FileNotFoundError:
+        raise LedgerError(f"there is no ledger at `{path}`; {remedy}") from None
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "not a path"
+        raise LedgerError(f"the ledger at `{path}` cannot be read ({why}); {remedy}") from None
+    if head != _SQLITE:
+        raise LedgerError(f"`{path}` is not a ledger: it is no SQLite database; {remedy}")
+    return path
+
+
+@contextlib.contextmanager
+def operations(given: Path | None) -> Iterator[Operations]:
+    """The hand on the switch over one ledger that exists. Raises LedgerError."""
+    path = ledger_path(given)
+    from agentguard.guard import Operations
+    from agentguard.ledger import open_ledger
+
+    ledger = open_ledger(path)
+    try:
+        yield Operations(ledger)
+    finally:
+        ledger.shut()
+
+
+def duration(text: str, flag: str) -> timedelta:
+    """``250ms``, ``10s``, ``5m``, ``2h``, ``1d``. Raises ConfigurationError on anything else."""
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        raise ConfigurationError(f"{flag}: `{text}` is not a duration; expected such as 10s, 5m, 2h or 1d")
+    try:
+        return int(found[1]) * _UNITS[found[2]]
+    except OverflowError:
+        raise ConfigurationError(f"{flag}: `{text}` is too long") from None
+
+
+def moment(text: str, flag: str, now: datetime) -> datetime:
+    """An RFC 3339 time with a zone, or a duration that means so long ago. Raises ConfigurationError."""
+    try:
+        if _DURATION.fullmatch(text):
+            return now - duration(text, flag)
+        at = datetime.fromisoformat(text)
+        if at.tzinfo is not None and "T" in text:
+            return at.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise ConfigurationError(
+        f"{flag}: `{text}` is not a time; expected such as 2026-11-24T12:00:00Z, or 10m for ten minutes ago"
+    )
+
+
+def parse_object(text: str, flag: str) -> dict[str, Json]:
+    """A JSON object from a flag, or from the file after ``@``. Raises ConfigurationError, without the value."""
+    from agentguard.core.canonical import NotCanonical, parse_json
+
+    try:
+        found = parse_json(Path(text[1:]).read_bytes() if text.startswith("@") else text)
+    except NotCanonical as error:
+        raise ConfigurationError(f"{flag}: {error}; expected a JSON object, such as '{{\"rows\": 5}}'") from None
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "not a path"
+        raise ConfigurationError(f"{flag}: `{text[1:]}` cannot be read ({why})") from None
+    if not isinstance(found, dict):
+        raise ConfigurationError(f"{flag}: expected a JSON object, such as '{{\"rows\": 5}}'")
+    return found
+
+
+def reason_given(why: str) -> str:
+    """What stands in the record. Raises ConfigurationError where it is too long to be a reason."""
+    if len(why) > MAX_WHY:
+        raise ConfigurationError(f"--why: at most {MAX_WHY} characters, found {len(why)}")
+    return why
+
+
+def choice(word: str | None, words: Iterable[str], flag: str) -> str | None:
+    """One of a few words. Raises ConfigurationError with all of them."""
+    allowed = list(words)
+    if word is not None and word not in allowed:
+        raise ConfigurationError(f"{flag}: `{word}` is not one of {', '.join(allowed)}")
+    return word
+
+
+def console(*, wide: bool = False) -> Console:
+    """Standard output, coloured where a person looks at it. A pipe gets lines wide enough to keep columns apart."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else (160 if wide else 100)
+    return Console(highlight=False, markup=False, emoji=False, width=width, soft_wrap=not wide)
+
+
+def table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+    """A table of texts that have not been escaped yet."""
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        drawn.add_column(heading, overflow="fold")
+    for row in rows:
+        drawn.add_row(*(Text(display.shown(cell), COLOURS.get(cell, "")) for cell in row))
+    console(wide=True).print(drawn)
+
+
+def rows(pairs: Iterable[tuple[str, str]]) -> None:
+    """Labels and texts, one a line. The texts are escaped already; no value can begin a line or imitate a label."""
+    from rich.text import Text
+
+    out = console()
+    for label, text in pairs:
+        out.print(Text.assemble((f"{label:<18}", "bold"), " ", (text, COLOURS.get(text.partition(",")[0], ""))))
+
+
+def line(text: str) -> None:
+    """One of our own sentences, which may quote what others wrote."""
+    typer.echo(display.plain(text))
+
+
+def print_json(data: Any) -> None:
+    """One line of JSON."""
+    typer.echo(display.machine(data))
+
+
+def now_utc() -> datetime:
+    """The wall clock, in UTC."""
+    return datetime.now(UTC)

@@ -1,0 +1,46 @@
+"""``agentguard credentials``: which of the credentials that tools use are in force."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+import typer
+
+from agentguard.approvals import account
+from agentguard.cli import common
+from agentguard.cli.common import LedgerOption, WhyOption
+from agentguard.errors import ConfigurationError
+
+app = common.new_app("Revoke or activate a credential that tools use. It is named here, never shown.")
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
+Name = Annotated[str, typer.Argument(metavar="NAME", help="As `credentials` in Tools writes it.")]
+
+
+@app.command()
+def revoke(name: Name, ledger: LedgerOption = None, why: WhyOption = "no reason given") -> None:
+    """Refuse every call of every tool that uses this credential.
+
+    Example: agentguard credentials revoke deploy-token --why "seen in a log"
+    """
+    _set(name, "revoked", ledger, why)
+    common.line(f"revoked `{name}`; every call that would use it is refused")
+
+
+@app.command()
+def activate(name: Name, ledger: LedgerOption = None, why: WhyOption = "no reason given") -> None:
+    """Register a credential, or put it in force again. One that was never activated counts as not in force.
+
+    Example: agentguard credentials activate deploy-token --why "rotated today"
+    """
+    _set(name, "active", ledger, why)
+    common.line(f"activated `{name}`")
+
+
+def _set(name: str, state: str, ledger: LedgerOption, why: str) -> None:
+    if _NAME.fullmatch(name) is None:
+        raise ConfigurationError(f"`{name[:100]}` is not a credential's name; expected letters, digits and . _ / -")
+    reason = common.reason_given(why)
+    with common.operations(ledger) as operations:
+        operations.set_credential(name, state, by=account(), why=reason)

@@ -1,0 +1,80 @@
+"""Runs one command and turns every end of it into an exit code and, where something is wrong, one clear message.
+
+Exit codes: 0 it worked; 1 the answer is no; 2 the command, a file or the policy must be put right; 3 the ledger could
+not do it; 70 a defect of agentguard; 130 interrupted. Nobody at a terminal ever meets a traceback.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from agentguard.approvals.display import plain
+from agentguard.cli.app import command
+from agentguard.errors import AgentGuardError, LedgerError, PolicyError
+
+DEFECT = 70
+INTERRUPTED = 130
+_CLICK_ERROR = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code. Never raises."""
+    try:
+        given = list(sys.argv[1:] if arguments is None else arguments)
+        result = command().main(given, prog_name="agentguard", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _nobody_reads()
+    except (KeyboardInterrupt, typer.Abort):
+        return _say("interrupted; nothing more was done", INTERRUPTED)
+    except Exception as error:
+        return _failed(error)
+    return result if isinstance(result, int) else 0
+
+
+def _failed(error: Exception) -> int:
+    if isinstance(error, typer.Exit):
+        return int(error.exit_code)
+    if isinstance(error, PolicyError):
+        for problem in error.problems:
+            _say(str(problem), 2)
+        return 2
+    if isinstance(error, LedgerError):
+        return _say(str(error), 3)
+    if isinstance(error, AgentGuardError):
+        return _say(str(error), 2)
+    if isinstance(error, _CLICK_ERROR):
+        text = getattr(error, "format_message", error.__str__)()
+        return _say(f"{text} (`agentguard --help`, or --help after a command, shows what can be written)", 2)
+    if isinstance(error, OSError):
+        return _say(_operating_system(error), 2)
+    return _say(
+        f"agentguard itself failed ({type(error).__name__}); nothing was permitted by it. "
+        "Run the command once more; if it fails again, please report the command and this line",
+        DEFECT,
+    )
+
+
+def _operating_system(error: OSError) -> str:
+    where = f"`{error.filename}`: " if error.filename is not None else ""
+    return f"{where}{error.strerror or type(error).__name__}; check that it exists and that you may use it"
+
+
+def _say(message: str, code: int) -> int:
+    """One line to standard error. What is quoted in it may come from anybody, so it is escaped."""
+    text = " ".join(plain(message.replace("\n", "; ")).split())
+    with contextlib.suppress(OSError):
+        print(f"agentguard: {text}", file=sys.stderr)
+    return code
+
+
+def _nobody_reads() -> int:
+    """The reader of a pipe has gone (``| head``): stop quietly, as other tools do."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0

@@ -1,0 +1,145 @@
+"""``agentguard runs``: what is under way, and the hand on its switch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agentguard.approvals import account, display
+from agentguard.approvals.view import moment
+from agentguard.cli import common
+from agentguard.cli.common import JsonOption, LedgerOption, WhyOption
+from agentguard.core.values import Json, Risk
+from agentguard.errors import LedgerError
+
+if TYPE_CHECKING:
+    from agentguard.core.facts import RunState
+
+app = common.new_app("List runs, read one, stop it, or set how far it is trusted.")
+
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="Its id, as `agentguard runs list` shows it.")]
+
+
+@app.command("list")
+def list_(
+    ledger: LedgerOption = None,
+    active: Annotated[bool, typer.Option("--active", help="Only those under way.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """List runs, newest first.
+
+    Example: agentguard runs list --active
+    """
+    with common.operations(ledger) as operations:
+        found = operations.runs(active_only=active)
+    if json:
+        common.print_json([to_json(run) for run in found])
+        return
+    if not found:
+        common.line("no runs" if not active else "no run is under way")
+        return
+    common.table(
+        ("RUN", "STATUS", "RISK", "WORKFLOW", "SUBJECT", "REQUESTER", "STARTED", "CALLS"),
+        (
+            (
+                run.id,
+                str(run.status),
+                run.risk.word,
+                run.workflow,
+                run.subject,
+                run.requester or "-",
+                moment(run.started_at),
+                str(sum(run.counts.values())),
+            )
+            for run in found
+        ),
+    )
+
+
+@app.command()
+def show(run: RunId, ledger: LedgerOption = None, json: JsonOption = False) -> None:
+    """Show one run: whose it is, what it has done, and which of its calls have no outcome yet.
+
+    Example: agentguard runs show r-5f0c
+    """
+    with common.operations(ledger) as operations:
+        state = operations.run(run)
+        if state is None:
+            raise LedgerError(f"there is no run `{run}` in this ledger; `agentguard runs list` shows them")
+        waiting = [call for call in operations.open_calls() if call.get("run_id") == run]
+    if json:
+        common.print_json({**to_json(state), "open_calls": [call.get("decision_id") for call in waiting]})
+        return
+    pairs = [(name.replace("_", " "), what) for name, leaf in to_json(state).items() for what in [_text(leaf)]]
+    pairs += [
+        ("open call", f"{display.shown(str(c.get('tool')))} {display.shown(str(c.get('decision_id')))}")
+        for c in waiting
+    ]
+    common.rows(pairs)
+
+
+@app.command()
+def stop(run: RunId, ledger: LedgerOption = None, why: WhyOption = "no reason given", json: JsonOption = False) -> None:
+    """Stop a run: its very next call is refused, in every process that shares the ledger. This cannot be undone.
+
+    A call that is being executed is not interrupted; its outcome will stand in the records.
+
+    Example: agentguard runs stop r-5f0c --why "wrong ticket"
+    """
+    reason = common.reason_given(why)
+    with common.operations(ledger) as operations:
+        state = operations.stop_run(run, by=account(), why=reason)
+    _done(state, json, f"stopped `{run}`; its next call is refused")
+
+
+@app.command()
+def risk(
+    run: RunId,
+    level: Annotated[str, typer.Argument(metavar="LEVEL", help="low, medium or high.")],
+    ledger: LedgerOption = None,
+    why: WhyOption = "no reason given",
+    json: JsonOption = False,
+) -> None:
+    """Set how far a run is trusted. By default `high` leaves it only reading, and `medium` lowers its reach by one.
+
+    Example: agentguard runs risk r-5f0c high --why "odd destinations"
+    """
+    common.choice(level, Risk.words(), "LEVEL")
+    reason = common.reason_given(why)
+    with common.operations(ledger) as operations:
+        state = operations.set_risk(run, level, by=account(), why=reason)
+    _done(state, json, f"`{run}` is now of risk {level}")
+
+
+def to_json(run: RunState) -> dict[str, Json]:
+    """A run as a program reads it. What it keeps is listed by name: values may be private."""
+    return {
+        "id": run.id,
+        "workflow": run.workflow,
+        "workflow_digest": run.workflow_digest,
+        "subject": run.subject,
+        "requester": run.requester,
+        "status": str(run.status),
+        "risk": run.risk.word,
+        "subject_suspended": run.subject_suspended,
+        "started_at": moment(run.started_at),
+        "inputs": dict(run.inputs),
+        "kept": sorted(run.kept),
+        "calls": dict(sorted(run.counts.items())),
+        "succeeded": sorted(run.succeeded),
+        "spent_micros": dict(sorted(run.spent.items())),
+        "high_water": None if run.high_water is None else run.high_water.word,
+        "version": run.version,
+    }
+
+
+def _text(leaf: Json) -> str:
+    return display.shown(leaf) if isinstance(leaf, str) else display.value(leaf)
+
+
+def _done(state: RunState, json: bool, told: str) -> None:
+    if json:
+        common.print_json(to_json(state))
+    else:
+        common.line(told)
