@@ -71,10 +71,17 @@ class Kind(Protocol):
 
 _BUILT_IN: Mapping[str, str] = MappingProxyType(
     {
+        "channel": "agentguard.destinations.channel:CHANNEL",
+        "command": "agentguard.destinations.command:COMMAND",
         "dsn": "agentguard.destinations.dsn:DSN",
+        "email": "agentguard.destinations.email:EMAIL",
+        "git": "agentguard.destinations.git:GIT",
         "host": "agentguard.destinations.host:HOST",
+        "iban": "agentguard.destinations.iban:IBAN",
         "ip": "agentguard.destinations.ip:IP",
+        "object": "agentguard.destinations.object_store:OBJECT",
         "path": "agentguard.destinations.path:PATH",
+        "pattern": "agentguard.destinations.pattern:PATTERN",
         "sql": "agentguard.destinations.sql:SQL",
         "url": "agentguard.destinations.url:URL_KIND",
     }

@@ -53,7 +53,52 @@ def test_an_accepted_url_leads_every_client_to_the_same_host(value: str) -> None
 
 
 PIECES = st.sampled_from(
-    ["https://", "http://", "HTTP://", "good.com", "evil.com", "localhost", "127.0.0.1", "[::1]", "0x7f.1", "2130706433", "@", ":", ":80", ":443", ":8080", "/", "//", "?", "#", "\\", "%", "%2f", "%2e", "..", ".", ";", ",", "!", "|", "[", "]", "user", "a", "b", "secret", "%73", "%C3%BC", "ü", "\t", "\n", "\x00", "。", "／", "xn--pple-43d"]
+    [
+        "https://",
+        "http://",
+        "HTTP://",
+        "good.com",
+        "evil.com",
+        "localhost",
+        "127.0.0.1",
+        "[::1]",
+        "0x7f.1",
+        "2130706433",
+        "@",
+        ":",
+        ":80",
+        ":443",
+        ":8080",
+        "/",
+        "//",
+        "?",
+        "#",
+        "\\",
+        "%",
+        "%2f",
+        "%2e",
+        "..",
+        ".",
+        ";",
+        ",",
+        "!",
+        "|",
+        "[",
+        "]",
+        "user",
+        "a",
+        "b",
+        "secret",
+        "%73",
+        "%C3%BC",
+        "ü",
+        "\t",
+        "\n",
+        "\x00",
+        "。",
+        "／",
+        "xn--pple-43d",
+    ]
 )
 TEXTS = st.lists(PIECES, max_size=8).map("".join)
 

@@ -1,0 +1,70 @@
+"""The kind ``channel``: a chat channel or person, by name or by the service's own id.
+
+Options: ``service`` (required; a word such as ``slack``). ``general`` and ``#general`` are ``slack:#general``;
+ids such as ``C0123ABCD`` stay as they are. Words that reach everybody (``@here``) are refused.
+
+Patterns: ``slack:#general``, ``slack:C0123ABCD``, ``slack:@alice``, ``slack:*``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from agentguard.core.values import Json, Place
+from agentguard.destinations.kinds import Ambiguous, Derived, make_place, unknown_options
+
+MAX_LENGTH = 100
+_SERVICE = re.compile(r"[a-z][a-z0-9-]{0,31}")
+_NAME = re.compile(r"[#@]?[a-z0-9_][a-z0-9._-]{0,79}")
+_ID = re.compile(r"[A-Z][A-Z0-9]{7,20}|[0-9]{15,20}")
+_EVERYBODY = frozenset({"here", "channel", "everyone", "all", "group"})
+
+
+class _Channel:
+    name = "channel"
+    options = frozenset({"service"})
+    handed_on = False
+    most = 64
+
+    def derive(self, value: Json, options: Mapping[str, Json]) -> Derived:
+        if type(value) is not str:
+            return Ambiguous("not_a_string")
+        if self.option_problem(options) is not None:
+            return Ambiguous("bad_option")
+        if len(value) > MAX_LENGTH:
+            return Ambiguous("too_long")
+        channel = _canonical(value)
+        if isinstance(channel, Ambiguous):
+            return channel
+        service = str(options["service"])
+        return (make_place(self.name, f"{service}:{channel}", service=service, channel=channel),)
+
+    def option_problem(self, options: Mapping[str, Json]) -> str | None:
+        service = options.get("service")
+        if type(service) is not str or _SERVICE.fullmatch(service) is None:
+            return "`service` must be a word such as `slack`"
+        return unknown_options(options, self.options)
+
+    def pattern_key(self, pattern: str) -> str:
+        service, colon, channel = pattern.partition(":")
+        if not colon or _SERVICE.fullmatch(service) is None or (channel != "*" and _canonical(channel) != channel):
+            raise ValueError(f"`{pattern}` is not a channel pattern; expected such as `slack:#general` or `slack:*`")
+        return pattern
+
+    def place_keys(self, place: Place) -> Iterable[str]:
+        yield place.id
+        yield f"{place.parts['service']}:*"
+
+
+def _canonical(text: str) -> str | Ambiguous:
+    if _ID.fullmatch(text):
+        return text
+    if _NAME.fullmatch(text) is None:
+        return Ambiguous("not_a_channel")
+    if text.startswith("@") and text[1:] in _EVERYBODY:
+        return Ambiguous("reaches_everybody")
+    return text if text[0] in "#@" else f"#{text}"
+
+
+CHANNEL = _Channel()

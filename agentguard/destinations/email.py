@@ -1,0 +1,82 @@
+"""The kind ``email``: one mailbox.
+
+One bare address: no display name, comment, quoted part, address literal, source route or second recipient. The domain
+is ASCII (international names as ``xn--``), the whole address in lower case, as every large provider treats it.
+
+Patterns: ``ceo@example.com`` (with every ``+tag`` of it), ``*@example.com``, ``*@*.example.com``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from agentguard.core.values import Json, Place
+from agentguard.destinations.hosts import canonical_name, host_pattern, is_address, wildcards
+from agentguard.destinations.kinds import Ambiguous, Derived, make_place, unknown_options
+
+# RFC 5321 section 4.5.3.1.
+MAX_LENGTH = 254
+# RFC 5322's atoms without `%` and `!`, which old relays take for a route, and what shells and lists cut at.
+_LOCAL = re.compile(r"[A-Za-z0-9_+~'&=][A-Za-z0-9_+~'&=-]*(?:\.[A-Za-z0-9_+~'&=-]+)*")
+
+
+class _Email:
+    name = "email"
+    options: frozenset[str] = frozenset()
+    handed_on = True
+    most = 256
+
+    def derive(self, value: Json, options: Mapping[str, Json]) -> Derived:
+        if type(value) is not str:
+            return Ambiguous("not_a_string")
+        if len(value) > MAX_LENGTH:
+            return Ambiguous("too_long")
+        local, at, raw_domain = value.rpartition("@")
+        if not at or _LOCAL.fullmatch(local) is None:
+            return Ambiguous("not_one_address")
+        domain = canonical_name(raw_domain)
+        if isinstance(domain, Ambiguous):
+            return domain
+        if is_address(domain):
+            return Ambiguous("address_literal")
+        identity = f"{local.lower()}@{domain}"
+        if not _second_reader_agrees(value, identity):
+            return Ambiguous("parsers_disagree")
+        return (make_place(self.name, identity, local=local.lower(), domain=domain),)
+
+    def option_problem(self, options: Mapping[str, Json]) -> str | None:
+        return unknown_options(options, self.options)
+
+    def pattern_key(self, pattern: str) -> str:
+        local, at, domain = pattern.rpartition("@")
+        if not at or not (local == "*" or (_LOCAL.fullmatch(local) and local == local.lower() and "+" not in local)):
+            raise ValueError(f"`{pattern}` is not an address pattern; expected `ceo@example.com` or `*@example.com`")
+        host_pattern(domain)
+        if domain.startswith("*") and local != "*":
+            raise ValueError(f"`{pattern}` names a person at a wildcard domain; name the domain, or write `*@`")
+        return pattern
+
+    def place_keys(self, place: Place) -> Iterable[str]:
+        local, domain = place.parts["local"], place.parts["domain"]
+        # `ceo+x@` is delivered to `ceo@`.
+        yield f"{local.partition('+')[0]}@{domain}"
+        yield f"*@{domain}"
+        for wildcard in wildcards(domain):
+            yield f"*@{wildcard}"
+
+
+def _second_reader_agrees(value: str, identity: str) -> bool:
+    """Whether an e-mail library reads the same single address."""
+    from email_validator import EmailNotValidError, validate_email
+
+    try:
+        read = validate_email(
+            value, allow_smtputf8=False, check_deliverability=False, globally_deliverable=False, strict=True
+        )
+    except (EmailNotValidError, UnicodeError, ValueError):
+        return False
+    return (read.ascii_email or "").lower() == identity
+
+
+EMAIL = _Email()

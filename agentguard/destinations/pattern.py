@@ -1,0 +1,80 @@
+"""The kind ``pattern``: a name of the owner's own, such as a ticket queue or a cluster.
+
+Options: ``name`` (required; what kind of thing it is) and ``pattern`` (required; an RE2 expression that must match the
+whole argument). The id is ``NAME:ARGUMENT``.
+
+Patterns: ``queue:billing``, ``queue:*``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from agentguard.core.values import Json, Place
+from agentguard.destinations.kinds import Ambiguous, Derived, make_place, unknown_options
+from agentguard.destinations.text import is_plain_text
+
+MAX_LENGTH = 1024
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+
+
+class _Pattern:
+    name = "pattern"
+    options = frozenset({"name", "pattern"})
+    handed_on = False
+    most = 256
+
+    def derive(self, value: Json, options: Mapping[str, Json]) -> Derived:
+        if type(value) is not str:
+            return Ambiguous("not_a_string")
+        if len(value) > MAX_LENGTH:
+            return Ambiguous("too_long")
+        if self.option_problem(options) is not None:
+            return Ambiguous("bad_option")
+        if not value.isprintable() or not is_plain_text(value) or value != value.strip():
+            return Ambiguous("character_not_allowed")
+        compiled = _compiled(str(options["pattern"]))
+        if compiled is None or compiled.fullmatch(value) is None:
+            return Ambiguous("no_match")
+        label = str(options["name"])
+        return (make_place(self.name, f"{label}:{value}", name=label, value=value),)
+
+    def option_problem(self, options: Mapping[str, Json]) -> str | None:
+        label, pattern = options.get("name"), options.get("pattern")
+        if type(label) is not str or _NAME.fullmatch(label) is None:
+            return "`name` must be a word such as `queue`"
+        if type(pattern) is not str or _compiled(pattern) is None:
+            return "`pattern` must be an RE2 regular expression"
+        return unknown_options(options, self.options)
+
+    def pattern_key(self, pattern: str) -> str:
+        label, colon, value = pattern.partition(":")
+        if not colon or _NAME.fullmatch(label) is None or not value or ("*" in value and value != "*"):
+            raise ValueError(f"`{pattern}` is not NAME:VALUE or NAME:*; expected such as `queue:billing`")
+        return pattern
+
+    def place_keys(self, place: Place) -> Iterable[str]:
+        # An argument that is a lone star must not read as the wildcard.
+        if place.parts["value"] != "*":
+            yield place.id
+        yield f"{place.parts['name']}:*"
+
+
+@lru_cache(maxsize=256)
+def _compiled(pattern: str) -> Any:
+    """RE2, whose time is linear; None where it is not an expression. ``re2`` would log the error by itself."""
+    import re2
+
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = 1 << 20
+    try:
+        return re2.compile(pattern, options)
+    except (re2.error, UnicodeError):
+        return None
+
+
+PATTERN = _Pattern()
