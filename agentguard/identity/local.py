@@ -79,7 +79,7 @@ class LocalIssuer:
         return (signed + b"." + _base64url(self._sign(signed, self._key))).decode("ascii")
 
     def verifier(self, trust: IssuerTrust) -> Verifier:
-        """The verifier of what this issuer signs. Raises ConfigurationError for a trust that could accept none of it."""
+        """The verifier of what this issuer signs. Raises ConfigurationError where the trust would accept none of it."""
         if trust.profile != "local":
             raise ConfigurationError(f"issuer `{trust.name}`: the local key serves profile `local` only")
         if trust.max_lifetime < LIFETIME:

@@ -97,8 +97,9 @@ class Verifier:
 
     def _key(self, compact: Compact) -> VerificationKey:
         header = compact.header
-        if header.get("typ", None) not in self._profile.types or header.get("typ", "") is None:
-            raise Refused(Reason.ASSERTION_WRONG_TYPE, f"`typ` is {shown(header.get('typ'))}")
+        kind = header.get("typ")
+        if (not isinstance(kind, str) and "typ" in header) or kind not in self._profile.types:
+            raise Refused(Reason.ASSERTION_WRONG_TYPE, f"`typ` is {shown(kind)}")
         kid = header.get("kid")
         if not isinstance(kid, str):
             raise Refused(Reason.ASSERTION_UNKNOWN_KEY, "the header names no key: `kid` must be text")
