@@ -1,0 +1,126 @@
+"""What every request of a guarded HTTP client must pass, the first one and each redirect alike.
+
+1. The URL has one reading, and its place is one the decision permitted, or one the caller's ``ask`` permits now.
+2. The name is resolved once. Every address must be public, or listed in the catalog under the kind ``ip``.
+3. The connection goes to one of the addresses that were checked. Nobody resolves the name again.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from agentguard.core.values import Destination, Place
+from agentguard.destinations.catalog import Catalog
+from agentguard.destinations.hosts import canonical_ipv4, canonical_ipv6, is_address
+from agentguard.destinations.kinds import Ambiguous, make_place
+from agentguard.destinations.url import DEFAULT_PORTS, read_url
+from agentguard.destinations.use.refusal import DestinationRefused
+
+Resolver: TypeAlias = "Callable[[str, int], Sequence[str]]"
+Ask: TypeAlias = "Callable[[Destination], bool]"
+
+# A name with more addresses than this is not a service but a flood.
+MAX_ADDRESSES = 64
+# Azure's platform service, the one metadata address in a public range; the others are link-local or private.
+_METADATA = frozenset({"168.63.129.16"})
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """Where one request may go: ``address`` is what to connect to, ``host`` what to ask for by SNI and Host."""
+
+    address: str
+    host: str
+    port: int
+    host_header: str
+
+
+def resolve(host: str, port: int) -> Sequence[str]:
+    """Every address of a name, as the system resolves it. Raises OSError."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+class Gatekeeper:
+    """Judges each request against one decision's destinations.
+
+    ``permitted`` are the destinations of the decision; a query string is not compared, so a tool may add one. ``ask``
+    is called with every other destination, such as a redirect's: it puts the question to the guard. Without it,
+    whatever was not permitted is refused.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        permitted: Iterable[Destination],
+        ask: Ask | None = None,
+        resolver: Resolver = resolve,
+    ) -> None:
+        self._catalog = catalog
+        self._permitted = frozenset(filter(None, (_without_query(one.id) for one in permitted if one.kind == "url")))
+        self._ask = ask
+        self._resolver = resolver
+
+    def judge(self, url: str, host_header: str | None) -> Place:
+        """The place of a request, if it may be made. Raises DestinationRefused."""
+        place = read_url(url)
+        if isinstance(place, Ambiguous):
+            raise DestinationRefused(place.reason)
+        if host_header is not None and host_header.lower() not in _host_headers(place):
+            raise DestinationRefused("host_header")
+        if _without_query(place.id) in self._permitted:
+            return place
+        if self._ask is None or self._ask(self._catalog.classify(place)) is not True:
+            raise DestinationRefused("destination_not_permitted")
+        return place
+
+    def resolve(self, place: Place) -> Sequence[str]:
+        """Every address of a place; an address in the URL is its own. Raises DestinationRefused."""
+        host, port = place.parts["host"], int(place.parts["port"])
+        if is_address(host):
+            return [host.strip("[]")]
+        try:
+            return self._resolver(host, port)
+        except (OSError, UnicodeError):
+            raise DestinationRefused("name_not_resolved") from None
+
+    def passage(self, place: Place, addresses: Sequence[str]) -> Passage:
+        """The way to one of the addresses, once all of them have been checked. Raises DestinationRefused."""
+        if not 0 < len(addresses) <= MAX_ADDRESSES:
+            raise DestinationRefused("name_not_resolved")
+        checked = [self._checked(address) for address in addresses]
+        host = place.parts["host"].strip("[]")
+        return Passage(checked[0], host, int(place.parts["port"]), _host_headers(place)[0])
+
+    def _checked(self, text: str) -> str:
+        address = canonical_ipv6(text) if ":" in text else canonical_ipv4(text)
+        if isinstance(address, Ambiguous):
+            raise DestinationRefused(address.reason)
+        listed = self._catalog.find(make_place("ip", address, address=address)) is not None
+        if not listed and not is_public(address):
+            raise DestinationRefused("private_address")
+        return address
+
+
+def is_public(address: str) -> bool:
+    """Whether an address is one of the internet's: not private, loopback, link-local, shared, multicast or metadata."""
+    read = ipaddress.ip_address(address)
+    if read.is_multicast or read.is_reserved or read.is_private or address in _METADATA:
+        return False
+    return read.is_global and not (isinstance(read, ipaddress.IPv6Address) and read.is_site_local)
+
+
+def _without_query(identity: str) -> str | None:
+    place = read_url(identity)
+    return None if isinstance(place, Ambiguous) else place.id.partition("?")[0]
+
+
+def _host_headers(place: Place) -> tuple[str, ...]:
+    """The right Host header first, then the form with the default port written out."""
+    host, port = place.parts["host"], place.parts["port"]
+    full = f"{host}:{port}"
+    return (host, full) if port == DEFAULT_PORTS[place.parts["scheme"]] else (full,)

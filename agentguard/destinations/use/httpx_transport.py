@@ -1,0 +1,84 @@
+"""``httpx`` transports that connect only where a decision allows, redirects included."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Iterable
+
+import httpx
+
+from agentguard.core.values import Destination
+from agentguard.destinations.catalog import Catalog
+from agentguard.destinations.use.gatekeeper import Ask, Gatekeeper, Passage, Resolver, resolve
+
+# A kept connection to an address could be taken for another name at the same address, so none is kept.
+_LIMITS = httpx.Limits(max_keepalive_connections=0)
+
+
+class GuardedTransport(httpx.BaseTransport):
+    """Use as ``httpx.Client(transport=GuardedTransport(catalog, decision.destinations))``.
+
+    Raises DestinationRefused from every request that goes elsewhere, before anything is sent.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        permitted: Iterable[Destination],
+        ask: Ask | None = None,
+        *,
+        verify: ssl.SSLContext | None = None,
+        resolver: Resolver = resolve,
+    ) -> None:
+        self._gate = Gatekeeper(catalog, permitted, ask, resolver)
+        self._inner = httpx.HTTPTransport(
+            verify=verify or ssl.create_default_context(), trust_env=False, limits=_LIMITS
+        )
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        place = self._gate.judge(str(request.url), request.headers.get("host"))
+        passage = self._gate.passage(place, self._gate.resolve(place))
+        return self._inner.handle_request(_redirected(request, passage))
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+class AsyncGuardedTransport(httpx.AsyncBaseTransport):
+    """The same for ``httpx.AsyncClient``. ``ask`` and the resolver run on a thread."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        permitted: Iterable[Destination],
+        ask: Ask | None = None,
+        *,
+        verify: ssl.SSLContext | None = None,
+        resolver: Resolver = resolve,
+    ) -> None:
+        self._gate = Gatekeeper(catalog, permitted, ask, resolver)
+        context = verify or ssl.create_default_context()
+        self._inner = httpx.AsyncHTTPTransport(verify=context, trust_env=False, limits=_LIMITS)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        url, host = str(request.url), request.headers.get("host")
+        place = await asyncio.to_thread(self._gate.judge, url, host)
+        passage = self._gate.passage(place, await asyncio.to_thread(self._gate.resolve, place))
+        return await self._inner.handle_async_request(_redirected(request, passage))
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+def _redirected(request: httpx.Request, passage: Passage) -> httpx.Request:
+    """The same request to the address that was checked, asking for the name it was made for."""
+    headers = request.headers.copy()
+    headers["host"] = passage.host_header
+    return httpx.Request(
+        request.method,
+        request.url.copy_with(host=passage.address),
+        headers=headers,
+        stream=request.stream,
+        extensions={**request.extensions, "sni_hostname": passage.host},
+    )

@@ -1,0 +1,80 @@
+"""A ``requests`` adapter that connects only where a decision allows, redirects included."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.utils import select_proxy
+
+from agentguard.core.values import Destination
+from agentguard.destinations.catalog import Catalog
+from agentguard.destinations.use.gatekeeper import Ask, Gatekeeper, Passage, Resolver, resolve
+from agentguard.destinations.use.refusal import DestinationRefused
+
+
+class GuardedAdapter(HTTPAdapter):
+    """Mount for both schemes: ``session.mount("https://", adapter)`` and ``session.mount("http://", adapter)``.
+
+    Raises DestinationRefused from every request that goes elsewhere, before anything is sent. A proxy would choose the
+    address by itself, so one is refused: set ``session.trust_env = False`` where the environment names one.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        permitted: Iterable[Destination],
+        ask: Ask | None = None,
+        *,
+        resolver: Resolver = resolve,
+    ) -> None:
+        self._gate = Gatekeeper(catalog, permitted, ask, resolver)
+        super().__init__(max_retries=0)
+
+    def send(  # type: ignore[override]
+        self,
+        request: requests.PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: bool | str = True,
+        cert: Any = None,
+        proxies: Mapping[str, str] | None = None,
+    ) -> requests.Response:
+        url = request.url or ""
+        if select_proxy(url, dict(proxies or {})):
+            raise DestinationRefused("proxy_not_supported")
+        place = self._gate.judge(url, request.headers.get("Host"))
+        passage = self._gate.passage(place, self._gate.resolve(place))
+        guarded = _Guarded(request, passage)
+        response = super().send(guarded, stream=stream, timeout=timeout, verify=verify, cert=cert, proxies=None)
+        response.request = request
+        return response
+
+    def get_connection_with_tls_context(
+        self,
+        request: requests.PreparedRequest,
+        verify: bool | str | None,
+        proxies: Mapping[str, str] | None = None,
+        cert: Any = None,
+    ) -> Any:
+        if not isinstance(request, _Guarded):
+            raise DestinationRefused("destination_not_permitted")
+        passage = request.passage
+        host_params, pool_kwargs = self.build_connection_pool_key_attributes(request, verify or False, cert)
+        if host_params["scheme"] == "https":
+            pool_kwargs = {**pool_kwargs, "server_hostname": passage.host, "assert_hostname": passage.host}
+        return self.poolmanager.connection_from_host(
+            passage.address, passage.port, host_params["scheme"], pool_kwargs=pool_kwargs
+        )
+
+
+class _Guarded(requests.PreparedRequest):
+    """A copy of a request that knows its passage; a redirect starts again from the original."""
+
+    def __init__(self, original: requests.PreparedRequest, passage: Passage) -> None:
+        super().__init__()
+        self.__dict__.update(original.copy().__dict__)
+        self.passage = passage
+        self.headers["Host"] = passage.host_header

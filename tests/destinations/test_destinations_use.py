@@ -1,0 +1,442 @@
+"""At the time of use: real servers on loopback, real clients, real files."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import ipaddress
+import os
+import pickle
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import requests
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from agentguard.core.declarations import CatalogEntry, Source
+from agentguard.core.values import Destination, Sensitivity
+from agentguard.destinations import Catalog
+from agentguard.destinations.use import (
+    AsyncGuardedTransport,
+    DestinationRefused,
+    GuardedAdapter,
+    GuardedTransport,
+    open_under,
+)
+from agentguard.destinations.use.gatekeeper import is_public
+from agentguard.errors import ConfigurationError
+
+HERE = Source("destinations.yaml", 1)
+LOOPBACK = Catalog([CatalogEntry("ip", "127.0.0.1", Sensitivity.INTERNAL, None, None, None, None, HERE)])
+NOTHING = Catalog()
+
+
+class Server:
+    """A server that remembers the Host header and path of each request, and the SNI of each connection."""
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self.seen: list[tuple[str, str]] = []
+        self.names: list[str | None] = []
+        seen = self.seen
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                seen.append((self.headers["Host"], self.path))
+                if self.path.startswith("/to?"):
+                    self.send_response(302)
+                    self.send_header("Location", self.path[4:])
+                else:
+                    self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port = self.http.server_address[1]
+        if tls is not None:
+            tls.sni_callback = lambda _socket, name, _context: self.names.append(name)
+            self.http.socket = tls.wrap_socket(self.http.socket, server_side=True)
+        self.thread = threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        self.thread.start()
+
+    def close(self) -> None:
+        self.http.shutdown()
+        self.http.server_close()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    running = Server()
+    yield running
+    running.close()
+
+
+def here(_host: str, _port: int) -> list[str]:
+    """A resolver for names that exist in the tests only."""
+    return ["127.0.0.1"]
+
+
+def url(identity: str) -> Destination:
+    return Destination("url", identity, Sensitivity.INTERNAL)
+
+
+def with_httpx(address: str, follow: bool = True, headers: dict[str, str] | None = None, **guard: Any) -> int:
+    verify = guard.pop("verify", None)
+    with httpx.Client(transport=GuardedTransport(verify=verify, **guard), follow_redirects=follow) as client:
+        return client.get(address, headers=headers).status_code
+
+
+def with_async_httpx(address: str, follow: bool = True, headers: dict[str, str] | None = None, **guard: Any) -> int:
+    async def main() -> int:
+        verify = guard.pop("verify", None)
+        transport = AsyncGuardedTransport(verify=verify, **guard)
+        async with httpx.AsyncClient(transport=transport, follow_redirects=follow) as client:
+            return (await client.get(address, headers=headers)).status_code
+
+    return asyncio.run(main())
+
+
+def with_requests(address: str, follow: bool = True, headers: dict[str, str] | None = None, **guard: Any) -> int:
+    ca_file = guard.pop("ca_file", None)
+    guard.pop("verify", None)
+    with requests.Session() as session:
+        session.trust_env = False
+        adapter = GuardedAdapter(**guard)
+        session.mount("http://", adapter)
+        session.mount("https://", adapter)
+        return session.get(address, allow_redirects=follow, headers=headers, verify=ca_file or True).status_code
+
+
+Client = Callable[..., int]
+CLIENTS = [with_httpx, with_async_httpx, with_requests]
+every_client = pytest.mark.parametrize("client", CLIENTS)
+
+
+@every_client
+def test_a_permitted_request_reaches_the_checked_address_under_its_own_name(client: Client, server: Server) -> None:
+    """The connection goes to the address, the server is asked for the name; the tool may add a query."""
+    base = f"http://api.example.com:{server.port}/x"
+    assert client(base + "?page=2", catalog=LOOPBACK, permitted=[url(base)], resolver=here) == 200
+    assert server.seen == [(f"api.example.com:{server.port}", "/x?page=2")]
+
+
+@every_client
+def test_a_request_to_another_place_is_refused_before_anything_is_sent(client: Client, server: Server) -> None:
+    """The decision covered one place; host, port, path and scheme all count."""
+    good = f"http://api.example.com:{server.port}/x"
+    for other in (good + "/y", good.replace("api", "api2"), good.replace(str(server.port), str(server.port ^ 1))):
+        with pytest.raises(DestinationRefused) as raised:
+            client(other, catalog=LOOPBACK, permitted=[url(good)], resolver=here)
+        assert raised.value.reason == "destination_not_permitted"
+    assert server.seen == []
+
+
+@every_client
+@pytest.mark.parametrize(
+    ("addresses", "reason"),
+    [
+        (["127.0.0.1"], "private_address"),
+        (["10.0.0.1"], "private_address"),
+        (["169.254.169.254"], "private_address"),
+        (["::1"], "private_address"),
+        (["fd00::1"], "private_address"),
+        (["fe80::1%eth0"], "zone_id"),
+        (["::ffff:127.0.0.1"], "embedded_ipv4"),
+        (["0.0.0.0"], "unspecified_address"),
+        (["93.184.216.34", "127.0.0.1"], "private_address"),
+        (["127.1"], "numeric_host"),
+        ([], "name_not_resolved"),
+        (["93.184.216.34"] * 65, "name_not_resolved"),
+    ],
+)
+def test_a_name_with_an_unlisted_inner_address_is_refused(
+    client: Client, server: Server, addresses: list[str], reason: str
+) -> None:
+    """One bad address among good ones is enough: the client would be free to choose it."""
+    good = f"http://api.example.com:{server.port}/x"
+    with pytest.raises(DestinationRefused) as raised:
+        client(good, catalog=NOTHING, permitted=[url(good)], resolver=lambda _host, _port: addresses)
+    assert raised.value.reason == reason
+    assert server.seen == []
+
+
+@every_client
+def test_a_name_is_resolved_once_so_a_second_answer_is_never_used(client: Client, server: Server) -> None:
+    """DNS that answers differently later has nobody left to answer to."""
+    answers = [["127.0.0.1"], ["127.0.0.2"]]
+    good = f"http://api.example.com:{server.port}/x"
+    client(good, catalog=LOOPBACK, permitted=[url(good)], resolver=lambda _host, _port: answers.pop(0))
+    assert len(answers) == 1
+    assert len(server.seen) == 1
+
+
+@every_client
+def test_a_name_that_does_not_resolve_is_refused(client: Client) -> None:
+    """A resolver that fails is no reason to guess."""
+
+    def fails(_host: str, _port: int) -> list[str]:
+        raise socket.gaierror("no such name")
+
+    with pytest.raises(DestinationRefused):
+        client("http://api.example.com/", catalog=LOOPBACK, permitted=[url("http://api.example.com/")], resolver=fails)
+
+
+@every_client
+def test_a_redirect_is_put_to_the_guard_and_refused_without_one(client: Client, server: Server) -> None:
+    """A permitted server must not choose the next destination."""
+    start, inner = f"http://api.example.com:{server.port}/to", f"http://inner.example.com:{server.port}/secret"
+    asked: list[str] = []
+
+    def ask(destination: Destination) -> bool:
+        asked.append(destination.id)
+        return destination.id == inner
+
+    with pytest.raises(DestinationRefused):
+        client(f"{start}?{inner}", catalog=LOOPBACK, permitted=[url(start)], resolver=here)
+    assert [path for _, path in server.seen] == [f"/to?{inner}"]
+    assert client(f"{start}?{inner}", catalog=LOOPBACK, permitted=[url(start)], ask=ask, resolver=here) == 200
+    assert asked == [inner]
+    assert server.seen[-1] == (f"inner.example.com:{server.port}", "/secret")
+    with pytest.raises(DestinationRefused):
+        client(f"{start}?{inner}2", catalog=LOOPBACK, permitted=[url(start)], ask=ask, resolver=here)
+
+
+@every_client
+@pytest.mark.parametrize("answer", [None, 1, "yes", False])
+def test_only_true_lets_another_destination_pass(client: Client, server: Server, answer: object) -> None:
+    """A decision is not a truth value: a callback that returns an object has not said yes."""
+    with pytest.raises(DestinationRefused):
+        client(
+            f"http://a.example.com:{server.port}/", catalog=LOOPBACK, permitted=[], ask=lambda _: answer, resolver=here
+        )
+    assert server.seen == []
+
+
+@every_client
+def test_a_foreign_host_header_is_refused(client: Client, server: Server) -> None:
+    """Behind one address live many names; the header chooses among them."""
+    good = f"http://api.example.com:{server.port}/x"
+    with pytest.raises(DestinationRefused) as raised:
+        client(good, headers={"Host": "inner.example.com"}, catalog=LOOPBACK, permitted=[url(good)], resolver=here)
+    assert raised.value.reason == "host_header"
+
+
+@every_client
+def test_an_address_in_the_url_needs_its_catalog_entry_too(client: Client, server: Server) -> None:
+    """Permitting a URL does not open the machine's own network."""
+    good = f"http://127.0.0.1:{server.port}/x"
+    assert client(good, catalog=LOOPBACK, permitted=[url(good)]) == 200
+    with pytest.raises(DestinationRefused):
+        client(good, catalog=NOTHING, permitted=[url(good)])
+
+
+def certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
+    """A server context for api.example.com, and the file that trusts it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
+    start = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+    built = (
+        x509.CertificateBuilder()
+        .subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+        .not_valid_before(start).not_valid_after(start + datetime.timedelta(days=36500))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("api.example.com")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )  # fmt: skip
+    pem = serialization.Encoding.PEM
+    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (folder / "key.pem").write_bytes(secret)
+    (folder / "cert.pem").write_bytes(built.public_bytes(pem))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    return context, folder / "cert.pem"
+
+
+@every_client
+def test_tls_asks_for_the_name_and_checks_the_certificate_against_it(client: Client, tmp_path: Path) -> None:
+    """Connecting by address must not turn off what the name proves."""
+    context, trusted = certificate(tmp_path)
+    server = Server(context)
+    extra: dict[str, Any] = {"ca_file": str(trusted)} if client is with_requests else {}
+    try:
+        for host, fits in (("api.example.com", True), ("other.example.com", False)):
+            good = f"https://{host}:{server.port}/x"
+            arguments = {"catalog": LOOPBACK, "permitted": [url(good)], "resolver": here, **extra}
+            arguments["verify"] = ssl.create_default_context(cafile=str(trusted))
+            if fits:
+                assert client(good, **arguments) == 200
+            else:
+                with pytest.raises((httpx.ConnectError, requests.exceptions.SSLError)):
+                    client(good, **arguments)
+        assert server.names == ["api.example.com", "other.example.com"]
+    finally:
+        server.close()
+
+
+def test_a_proxy_is_refused(server: Server) -> None:
+    """A proxy resolves the name itself, out of our sight."""
+    good = f"http://api.example.com:{server.port}/x"
+    with requests.Session() as session:
+        session.mount("http://", GuardedAdapter(LOOPBACK, [url(good)], resolver=here))
+        with pytest.raises(DestinationRefused) as raised:
+            session.get(good, proxies={"http": f"http://127.0.0.1:{server.port}"})
+    assert raised.value.reason == "proxy_not_supported"
+    assert server.seen == []
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111"])
+def test_the_internets_addresses_are_public(address: str) -> None:
+    """The rule would be useless if it refused everything."""
+    assert is_public(address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["100.64.0.1", "192.0.2.1", "224.0.0.1", "240.0.0.1", "255.255.255.255", "ff02::1", "fec0::1", "2001:db8::1"],
+)
+def test_special_addresses_are_not_public(address: str) -> None:
+    """Shared, documentation, multicast and reserved ranges are nobody's service."""
+    assert not is_public(address)
+
+
+def test_a_refusal_says_nothing_and_survives_pickling() -> None:
+    """A model may read the text; a worker process may send the exception."""
+    refusal = pickle.loads(pickle.dumps(DestinationRefused("private_address")))
+    assert (str(refusal), refusal.reason) == ("this destination was not allowed", "private_address")
+
+
+# --- files
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path.resolve() / "root"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "sub" / "a.txt").write_bytes(b"inside")
+    (tmp_path / "secret.txt").write_bytes(b"secret")
+    return folder
+
+
+def read(root: Path, path: str) -> bytes:
+    with open_under(str(root), path) as file:
+        return file.read()
+
+
+def test_a_file_below_the_root_opens_by_relative_and_absolute_path(root: Path) -> None:
+    """What ``derive`` hands to the tool is absolute."""
+    assert read(root, "sub/a.txt") == read(root, f"{root}/sub/a.txt") == b"inside"
+
+
+@pytest.mark.parametrize(
+    "path", ["../secret.txt", "sub/../../secret.txt", "/etc/passwd", "", ".", "sub", "a\0b", "~/x"]
+)
+def test_what_is_not_a_file_below_the_root_is_refused(root: Path, path: str) -> None:
+    """By its letters already."""
+    with pytest.raises(DestinationRefused):
+        open_under(str(root), path)
+
+
+def test_symlinks_are_refused_at_every_place_of_the_way(root: Path) -> None:
+    """The last segment, a directory in the middle, absolute or relative targets, even ones that stay inside."""
+    (root / "link.txt").symlink_to("../secret.txt")
+    (root / "out").symlink_to("..")
+    (root / "in").symlink_to("sub")
+    for path in ("link.txt", "out/secret.txt", "in/a.txt"):
+        with pytest.raises(DestinationRefused) as raised:
+            open_under(str(root), path)
+        assert raised.value.reason == "symlink_on_the_way"
+    with pytest.raises(DestinationRefused):
+        open_under(str(root), "link.txt", "wb")
+    assert (root.parent / "secret.txt").read_bytes() == b"secret"
+
+
+def test_a_pipe_is_refused_without_waiting(root: Path) -> None:
+    """Opening a pipe would block the tool until somebody writes."""
+    os.mkfifo(root / "pipe")
+    for mode in ("rb", "wb"):
+        with pytest.raises(DestinationRefused) as raised:
+            open_under(str(root), "pipe", mode)  # type: ignore[arg-type]
+        assert raised.value.reason == "not_a_file"
+
+
+def test_the_modes_do_what_open_does(root: Path) -> None:
+    """Write truncates, append appends, exclusive refuses what exists, and all are private to the user."""
+    for mode, data, expected in (("xb", b"one", b"one"), ("ab", b"two", b"onetwo"), ("wb", b"3", b"3")):
+        with open_under(str(root), "new.txt", mode) as file:  # type: ignore[arg-type]
+            file.write(data)
+        assert read(root, "new.txt") == expected
+    with pytest.raises(FileExistsError):
+        open_under(str(root), "new.txt", "xb")
+    with pytest.raises(FileNotFoundError):
+        open_under(str(root), "absent.txt")
+    assert (root / "new.txt").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    ("folder", "mode"), [("relative", "rb"), ("/tmp/../tmp", "rb"), ("/tmp", "r+b"), ("/tmp", "r")]
+)
+def test_a_wrong_root_or_mode_is_the_developers_turn(folder: str, mode: Any) -> None:
+    """Mistakes in code are not refusals of a destination."""
+    with pytest.raises(ConfigurationError):
+        open_under(folder, "x", mode)
+
+
+def test_swapping_a_directory_for_a_symlink_never_leads_outside(root: Path) -> None:
+    """The race that check-then-open loses: every open sees the inside or is refused."""
+    outside = root.parent / "outside"
+    outside.mkdir()
+    (outside / "a.txt").write_bytes(b"secret")
+    (root / "evil").symlink_to(outside)
+    done = threading.Event()
+
+    def swap() -> None:
+        while not done.is_set():
+            os.rename(root / "sub", root / "kept")
+            os.rename(root / "evil", root / "sub")
+            os.rename(root / "sub", root / "evil")
+            os.rename(root / "kept", root / "sub")
+
+    swapper = threading.Thread(target=swap)
+    swapper.start()
+    outcomes: set[bytes | type[Exception]] = set()
+    try:
+        for _ in range(20_000):
+            try:
+                outcomes.add(read(root, "sub/a.txt"))
+            except (DestinationRefused, FileNotFoundError) as error:
+                outcomes.add(type(error))
+            if outcomes >= {b"inside", DestinationRefused}:
+                break
+    finally:
+        done.set()
+        swapper.join()
+    assert b"secret" not in outcomes
+    assert b"inside" in outcomes
+
+
+def test_no_descriptor_is_left_open(root: Path) -> None:
+    """A refusal in the middle of the way must not leak what was opened before."""
+    (root / "link").symlink_to("sub")
+    before = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
+    for path in ("link/a.txt", "sub", "sub/absent", "sub/a.txt/x"):
+        with pytest.raises((DestinationRefused, OSError)):
+            open_under(str(root), path)
+    read(root, "sub/a.txt")
+    if before:
+        assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_loopback_is_an_address_like_any_other() -> None:
+    """The tests above would prove nothing if loopback were treated as public."""
+    assert not is_public(str(ipaddress.ip_address("127.0.0.1")))
