@@ -17,9 +17,9 @@ that escalates; else it is denied with the findings of all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, NoReturn, TypeVar
 
@@ -132,7 +132,7 @@ def _decide(request: Request, policy: Policy, facts: Facts) -> Decision:
 
     # Rule 2: what denies the call denies it under every step. Rule 1: without a step there is nothing to permit.
     if not findings:
-        for wanted in (Effect.PERMIT, Effect.ESCALATE):
+        for wanted in _BEST_FIRST:
             for step, result in results:
                 if result.effect is wanted:
                     return Decision(
@@ -161,7 +161,7 @@ def _known(fact: object, kind: type[_T]) -> _T | None:
 
 
 def _utc(now: datetime | None) -> datetime | None:
-    return now if now is not None and now.utcoffset() == _ZERO else None
+    return now if now is not None and (now.tzinfo is UTC or now.utcoffset() == _ZERO) else None
 
 
 def _judge(case: _Case, step: Step) -> _StepResult:
@@ -176,12 +176,11 @@ def _judge(case: _Case, step: Step) -> _StepResult:
     return result
 
 
-def _in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+def _in_order(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """Rule 5: the same findings in the same order, each once, however they were come by."""
-    unique = set(findings)
-    if len(unique) < 2:
-        return tuple(unique)
-    return tuple(sorted(unique, key=lambda found: (found.effect, found.reason, found.step or "", found.detail)))
+    if not findings:
+        return ()
+    return tuple(sorted(set(findings), key=lambda found: (found.effect, found.reason, found.step or "", found.detail)))
 
 
 def _deny(reason: Reason, detail: str = "") -> tuple[Finding, ...]:
@@ -190,18 +189,21 @@ def _deny(reason: Reason, detail: str = "") -> tuple[Finding, ...]:
 
 _NONE: tuple[Finding, ...] = ()
 _ZERO = timedelta(0)
+# Looking a member up in its enum takes as long as a whole check; these two stand on the way of every permit.
+_BEST_FIRST = (Effect.PERMIT, Effect.ESCALATE)
+_ACTIVE = RunStatus.ACTIVE
 
 
 # Checks of the call: each looks at the case and says what is wrong with it under any step.
 
 
 def clock_is_known(case: _Case) -> tuple[Finding, ...]:
+    if case.now is not None:
+        return _NONE
     now = case.facts.now
     if isinstance(now, Unavailable):
         return _deny(now.reason, now.detail)
-    if now.utcoffset() != _ZERO:
-        return _deny(Reason.CLOCK_UNTRUSTED, "the decision's time is not in UTC")
-    return _NONE
+    return _deny(Reason.CLOCK_UNTRUSTED, "the decision's time is not in UTC")
 
 
 def run_is_active(case: _Case) -> tuple[Finding, ...]:
@@ -210,7 +212,7 @@ def run_is_active(case: _Case) -> tuple[Finding, ...]:
         return _deny(run.reason, run.detail)
     if run.id != case.request.run_id or run.workflow != case.request.workflow:
         return _deny(Reason.RUN_UNAVAILABLE, "the run found is not the run asked for")
-    if run.status is not RunStatus.ACTIVE:
+    if run.status is not _ACTIVE:
         stopped = run.status is RunStatus.STOPPED
         return _deny(Reason.RUN_STOPPED if stopped else Reason.RUN_ENDED, f"run is {run.status}")
     return _NONE
@@ -274,6 +276,8 @@ def credentials_are_active(case: _Case) -> tuple[Finding, ...]:
         return _deny(revoked.reason, revoked.detail)
     if not isinstance(revoked, tuple):
         raise TypeError("credentials_revoked is not a tuple")
+    if not revoked:
+        return _NONE
     return tuple(Finding(Effect.DENY, Reason.CREDENTIAL_REVOKED, f"`{name}` is not active") for name in revoked)
 
 
@@ -370,7 +374,7 @@ def order_is_kept(case: _Case, step: Step, result: _StepResult) -> None:
     for name in step.after:
         if name not in run.succeeded:
             _no(result, step, Reason.STEP_OUT_OF_ORDER, f"`{name}` has not succeeded in this run")
-    if step.after_any and not any(name in run.succeeded for name in step.after_any):
+    if step.after_any and run.succeeded.isdisjoint(step.after_any):
         _no(result, step, Reason.STEP_OUT_OF_ORDER, f"none of {', '.join(step.after_any)} has succeeded in this run")
     for name in step.not_after:
         # A call that was admitted may have happened, whatever its outcome says.
@@ -413,30 +417,35 @@ def identity_is_fresh(case: _Case, step: Step, result: _StepResult) -> None:
     identity, now = case.identity, case.now
     if identity is None or now is None:
         return
-    age = now - identity.issued_at
-    limits = [limit for limit in (step.max_age, case.workflow.max_age if case.workflow else None) if limit is not None]
-    limits += _per_sensitivity(case, case.policy.max_age_by_sensitivity)
-    if limits and age > min(limits):
-        _no(result, step, Reason.IDENTITY_STALE, f"issued {age.total_seconds():g}s ago; {min(limits)} is the limit")
+    age, limit = now - identity.issued_at, step.max_age
+    for other in (
+        case.workflow.max_age if case.workflow else None,
+        *_per_sensitivity(case, case.policy.max_age_by_sensitivity),
+    ):
+        if other is not None and (limit is None or other < limit):
+            limit = other
+    if limit is not None and age > limit:
+        _no(result, step, Reason.IDENTITY_STALE, f"issued {age.total_seconds():g}s ago; {limit} is the limit")
 
 
 def assurance_is_enough(case: _Case, step: Step, result: _StepResult) -> None:
     identity = case.identity
     if identity is None:
         return
-    wanted = [] if step.minimum_assurance is None else [step.minimum_assurance]
-    wanted += _per_sensitivity(case, case.policy.assurance_by_sensitivity)
-    if wanted and identity.assurance < max(wanted):
-        detail = f"{identity.assurance.word} is below {max(wanted).word}"
-        _no(result, step, Reason.ASSURANCE_TOO_LOW, detail)
+    wanted = step.minimum_assurance
+    for other in _per_sensitivity(case, case.policy.assurance_by_sensitivity):
+        if wanted is None or other > wanted:
+            wanted = other
+    if wanted is not None and identity.assurance < wanted:
+        _no(result, step, Reason.ASSURANCE_TOO_LOW, f"{identity.assurance.word} is below {wanted.word}")
     if step.bound_to_call and identity.bound_to != case.request.digest:
         _no(result, step, Reason.IDENTITY_NOT_BOUND, "the step demands a proof for this very call")
 
 
-def _per_sensitivity(case: _Case, limits: Mapping[Sensitivity, _T]) -> list[_T]:
+def _per_sensitivity(case: _Case, limits: Mapping[Sensitivity, _T]) -> Sequence[_T]:
     """The limits that the call's worst destination brings: what is demanded at a level is demanded above it too."""
     if not limits or not case.places:
-        return []
+        return ()
     # An unclassified destination is treated as the most sensitive there is.
     worst = max(Sensitivity.SECRET if place.sensitivity is None else place.sensitivity for place in case.places)
     return [limit for level, limit in limits.items() if level <= worst]
@@ -452,8 +461,8 @@ def destinations_are_within_reach(case: _Case, step: Step, result: _StepResult) 
                 _no(result, step, Reason.DESTINATION_UNCLASSIFIED, f"{place.id} is not in the catalog")
         elif step.up_to is None:
             _no(result, step, Reason.DESTINATION_NOT_ALLOWED, f"the step allows no destination; {place.id}")
-        elif ceiling is None or place.sensitivity > ceiling:
-            allowed = "none" if ceiling is None else ceiling.word
+        elif place.sensitivity > ceiling:
+            allowed = "none" if ceiling < 0 else Sensitivity(ceiling).word
             _no(
                 result,
                 step,
@@ -462,13 +471,12 @@ def destinations_are_within_reach(case: _Case, step: Step, result: _StepResult) 
             )
 
 
-def _ceiling(case: _Case, step: Step) -> Sensitivity | None:
-    """How sensitive a destination may be, after what the run's risk takes away; None where nothing is left."""
+def _ceiling(case: _Case, step: Step) -> int:
+    """How sensitive a destination may be, after what the run's risk takes away; below nought where nothing is left."""
     if step.up_to is None or case.run is None or case.workflow is None:
-        return None
+        return -1
     rule = case.workflow.risk.get(case.run.risk)
-    lowered = step.up_to - (rule.lower_ceiling_by if rule is not None else len(Sensitivity))
-    return Sensitivity(lowered) if lowered >= 0 else None
+    return -1 if rule is None else step.up_to - rule.lower_ceiling_by
 
 
 def budgets_suffice(case: _Case, step: Step, result: _StepResult) -> None:

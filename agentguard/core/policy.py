@@ -138,6 +138,10 @@ class RiskRule:
     effects: frozenset[ToolEffect] | None
     lower_ceiling_by: int = 0
 
+    def __post_init__(self) -> None:
+        if self.lower_ceiling_by < 0:
+            raise ValueError("risk never raises a ceiling; `lower_ceiling_by` is 0 or more")
+
 
 # The default for bundles that say nothing (issue "What risk does"): high leaves only reading, medium lowers by one.
 DEFAULT_RISK: Mapping[Risk, RiskRule] = MappingProxyType(

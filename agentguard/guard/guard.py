@@ -58,7 +58,7 @@ class Guard:
         self._reloader = reloader
         self._identities = identities
         self._log = _logger(log)
-        self._latest = datetime.min.replace(tzinfo=UTC)
+        self._latest = datetime(1970, 1, 2, tzinfo=UTC)
         self._clock_lock = threading.Lock()
         self._secrets: dict[str, tuple[tuple[str | None, ...], ...]] = {}
         self.catalog = Catalog(())

@@ -75,7 +75,8 @@ def _within(address: Address, limit: int, until: float, headers: Mapping[str, st
     connection = _connection(address, left)
     outcome: Future[bytes] = Future()
     # A daemon: a name lookup cannot be interrupted, and must not keep the process alive.
-    threading.Thread(target=_exchange, args=(address, connection, limit, headers, outcome), daemon=True).start()
+    job = (address, connection, limit, headers, outcome)
+    threading.Thread(target=_exchange, args=job, name="agentguard-fetch", daemon=True).start()
     try:
         return outcome.result(timeout=left)
     except FutureTimeout:
