@@ -303,7 +303,17 @@ def test_the_internets_addresses_are_public(address: str) -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["100.64.0.1", "192.0.2.1", "224.0.0.1", "240.0.0.1", "255.255.255.255", "ff02::1", "fec0::1", "2001:db8::1"],
+    [
+        "100.64.0.1",
+        "168.63.129.16",
+        "192.0.2.1",
+        "224.0.0.1",
+        "240.0.0.1",
+        "255.255.255.255",
+        "ff02::1",
+        "fec0::1",
+        "2001:db8::1",
+    ],
 )
 def test_special_addresses_are_not_public(address: str) -> None:
     """Shared, documentation, multicast and reserved ranges are nobody's service."""

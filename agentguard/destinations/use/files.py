@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import BinaryIO, Literal, cast
+from typing import BinaryIO, Literal
 
 from agentguard.destinations.kinds import Ambiguous
 from agentguard.destinations.path import canonical_path
@@ -52,7 +52,7 @@ def open_under(root: str, path: str, mode: FileMode = "rb") -> BinaryIO:
         if mode == "wb":
             os.ftruncate(descriptor, 0)
         os.set_blocking(descriptor, True)
-        return cast(BinaryIO, os.fdopen(descriptor, "wb" if mode == "xb" else mode))
+        return os.fdopen(descriptor, "wb" if mode == "xb" else mode)
     except BaseException:
         os.close(descriptor)
         raise

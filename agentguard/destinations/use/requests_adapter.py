@@ -33,7 +33,7 @@ class GuardedAdapter(HTTPAdapter):
         self._gate = Gatekeeper(catalog, permitted, ask, resolver)
         super().__init__(max_retries=0)
 
-    def send(  # type: ignore[override]
+    def send(
         self,
         request: requests.PreparedRequest,
         stream: bool = False,
@@ -45,7 +45,8 @@ class GuardedAdapter(HTTPAdapter):
         url = request.url or ""
         if select_proxy(url, dict(proxies or {})):
             raise DestinationRefused("proxy_not_supported")
-        place = self._gate.judge(url, request.headers.get("Host"))
+        header = request.headers.get("Host")
+        place = self._gate.judge(url, header.decode("latin-1") if isinstance(header, bytes) else header)
         passage = self._gate.passage(place, self._gate.resolve(place))
         guarded = _Guarded(request, passage)
         response = super().send(guarded, stream=stream, timeout=timeout, verify=verify, cert=cert, proxies=None)
