@@ -6,6 +6,7 @@ byte at a time would hold a call for ever. Here the whole exchange has one deadl
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import socket
 import ssl
@@ -72,34 +73,56 @@ def _within(address: Address, limit: int, until: float, headers: Mapping[str, st
     left = until - time.monotonic()
     if left <= 0:
         raise ReadFailed(f"{address} is too slow")
-    connection = _connection(address, left)
-    outcome: Future[bytes] = Future()
+    exchange = _Exchange(address, limit, left, headers)
     # A daemon: a name lookup cannot be interrupted, and must not keep the process alive.
-    job = (address, connection, limit, headers, outcome)
-    threading.Thread(target=_exchange, args=job, name="agentguard-fetch", daemon=True).start()
+    threading.Thread(target=exchange.run, name="agentguard-fetch", daemon=True).start()
     try:
-        return outcome.result(timeout=left)
+        return exchange.outcome.result(timeout=left)
     except FutureTimeout:
-        _hang_up(connection)
+        exchange.give_up()
         raise ReadFailed(f"{address} is too slow") from None
 
 
-def _exchange(
-    address: Address,
-    connection: http.client.HTTPConnection,
-    limit: int,
-    headers: Mapping[str, str],
-    outcome: Future[bytes],
-) -> None:
-    try:
-        connection.request("GET", address.target, headers={"Accept": "application/json", **headers})
-        outcome.set_result(_body(address, connection.getresponse(), limit))
-    except ReadFailed as error:
-        outcome.set_exception(error)
-    except Exception as error:
-        outcome.set_exception(_Transient(f"{address}: {type(error).__name__}"))
-    finally:
-        connection.close()
+class _Exchange:
+    """One request and its answer, on a thread of its own, which ends soon after it is given up."""
+
+    def __init__(self, address: Address, limit: int, timeout: float, headers: Mapping[str, str]) -> None:
+        self._address = address
+        self._limit = limit
+        self._headers = {"Accept": "application/json", **headers}
+        self._connection = _connection(address, timeout)
+        self._lock = threading.Lock()
+        self._given_up = False
+        self._socket: socket.socket | None = None
+        self.outcome: Future[bytes] = Future()
+
+    def run(self) -> None:
+        try:
+            self._connect()
+            self._connection.request("GET", self._address.target, headers=self._headers)
+            self.outcome.set_result(_body(self._address, self._connection.getresponse(), self._limit))
+        except ReadFailed as error:
+            self.outcome.set_exception(error)
+        except Exception as error:
+            self.outcome.set_exception(_Transient(f"{self._address}: {type(error).__name__}"))
+        finally:
+            self._connection.close()
+
+    def _connect(self) -> None:
+        self._connection.connect()
+        with self._lock:
+            # Kept here: http.client forgets its socket once an answer says that it will be closed.
+            self._socket = self._connection.sock
+            if self._given_up:
+                raise ReadFailed(f"{self._address} is too slow")
+
+    def give_up(self) -> None:
+        """Wake the thread if it still reads."""
+        with self._lock:
+            self._given_up = True
+            if self._socket is not None:
+                with contextlib.suppress(OSError):
+                    self._socket.shutdown(socket.SHUT_RDWR)
 
 
 def _body(address: Address, response: http.client.HTTPResponse, limit: int) -> bytes:
@@ -118,13 +141,3 @@ def _connection(address: Address, timeout: float) -> http.client.HTTPConnection:
         context = ssl.create_default_context()
         return http.client.HTTPSConnection(address.host, address.port, timeout=timeout, context=context)
     return http.client.HTTPConnection(address.host, address.port, timeout=timeout)
-
-
-def _hang_up(connection: http.client.HTTPConnection) -> None:
-    """Wake a thread that still reads, so that a slow server costs us no thread."""
-    sock = connection.sock
-    if isinstance(sock, socket.socket):
-        try:
-            sock.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            return

@@ -1,0 +1,333 @@
+"""Keys from files and URLs: how long they serve, and what a bad key server can do to us (nothing)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from identity_maker import KEY, OTHER, at, claims, key_set, trust, word
+from identity_servers import Script, serving, within
+
+from agentguard.core.reasons import Reason
+from agentguard.core.values import Unavailable
+from agentguard.errors import ConfigurationError
+from agentguard.identity import JwksStore, KeySet, Verifier, key_source
+from agentguard.identity.fetch import Address, ReadFailed, get
+from agentguard.identity.keys import url_reader
+
+UNKNOWN, GONE = "unknown_key", "keys_unavailable"
+
+
+@dataclass
+class World:
+    """A clock that stands still and a key server that counts."""
+
+    time: float = 1000.0
+    body: bytes = field(default_factory=lambda: key_set(KEY))
+    fails: Exception | None = None
+    reads: int = 0
+
+    def read(self) -> bytes:
+        self.reads += 1
+        if self.fails is not None:
+            raise self.fails
+        return self.body
+
+    def store(self, max_age: float = 100.0) -> JwksStore:
+        return JwksStore(self.read, KeySet.parse, max_age=max_age, clock=lambda: self.time, min_interval=10.0)
+
+
+def _find(store: JwksStore, kid: str) -> str:
+    answer = store.find(kid)
+    return word(answer) if isinstance(answer, Unavailable) else answer.kid
+
+
+def test_a_known_key_is_served_from_memory() -> None:
+    """A guarded call must not wait for the issuer each time."""
+    world = World()
+    store = world.store()
+
+    assert [_find(store, "k1") for _ in range(50)] == ["k1"] * 50
+    assert world.reads == 1
+
+
+def test_an_unknown_key_causes_one_read_and_then_none_for_a_while() -> None:
+    """Made-up key ids must not make us hammer the issuer."""
+    world = World()
+    store = world.store()
+    _find(store, "k1")
+    world.time += 10
+
+    assert {_find(store, f"made-up-{n}") for n in range(50)} == {UNKNOWN}
+    assert world.reads == 2
+
+
+def test_a_new_key_is_found_by_that_one_read() -> None:
+    """Issuers rotate; the first token under a new key works without a restart."""
+    world = World()
+    store = world.store()
+    _find(store, "k1")
+    world.body = key_set(KEY, OTHER)
+
+    assert _find(store, "k2") == UNKNOWN
+    world.time += 9.9
+    assert _find(store, "k2") == UNKNOWN
+    world.time += 0.1
+    assert _find(store, "k2") == "k2"
+
+
+@pytest.mark.parametrize(
+    "failure", [ReadFailed("down"), ConfigurationError("garbage"), RuntimeError("bug"), TimeoutError()]
+)
+def test_known_keys_outlive_a_broken_server_until_their_maximum_age(failure: Exception) -> None:
+    """A short outage stops nobody; a long one must not keep a withdrawn key alive."""
+    world = World()
+    store = world.store(max_age=100)
+    _find(store, "k1")
+    world.fails = failure
+
+    world.time += 99.9
+    assert (_find(store, "k1"), _find(store, "k2")) == ("k1", UNKNOWN)
+    world.time += 0.1
+    assert (_find(store, "k1"), _find(store, "k2")) == (GONE, GONE)
+    world.fails = None
+    world.time += 10
+    assert _find(store, "k1") == "k1"
+
+
+def test_a_withdrawn_key_is_gone_after_half_the_maximum_age() -> None:
+    """The set is read again before it expires, so the issuer's change takes hold in time."""
+    world = World()
+    store = world.store(max_age=100)
+    _find(store, "k1")
+    world.body = key_set(OTHER)
+
+    world.time += 49.9
+    assert _find(store, "k1") == "k1"
+    world.time += 0.1
+    assert _find(store, "k1") == UNKNOWN
+
+
+def test_a_slow_answer_is_not_younger_for_being_slow() -> None:
+    """The age counts from the question: that is the last moment we know the issuer stood by the set."""
+    world = World()
+
+    def slowly() -> bytes:
+        world.time += 60
+        return world.read()
+
+    store = JwksStore(slowly, KeySet.parse, max_age=200, clock=lambda: world.time)
+    assert _find(store, "k1") == "k1"
+    world.fails = ReadFailed("down")
+    world.time += 139
+    store._read = world.read
+    assert _find(store, "k1") == "k1"
+    world.time += 1
+
+    assert _find(store, "k1") == GONE
+
+
+def test_many_callers_cause_one_read() -> None:
+    """A burst of calls after start-up asks the issuer once."""
+    world = World()
+    store = world.store()
+    start, found = threading.Barrier(16), []
+
+    def ask() -> None:
+        start.wait()
+        found.append(_find(store, "k1"))
+
+    threads = [threading.Thread(target=ask) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert (found, world.reads) == (["k1"] * 16, 1)
+
+
+def test_a_caller_with_a_known_key_does_not_wait_for_another_callers_read() -> None:
+    """Else one made-up key id would stall every call for as long as the issuer takes."""
+    world, reading, release = World(), threading.Event(), threading.Event()
+    store = world.store()
+    _find(store, "k1")
+    world.time += 60
+
+    def slowly() -> bytes:
+        reading.set()
+        assert release.wait(5)
+        return world.body
+
+    world.read = slowly  # type: ignore[method-assign]
+    store._read = slowly
+    other = threading.Thread(target=lambda: _find(store, "made-up"))
+    other.start()
+    try:
+        assert reading.wait(5)
+        assert _find(store, "k1") == "k1"
+    finally:
+        release.set()
+        other.join()
+
+
+def _down(script: Script) -> None:
+    script.status = 503
+
+
+def _not_found(script: Script) -> None:
+    script.status = 404
+
+
+def _redirecting(script: Script) -> None:
+    script.status, script.headers = 302, {"Location": "/elsewhere"}
+
+
+def _huge(script: Script) -> None:
+    script.body = b" " * 600_000
+
+
+def _garbage(script: Script) -> None:
+    script.body = b"<html>"
+
+
+def _dripping(script: Script) -> None:
+    script.drip = 0.2
+
+
+@pytest.mark.parametrize("misbehave", [_down, _not_found, _redirecting, _huge, _garbage, _dripping])
+def test_a_misbehaving_key_server_costs_us_nothing_but_the_unknown_key(misbehave: Callable[[Script], None]) -> None:
+    """Against a real server on loopback: down, gone, redirecting, huge, garbage, one byte at a time."""
+    script, time = Script(key_set(KEY)), [0.0]
+    with serving(script) as address:
+        store = JwksStore(
+            url_reader(f"{address}/keys", deadline=0.6), KeySet.parse, max_age=100, clock=lambda: time[0]
+        )
+        assert _find(store, "k1") == "k1"
+        misbehave(script)
+        time[0] = 20
+
+        assert (_find(store, "k2"), _find(store, "k1")) == (UNKNOWN, "k1")
+        assert all(path == "/keys" for path, _ in script.seen)
+        time[0] = 100
+        assert _find(store, "k1") == GONE
+
+
+def test_a_slow_server_keeps_no_thread_of_ours() -> None:
+    """Else every refresh would leave one behind, for as long as the server likes."""
+    script = Script(b"x" * 1000)
+    script.drip = 0.1
+    with serving(script) as address:
+        before = {thread for thread in threading.enumerate() if thread.name.startswith("agentguard")}
+        with pytest.raises(ReadFailed, match="too slow"):
+            get(Address(address), limit=5000, deadline=0.2)
+        assert within(
+            2, lambda: {t for t in threading.enumerate() if t.name.startswith("agentguard")} == before
+        )
+
+
+def test_a_server_that_fails_once_is_asked_again() -> None:
+    """One hiccup of the issuer is no outage of ours."""
+    script = Script(b"fine")
+    script.status = 503
+
+    def recover() -> None:
+        if len(script.seen) == 2:
+            script.status = 200
+
+    script.before = recover
+    with serving(script) as address:
+        assert get(Address(address), limit=10, deadline=5) == b"fine"
+
+
+def test_nothing_listening_is_a_failure_and_not_a_crash() -> None:
+    """The port of a server that has just gone."""
+    with serving(Script()) as address:
+        pass
+
+    with pytest.raises(ReadFailed):
+        get(Address(address), limit=10, deadline=2)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://issuer.example/keys",
+        "http://127.0.0.1.evil.example/keys",
+        "http://localhost.evil.example/keys",
+        "https://user@issuer.example/keys",
+        "https://user:pw@issuer.example/keys",
+        "https://",
+        "https:///keys",
+        "https://issuer.example:99999/",
+        "https://issuer.example:0/",
+        "https://[::1/",
+        "file:///etc/passwd",
+        "ftp://issuer.example/",
+        "https://issuer.example/a b",
+        "https://issuer.example/\n",
+        "https://issuér.example/",
+        "",
+    ],
+)
+def test_keys_come_over_https_or_from_this_machine(url: str) -> None:
+    """Whoever can answer for the key server can be anybody."""
+    with pytest.raises(ConfigurationError):
+        Address(url)
+
+
+def test_a_key_file_is_checked_when_the_bundle_loads_and_read_again_later(tmp_path: Path) -> None:
+    """Rotation by replacing the file needs no restart."""
+    path, time = tmp_path / "keys.json", [0.0]
+    path.write_bytes(key_set(KEY))
+    declared = trust(keys_file="keys.json", keys_max_age=timedelta(seconds=100))
+    verifier = Verifier(declared, key_source(declared, tmp_path, clock=lambda: time[0]))
+
+    assert word(verifier.verify(KEY.sign(claims()), now=at())) == "accept"
+    path.write_bytes(key_set(OTHER))
+    time[0] = 50
+    assert word(verifier.verify(OTHER.sign(claims()), now=at())) == "accept"
+    assert word(verifier.verify(KEY.sign(claims()), now=at())) == UNKNOWN
+    path.unlink()
+    time[0] = 151
+    assert word(verifier.verify(OTHER.sign(claims()), now=at())) == GONE
+
+
+@pytest.mark.parametrize(
+    ("over", "says"),
+    [
+        ({}, "name one of"),
+        ({"keys_file": "a", "keys_url": "https://a.example/"}, "name one of"),
+        ({"keys_file": "missing.json"}, "missing.json"),
+        ({"keys_file": "bad.json"}, "strict JSON"),
+        ({"keys_url": "http://issuer.example/keys"}, "https"),
+    ],
+)
+def test_wrong_keys_are_said_when_the_bundle_loads(over: dict[str, Any], says: str, tmp_path: Path) -> None:
+    """The owner hears of it then, with file and line, not at the first call."""
+    (tmp_path / "bad.json").write_text("x")
+
+    with pytest.raises(ConfigurationError, match=says):
+        key_source(trust(**over), tmp_path)
+
+
+def test_a_verifier_says_whether_it_may_wait() -> None:
+    """An event loop verifies on a thread then."""
+    declared = trust(keys_url="https://issuer.example/keys")
+
+    assert Verifier(declared, key_source(declared, ".")).may_block is True
+    assert Verifier(trust(), KeySet({})).may_block is False
+
+
+def test_keys_that_cannot_be_had_are_their_own_reason() -> None:
+    """Operations' turn, not the caller's."""
+    with serving(Script()) as address:
+        declared = trust(keys_url=f"{address}/keys")
+    answer = Verifier(declared, key_source(declared, ".")).verify(KEY.sign(claims()), now=at())
+
+    assert isinstance(answer, Unavailable)
+    assert answer.reason is Reason.ASSERTION_KEYS_UNAVAILABLE
