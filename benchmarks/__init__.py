@@ -1,0 +1,1 @@
+"""What agentguard costs, measured beside what it stands next to. Run ``python -m benchmarks``."""

@@ -1,0 +1,132 @@
+"""Durable calls: how many a second, and how long each takes, at rising numbers of threads and tasks.
+
+Every caller has a run of its own. Beside it, on the same file system: a bare SQLite commit with ``synchronous=FULL``
+and a raw ``fdatasync``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from agentguard import Guard
+from benchmarks.bundles import ARGUMENTS, write_bundle
+from benchmarks.calls import aplain, plain
+from benchmarks.measure import Effort, Tick, percentile
+
+
+def measure(effort: Effort, folder: Path, tick: Tick) -> dict[str, Any]:
+    """Calls a second, p50 and p99 in microseconds."""
+    policy = write_bundle(folder / "durable", 10)
+    seconds = effort.seconds * effort.rounds
+    found: dict[str, Any] = {"threads": {}, "tasks": {}}
+    tick("bare SQLite commits")
+    found["bare_sqlite_commit"] = _timed(_commit(folder / "bare.sqlite3"), seconds)
+    tick("raw fdatasync")
+    found["raw_fdatasync"] = _timed(_sync(folder / "raw"), seconds)
+    with Guard.load(policy, home=folder / "home-durable") as guard:
+        for callers in effort.callers:
+            tick(f"durable calls: {callers} threads")
+            found["threads"][str(callers)] = _threads(guard, callers, seconds)
+            tick(f"durable calls: {callers} tasks")
+            found["tasks"][str(callers)] = asyncio.run(_tasks(guard, callers, seconds))
+    # Once more at the end: a disk that slowed down meanwhile shows here.
+    tick("bare SQLite commits")
+    found["bare_sqlite_commit_after"] = _timed(_commit(folder / "bare-after.sqlite3"), seconds)
+    return found
+
+
+def _summary(times: list[float], elapsed: float) -> dict[str, float]:
+    micros = [taken * 1e6 for taken in times]
+    return {
+        "per_second": len(times) / elapsed,
+        "p50_us": percentile(micros, 0.50),
+        "p99_us": percentile(micros, 0.99),
+    }
+
+
+def _timed(call: Callable[[], object], seconds: float) -> dict[str, float]:
+    times: list[float] = []
+    began = time.perf_counter()
+    until = began + seconds
+    while (started := time.perf_counter()) < until:
+        call()
+        times.append(time.perf_counter() - started)
+    return _summary(times, time.perf_counter() - began)
+
+
+def _commit(path: Path) -> Callable[[], object]:
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("pragma journal_mode=wal")
+    connection.execute("pragma synchronous=full")
+    connection.execute("create table rows (id integer primary key, text text)")
+    text = "x" * 1_000  # about what one decision record takes
+    return lambda: connection.execute("insert into rows (text) values (?)", [text])
+
+
+def _sync(path: Path) -> Callable[[], object]:
+    handle = os.open(path, os.O_CREAT | os.O_WRONLY)
+    block = b"x" * 4096
+
+    def sync() -> None:
+        os.pwrite(handle, block, 0)
+        os.fdatasync(handle)
+
+    return sync
+
+
+def _threads(guard: Guard, callers: int, seconds: float) -> dict[str, float]:
+    tool = guard.wrap(plain)
+    ready = threading.Barrier(callers + 1)
+    times: list[list[float]] = [[] for _ in range(callers)]
+    stop = threading.Event()
+
+    def call(mine: list[float]) -> None:
+        with guard.run("wf-5", inputs={"ticket": "EXP-7"}):
+            ready.wait()
+            while not stop.is_set():
+                started = time.perf_counter()
+                tool(**ARGUMENTS)
+                mine.append(time.perf_counter() - started)
+
+    threads = [threading.Thread(target=call, args=(mine,)) for mine in times]
+    for thread in threads:
+        thread.start()
+    ready.wait()
+    began = time.perf_counter()
+    time.sleep(seconds)
+    stop.set()
+    elapsed = time.perf_counter() - began
+    for thread in threads:
+        thread.join()
+    return _summary([taken for mine in times for taken in mine], elapsed)
+
+
+async def _tasks(guard: Guard, callers: int, seconds: float) -> dict[str, float]:
+    tool = guard.wrap(aplain)
+    times: list[float] = []
+    ready = asyncio.Barrier(callers + 1)
+    stop = asyncio.Event()
+
+    async def call() -> None:
+        async with guard.run("wf-5", inputs={"ticket": "EXP-7"}):
+            await ready.wait()
+            while not stop.is_set():
+                started = time.perf_counter()
+                await tool(**ARGUMENTS)
+                times.append(time.perf_counter() - started)
+
+    tasks = [asyncio.create_task(call()) for _ in range(callers)]
+    await ready.wait()
+    began = time.perf_counter()
+    await asyncio.sleep(seconds)
+    stop.set()
+    elapsed = time.perf_counter() - began
+    await asyncio.gather(*tasks)
+    return _summary(times, elapsed)

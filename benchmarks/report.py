@@ -1,0 +1,128 @@
+"""The aims, as ratios where a machine's speed would show, and the table of what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Found = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """One aim: what is measured, and the number it must not exceed (or must reach)."""
+
+    name: str
+    measured: Callable[[Found], float]
+    word: Literal["at most", "at least"]
+    limit: float
+    unit: str
+
+
+def _most(found: Found) -> str:
+    return max(found["decision"], key=int)
+
+
+def _at(found: Found, wanted: int) -> Found:
+    """The figures at this many workflows, or at the most there were (the quick form has fewer)."""
+    decision: Found = found["decision"]
+    at: Found = decision.get(str(wanted)) or decision[_most(found)]
+    return at
+
+
+def _most_callers(found: Found) -> float:
+    durable = found["durable"]
+    most = max(durable["threads"], key=int)
+    return float(max(durable[kind][most]["per_second"] for kind in ("threads", "tasks")))
+
+
+def _growth(found: Found) -> float:
+    decision = found["decision"]
+    return float(decision[_most(found)]["plain"] / decision[min(decision, key=int)]["plain"])
+
+
+def _beside(cedar: str) -> Callable[[Found], float]:
+    """The same three conditions, at 1,000 workflows."""
+
+    def times_faster(found: Found) -> float:
+        at = _at(found, 1_000)
+        return float("nan") if at[cedar] is None else float(at[cedar] / at["three_conditions"])
+
+    return times_faster
+
+
+def _one_call(found: Found) -> float:
+    durable = found["durable"]
+    return float(durable["threads"]["1"]["p50_us"] / durable["bare_sqlite_commit"]["p50_us"])
+
+
+def _langchain(found: Found) -> float:
+    tool = found["calls"]["langchain_tool"]
+    return float(tool["guarded_in_memory"] / tool["bare"])
+
+
+AIMS = (
+    Aim("a decision without conditions", lambda f: float(_at(f, 1_000)["plain"]), "at most", 5, "µs"),
+    Aim("a decision with three conditions", lambda f: float(_at(f, 1_000)["three_conditions"]), "at most", 20, "µs"),
+    Aim("a decision, from 10 to 10,000 workflows", _growth, "at most", 1.5, "x"),
+    Aim("a decision beside cedarpy, 1,000 workflows", _beside("cedarpy"), "at least", 20, "x faster"),
+    Aim("the same, policies parsed once", _beside("cedarpy_parsed_once"), "at least", 20, "x faster"),
+    Aim("a guarded LangChain call without the disk, beside a bare one", _langchain, "at most", 1.25, "x"),
+    Aim("one durable call beside a bare SQLite commit", _one_call, "at most", 1.3, "x"),
+    Aim("durable calls with the most callers", _most_callers, "at least", 10_000, "a second"),
+    Aim("load 1,000 workflows", lambda f: float(_at(f, 1_000)["load_s"]), "at most", 2, "s"),
+)
+
+
+def judge(found: Found) -> list[Found]:
+    """Every aim with what was measured. What could not be measured is null, and not reached."""
+    return [_judged(aim, aim.measured(found)) for aim in AIMS]
+
+
+def _judged(aim: Aim, value: float) -> Found:
+    known = value == value
+    reached = known and (value <= aim.limit if aim.word == "at most" else value >= aim.limit)
+    return {
+        "aim": aim.name,
+        "measured": round(value, 3) if known else None,
+        "wanted": f"{aim.word} {aim.limit:g} {aim.unit}",
+        "reached": reached,
+    }
+
+
+def table(found: Found) -> str:
+    """Everything as Markdown tables."""
+    lines = ["| Aim | Measured | Wanted | |", "| --- | ---: | --- | --- |"]
+    for aim in found["aims"]:
+        missed = "" if aim["reached"] else "**missed**"
+        lines += [f"| {aim['aim']} | {_shown(aim['measured'])} | {aim['wanted']} | {missed} |"]
+    lines += ["", "| µs a call | bare | guarded, in memory | guarded, durable |", "| --- | ---: | ---: | ---: |"]
+    for kind, row in found["calls"].items():
+        lines.append(_row(kind.replace("_", " "), row["bare"], row["guarded_in_memory"], row["guarded_durable"]))
+    lines += [
+        "",
+        "| workflows | load, s | no conditions, µs | three, µs | Cedar, µs | Cedar, parsed once, µs | Casbin, µs |",
+        "| ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    columns = ("load_s", "plain", "three_conditions", "cedarpy", "cedarpy_parsed_once", "pycasbin")
+    for workflows, row in found["decision"].items():
+        lines.append(_row(workflows, *(row[column] for column in columns)))
+    lines += ["", "| durable | a second | p50, µs | p99, µs |", "| --- | ---: | ---: | ---: |"]
+    durable = found["durable"]
+    rows = {name.replace("_", " "): durable[name] for name in durable if name not in ("threads", "tasks")}
+    for kind in ("threads", "tasks"):
+        rows |= {f"guarded call, {callers} {kind}": row for callers, row in durable[kind].items()}
+    for name, row in rows.items():
+        lines.append(_row(name, row["per_second"], row["p50_us"], row["p99_us"]))
+    return "\n".join(lines)
+
+
+def _row(name: str, *values: float | None) -> str:
+    return "| " + " | ".join([name, *map(_shown, values)]) + " |"
+
+
+def _shown(value: float | None) -> str:
+    if value is None:
+        return "not installed"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

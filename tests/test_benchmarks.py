@@ -1,0 +1,31 @@
+"""The benchmarks run. How fast anything is, no test says: a busy machine would make it lie."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def test_the_quick_form_gives_every_key(tmp_path: Path) -> None:
+    """A benchmark that is broken is found out here, and not on the day it is needed."""
+    out, tables = tmp_path / "found.json", tmp_path / "found.md"
+    given = ["--quick", "--json", str(out), "--markdown", str(tables), "--directory", str(tmp_path)]
+    ended = subprocess.run(
+        [sys.executable, "-m", "benchmarks", *given], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads(out.read_text())
+    assert found.keys() == {"machine", "calls", "decision", "durable", "aims"}
+    assert found["calls"].keys() == {"function", "async_function", "langchain_tool"}
+    assert all(row.keys() == {"bare", "guarded_in_memory", "guarded_durable"} for row in found["calls"].values())
+    columns = {"load_s", "plain", "three_conditions", "cedarpy", "cedarpy_parsed_once", "pycasbin"}
+    assert [row.keys() for row in found["decision"].values()] == [columns]
+    durable = found["durable"]
+    assert durable.keys() == {"threads", "tasks", "bare_sqlite_commit", "raw_fdatasync", "bare_sqlite_commit_after"}
+    assert durable["threads"].keys() == durable["tasks"].keys() == {"1", "4"}
+    assert len(found["aims"]) == 9
+    assert "| Aim |" in tables.read_text()
