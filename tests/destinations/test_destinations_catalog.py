@@ -229,3 +229,11 @@ def test_every_problem_is_reported_at_once() -> None:
     with pytest.raises(PolicyError) as raised:
         Catalog([entry("url", "x", "public", 1), entry("ip", "y", "public", 2)])
     assert [problem.line for problem in raised.value.problems] == [1, 2]
+
+
+def test_an_address_has_no_wildcards() -> None:
+    """`*.0.0.1` would cover a quarter of nothing in particular."""
+    from agentguard.destinations.hosts import wildcards
+
+    assert list(wildcards("10.0.0.1")) == list(wildcards("[::1]")) == []
+    assert list(wildcards("a.b.example.com")) == ["*.b.example.com", "*.example.com", "*.com"]

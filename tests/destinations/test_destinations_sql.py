@@ -172,3 +172,11 @@ def test_a_refused_statement_is_not_written_to_a_log(caplog: pytest.LogCaptureFi
         for case in CASES:
             derive(case["sql"], dialect=case.get("dialect", "postgres"))
     assert caplog.text == ""
+
+
+def test_the_parser_counts_statements_too() -> None:
+    """Two looks at the same question: the text check is not the only one that stops a second statement."""
+    from agentguard.destinations import sql
+
+    with pytest.raises(sql._Refused, match="several_statements"):
+        sql._parse("select 1; delete from t", "postgres")
