@@ -1,0 +1,327 @@
+"""A LangChain tool's arguments as data: one JSON object for every way of calling it, and back.
+
+Rules:
+1. Everything a model can send is judged. A model can send only JSON, so an injected argument that holds JSON is judged
+   like any other; only objects (a store, a runtime, a state with messages) are set aside and handed on as they came.
+2. The judged object is keyed by field name. Positional, keyword, alias and default arguments look the same.
+3. The body gets values that were validated again from the judged bytes. If reading them changes them, nothing runs.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import BaseTool, InjectedToolCallId, StructuredTool, Tool
+from langchain_core.tools.base import (
+    FILTERED_ARGS,
+    create_schema_from_function,
+    get_all_basemodel_annotations,
+)
+from pydantic import BaseModel, PydanticSchemaGenerationError, PydanticUserError
+from pydantic_core import PydanticSerializationError
+
+from agentguard.core.values import Json
+from agentguard.errors import ConfigurationError
+from agentguard.guard.shapes import JsonShape
+from agentguard.integrations.langchain.hints import (
+    annotations_of,
+    config_parameter,
+    is_injected,
+    parameters_of,
+)
+
+# Synthetic fields that LangChain's schema maker adds for *args and **kwargs; passed on only where they were given.
+_SYNTHETIC = ("args", "kwargs")
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One call: what is judged, what is handed on as it came, and the call's id."""
+
+    arguments: dict[str, Json]
+    aside: Mapping[str, Any] = field(default_factory=dict)
+    call_id: str | None = None
+
+
+class Shape(ABC):
+    """How one kind of schema validates, and reads back."""
+
+    schema: dict[str, Any]
+    names: frozenset[str]
+    open: bool
+    first: str | None
+
+    @abstractmethod
+    def dump(self, given: Mapping[str, Any], aside: Mapping[str, Any]) -> dict[str, Json]:
+        """Validated JSON. Raises pydantic's ValidationError."""
+
+    @abstractmethod
+    def revive(self, values: Mapping[str, Json], aside: Mapping[str, Any]) -> dict[str, Any]:
+        """Python values again, by name."""
+
+
+class ModelShape(Shape):
+    """A pydantic model."""
+
+    def __init__(self, name: str, model: type[BaseModel], shown: dict[str, Any]) -> None:
+        self._name = name
+        self._model = model
+        self.schema = shown
+        self.names = frozenset(model.model_fields) | {
+            alias for info in model.model_fields.values() if (alias := info.alias) is not None
+        }
+        self.open = model.model_config.get("extra") == "allow"
+        self.first = next(iter(model.model_fields), None)
+
+    def dump(self, given: Mapping[str, Any], aside: Mapping[str, Any]) -> dict[str, Json]:
+        return self._dump(self._model.model_validate({**given, **aside} if aside else given), aside)
+
+    def _dump(self, model: BaseModel, aside: Mapping[str, Any]) -> dict[str, Json]:
+        try:
+            values: dict[str, Json] = model.model_dump(
+                mode="json", by_alias=False, exclude=set(aside) if aside else None, round_trip=True, warnings="error"
+            )
+        except PydanticSerializationError:
+            raise ValueError(f"the arguments of `{self._name}` cannot be written as JSON") from None
+        for synthetic in _SYNTHETIC:
+            if synthetic in values and synthetic not in model.model_fields_set:
+                del values[synthetic]
+        return values
+
+    def revive(self, values: Mapping[str, Json], aside: Mapping[str, Any]) -> dict[str, Any]:
+        mine = {name: value for name, value in aside.items() if name in self._model.model_fields}
+        if mine:
+            model = self._model.model_validate({**values, **mine}, by_name=True, by_alias=False)
+        else:
+            model = self._model.model_validate_json(json.dumps(values), by_name=True, by_alias=False)
+        if self._dump(model, mine) != values:
+            raise ConfigurationError(
+                f"`{self._name}` did not run: its argument schema changes values when it reads them again; "
+                "make its validators give back what they already gave"
+            )
+        return {name: getattr(model, name) for name in values}
+
+
+class SchemaShape(Shape):
+    """A JSON Schema, which LangChain does not validate. Defaults come from the function's signature."""
+
+    def __init__(self, name: str, schema: Mapping[str, Any], function: Callable[..., Any] | None) -> None:
+        self._shape = JsonShape(name, schema)
+        self.schema = self._shape.schema
+        self.names = self._shape.properties
+        self.open = True
+        self.first = None
+        self._defaults = {
+            parameter.name: parameter.default
+            for parameter in parameters_of(function)
+            if parameter.name in self.names and parameter.default is not parameter.empty and is_json(parameter.default)
+        }
+
+    def dump(self, given: Mapping[str, Any], aside: Mapping[str, Any]) -> dict[str, Json]:
+        return {**self._defaults, **self._shape.check(given)}
+
+    def revive(self, values: Mapping[str, Json], aside: Mapping[str, Any]) -> dict[str, Any]:
+        return {**values}
+
+
+class TextShape(Shape):
+    """A ``Tool`` without a schema: one value, whatever name it is given under. The policy sees ``tool_input``."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.schema = {
+            "type": "object",
+            "properties": {"tool_input": {"type": "string"}},
+            "required": ["tool_input"],
+        }
+        self.names = frozenset({"tool_input"})
+        self.open = True
+        self.first = "tool_input"
+
+    def dump(self, given: Mapping[str, Any], aside: Mapping[str, Any]) -> dict[str, Json]:
+        if len(given) != 1:
+            raise ValueError(f"`{self._name}` takes one argument, {len(given)} were given; use StructuredTool for more")
+        return {"tool_input": next(iter(given.values()))}
+
+    def revive(self, values: Mapping[str, Json], aside: Mapping[str, Any]) -> dict[str, Any]:
+        return {**values}
+
+
+class Arguments:
+    """Reads every call of one tool, and hands its body what was judged."""
+
+    def __init__(self, name: str, shape: Shape, body: Callable[..., Any] | None, injected: frozenset[str]) -> None:
+        self.name = name
+        self.schema = shape.schema
+        self.shape = shape
+        self.injected = injected
+        self._call_ids = frozenset(
+            key for key, hint in _all_annotations(shape, body).items() if is_injected(hint, InjectedToolCallId)
+        )
+        config = config_parameter(body)
+        self._runtime = frozenset((*FILTERED_ARGS, *([config] if config else [])))
+        self._positional = tuple(
+            parameter.name
+            for parameter in parameters_of(body)
+            if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+            and parameter.name not in self._runtime
+        )
+
+    @classmethod
+    def of(cls, tool: BaseTool) -> Arguments:
+        """The arguments of a tool. Raises ConfigurationError where they could not be judged."""
+        body = body_of(tool)
+        shape = _shape_of(tool, body)
+        injected = frozenset(tool._injected_args_keys) | frozenset(
+            key for key, hint in _all_annotations(shape, body).items() if is_injected(hint)
+        )
+        return cls(tool.name, shape, body, injected)
+
+    def from_framework(self, given: object, call_id: str | None) -> Read:
+        """A call as LangChain hands it over: one text, or a dict of what the model wrote."""
+        if isinstance(given, str):
+            if isinstance(self.shape, SchemaShape):
+                raise ValueError(f"`{self.name}` takes an object of arguments, not one text")
+            given = {} if self.shape.first is None else {self.shape.first: given}
+        if not isinstance(given, dict):
+            raise TypeError(f"`{self.name}` takes a text or a dict of arguments, not {type(given).__name__}")
+        return self._read(given, call_id, {})
+
+    def from_code(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Read:
+        """A call as Python code makes it. Raises TypeError for arguments the tool does not take."""
+        if len(args) > len(self._positional):
+            raise TypeError(f"`{self.name}` takes {len(self._positional)} positional arguments, {len(args)} were given")
+        named = dict(zip(self._positional, args, strict=False))
+        for twice in named.keys() & kwargs.keys():
+            raise TypeError(f"`{self.name}` got two values for `{twice}`")
+        named.update(kwargs)
+        runtime = {name: named.pop(name) for name in self._runtime if name in named}
+        for unknown in () if self.shape.open else named.keys() - self.shape.names - self.injected:
+            raise TypeError(f"`{self.name}` takes no argument `{unknown}`")
+        return self._read(named, None, runtime)
+
+    def _read(self, given: dict[str, Any], call_id: str | None, runtime: dict[str, Any]) -> Read:
+        aside = dict(runtime)
+        if self.injected:
+            given = dict(given)
+            for key in self.injected & given.keys():
+                if not is_json(given[key]):
+                    aside[key] = given.pop(key)
+            for key in self._call_ids:
+                written = given.pop(key, None)
+                call_id = written if call_id is None else call_id
+                if not isinstance(call_id, str):
+                    raise ValueError(
+                        f"`{self.name}` takes the id of its call: invoke it with a whole tool call, "
+                        "{'type': 'tool_call', 'id': ..., 'name': ..., 'args': {...}}"
+                    )
+                aside[key] = call_id
+        known = {key: value for key, value in aside.items() if key in self.shape.names}
+        return Read(self.shape.dump(given, known), aside, call_id)
+
+    def revive(self, values: Mapping[str, Json], aside: Mapping[str, Any]) -> dict[str, Any]:
+        """Keyword arguments for the body, validated again."""
+        return {**self.shape.revive(values, aside), **aside}
+
+
+class AnyArguments(Arguments):
+    """Reads every call as empty. For the canary, whose calls must come as far as the gate."""
+
+    def __init__(self, like: Arguments) -> None:
+        self.name = like.name
+        self.schema = like.schema
+        self.shape = like.shape
+        self.injected = like.injected
+
+    def from_framework(self, given: object, call_id: str | None) -> Read:
+        return Read({}, {}, call_id)
+
+    def from_code(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Read:
+        return Read({})
+
+
+def is_json(value: object) -> bool:
+    """Whether a model could have sent this: JSON types and nothing else, at any depth."""
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        kind = type(item)
+        if kind is dict and isinstance(item, dict):
+            if not all(type(key) is str for key in item):
+                return False
+            pending.extend(item.values())
+        elif kind is list and isinstance(item, list):
+            pending.extend(item)
+        elif item is not None and kind not in (str, int, float, bool):
+            return False
+    return True
+
+
+def body_of(tool: BaseTool) -> Callable[..., Any] | None:
+    """The function whose parameters are the tool's."""
+    if isinstance(tool, StructuredTool | Tool):
+        own = type(tool)._run not in (StructuredTool._run, Tool._run)
+        body: Callable[..., Any] | None = tool._run if own else tool.func or tool.coroutine
+        return body
+    for method in (tool._run, tool._arun):
+        kinds = {parameter.kind for parameter in parameters_of(method)}
+        if not kinds & {inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL}:
+            return method
+    return None
+
+
+def _shape_of(tool: BaseTool, body: Callable[..., Any] | None) -> Shape:
+    schema = tool.args_schema
+    if isinstance(schema, dict):
+        return SchemaShape(tool.name, schema, body)
+    if schema is None and isinstance(tool, Tool):
+        return TextShape(tool.name)
+    try:
+        model = schema if schema is not None else _model_from(tool, body)
+        shown = _shown(tool)
+    except (PydanticUserError, PydanticSchemaGenerationError, NameError, TypeError) as error:
+        text = str(error).splitlines()[0]
+        raise ConfigurationError(
+            f"`{tool.name}` cannot be guarded: its arguments have no JSON Schema: {text}"
+        ) from None
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        raise ConfigurationError(
+            f"`{tool.name}` cannot be guarded: its args_schema is not a pydantic 2 model or a dict"
+        )
+    if '"writeOnly": true' in json.dumps(shown):
+        raise ConfigurationError(
+            f"`{tool.name}` cannot be guarded: SecretStr cannot be read back from JSON; "
+            "use str, and list the argument under `secrets` in Tools"
+        )
+    return ModelShape(tool.name, model, shown)
+
+
+def _shown(tool: BaseTool) -> dict[str, Any]:
+    """The JSON Schema that models are shown."""
+    schema: Any = tool.tool_call_schema
+    return schema if isinstance(schema, dict) else schema.model_json_schema()
+
+
+def _model_from(tool: BaseTool, body: Callable[..., Any] | None) -> Any:
+    if body is None:
+        raise ConfigurationError(
+            f"`{tool.name}` cannot be guarded: its `_run` names no arguments; give it an args_schema"
+        )
+    config = config_parameter(body)
+    return create_schema_from_function(tool.name, body, filter_args=[*FILTERED_ARGS, *([config] if config else [])])
+
+
+def _all_annotations(shape: Shape, body: Callable[..., Any] | None) -> dict[str, Any]:
+    found = annotations_of(body)
+    if isinstance(shape, ModelShape):
+        found.update(get_all_basemodel_annotations(shape._model))
+    return found
+
+
+__all__ = ["AnyArguments", "Arguments", "Read", "RunnableConfig", "body_of", "is_json"]

@@ -1,0 +1,247 @@
+"""Makes the guarded class: every way into the tool ends in a gate.
+
+The gate and the original body live in closures of the class, not in attributes of the object, so copies, deep copies and
+objects made in any other way from this class are guarded too.
+"""
+
+from __future__ import annotations
+
+import inspect
+import weakref
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import BaseTool, Tool, ToolException
+from langchain_core.tools.base import FILTERED_ARGS
+from pydantic import BaseModel
+
+from agentguard.errors import ConfigurationError, ToolCallRefused
+from agentguard.guard import CanaryGate, Gate
+from agentguard.integrations.langchain.arguments import Arguments, Read
+from agentguard.integrations.langchain.hints import config_parameter, parameters_of
+from agentguard.integrations.langchain.refusals import answer_refusal, raise_refusal
+
+_GUARDED: weakref.WeakSet[type] = weakref.WeakSet()
+# What may change on a guarded tool: how it is watched and how its own errors are answered. Nothing that was judged.
+_MAY_SET = frozenset({
+    "callbacks", "tags", "metadata", "verbose", "handle_tool_error", "handle_validation_error", "return_direct", "extras",
+    "_tool_call_schema_memo",
+})  # fmt: skip
+
+
+def is_guarded_tool(tool: BaseTool) -> bool:
+    """Whether this object, or the one it was copied from, came out of ``guard.wrap``."""
+    return any(cls in _GUARDED for cls in type(tool).__mro__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What the framework was given, unread; passed from LangChain's ``run`` to our ``_run``."""
+
+    tool_input: Any
+    call_id: str | None
+
+
+def shut_doors(tool: BaseTool, gate: Gate | CanaryGate, arguments: Arguments) -> BaseTool:
+    """A copy of the tool whose every entry goes through the gate. The tool itself is not changed."""
+    original = BaseModel.__copy__(tool)
+    original.__dict__.pop("_injected_args_keys", None)
+    cls = type(tool)
+    guarded = BaseModel.__copy__(tool)
+    guarded.__dict__.pop("_injected_args_keys", None)
+    for name, make in (("func", _func_door), ("coroutine", _coroutine_door)):
+        body = guarded.__dict__.get(name)
+        if body is not None:
+            guarded.__dict__[name] = make(gate, arguments, body)
+    made: type[BaseTool] = type(cls)(cls.__name__, (cls,), _namespace(cls, original, gate, arguments))
+    _GUARDED.add(made)
+    object.__setattr__(guarded, "__class__", made)
+    return guarded
+
+
+def _namespace(
+    cls: type[BaseTool], original: BaseTool, gate: Gate | CanaryGate, arguments: Arguments
+) -> dict[str, Any]:
+    """The members of the guarded class."""
+    call, acall = _body(original, original._run), _body(original, _async_target(original), original._arun)
+    hidden = frozenset(FILTERED_ARGS) | arguments.injected
+
+    def _run(self: BaseTool, *args: Any, config: Any = None, run_manager: Any = None, **kwargs: Any) -> Any:
+        read = _read(arguments, args, kwargs)
+        return gate.call(
+            read.arguments,
+            lambda values: call(arguments.revive(values, read.aside), config, run_manager),
+            call_id=read.call_id,
+        )
+
+    async def _arun(self: BaseTool, *args: Any, config: Any = None, run_manager: Any = None, **kwargs: Any) -> Any:
+        read = _read(arguments, args, kwargs)
+
+        async def run(values: dict[str, Any]) -> Any:
+            return await acall(arguments.revive(values, read.aside), config, run_manager)
+
+        return await gate.acall(read.arguments, run, call_id=read.call_id)
+
+    # LangChain reads these annotations at every call, to see what it must pass; short ones are read quickly.
+    for entry in (_run, _arun):
+        entry.__annotations__ = {"config": RunnableConfig}
+
+    def run(self: BaseTool, tool_input: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return cls.run(self, tool_input, *args, **kwargs)
+        except ToolCallRefused as refused:
+            return answer_refusal(self.name, kwargs.get("tool_call_id"), refused)
+
+    async def arun(self: BaseTool, tool_input: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return await cls.arun(self, tool_input, *args, **kwargs)
+        except ToolCallRefused as refused:
+            return answer_refusal(self.name, kwargs.get("tool_call_id"), refused)
+
+    run.__signature__ = inspect.signature(cls.run)  # type: ignore[attr-defined]
+    arun.__signature__ = inspect.signature(cls.arun)  # type: ignore[attr-defined]
+
+    def _to_args_and_kwargs(self: BaseTool, tool_input: Any, tool_call_id: str | None) -> Any:
+        return (_Given(tool_input, tool_call_id),), {}
+
+    def _filter_injected_args(self: BaseTool, tool_input: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in tool_input.items() if name not in hidden}
+
+    def get_input_schema(self: BaseTool, config: RunnableConfig | None = None) -> Any:
+        return original.get_input_schema(config)
+
+    def model_copy(self: BaseTool, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> BaseTool:
+        _only_settable(self, update or {})
+        return cls.model_copy(self, update=update, deep=deep)
+
+    def copy(self: BaseTool, *, update: Mapping[str, Any] | None = None, deep: bool = False, **_: Any) -> BaseTool:
+        return self.model_copy(update=update, deep=deep)
+
+    def __setattr__(self: BaseTool, name: str, value: Any) -> None:
+        _only_settable(self, {name: value})
+        cls.__setattr__(self, name, value)
+
+    def __reduce_ex__(self: BaseTool, protocol: Any) -> NoReturn:
+        raise ConfigurationError(
+            f"`{self.name}` is guarded and cannot be pickled; build the tool and wrap it where it will be used"
+        )
+
+    members: dict[str, Any] = {
+        "_run": _run,
+        "_arun": _arun,
+        "run": run,
+        "arun": arun,
+        "_to_args_and_kwargs": _to_args_and_kwargs,
+        "_filter_injected_args": _filter_injected_args,
+        "get_input_schema": get_input_schema,
+        "_injected_args_keys": property(lambda _: arguments.injected),
+        "model_copy": model_copy,
+        "copy": copy,
+        "__setattr__": __setattr__,
+        "__reduce_ex__": __reduce_ex__,
+        "__module__": cls.__module__,
+        "__qualname__": cls.__qualname__,
+        "__doc__": cls.__doc__,
+    }
+    return members
+
+
+def _read(arguments: Arguments, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Read:
+    if len(args) == 1 and type(args[0]) is _Given:
+        return arguments.from_framework(args[0].tool_input, args[0].call_id)
+    return arguments.from_code(args, kwargs)
+
+
+def _only_settable(tool: BaseTool, changes: Mapping[str, Any]) -> None:
+    for name in changes.keys() - _MAY_SET:
+        raise ConfigurationError(
+            f"`{name}` of `{tool.name}` cannot be changed once it is guarded; change the original and wrap that"
+        )
+
+
+def _async_target(original: BaseTool) -> Callable[..., Any]:
+    """The method whose signature says what LangChain passes to ``_arun``."""
+    own = type(original)._arun is not BaseTool._arun
+    return original._arun if own else original._run
+
+
+def _body(
+    original: BaseTool, reads: Callable[..., Any], target: Callable[..., Any] | None = None
+) -> Callable[[dict[str, Any], Any, Any], Any]:
+    """Calls the original ``_run`` or ``_arun`` with what LangChain would have passed."""
+    target = reads if target is None else target
+    config_name = config_parameter(reads)
+    manager = "run_manager" in {parameter.name for parameter in parameters_of(reads)}
+    single = isinstance(original, Tool)
+
+    def body(values: dict[str, Any], config: Any, run_manager: Any) -> Any:
+        if config_name is not None:
+            values[config_name] = {} if config is None else config
+        if manager:
+            values["run_manager"] = run_manager
+        if not single:
+            return target(**values)
+        given = [values.pop(name) for name in list(values) if name not in (config_name, "run_manager")]
+        if len(given) != 1:
+            raise ToolException(f"`{original.name}` takes one argument; use StructuredTool for more")
+        return target(*given, **values)
+
+    return body
+
+
+def _func_door(gate: Gate | CanaryGate, arguments: Arguments, func: Callable[..., Any]) -> Callable[..., Any]:
+    invoke = _direct(func, arguments)
+
+    def guarded_func(*args: Any, **kwargs: Any) -> Any:
+        read = arguments.from_code(args, kwargs)
+        try:
+            return gate.call(read.arguments, lambda values: invoke(values, read.aside), call_id=read.call_id)
+        except ToolCallRefused as refused:
+            raise_refusal(refused)
+
+    return _disguise(guarded_func, func)
+
+
+def _coroutine_door(
+    gate: Gate | CanaryGate, arguments: Arguments, func: Callable[..., Awaitable[Any]]
+) -> Callable[..., Awaitable[Any]]:
+    invoke = _direct(func, arguments)
+
+    async def guarded_coroutine(*args: Any, **kwargs: Any) -> Any:
+        read = arguments.from_code(args, kwargs)
+
+        async def run(values: dict[str, Any]) -> Any:
+            return await invoke(values, read.aside)
+
+        try:
+            return await gate.acall(read.arguments, run, call_id=read.call_id)
+        except ToolCallRefused as refused:
+            raise_refusal(refused)
+
+    return _disguise(guarded_coroutine, func)
+
+
+def _direct(func: Callable[..., Any], arguments: Arguments) -> Callable[[dict[str, Any], Mapping[str, Any]], Any]:
+    """Calls the original function, by position where its parameters have no names to call them by."""
+    parameters = parameters_of(func)
+    names = {parameter.name for parameter in parameters}
+    by_position = [parameter.name for parameter in parameters if parameter.kind is parameter.POSITIONAL_ONLY]
+
+    def invoke(values: dict[str, Any], aside: Mapping[str, Any]) -> Any:
+        revived = arguments.revive(values, aside)
+        if "tool_input" in revived and "tool_input" not in names:
+            return func(revived.pop("tool_input"), **revived)
+        return func(*[revived.pop(name) for name in by_position if name in revived], **revived)
+
+    return invoke
+
+
+def _disguise(door: Callable[..., Any], func: Callable[..., Any]) -> Callable[..., Any]:
+    """The name and signature of the original, and no way back to it (no ``__wrapped__``)."""
+    for name in ("__name__", "__qualname__", "__doc__", "__module__", "__annotations__"):
+        if hasattr(func, name):
+            setattr(door, name, getattr(func, name))
+    door.__signature__ = inspect.signature(func)  # type: ignore[attr-defined]
+    return door
