@@ -14,8 +14,10 @@ _INDEXED = ("decision_id", "run_id", "reason", "effect", "kind", "subject", "too
 
 _REASON = "EXISTS (SELECT 1 FROM json_each(r.reasons) AS j WHERE j.value = :reason)"
 _BY_INDEX = """
-SELECT r.seq, r.body FROM postings AS p CROSS JOIN records AS r ON r.seq = p.seq
-WHERE p.field = :field AND p.value = :value AND p.seq BETWEEN :low AND :high"""
+SELECT r.seq, r.body FROM postings AS p
+CROSS JOIN records AS r ON r.seq BETWEEN p.block * 256 + 1 AND p.block * 256 + 256
+WHERE p.field = :field AND p.value = :value AND p.block BETWEEN (:low - 1) / 256 AND (:high - 1) / 256
+AND r.seq BETWEEN :low AND :high"""
 _BY_LOOKING = "SELECT r.seq, r.body FROM records AS r WHERE r.seq BETWEEN :low AND :high"
 
 
@@ -46,8 +48,8 @@ def page(store: Store, asked: Page) -> list[tuple[int, bytes]]:
         size = asked.size - len(found)
         if size > 0 and first <= last:
             order = "DESC" if asked.newest else "ASC"
-            key = "p.seq" if text is _BY_INDEX else "r.seq"
-            sql = f"{text}{conditions} ORDER BY {key} {order} LIMIT :size"
+            key = f"p.block {order}, r.seq {order}" if text is _BY_INDEX else f"r.seq {order}"
+            sql = f"{text}{conditions} ORDER BY {key} LIMIT :size"
             found += store.cursor.execute(sql, {**bound, "low": first, "high": last, "size": size}).fetchall()
     return found
 
@@ -69,15 +71,15 @@ def _conditions(wanted: RecordFilter) -> tuple[dict[str, Any], str]:
 
 
 def _limits(store: Store, asked: Page) -> tuple[int, int, int]:
-    """The numbers that can match: from, to as far as the index goes, and to. ``spans`` knows when stretches were."""
+    """The numbers that can match: from, to as far as the index goes, and to. ``blocks`` knows when they were."""
     low = asked.after + 1
     high = store.last_seq() if asked.before is None else asked.before - 1
     indexed = store.indexed()
     indexed_high = min(high, indexed)
     if asked.wanted.since is not None:
-        first = store.cursor.execute(schema.FIRST_SPAN_REACHING, (micros(asked.wanted.since),)).fetchone()[0]
-        low = max(low, indexed + 1 if first is None else int(first))
+        first = store.cursor.execute(schema.FIRST_BLOCK_REACHING, (micros(asked.wanted.since),)).fetchone()[0]
+        low = max(low, indexed + 1 if first is None else int(first) * schema.BLOCK + 1)
     if asked.wanted.until is not None:
-        last = store.cursor.execute(schema.LAST_SPAN_FROM, (micros(asked.wanted.until),)).fetchone()[0]
-        indexed_high = min(indexed_high, 0 if last is None else int(last))
+        last = store.cursor.execute(schema.LAST_BLOCK_FROM, (micros(asked.wanted.until),)).fetchone()[0]
+        indexed_high = min(indexed_high, 0 if last is None else (int(last) + 1) * schema.BLOCK)
     return low, indexed_high, high

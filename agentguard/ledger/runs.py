@@ -9,41 +9,34 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from agentguard.core.canonical import canonical_bytes, read_canonical
 from agentguard.core.facts import RunState, RunStatus
 from agentguard.core.values import Json, Risk, Sensitivity
 from agentguard.ledger import schema
-from agentguard.ledger.encode import Values, moment
+from agentguard.ledger.encode import moment
 
 
 class Held:
     """Inputs or kept values. What is handed out is a fresh copy, so that nobody can change what others decide on."""
 
-    __slots__ = ("_nested", "_scalars")
+    __slots__ = ("_nested", "_values")
 
     def __init__(self) -> None:
-        self._scalars: dict[str, Json] = {}
-        self._nested: Values = {}
+        self._values: dict[str, Json] = {}
+        self._nested = False
 
     def put(self, name: str, raw: bytes) -> bool:
         """Remember a value by its canonical bytes. False where it was there already, the same."""
-        if self._nested.get(name) == raw:
+        if name in self._values and canonical_bytes(self._values[name]) == raw:
             return False
-        value = json.loads(raw)
-        if isinstance(value, list | dict):
-            self._scalars.pop(name, None)
-            self._nested[name] = raw
-            return True
-        if name in self._scalars and _same(self._scalars[name], value):
-            return False
-        self._nested.pop(name, None)
-        self._scalars[name] = value
+        value = read_canonical(raw)
+        self._values[name] = value
+        self._nested = self._nested or isinstance(value, list | dict)
         return True
 
     def copy(self) -> dict[str, Json]:
         """The values, shared with nobody."""
-        if not self._nested:
-            return dict(self._scalars)
-        return self._scalars | {name: json.loads(raw) for name, raw in self._nested.items()}
+        return {name: _copy(value) for name, value in self._values.items()} if self._nested else dict(self._values)
 
 
 @dataclass(slots=True)
@@ -98,7 +91,7 @@ class Run:
             None if self.high_water is None else int(self.high_water),
             json.dumps(self.counts),
             json.dumps(sorted(self.succeeded)),
-            json.dumps(self.spent),
+            json.dumps(self.spent) if self.spent else "{}",
             self.n,
         )
 
@@ -133,6 +126,9 @@ def load_run(cursor: sqlite3.Cursor, run_id: str) -> Run | None:
     )
 
 
-def _same(one: Json, other: Json) -> bool:
-    # 1, 1.0 and true are equal in Python and three different things to a policy.
-    return type(one) is type(other) and one == other
+def _copy(value: Json) -> Json:
+    if isinstance(value, list):
+        return [_copy(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _copy(item) for key, item in value.items()}
+    return value

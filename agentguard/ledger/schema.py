@@ -1,9 +1,9 @@
 """The ledger's tables and every statement that is run on them.
 
 ``records`` is the truth and only ever grows; ``seq`` has no gaps. ``run_states`` is small and rewritten by every
-admission, so what is large or never changes stands apart in ``runs`` and ``run_values``. ``postings`` and ``spans`` are
-an index over ``records`` that is filled behind, a few hundred records at a time: an admission dirties a handful of
-pages instead of twenty, and a query reads the index up to ``meta.indexed`` and the records themselves after it.
+admission, so what is large or never changes stands apart in ``runs`` and ``run_values``. ``blocks`` and ``postings``
+are an index over ``records`` that is filled behind, a block at a time: an admission dirties a handful of pages instead
+of twenty, and a query reads the index as far as it goes and the records themselves after it.
 Times are microseconds since 1970 UTC; amounts are millionths.
 """
 
@@ -14,12 +14,6 @@ APPLICATION_ID = 0x61674C31
 SCHEMA_VERSION = 1
 
 TABLES = """
-CREATE TABLE meta (
-    name TEXT PRIMARY KEY,
-    value INTEGER NOT NULL
-) WITHOUT ROWID;
-INSERT INTO meta VALUES ('indexed', 0);
-
 CREATE TABLE records (
     seq INTEGER PRIMARY KEY,
     time INTEGER,
@@ -33,19 +27,18 @@ CREATE TABLE records (
     body BLOB NOT NULL      -- the record's canonical JSON (RFC 8785), byte for byte
 );
 
-CREATE TABLE postings (
-    field TEXT NOT NULL,
-    value TEXT NOT NULL,
-    seq INTEGER NOT NULL,
-    PRIMARY KEY (field, value, seq)
-) WITHOUT ROWID;
-
-CREATE TABLE spans (        -- which times a stretch of records covers; records are nearly, not quite, in time order
-    first INTEGER PRIMARY KEY,
-    last INTEGER NOT NULL,
+CREATE TABLE blocks (       -- stretches of BLOCK records; records are nearly, not quite, in time order
+    block INTEGER PRIMARY KEY,
     earliest INTEGER,
     latest INTEGER
 );
+
+CREATE TABLE postings (     -- which blocks hold a record with this value in this field
+    field TEXT NOT NULL,
+    value TEXT NOT NULL,
+    block INTEGER NOT NULL,
+    PRIMARY KEY (field, value, block)
+) WITHOUT ROWID;
 
 CREATE TABLE runs (
     n INTEGER PRIMARY KEY,
@@ -140,33 +133,39 @@ DATA_VERSION = "PRAGMA data_version"
 # --- records
 LAST_SEQ = "SELECT coalesce(max(seq), 0) FROM records"
 ADD_RECORD = "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-RECORD_EXISTS = "SELECT 1 FROM records WHERE seq > ? AND decision_id = ? LIMIT 1"
-POSTING_EXISTS = "SELECT 1 FROM postings WHERE field = 'decision_id' AND value = ? LIMIT 1"
+DECISION_IN_BLOCKS = """
+SELECT 1 FROM postings AS p JOIN records AS r ON r.seq BETWEEN p.block * 256 + 1 AND p.block * 256 + 256
+WHERE p.field = 'decision_id' AND p.value = :decision_id AND r.decision_id = :decision_id LIMIT 1"""
+DECISION_AFTER = "SELECT 1 FROM records WHERE seq > ? AND decision_id = ? LIMIT 1"
 
-# --- the index over records, filled behind
-INDEXED = "SELECT value FROM meta WHERE name = 'indexed'"
-SET_INDEXED = "UPDATE meta SET value = :last WHERE name = 'indexed'"
-ADD_SPAN = """
-INSERT INTO spans SELECT :first, :last, min(time), max(time) FROM records WHERE seq BETWEEN :first AND :last"""
+# --- the index over records, filled behind, a block at a time
+# Block n holds the records n * BLOCK + 1 to n * BLOCK + BLOCK. Most values repeat within a block, so this is an eighth
+# of an index with an entry for every record; a block is read in a fraction of a millisecond.
+BLOCK = 256
+BLOCKS = "SELECT coalesce(max(block) + 1, 0) FROM blocks"
+ADD_BLOCK = """
+INSERT INTO blocks SELECT :block, min(time), max(time) FROM records WHERE seq BETWEEN :first AND :last"""
 ADD_POSTINGS = """
-INSERT INTO postings
-SELECT 'decision_id', decision_id, seq FROM records WHERE seq BETWEEN :first AND :last AND decision_id IS NOT NULL
+WITH stretch AS MATERIALIZED (
+    SELECT decision_id, run_id, subject, tool, effect, kind, reasons FROM records
+    WHERE seq BETWEEN :first AND :last
+)
+INSERT OR IGNORE INTO postings
+SELECT 'decision_id', decision_id, :block FROM stretch WHERE decision_id IS NOT NULL
 UNION ALL
-SELECT 'run_id', run_id, seq FROM records WHERE seq BETWEEN :first AND :last AND run_id IS NOT NULL
+SELECT 'run_id', run_id, :block FROM stretch WHERE run_id IS NOT NULL
 UNION ALL
-SELECT 'subject', subject, seq FROM records WHERE seq BETWEEN :first AND :last AND subject IS NOT NULL
+SELECT 'subject', subject, :block FROM stretch WHERE subject IS NOT NULL
 UNION ALL
-SELECT 'tool', tool, seq FROM records WHERE seq BETWEEN :first AND :last AND tool IS NOT NULL
+SELECT 'tool', tool, :block FROM stretch WHERE tool IS NOT NULL
 UNION ALL
-SELECT 'effect', effect, seq FROM records WHERE seq BETWEEN :first AND :last AND effect IS NOT NULL
+SELECT 'effect', effect, :block FROM stretch WHERE effect IS NOT NULL
 UNION ALL
-SELECT 'kind', kind, seq FROM records WHERE seq BETWEEN :first AND :last AND kind IS NOT NULL
+SELECT 'kind', kind, :block FROM stretch WHERE kind IS NOT NULL
 UNION ALL
-SELECT DISTINCT 'reason', r.value, records.seq FROM records, json_each(records.reasons) AS r
-WHERE records.seq BETWEEN :first AND :last
-ORDER BY 1, 2, 3"""
-FIRST_SPAN_REACHING = "SELECT min(first) FROM spans WHERE latest >= ?"
-LAST_SPAN_FROM = "SELECT max(last) FROM spans WHERE earliest <= ?"
+SELECT 'reason', r.value, :block FROM stretch, json_each(stretch.reasons) AS r"""
+FIRST_BLOCK_REACHING = "SELECT min(block) FROM blocks WHERE latest >= ?"
+LAST_BLOCK_FROM = "SELECT max(block) FROM blocks WHERE earliest <= ?"
 
 # --- runs
 ADD_RUN = """

@@ -170,19 +170,24 @@ class Store:
         return self._last_seq
 
     def indexed(self) -> int:
-        """The number of the newest record that ``postings`` covers."""
+        """The number of the newest record that the index covers."""
         if self._indexed is None:
-            self._indexed = int(self.cursor.execute(schema.INDEXED).fetchone()[0])
+            self._indexed = int(self.cursor.execute(schema.BLOCKS).fetchone()[0]) * schema.BLOCK
         return self._indexed
 
-    def extend_index(self, most: int) -> None:
-        """Index up to ``most`` more records."""
+    def lag(self) -> int:
+        """How many records the index does not cover yet."""
+        return self.last_seq() - self.indexed()
+
+    def extend_index(self, most_blocks: int) -> None:
+        """Index the next full blocks, up to so many."""
         self.flush()
-        first, last = self.indexed() + 1, min(self.last_seq(), self.indexed() + most)
-        if first <= last:
-            stretch = {"first": first, "last": last}
-            for statement in (schema.ADD_POSTINGS, schema.ADD_SPAN, schema.SET_INDEXED):
-                self.cursor.execute(statement, stretch)
+        for _ in range(min(most_blocks, self.lag() // schema.BLOCK)):
+            first = self.indexed() + 1
+            last = self.indexed() + schema.BLOCK
+            stretch = {"block": self.indexed() // schema.BLOCK, "first": first, "last": last}
+            self.cursor.execute(schema.ADD_POSTINGS, stretch)
+            self.cursor.execute(schema.ADD_BLOCK, stretch)
             self._indexed = last
 
     # --- runs
@@ -264,9 +269,10 @@ class Store:
     def was_recorded(self, decision_id: str) -> bool:
         """Whether any record of this decision exists."""
         self.flush()
+        asked, after = {"decision_id": decision_id}, (self.indexed(), decision_id)
         return (
-            self.cursor.execute(schema.POSTING_EXISTS, (decision_id,)).fetchone() is not None
-            or self.cursor.execute(schema.RECORD_EXISTS, (self.indexed(), decision_id)).fetchone() is not None
+            self.cursor.execute(schema.DECISION_AFTER, after).fetchone() is not None
+            or self.cursor.execute(schema.DECISION_IN_BLOCKS, asked).fetchone() is not None
         )
 
 

@@ -20,11 +20,11 @@ import os
 import queue
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import Any
 
 from agentguard.errors import LedgerError
 from agentguard.ledger.files import LedgerFile, concerns_everybody, explain
+from agentguard.ledger.pending import Pending
 from agentguard.ledger.store import Store
 
 # Most operations in one transaction: bounds how long the first of them waits for the last.
@@ -36,7 +36,7 @@ RETRY_SECONDS = 0.5
 # Records the index may lag behind: caught up in quiet moments past the first, in any case past the second.
 INDEX_LAG = 512
 INDEX_LAG_MOST = 8192
-INDEX_STEP = 512
+INDEX_BLOCKS = 4
 
 
 class Need(enum.Enum):
@@ -46,14 +46,6 @@ class Need(enum.Enum):
     DURABLE_READ = enum.auto()
     LAZY = enum.auto()
     DURABLE = enum.auto()
-
-
-class Pending(Future[Any]):
-    """The answer to come. Nobody can cancel it, only stop waiting."""
-
-    def cancel(self) -> bool:
-        """Always False: what is queued for the ledger happens."""
-        return False
 
 
 class Operation:
@@ -142,7 +134,7 @@ class Writer:
 
     def _lag(self) -> int:
         try:
-            return self._store.last_seq() - self._store.indexed()
+            return self._store.lag()
         except Exception:  # the next operation meets the same error and reports it
             return 0
 
@@ -193,8 +185,8 @@ class Writer:
             self._owed.clear()
         self._begin(write=durable or Need.LAZY in needs or self._replay)
         answers = [self._one(operation) for operation in batch]
-        if durable and store.last_seq() - store.indexed() >= INDEX_LAG_MOST:
-            store.extend_index(INDEX_STEP * 2)
+        if durable and store.lag() >= INDEX_LAG_MOST:
+            store.extend_index(INDEX_BLOCKS)
         if durable or not store.writing or Need.DURABLE_READ in needs:
             store.commit()
             self._owed.clear()
@@ -243,7 +235,7 @@ class Writer:
     def _extend_index(self) -> None:
         try:
             self._store.begin(write=True)
-            self._store.extend_index(INDEX_STEP)
+            self._store.extend_index(INDEX_BLOCKS)
             self._store.commit()
         except Exception:  # an index that lags is slower, not wrong
             self._undo()
