@@ -171,9 +171,9 @@ def _wanted(
         run_id=run,
         subject=subject,
         tool=tool,
-        effect=common.choice(effect, map(str, Effect), "--effect"),
+        effect=None if effect is None else common.choice(effect, map(str, Effect), "--effect"),
         reason=reason,
-        kind=common.choice(kind, KINDS, "--kind"),
+        kind=None if kind is None else common.choice(kind, KINDS, "--kind"),
         since=begin,
         until=end,
     )

@@ -144,10 +144,10 @@ def reason_given(why: str) -> str:
     return why
 
 
-def choice(word: str | None, words: Iterable[str], flag: str) -> str | None:
+def choice(word: str, words: Iterable[str], flag: str) -> str:
     """One of a few words. Raises ConfigurationError with all of them."""
     allowed = list(words)
-    if word is not None and word not in allowed:
+    if word not in allowed:
         raise ConfigurationError(f"{flag}: `{word}` is not one of {', '.join(allowed)}")
     return word
 

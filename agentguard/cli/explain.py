@@ -1,0 +1,185 @@
+"""``agentguard explain``: why a call would be, or was, decided so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from agentguard.approvals import display
+from agentguard.cli import common
+from agentguard.cli.common import JsonOption, LedgerOption
+from agentguard.core.reasons import Reason
+from agentguard.core.values import Assurance, Risk, Unavailable
+from agentguard.errors import ConfigurationError, LedgerError
+
+if TYPE_CHECKING:
+    from agentguard.guard.cases import Judged, Situation
+
+app = common.new_app("Say why a call is, or was, decided so.", group=False)
+
+
+@app.command()
+def explain(
+    directory: Annotated[
+        Path | None, typer.Argument(metavar="[DIR]", help="The bundle to judge by.", show_default=False)
+    ] = None,
+    decision: Annotated[str | None, typer.Option("--decision", help="Explain this decision from its record.")] = None,
+    workflow: Annotated[str | None, typer.Option("--workflow", help="The workflow of the run.")] = None,
+    tool: Annotated[str | None, typer.Option("--tool", help="The tool, or an alias of it.")] = None,
+    args: Annotated[str, typer.Option("--args", help="The arguments, as a JSON object or @FILE.")] = "{}",
+    inputs: Annotated[str, typer.Option("--inputs", help="What the run was started with.")] = "{}",
+    kept: Annotated[str, typer.Option("--kept", help="What earlier steps have kept.")] = "{}",
+    done: Annotated[list[str] | None, typer.Option("--done", help="A step that succeeded; repeatable.")] = None,
+    subject: Annotated[str | None, typer.Option("--subject", help="Who calls; else the workflow's first.")] = None,
+    age: Annotated[str, typer.Option("--age", help="How old the identity assertion is.")] = "0s",
+    assurance: Annotated[str, typer.Option("--assurance", help="How it was proved.")] = "call-bound",
+    risk: Annotated[str, typer.Option("--risk", help="The run's risk: low, medium or high.")] = "low",
+    at: Annotated[str | None, typer.Option("--at", help="When, as RFC 3339; else now.")] = None,
+    requester: Annotated[str | None, typer.Option("--requester", help="For whom the run works.")] = None,
+    approved_by: Annotated[list[str] | None, typer.Option("--approved-by", help="user:NAME; repeatable.")] = None,
+    ledger: LedgerOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show every finding of one decision, step by step. Nothing runs and nothing is written.
+
+    Either imagine a call and judge it by a bundle. What you do not say is taken to be in order: a fresh identity of
+    the workflow's subject, low risk, nothing spent.
+
+    Example: agentguard explain workflows/ --workflow customer-export --tool warehouse.export
+    --args '{"table": "orders", "rows": 5}' --inputs '{"ticket": "EXP-7"}' --done look-up
+
+    Or read a decision from the ledger.
+
+    Example: agentguard explain --decision d-5f0c
+    """
+    if decision is not None:
+        if directory is not None or workflow is not None or tool is not None:
+            raise ConfigurationError("--decision explains a record; leave out DIR, --workflow and --tool")
+        _show(_recorded(decision, ledger), json)
+        return
+    if directory is None or workflow is None or tool is None:
+        raise ConfigurationError("expected DIR, --workflow and --tool, or --decision ID")
+    from agentguard.guard.cases import Situation
+
+    situation = Situation(
+        workflow=workflow,
+        tool=tool,
+        arguments=common.parse_object(args, "--args"),
+        inputs=common.parse_object(inputs, "--inputs"),
+        kept=common.parse_object(kept, "--kept"),
+        done={name: (done or []).count(name) for name in done or []},
+        subject=subject,
+        requester=requester,
+        assurance=Assurance.parse(common.choice(assurance, Assurance.words(), "--assurance")),
+        age=common.duration(age, "--age"),
+        at=common.now_utc() if at is None else common.moment(at, "--at", common.now_utc()),
+        risk=Risk.parse(common.choice(risk, Risk.words(), "--risk")),
+        answers=dict.fromkeys(approved_by or [], True),
+    )
+    _show(_imagined(directory, situation), json)
+
+
+def _imagined(directory: Path, situation: Situation) -> dict[str, Any]:
+    from agentguard.cli.bundles import load
+    from agentguard.guard.cases import judge
+
+    return described(judge(load(directory), situation), situation)
+
+
+def described(judged: Judged, situation: Situation) -> dict[str, Any]:
+    """An imagined decision in the words of a record."""
+    decision, places = judged.decision, judged.destinations
+    return {
+        "effect": str(decision.effect),
+        "workflow": situation.workflow,
+        "tool": judged.request.tool,
+        "step": None if decision.step is None else decision.step.name,
+        "time": judged.at.isoformat(),
+        "reasons": [str(reason) for reason in decision.reasons],
+        "findings": [
+            {"effect": str(f.effect), "reason": str(f.reason), "step": f.step, "detail": f.detail}
+            for f in decision.findings
+        ],
+        "destinations": []
+        if isinstance(places, Unavailable)
+        else [
+            {
+                "kind": place.kind,
+                "id": place.id,
+                "sensitivity": "unclassified" if place.sensitivity is None else place.sensitivity.word,
+                "zone": place.zone,
+            }
+            for place in places
+        ],
+        "spends": {spend.budget.name: spend.amount / 1_000_000 for spend in decision.spends},
+        "arguments": dict(judged.request.arguments),
+        "request_digest": judged.request.digest,
+    }
+
+
+def _recorded(decision: str, ledger: LedgerOption) -> dict[str, Any]:
+    from agentguard.ledger import RecordFilter
+
+    with common.operations(ledger) as operations:
+        wanted = RecordFilter(decision_id=decision)
+        for data in operations.records(wanted):
+            if data.get("kind") in ("decision", "run"):
+                return data
+    raise LedgerError(f"there is no decision `{decision}` in this ledger; `agentguard audit list` shows them")
+
+
+def _show(data: Mapping[str, Any], json: bool) -> None:
+    if json:
+        common.print_json(dict(data))
+        return
+    common.rows(_lines(data))
+
+
+def _lines(data: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    yield "effect", display.shown(str(data.get("effect")))
+    for name in ("workflow", "step", "tool", "time", "run_id", "subject", "requester", "risk", "assurance"):
+        if data.get(name) is not None:
+            yield name.replace("_", " "), display.shown(str(data[name]))
+    for place in data.get("destinations") or []:
+        yield "destination", display.value(place)
+    for where, what in display.leaves(data.get("arguments")):
+        yield f"argument {where}", what
+    findings = [found for found in data.get("findings") or [] if isinstance(found, Mapping)]
+    for found in findings:
+        step = found.get("step")
+        under = "" if step is None else f" (step {display.shown(str(step))})"
+        yield (
+            display.shown(str(found.get("effect"))),
+            (f"{display.shown(str(found.get('reason')))}{under}: {display.shown(str(found.get('detail')), 1_000)}"),
+        )
+        meaning = _MEANINGS.get(str(found.get("reason")))
+        if meaning:
+            yield "", f"  {display.plain(meaning)}"
+    if not findings:
+        yield "findings", "none: every check passed"
+
+
+# What a workflow's owner does about each; shown under the finding.
+_MEANINGS: dict[str, str] = {
+    Reason.NO_MATCHING_STEP: "add a step for this tool to the workflow, if the workflow is to use it",
+    Reason.WORKFLOW_OVERDUE: "the owner must review the workflow and set a later review_by",
+    Reason.STEP_OUT_OF_ORDER: "a step it comes after has not succeeded in this run; --done names those that have",
+    Reason.STEP_EXCLUDED: "a step it must not follow has been called in this run",
+    Reason.STEP_USED_UP: "the step's at_most is reached; another run starts anew",
+    Reason.ARGUMENTS_INVALID: "the arguments do not fit the step; an argument that is not listed is refused",
+    Reason.CONDITION_FALSE: "the condition was evaluated and is false",
+    Reason.CONDITION_FAILED: "the condition could not be evaluated to true or false; that never permits",
+    Reason.SUBJECT_NOT_ALLOWED: "list the workload under the workflow's subjects, if it may run it",
+    Reason.IDENTITY_STALE: "the workload must prove its identity again",
+    Reason.DESTINATION_UNCLASSIFIED: "list the place in Destinations, or let the step say `unclassified: allow`",
+    Reason.DESTINATION_TOO_SENSITIVE: "the step's up_to is below the place's sensitivity",
+    Reason.DESTINATION_NOT_ALLOWED: "the step says nothing of destinations; add `destinations: {up_to: SENSITIVITY}`",
+    Reason.DESTINATION_AMBIGUOUS: "the argument does not lead to one certain place",
+    Reason.RISK_TOO_HIGH: "the run's risk takes this effect away; `agentguard runs risk` sets it",
+    Reason.BUDGET_EXCEEDED: "the workflow's budget has not enough left for this call",
+    Reason.APPROVAL_REQUIRED: "a person must agree; the call may be repeated afterwards",
+    Reason.APPROVAL_PENDING: "more people must agree",
+}

@@ -1,0 +1,343 @@
+"""Help that teaches, wrong use that is told clearly, and output that cannot attack a terminal."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agentguard.cli import run as runner
+from agentguard.cli.app import COMMANDS
+from agentguard.errors import ConfigurationError, LedgerError
+from tests.cli.conftest import NASTY, ROOT, Call, Ended, real
+
+GROUPS = {
+    "approvals": ("list", "show", "approve", "deny"),
+    "audit": ("list", "show", "follow"),
+    "runs": ("list", "show", "stop", "risk"),
+    "subjects": ("suspend", "restore"),
+    "credentials": ("revoke", "activate"),
+}
+OURS = [name for name in COMMANDS if name not in ("assertion", "destination")]
+PATHS = [[name] for name in COMMANDS] + [[group, name] for group, names in GROUPS.items() for name in names]
+
+
+def is_clear(ended: Ended) -> bool:
+    """One line on standard error, ours, without a traceback or a raw control character."""
+    lines = ended.err.splitlines()
+    return len(lines) == 1 and lines[0].startswith("agentguard: ") and ended.err.strip("\n").isprintable()
+
+
+# help
+
+
+@pytest.mark.parametrize("path", PATHS, ids=" ".join)
+def test_every_command_explains_itself(path: list[str], call: Call) -> None:
+    """Without a ledger, a bundle or anything else in place."""
+    ended = call(*path, "--help")
+    assert ended.code == 0
+    assert "Usage: agentguard " + " ".join(path) in ended.out
+    assert len(ended.out.split()) > 12
+
+
+@pytest.mark.parametrize("path", [p for p in PATHS if p[0] in OURS and p not in [[g] for g in GROUPS]], ids=" ".join)
+def test_every_command_of_ours_gives_an_example(path: list[str], call: Call) -> None:
+    """An example says more than a list of flags."""
+    assert "Example: agentguard " + " ".join(path) in " ".join(call(*path, "--help").out.split())
+
+
+def test_the_list_of_commands_is_whole_and_its_summaries_are_not_cut(call: Call) -> None:
+    """Help is printed from a table; the table and the modules must agree."""
+    ended = call("--help")
+    assert ended.code == 0
+    assert all(f"\n  {name} " in ended.out for name in COMMANDS)
+
+
+def test_help_is_quick_because_it_loads_nothing() -> None:
+    """Not the time but its cause: no command, no cryptography, no parser is imported."""
+    code = (
+        "import sys; from agentguard.cli import main; main(['--help']);"
+        "print(sorted({n.partition('.')[0] for n in sys.modules} & {'joserfc','cryptography','sqlglot','pydantic',"
+        "'yaml','jsonschema_rs','ada_url','sqlite3'}), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stderr == "[]\n"
+
+
+def test_no_command_at_all_shows_help_and_exits_2(call: Call) -> None:
+    """A script that forgot its command must notice."""
+    assert call().code == 2
+
+
+def test_the_version_is_told(call: Call) -> None:
+    """For reports."""
+    ended = call("--version")
+    assert ended.code == 0
+    assert ended.out.startswith("agentguard ")
+
+
+# wrong use
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nonsense"], "nonsense"),
+        (["--nonsense"], "--nonsense"),
+        (["approvals", "nonsense"], "nonsense"),
+        (["approvals", "show"], "APPROVAL"),
+        (["approvals", "approve"], "APPROVAL"),
+        (["runs", "stop"], "RUN"),
+        (["runs", "risk", "r-1"], "LEVEL"),
+        (["audit", "list", "--last", "0"], "0"),
+        (["audit", "list", "--last", "many"], "many"),
+        (["audit", "list", "--effect", "Deny"], "permit, escalate, deny"),
+        (["audit", "list", "--kind", "x"], "decision"),
+        (["audit", "list", "--reason", "condition_flase"], "did you mean `condition_false`"),
+        (["audit", "list", "--since", "yesterday"], "2026-11-24T12:00:00Z"),
+        (["audit", "list", "--since", "2026-11-24"], "--since"),
+        (["audit", "list", "--since", "2026-11-24T12:00:00"], "--since"),
+        (["audit", "list", "--since", "999999999d"], "--since"),
+        (["audit", "list", "--since", "1m", "--until", "1h"], "nothing can match"),
+        (["audit", "list", "--nonsense"], "--nonsense"),
+        (["subjects", "suspend", ""], "not a subject"),
+        (["subjects", "suspend", " x"], "not a subject"),
+        (["subjects", "suspend", "x\x1b[2J"], "not a subject"),
+        (["subjects", "suspend", "x" * 2_049], "not a subject"),
+        (["credentials", "revoke", "a b"], "not a credential"),
+        (["credentials", "revoke", "x\n"], "not a credential"),
+        (["runs", "stop", "r-1", "--why", "x" * 2_001], "--why"),
+    ],
+    ids=str,
+)
+def test_wrong_use_gives_one_clear_line_and_exit_code_2(
+    arguments: list[str], words: str, store: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was found, what was expected; no traceback and no box drawing."""
+    monkeypatch.setenv("AGENTGUARD_HOME", str(store.parent))
+    ended = call(*arguments)
+    assert ended.code == 2
+    assert is_clear(ended), ended.err
+    assert words in ended.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["approvals", "show", "a-2"], ["approvals", "approve", "a-2", "--yes"], ["approvals", "deny", "", "--yes"],
+        ["audit", "show", "d-9"], ["audit", "show", "0"], ["audit", "show", "99999"], ["audit", "show", "9" * 400],
+        ["audit", "show", "٣"], ["runs", "show", "r-9"], ["runs", "stop", "r-9"], ["runs", "risk", "r-9", "low"],
+        ["runs", "show", "\udcff"], ["approvals", "show", "x" * 100_000],
+    ],
+    ids=lambda a: str(a)[:60],
+)  # fmt: skip
+def test_what_is_not_there_is_said_to_be_missing(arguments: list[str], store: Path, call: Call) -> None:
+    """Never a traceback, never a silent success."""
+    ended = call(*arguments, "--ledger", store)
+    assert ended.code == 3
+    assert is_clear(ended), ended.err
+
+
+READS = [["approvals", "list"], ["approvals", "show", "a"], ["audit", "list"], ["audit", "show", "d"],
+         ["audit", "follow"], ["runs", "list"], ["runs", "stop", "r"], ["subjects", "suspend", "s"],
+         ["credentials", "revoke", "c"], ["approvals", "approve", "a", "--yes"]]  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments", READS, ids=" ".join)
+def test_a_missing_ledger_is_an_error_and_is_not_created(arguments: list[str], tmp_path: Path, call: Call) -> None:
+    """An empty ledger made by reading would say `no records` about the wrong place."""
+    ended = call(*arguments, "--ledger", tmp_path / "none" / "ledger.sqlite3")
+    assert ended.code == 3
+    assert is_clear(ended)
+    assert "--ledger" in ended.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def _not_sqlite(path: Path) -> None:
+    path.write_bytes(b"hello, I am a letter, not a ledger" * 10)
+
+
+def _empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def _truncated(path: Path) -> None:
+    path.write_bytes(b"SQLite format 3\0")
+
+
+def _foreign(path: Path) -> None:
+    import sqlite3
+
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE addresses (a)")
+    connection.commit()
+    connection.close()
+
+
+def _directory(path: Path) -> None:
+    path.mkdir()
+
+
+@pytest.mark.parametrize("spoil", [_not_sqlite, _empty, _truncated, _foreign, _directory])
+def test_what_is_not_a_ledger_is_refused_and_left_as_it_was(spoil: object, tmp_path: Path, call: Call) -> None:
+    """Somebody else's file must survive a wrong --ledger."""
+    path = tmp_path / "ledger.sqlite3"
+    spoil(path)  # type: ignore[operator]
+    before = None if path.is_dir() else path.read_bytes()
+    ended = call("audit", "list", "--ledger", path)
+    assert ended.code == 3
+    assert is_clear(ended), ended.err
+    assert before is None or path.read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["ledger.sqlite3"]
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")
+def test_an_unreadable_ledger_is_said_to_be_unreadable(store: Path, call: Call) -> None:
+    """The remedy differs from a missing one's."""
+    store.chmod(0)
+    ended = call("audit", "list", "--ledger", store)
+    store.chmod(stat.S_IRUSR | stat.S_IWUSR)
+    assert ended.code == 3
+    assert "cannot be read" in ended.err
+
+
+@pytest.mark.parametrize("home", ["", "/nowhere/at/all", "\udcff", "x" * 5_000])
+def test_an_odd_home_is_an_error_and_not_a_traceback(
+    home: str, call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Environment values are input too."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AGENTGUARD_HOME", home)
+    ended = call("runs", "list")
+    assert ended.code == 3
+    assert is_clear(ended), ended.err
+
+
+def test_the_home_variable_names_the_ledger(store: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same one that the guard uses."""
+    monkeypatch.setenv("AGENTGUARD_HOME", str(store.parent))
+    assert "r-1" in call("runs", "list").out
+
+
+# the last line of defence
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (LedgerError("x"), 3),
+        (ConfigurationError("x"), 2),
+        (FileNotFoundError(2, "No such file", "f"), 2),
+        (OSError("strange"), 2),
+        (KeyError("a secret"), 70),
+        (RecursionError(), 70),
+        (ZeroDivisionError("a secret"), 70),
+        (KeyboardInterrupt(), 130),
+    ],
+    ids=repr,
+)
+def test_every_exception_ends_in_one_line(
+    error: BaseException, code: int, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What nobody foresaw is named by its type alone: its text may hold private values."""
+
+    def explode() -> object:
+        raise error
+
+    monkeypatch.setattr(runner, "command", explode)
+    ended = call("check", ".")
+    assert ended.code == code
+    assert is_clear(ended)
+    assert "a secret" not in ended.err
+
+
+def test_a_message_that_quotes_an_attack_is_escaped(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Error texts quote what was found, and that is where attacks come from."""
+
+    def explode() -> object:
+        raise ConfigurationError(f"found `{NASTY}`")
+
+    monkeypatch.setattr(runner, "command", explode)
+    assert is_clear(call("check", "."))
+
+
+def test_a_reader_that_leaves_is_no_error(store: Path) -> None:
+    """`agentguard audit list | head -1` must not end in noise."""
+    shell = (
+        f"{sys.executable} -c 'from agentguard.cli import main; raise SystemExit(main())' audit list --ledger {store}"
+    )
+    done = subprocess.run(
+        ["bash", "-c", f"for i in 1 2 3; do {shell} | true; done"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+# terminal injection
+
+SHOWING = [
+    ["approvals", "list"], ["approvals", "show", "a-1"], ["approvals", "show", "a-1", "--full"],
+    ["approvals", "approve", "a-1", "--yes"], ["audit", "list"], ["audit", "show", "d-1"], ["runs", "list"],
+    ["runs", "show", "r-1" + NASTY], ["runs", "stop", "r-1" + NASTY], ["explain", "--decision", "d-1"],
+    ["approvals", "list", "--json"], ["approvals", "show", "a-1", "--json"], ["audit", "list", "--json"],
+    ["audit", "show", "d-1", "--json"], ["runs", "list", "--json"], ["runs", "show", "r-1" + NASTY, "--json"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments", SHOWING, ids=lambda a: " ".join(a)[:40].encode("ascii", "replace").decode())
+def test_nothing_that_is_stored_can_attack_a_terminal(arguments: list[str], nasty: Path, call: Call) -> None:
+    """Every text in this ledger tries: escape sequences, bidirectional overrides, new lines, markup, C1 controls."""
+    ended = call(*arguments, "--ledger", nasty)
+    printed = ended.out + ended.err
+    assert ended.code == 0, ended.err
+    assert {c for c in printed if not (c.isascii() and c.isprintable()) and c != "\n"} == set()
+    assert not any(text.startswith("forged: line") for text in printed.splitlines())
+    assert "Traceback" not in printed
+
+
+def test_markup_is_not_interpreted(nasty: Path, call: Call) -> None:
+    """`[red]` in a value is five characters; were it a colour, a value could colour itself green."""
+    assert "[red]" in call("audit", "show", "d-1", "--ledger", nasty).out
+
+
+def test_a_terminal_gets_our_colours_and_nothing_of_theirs(nasty: Path) -> None:
+    """The same over a real pseudo-terminal, where colours are on."""
+    import pty
+
+    parent, child = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", "import sys; from agentguard.cli import main; sys.exit(main())",
+         "audit", "list", "--ledger", str(nasty)],
+        stdout=child, stderr=child, cwd=ROOT, env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "100"},
+    )  # fmt: skip
+    os.close(child)
+    out = b""
+    while True:
+        try:
+            got = os.read(parent, 65536)
+        except OSError:
+            break
+        if not got:
+            break
+        out += got
+    os.close(parent)
+    assert process.wait(timeout=20) == 0
+    assert b"\x1b[2J" not in out
+    assert b"\x1b]0;" not in out
+    assert out.isascii()
+
+
+def test_as_a_real_process_too(store: Path) -> None:
+    """Not only in ours: exit code and streams as a shell sees them."""
+    assert real("runs", "list", "--ledger", store).code == 0
+    missing = real("runs", "list", "--ledger", store.parent / "none")
+    assert missing.code == 3
+    assert missing.out == ""
+    assert is_clear(missing)
