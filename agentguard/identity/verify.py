@@ -118,28 +118,25 @@ class Verifier:
         return key
 
     def _judge_claims(self, claims: Mapping[str, Json], now: float) -> str:
-        issued, expires, earliest = (_time(claims, name) for name in ("iat", "exp", "nbf"))
+        times = [_time(claims, name) for name in ("iat", "exp", "nbf")]
+        issued, expires, earliest = _required_time(claims, "iat"), _required_time(claims, "exp"), times[-1]
         self._nothing_missing(claims)
         self._issuer(claims)
         self._audience(claims)
         subject = self._profile.subject(claims, self.trust)
-        if issued is None or expires is None:
-            raise Refused(Reason.ASSERTION_MISSING_CLAIM, "claims `iat` and `exp` are required")
         self._times(issued, expires, earliest, now)
         self._pinned(claims)
         self._recordable(claims)
         return subject
 
     def _nothing_missing(self, claims: Mapping[str, Json]) -> None:
-        for name in ("iat", "exp"):
-            if name not in claims:
-                raise Refused(Reason.ASSERTION_MISSING_CLAIM, f"claim `{name}` is missing")
         text_claim(claims, "sub")
         if "iss" in claims or not self._profile.issuer_may_be_absent:
             text_claim(claims, "iss")
         if self._profile.audience_in_token and claims.get("aud") is None:
             raise Refused(Reason.ASSERTION_MISSING_CLAIM, "claim `aud` is missing")
-        if "jti" in claims or self.trust.single_use:
+        # Where a proof is asked for, its own `jti` is what must not be replayed.
+        if "jti" in claims or (self.trust.single_use and self.trust.proof is None):
             text_claim(claims, "jti")
         if self.trust.profile == "local":
             text_claim(claims, _DIGEST_CLAIM)
@@ -223,7 +220,7 @@ class Verifier:
             expires_at=datetime.fromtimestamp(expires, UTC),
             assertion_id=identifier,
             key_id=key.kid,
-            assurance=self._assurance(bound_to),
+            assurance=assurance_of(self.trust),
             claims=claims,
             bound_to=bound_to,
         )
@@ -237,12 +234,14 @@ class Verifier:
             raise Refused(Reason.ASSERTION_PROOF_INVALID, "the assertion was made for another call")
         return bound_to
 
-    def _assurance(self, bound_to: str | None) -> Assurance:
-        if self.trust.profile == "local":
-            return Assurance.LOCAL
-        if bound_to is not None:
-            return Assurance.CALL_BOUND
-        return Assurance.BEARER_SINGLE_USE if self.trust.single_use else Assurance.BEARER
+
+def assurance_of(trust: IssuerTrust) -> Assurance:
+    """How strongly an assertion accepted under this trust proves its caller (a proof always covers the call)."""
+    if trust.profile == "local":
+        return Assurance.LOCAL
+    if trust.proof is not None:
+        return Assurance.CALL_BOUND
+    return Assurance.BEARER_SINGLE_USE if trust.single_use else Assurance.BEARER
 
 
 def _check(trust: IssuerTrust) -> None:
@@ -264,6 +263,10 @@ def _check(trust: IssuerTrust) -> None:
         (trust.proof is not None and trust.proof not in PROOFS, f"`proof` must be one of {', '.join(PROOFS)}"),
         (profile is not None and profile.proof_required and trust.proof is None, "profile `wimse` needs `proof: wpt`"),
         (trust.profile == "local" and trust.proof is not None, "profile `local` takes no `proof`"),
+        (
+            trust.minimum_assurance is not None and assurance_of(trust) < trust.minimum_assurance,
+            f"its assertions reach `{assurance_of(trust).word}` only, less than its `minimum_assurance`",
+        ),
     )
     for wrong, message in problems:
         if wrong:

@@ -204,9 +204,7 @@ def test_a_misbehaving_key_server_costs_us_nothing_but_the_unknown_key(misbehave
     """Against a real server on loopback: down, gone, redirecting, huge, garbage, one byte at a time."""
     script, time = Script(key_set(KEY)), [0.0]
     with serving(script) as address:
-        store = JwksStore(
-            url_reader(f"{address}/keys", deadline=0.6), KeySet.parse, max_age=100, clock=lambda: time[0]
-        )
+        store = JwksStore(url_reader(f"{address}/keys", deadline=0.6), KeySet.parse, max_age=100, clock=lambda: time[0])
         assert _find(store, "k1") == "k1"
         misbehave(script)
         time[0] = 20
@@ -225,9 +223,7 @@ def test_a_slow_server_keeps_no_thread_of_ours() -> None:
         before = {thread for thread in threading.enumerate() if thread.name.startswith("agentguard")}
         with pytest.raises(ReadFailed, match="too slow"):
             get(Address(address), limit=5000, deadline=0.2)
-        assert within(
-            2, lambda: {t for t in threading.enumerate() if t.name.startswith("agentguard")} == before
-        )
+        assert within(2, lambda: {t for t in threading.enumerate() if t.name.startswith("agentguard")} == before)
 
 
 def test_a_server_that_fails_once_is_asked_again() -> None:

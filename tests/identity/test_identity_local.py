@@ -51,9 +51,7 @@ def test_a_local_assertion_one_step_off_is_refused(
 ) -> None:
     """Only the subjects that Trust lists, for this call, now."""
     issuer = LocalIssuer(tmp_path)
-    answer = issuer.verifier(TRUST).verify(
-        _mint(issuer, subject, audience), now=at(seconds), request_digest=digest
-    )
+    answer = issuer.verifier(TRUST).verify(_mint(issuer, subject, audience), now=at(seconds), request_digest=digest)
 
     assert word(answer) == expected
 

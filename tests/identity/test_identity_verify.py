@@ -515,6 +515,9 @@ def test_a_bug_in_a_key_source_refuses() -> None:
         {"profile": "spiffe", "trust_domain": None},
         {"profile": "local"},
         {"profile": "wimse"},
+        {"profile": "local", "subjects": ("x",), "proof": "wpt"},
+        {"minimum_assurance": Assurance.CALL_BOUND},
+        {"minimum_assurance": Assurance.BEARER_SINGLE_USE, "single_use": False},
     ],
 )
 def test_a_wrong_trust_is_said_when_it_is_loaded(wrong: dict[str, Any]) -> None:
