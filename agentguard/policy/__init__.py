@@ -1,0 +1,8 @@
+"""The policy bundle: YAML files into core values, strictly, all or nothing, under one revision."""
+
+from __future__ import annotations
+
+from agentguard.policy.bundle import Bundle, Reloader, load, schemas
+from agentguard.policy.keeps import Keep
+
+__all__ = ["Bundle", "Keep", "Reloader", "load", "schemas"]

@@ -1,0 +1,419 @@
+"""From checked models to core values: everything is looked up, and everything wrong is named with its line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from agentguard.core.canonical import canonical_bytes, sha256
+from agentguard.core.declarations import CatalogEntry, DestinationDeclaration, IssuerTrust, Source, ToolDeclaration
+from agentguard.core.policy import (
+    DEFAULT_RISK,
+    ApprovalRule,
+    Budget,
+    Fault,
+    RiskRule,
+    Step,
+    Tool,
+    Workflow,
+    Zone,
+)
+from agentguard.core.values import Assurance, Risk, Sensitivity, ToolEffect
+from agentguard.errors import PolicyProblem
+from agentguard.policy import models
+from agentguard.policy.conditions import (
+    CompiledAmount,
+    CompiledCondition,
+    NotCompiled,
+    compile_amount,
+    compile_condition,
+    to_micros,
+)
+from agentguard.policy.flow import flow_troubles
+from agentguard.policy.keeps import Keep, compile_keep
+from agentguard.policy.scope import Scope
+from agentguard.policy.shapes import CompiledShape, compile_shape
+from agentguard.policy.words import shown, unknown
+from agentguard.policy.yaml import Document
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """One document with its file, its content and its digest."""
+
+    file: str
+    document: Document
+    model: Any
+    digest: str
+
+    def source(self, *path: Any) -> Source:
+        """Where something in it was written."""
+        return Source(self.file, self.document.line(*path))
+
+
+@dataclass(slots=True)
+class Parts:
+    """Everything compiled so far, and everything wrong so far."""
+
+    problems: list[PolicyProblem] = field(default_factory=list)
+    groups: dict[str, frozenset[str]] = field(default_factory=dict)
+    issuers: dict[str, IssuerTrust] = field(default_factory=dict)
+    tools: dict[str, ToolDeclaration] = field(default_factory=dict)
+    tool_digests: dict[str, str] = field(default_factory=dict)
+    tool_by_alias: dict[str, str] = field(default_factory=dict)
+    catalog: list[CatalogEntry] = field(default_factory=list)
+    zones: dict[str, Zone] = field(default_factory=dict)
+    freshness: dict[Sensitivity, timedelta] = field(default_factory=dict)
+    assurance: dict[Sensitivity, Assurance] = field(default_factory=dict)
+    workflows: dict[str, Workflow] = field(default_factory=dict)
+    inputs: dict[str, CompiledShape] = field(default_factory=dict)
+    keeps: dict[tuple[str, str], tuple[Keep, ...]] = field(default_factory=dict)
+    _first: dict[tuple[str, str], Source] = field(default_factory=dict)
+
+    def say(self, source: Source, message: str) -> None:
+        """Add one problem."""
+        self.problems.append(PolicyProblem(source.file, source.line, message))
+
+    def is_new(self, what: str, name: str, source: Source) -> bool:
+        """Whether this name is given for the first time; else it is a problem."""
+        first = self._first.setdefault((what, name), source)
+        if first is not source:
+            self.say(source, f"{what} {shown(name)} is given twice; the first is at {first}")
+        return first is source
+
+
+# Trust
+
+
+def add_trust(parts: Parts, written: Written) -> None:
+    """Groups and issuers."""
+    trust: models.Trust = written.model
+    for name, members in trust.groups.items():
+        if parts.is_new("group", name, written.source("groups", name)):
+            parts.groups[name] = frozenset(members)
+    for index, issuer in enumerate(trust.issuers):
+        source = written.source("issuers", index)
+        if parts.is_new("issuer", issuer.name, source):
+            parts.issuers[issuer.name] = _issuer(issuer, source)
+
+
+def _issuer(issuer: models.Issuer, source: Source) -> IssuerTrust:
+    return IssuerTrust(
+        name=issuer.name,
+        profile=issuer.profile,
+        issuer=issuer.issuer,
+        audience=issuer.audience,
+        max_age=issuer.max_age,
+        max_lifetime=issuer.max_lifetime,
+        skew=issuer.skew,
+        source=source,
+        trust_domain=issuer.trust_domain,
+        keys_file=issuer.keys_file,
+        keys_url=issuer.keys_url,
+        keys_max_age=issuer.keys_max_age,
+        algorithms=tuple(issuer.algorithms),
+        claims=MappingProxyType(issuer.claims),
+        subject_from=issuer.subject_from,
+        subjects=tuple(issuer.subjects),
+        revoked_keys=tuple(issuer.revoked_keys),
+        proof=issuer.proof,
+        single_use=issuer.single_use,
+        minimum_assurance=None if issuer.minimum_assurance is None else Assurance.parse(issuer.minimum_assurance),
+    )
+
+
+# Tools
+
+
+def add_tools(parts: Parts, written: Written) -> None:
+    """Tools and the exact names they are known by."""
+    document: Any = written.document.data
+    tools: models.Tools = written.model
+    for name, entry in tools.tools.items():
+        source = written.source("tools", name)
+        if not parts.is_new("tool", name, source):
+            continue
+        parts.tools[name] = _tool(name, entry, written)
+        parts.tool_digests[name] = sha256(canonical_bytes(document["tools"][name]))
+        for index, word in ((None, name), *enumerate(entry.aliases)):
+            here = source if index is None else written.source("tools", name, "aliases", index)
+            if parts.is_new("the tool name or alias", word, here):
+                parts.tool_by_alias[word] = name
+
+
+def _tool(name: str, entry: models.ToolEntry, written: Written) -> ToolDeclaration:
+    destinations = tuple(
+        DestinationDeclaration(
+            kind=place.kind,
+            argument=place.argument,
+            fixed=place.fixed,
+            options=MappingProxyType(dict(place.__pydantic_extra__ or {})),
+            optional=place.optional,
+            source=written.source("tools", name, "destinations", index),
+        )
+        for index, place in enumerate(entry.destinations)
+    )
+    return ToolDeclaration(
+        name=name,
+        aliases=tuple(entry.aliases),
+        effect=ToolEffect(entry.effect),
+        destinations=destinations,
+        secrets=tuple(entry.secrets),
+        untrusted_results=tuple(entry.untrusted_results),
+        credentials=tuple(entry.credentials),
+        fingerprint=entry.fingerprint,
+        source=written.source("tools", name),
+    )
+
+
+# Destinations
+
+
+def add_destinations(parts: Parts, written: Written) -> None:
+    """The catalog, the zones, and what each sensitivity asks of an identity."""
+    file: models.Destinations = written.model
+    for index, entry in enumerate(file.destinations):
+        parts.catalog.append(
+            CatalogEntry(
+                kind=entry.kind,
+                pattern=entry.pattern,
+                sensitivity=Sensitivity.parse(entry.sensitivity),
+                zone=entry.zone,
+                owner=entry.owner,
+                category=entry.category,
+                environment=entry.environment,
+                source=written.source("destinations", index),
+            )
+        )
+    for name, zone in file.zones.items():
+        if parts.is_new("zone", name, written.source("zones", name)):
+            reaches = {other: Sensitivity.parse(word) for other, word in zone.reaches.items()}
+            parts.zones[name] = Zone(name, frozenset(zone.subjects), MappingProxyType(reaches))
+        for index, subject in enumerate(zone.subjects):
+            parts.is_new("the subject of a zone", subject, written.source("zones", name, "subjects", index))
+    for word, age in file.freshness.items():
+        if parts.is_new("freshness of", word, written.source("freshness", word)):
+            parts.freshness[Sensitivity.parse(word)] = age
+    for word, level in file.assurance.items():
+        if parts.is_new("assurance of", word, written.source("assurance", word)):
+            parts.assurance[Sensitivity.parse(word)] = Assurance.parse(level)
+
+
+def check_zones(parts: Parts, files: Iterable[Written]) -> None:
+    """Every zone that is named exists. A bundle without zones may still write them down in its catalog."""
+    for written in files:
+        for name, zone in written.model.zones.items():
+            for other in zone.reaches:
+                if other not in parts.zones:
+                    parts.say(written.source("zones", name, "reaches", other), unknown("zone", other, parts.zones))
+    for entry in parts.catalog:
+        if parts.zones and entry.zone is not None and entry.zone not in parts.zones:
+            parts.say(entry.source, unknown("zone", entry.zone, parts.zones))
+
+
+# Workflows
+
+
+def add_workflow(parts: Parts, written: Written) -> None:
+    """One workflow, compiled; or everything that is wrong with it."""
+    file: models.Workflow = written.model
+    name = file.metadata.name
+    is_new = parts.is_new("workflow", name, written.source("metadata", "name"))
+    compiled = _Workflow(parts, written).compile()
+    if compiled is not None and is_new:
+        parts.workflows[name] = compiled
+
+
+class _Workflow:
+    """Compiles one workflow."""
+
+    def __init__(self, parts: Parts, written: Written) -> None:
+        self.parts = parts
+        self.written = written
+        self.file: models.Workflow = written.model
+        self.before = len(parts.problems)
+        self.steps = tuple(self.file.steps)
+        self.scopes: dict[str, Scope] = {}
+
+    def say(self, path: tuple[Any, ...], message: str) -> None:
+        self.parts.say(self.written.source(*path), message)
+
+    def compile(self) -> Workflow | None:
+        inputs = self._shape(("inputs",), self.file.inputs)
+        kept = [name for step in self.file.steps.values() for name in step.keep]
+        steps = [self._step(name, step, inputs, kept) for name, step in self.file.steps.items()]
+        budgets = [self._budget(name, budget) for name, budget in self.file.budgets.items()]
+        for path, message in flow_troubles(self.file.steps):
+            self.say(path, message)
+        duplicates = len(self.file.subjects) - len(set(self.file.subjects))
+        if duplicates:
+            self.say(("subjects",), "a subject is listed twice")
+        if len(self.parts.problems) > self.before or inputs is None:
+            return None
+        name = self.file.metadata.name
+        self.parts.inputs[name] = inputs
+        return Workflow(
+            name=name,
+            version=self.file.metadata.version,
+            digest=self._digest(),
+            subjects=frozenset(self.file.subjects),
+            steps=tuple(step for step in steps if step is not None),
+            review_by=self.file.metadata.review_by,
+            max_age=None if self.file.identity is None else self.file.identity.max_age,
+            budgets=tuple(budget for budget in budgets if budget is not None),
+            risk=_risk(self.file.risk),
+            no_write_down=self.file.no_write_down,
+        )
+
+    def _digest(self) -> str:
+        """Over the workflow's own content and the tools it uses: a change of either stops its runs."""
+        tools = {step.tool: self.parts.tool_digests[step.tool] for step in self.file.steps.values()}
+        return sha256(canonical_bytes({"tools": tools, "workflow": self.written.digest}))
+
+    def _shape(self, path: tuple[Any, ...], properties: Mapping[str, Any]) -> CompiledShape | None:
+        shape, troubles = compile_shape(properties)
+        for where, message in troubles:
+            self.say((*path, *where), ".".join(map(str, (path[-1], *where))) + f": {message}")
+        return shape
+
+    def _step(
+        self, name: str, step: models.StepEntry, inputs: CompiledShape | None, kept: Iterable[str]
+    ) -> Step | None:
+        here = ("steps", name)
+        tool = self.parts.tools.get(step.tool)
+        if tool is None:
+            self.say((*here, "tool"), unknown("tool", step.tool, self.parts.tools))
+        else:
+            self._destinations(name, step, tool)
+        shape = self._shape((*here, "arguments"), step.arguments)
+        self._keeps(name, step)
+        if shape is None or inputs is None or tool is None:
+            return None
+        scope = Scope.make(
+            arguments=shape.schema,
+            inputs=inputs.schema,
+            kept=kept,
+            steps=self.steps,
+            has_destinations=bool(tool.destinations),
+        )
+        self.scopes[name] = scope
+        conditions = [self._condition((*here, "require", i), text, scope) for i, text in enumerate(step.require)]
+        identity = step.identity or models.StepIdentity()
+        place = step.destinations or _NOWHERE
+        return Step(
+            name=name,
+            tool=step.tool,
+            arguments=shape,
+            after=tuple(step.after),
+            after_any=tuple(step.after_any),
+            not_after=tuple(step.not_after),
+            at_most=step.at_most,
+            require=tuple(condition for condition in conditions if condition is not None),
+            up_to=None if place.up_to is None else Sensitivity.parse(place.up_to),
+            allow_unclassified=place.unclassified == "allow",
+            max_age=identity.max_age,
+            minimum_assurance=None if identity.assurance is None else Assurance.parse(identity.assurance),
+            bound_to_call=identity.proof == "call",
+            approval=self._approval((*here, "approval"), step.approval, scope),
+        )
+
+    def _destinations(self, name: str, step: models.StepEntry, tool: ToolDeclaration) -> None:
+        if tool.destinations and step.destinations is None:
+            message = (
+                f"{shown(step.tool)} reaches destinations, so the step must say how far: `destinations: {{up_to: …}}`"
+            )
+            self.say(("steps", name), message)
+        elif step.destinations is not None and not tool.destinations:
+            message = f"{shown(step.tool)} declares no destinations in Tools, so there is nothing to limit; remove this"
+            self.say(("steps", name, "destinations"), message)
+
+    def _condition(self, path: tuple[Any, ...], text: str, scope: Scope) -> CompiledCondition | None:
+        try:
+            return compile_condition(text, scope)
+        except NotCompiled as error:
+            for message in error.messages:
+                self.say(path, message)
+            return None
+
+    def _approval(self, path: tuple[Any, ...], rule: models.Approval | None, scope: Scope) -> ApprovalRule | None:
+        if rule is None:
+            return None
+        people: set[str] = set()
+        for index, word in enumerate(rule.approvers):
+            group = word.removeprefix("group:")
+            if group == word:
+                people.add(word)
+            elif group not in self.parts.groups:
+                self.say((*path, "from", index), unknown("group", group, self.parts.groups))
+                return None
+            else:
+                people |= self.parts.groups[group]
+        if "anyone" not in people and len(people) < rule.quorum:
+            message = f"quorum {rule.quorum} can never be reached: only {len(people)} may approve"
+            self.say((*path, "quorum"), message)
+        when = None if rule.when is None else self._condition((*path, "when"), rule.when, scope)
+        return ApprovalRule(when, tuple(rule.approvers), rule.quorum, rule.within)
+
+    def _keeps(self, name: str, step: models.StepEntry) -> None:
+        keeps = []
+        for word, entry in step.keep.items():
+            try:
+                keeps.append(compile_keep(word, entry.source, entry.match))
+            except ValueError as error:
+                self.say(("steps", name, "keep", word), f"keep.{word}: {error}")
+        self.parts.keeps[self.file.metadata.name, name] = tuple(keeps)
+
+    def _budget(self, name: str, budget: models.BudgetEntry) -> Budget | None:
+        here = ("budgets", name)
+        known = True
+        for index, step in enumerate(budget.of):
+            if step not in self.file.steps:
+                known = False
+                self.say((*here, "of", index), unknown("step", step, self.file.steps))
+        at_most = to_micros(budget.at_most)
+        if isinstance(at_most, Fault):
+            self.say((*here, "at_most"), f"budgets.{name}.at_most: {at_most.detail}")
+            return None
+        amount = self._amount((*here, "sum"), budget, known)
+        return Budget(name, frozenset(budget.of), amount, at_most, budget.per)
+
+    def _amount(self, path: tuple[Any, ...], budget: models.BudgetEntry, known: bool) -> CompiledAmount | None:
+        """The amount must make sense in every step the budget covers; it means the same in each."""
+        amount = None
+        for step in budget.of if known and budget.total is not None else ():
+            scope = self.scopes.get(step)
+            if scope is None:
+                continue
+            try:
+                amount = compile_amount(budget.total or "", scope)
+            except NotCompiled as error:
+                for message in error.messages:
+                    self.say(path, f"in step {shown(step)}: {message}")
+        return amount
+
+
+_NOWHERE = models.StepDestinations.model_construct(up_to=None, unclassified=None)
+
+
+def _risk(written: Mapping[models.RiskWord, models.RiskEntry]) -> Mapping[Risk, RiskRule]:
+    """The defaults, and over them what the workflow says. What it leaves out stays: silence never gives back."""
+    if not written:
+        return DEFAULT_RISK
+    rules = dict(DEFAULT_RISK)
+    for word, entry in written.items():
+        level = Risk.parse(word)
+        default = rules[level]
+        effects = default.effects if entry.effects is None else frozenset(map(ToolEffect, entry.effects))
+        lower = default.lower_ceiling_by if entry.lower_ceiling_by is None else entry.lower_ceiling_by
+        rules[level] = RiskRule(effects, lower)
+    return MappingProxyType(rules)
+
+
+def core_tools(parts: Parts) -> Mapping[str, Tool]:
+    """What the decision must know of each tool."""
+    return MappingProxyType({name: Tool(name, tool.effect, tool.fingerprint) for name, tool in parts.tools.items()})

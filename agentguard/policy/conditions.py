@@ -1,0 +1,416 @@
+"""Conditions and amounts: CEL, compiled and checked at load; at run time only ``true`` itself is true.
+
+The rules:
+
+1. An expression is compiled once and checked twice: against the types that the workflow declares (an unknown name or a
+   type that does not fit is an error with a line), and on its tree (see ``usage``).
+2. At run time an error, a missing name or a value of another type is a ``Fault``. CEL returns an error as a *value*
+   whose ``.value()`` is a non-empty string, so truthy: only the booleans themselves are answers.
+3. The runtime cuts text at a NUL, so that ``"a\\0b" == "a"`` holds there, and raises on lone surrogates. Values that
+   hold either, or that are not JSON, never reach it: the condition faults.
+4. Inside a loop the runtime converts what it reads again on every pass. What a loop would read is measured first, and
+   past ``MAX_WORK`` the condition faults instead of holding every thread up.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+from typing import Any
+
+from cel_expr_python import cel
+
+from agentguard.core.policy import MICROS, Fault, View
+from agentguard.policy.celtree import read_tree
+from agentguard.policy.scope import NAMES, Known, Scope
+from agentguard.policy.usage import Inspection, ViewPath, inspect
+from agentguard.policy.words import expected, nearest, shown
+
+MAX_LENGTH = 4096
+# Passes of the loop times values read in each: about 50 ms of the runtime's time.
+MAX_WORK = 2_000_000
+# Where a loop runs over something that is computed, this is how often (the runtime stops there by itself).
+_UNKNOWN_PASSES = 10_000
+_CHARACTERS_PER_VALUE = 4
+_MAX_INTEGER = 2**63 - 1
+MAX_MICROS = 2**62
+
+_T = cel.Type
+_OPEN = _T.Map(_T.STRING, _T.DYN)
+_PLACE = _T.Map(_T.STRING, _T.STRING)
+_BASE: Mapping[str, Any] = {
+    "args": _OPEN,
+    "inputs": _OPEN,
+    "kept": _OPEN,
+    "counts": _T.Map(_T.STRING, _T.INT),
+    "subject": _T.STRING,
+    "claims": _OPEN,
+    "destination": _PLACE,
+    "destinations": _T.List(_PLACE),
+    "risk": _T.STRING,
+    "assurance": _T.STRING,
+    "now": _T.TIMESTAMP,
+}
+# What runs: every program in one environment, so that one activation serves all conditions of a decision.
+_RUNTIME = cel.NewEnv(variables=dict(_BASE))
+
+_SCALARS: Mapping[str, str] = {"string": "STRING", "integer": "INT", "boolean": "BOOL"}
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_ERROR = re.compile(r"ERROR: <input>:(-?[0-9]+):(-?[0-9]+): ([^\n]*)")
+_UNDECLARED = re.compile(r"undeclared reference to '([^']*)'")
+_OVERLOAD = re.compile(r"found no matching overload for '([^']*)' applied to '([^']*)'")
+_MISSING_KEY = re.compile(r'NOT_FOUND: Key not found in map : "([^"]*)"')
+
+
+class NotCompiled(ValueError):
+    """The expression cannot be used; ``messages`` say everything that is wrong with it."""
+
+    def __init__(self, messages: list[str]) -> None:
+        super().__init__("; ".join(messages))
+        self.messages = messages
+
+
+class _Prepared:
+    """One view in the runtime's form, and which of its names were found clean."""
+
+    __slots__ = ("activation", "faults", "names", "steps")
+
+    def __init__(self, names: Mapping[str, Any], steps: tuple[str, ...]) -> None:
+        self.steps = steps
+        self.names = {name: _plain(name, names[name], steps) for name in NAMES if name in names}
+        self.activation = _RUNTIME.Activation(self.names)
+        self.faults: dict[str, str | None] = {}
+
+    def fault(self, root: str) -> str | None:
+        """Why a name cannot be used in this view, or None."""
+        if root not in self.faults:
+            self.faults[root] = _why_unusable(root, self.names[root]) if root in self.names else f"{root} is not known"
+        return self.faults[root]
+
+
+class _Program:
+    """A compiled expression and what it reads."""
+
+    __slots__ = ("_costs", "_members", "_program", "_roots", "_steps", "text")
+
+    def __init__(self, text: str, program: Any, found: Inspection, scope: Scope) -> None:
+        self.text = text
+        self._program = program
+        self._roots = tuple(sorted(found.roots))
+        self._costs = tuple(found.costs)
+        self._steps = scope.steps
+        self._members = frozenset(word for word in _WORD.findall(text))
+
+    def _value(self, view: View) -> Any:
+        """The value, or a Fault. Never raises."""
+        try:
+            prepared = view.prepared
+            if type(prepared) is not _Prepared or prepared.steps is not self._steps:
+                prepared = view.prepared = _Prepared(view.names, self._steps)
+            for root in self._roots:
+                fault = prepared.fault(root)
+                if fault is not None:
+                    return Fault(fault)
+            if self._costs and _work(self._costs, prepared.names) > MAX_WORK:
+                return Fault("a loop would read too much; its lists are too long")
+            answer = self._program.eval(prepared.activation)
+            value = answer.value()
+            return Fault(self._why(value)) if answer.type() == _T.ERROR else value
+        except Exception as error:
+            return Fault(f"could not be evaluated ({type(error).__name__})")
+
+    def _why(self, error: object) -> str:
+        """The runtime's error without the values it quotes."""
+        text = str(error)
+        missing = _MISSING_KEY.match(text)
+        if missing is not None:
+            return f"{shown(missing[1]) if missing[1] in self._members else 'a member'} is missing"
+        return next((said for sign, said in _ERRORS if sign in text), "an error of the expression's own")
+
+
+_ERRORS = (
+    ("No matching overload", "values of types that do not go together"),
+    ("divide by zero", "a division by zero"),
+    ("modulus by zero", "a division by zero"),
+    ("overflow", "a number too large"),
+    ("out of range", "a number too large"),
+    ("No value with name", "a name is not known"),
+    ("index out of bounds", "a list is too short"),
+    ("budget", "a loop is too long"),
+)
+
+
+class CompiledCondition(_Program):
+    """A yes-or-no expression."""
+
+    __slots__ = ()
+
+    def holds(self, view: View) -> bool | Fault:
+        """True or False, and nothing else; any error is a Fault. Never raises."""
+        value = self._value(view)
+        if value is True or value is False or type(value) is Fault:
+            return value
+        return Fault(f"gave {type(value).__name__}, not true or false")
+
+
+class CompiledAmount(_Program):
+    """An expression for a number."""
+
+    __slots__ = ()
+
+    def of(self, view: View) -> int | Fault:
+        """The amount in millionths, exact and not negative, or a Fault. Never raises."""
+        value = self._value(view)
+        return value if type(value) is Fault else to_micros(value)
+
+
+def to_micros(value: Any) -> int | Fault:
+    """A number in millionths: exact by its shortest decimal text, not negative, at most 2^62 millionths."""
+    if type(value) is int:
+        micros = value * MICROS
+    elif type(value) is float:
+        try:
+            exact = Decimal(repr(value)) * MICROS
+            micros = int(exact)
+        except (InvalidOperation, OverflowError, ValueError):
+            return Fault("the amount is not a finite number")
+        if micros != exact:
+            return Fault("the amount has more than six decimals")
+    else:
+        return Fault(f"the amount is {type(value).__name__}, not a number")
+    if micros < 0:
+        return Fault("the amount is negative")
+    return micros if micros <= MAX_MICROS else Fault("the amount is too large")
+
+
+def compile_condition(text: str, scope: Scope) -> CompiledCondition:
+    """A yes-or-no expression in this scope. Raises NotCompiled."""
+    found, program = _compile(text, scope, ("BOOL",), "true or false")
+    return CompiledCondition(text, program, found, scope)
+
+
+def compile_amount(text: str, scope: Scope) -> CompiledAmount:
+    """An expression for a number in this scope. Raises NotCompiled."""
+    found, program = _compile(text, scope, ("INT", "UINT", "DOUBLE", "DYN"), "a number")
+    return CompiledAmount(text, program, found, scope)
+
+
+def _compile(text: str, scope: Scope, types: tuple[str, ...], what: str) -> tuple[Inspection, Any]:
+    if len(text) > MAX_LENGTH:
+        raise NotCompiled([f"longer than {MAX_LENGTH} characters"])
+    if "\x00" in text or not _is_encodable(text):
+        raise NotCompiled(["holds characters that no condition can hold"])
+    program = _compiled(_RUNTIME, text, scope)
+    try:
+        found = inspect(read_tree(program.serialize()), scope)
+    except (ValueError, RecursionError) as error:
+        raise NotCompiled([f"{shown(text)}: {error}"]) from None
+    if found.troubles:
+        raise NotCompiled([f"{shown(text)}: {trouble}" for trouble in found.troubles])
+    checked = _compiled(_typed_environment(_declared(scope, found)), text, scope)
+    result = checked.return_type().name()
+    if result not in types:
+        raise NotCompiled([f"{shown(text)}: gives {_type_word(result)}, expected {what}{_remedy(result, what)}"])
+    return found, program
+
+
+def _compiled(environment: Any, text: str, scope: Scope) -> Any:
+    try:
+        return environment.compile(text)
+    except RuntimeError as error:
+        raise NotCompiled([f"{shown(text)}: {message}" for message in _explain(str(error), text, scope)]) from None
+
+
+def _explain(error: str, text: str, scope: Scope) -> list[str]:
+    """The compiler's complaints in words, each with its column."""
+    messages: list[str] = []
+    for line, column, said in _ERROR.findall(error):
+        undeclared = _UNDECLARED.match(said)
+        overload = _OVERLOAD.match(said)
+        if undeclared is not None:
+            message = _undeclared(undeclared[1], text, scope)
+        elif overload is not None:
+            message = _no_overload(overload[1], overload[2])
+        else:
+            message = said.split(" expecting ", 1)[0]
+        place = f" (line {line}, column {column})" if "\n" in text else f" (column {column})"
+        messages.append(message + (place if int(column) > 0 else ""))
+    return messages[:5] or ["not an expression"]
+
+
+def _undeclared(name: str, text: str, scope: Scope) -> str:
+    for step in scope.steps:
+        if "-" in step and f"counts.{step}" in text:
+            return f'a name with `-` in it is written `counts["{step}"]`'
+    known = (*scope.names, *_FUNCTIONS)
+    if name in NAMES:
+        return f"{shown(name)} is not known here: the step's tool declares no destinations"
+    hint = expected(name, known) if nearest(name, known) else f"expected {', '.join(scope.names)}"
+    return f"there is no name {shown(name)}; {hint}"
+
+
+_FUNCTIONS: tuple[str, ...] = (
+    *("has", "size", "matches", "startsWith", "endsWith", "contains", "all", "exists", "exists_one", "filter", "map"),
+    *("int", "double", "string", "timestamp", "duration", "getFullYear", "getHours", "getDayOfWeek"),
+)
+
+
+def _no_overload(operator: str, types: str) -> str:
+    words = [_type_word(part) for part in types.strip("()").split(", ") if part]
+    sign = operator.replace("_", "").replace("@", "") or operator
+    if set(words) == {"a whole number", "a number with decimals"}:
+        return f"{shown(sign)} between {words[0]} and {words[1]}; write `double(…)` around the whole number"
+    return f"{shown(sign)} does not go with {' and '.join(words) or 'nothing'}"
+
+
+_TYPE_WORDS: Mapping[str, str] = {
+    "string": "text",
+    "int": "a whole number",
+    "uint": "a whole number",
+    "double": "a number with decimals",
+    "bool": "true or false",
+    "dyn": "a value of unknown type",
+    "null_type": "null",
+    "google.protobuf.timestamp": "a time",
+    "timestamp": "a time",
+    "google.protobuf.duration": "a duration",
+    "duration": "a duration",
+}
+
+
+def _type_word(name: str) -> str:
+    lower = name.lower()
+    if lower.startswith(("list", "map")):
+        return "a list" if lower.startswith("list") else "a mapping"
+    return _TYPE_WORDS.get(lower, lower)
+
+
+def _remedy(result: str, what: str) -> str:
+    return "; compare it, such as `… == true`" if result == "DYN" and what == "true or false" else ""
+
+
+def _is_encodable(text: str) -> bool:
+    try:
+        text.encode("utf-8", "strict")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+# Types. `args.rows` declared as a name of its own shadows the member of the open map `args`, with a precise type.
+
+
+def _declared(scope: Scope, found: Inspection) -> tuple[tuple[str, str], ...]:
+    # `has(args.x)` on a declared name gives its value instead of a boolean, so those stay members of the open map.
+    return tuple(
+        sorted(
+            (f"{root}.{name}", _type_of(scope.names[root]["properties"][name]))
+            for root in ("args", "inputs")
+            for name in scope.names[root].get("required", ())
+            if _WORD.fullmatch(name) is not None and (root, name) not in found.tested
+        )
+    )
+
+
+def _type_of(known: Known) -> str:
+    """The CEL type of a schema; DYN where JSON leaves it open (a `number` may arrive as either kind)."""
+    word = known.get("type")
+    if word is None and known.get("enum"):
+        return "STRING" if all(type(value) is str for value in known["enum"]) else "DYN"
+    if type(word) is not str:
+        return "DYN"
+    if word == "array":
+        return f"LIST {_type_of(known.get('items', {}))}"
+    return _SCALARS.get(word, "MAP" if word == "object" else "DYN")
+
+
+@lru_cache(maxsize=4096)
+def _typed_environment(declared: tuple[tuple[str, str], ...]) -> Any:
+    variables = dict(_BASE)
+    variables.update((name, _cel_type(word)) for name, word in declared)
+    return cel.NewEnv(variables=variables)
+
+
+def _cel_type(word: str) -> Any:
+    if word.startswith("LIST "):
+        return _T.List(_cel_type(word[5:]))
+    return _OPEN if word == "MAP" else getattr(_T, word)
+
+
+# Values.
+
+
+def _plain(name: str, value: Any, steps: tuple[str, ...]) -> Any:
+    """A name's value as the runtime takes it: real dicts; a step that was not called yet counts nought."""
+    if name == "counts":
+        return {**dict.fromkeys(steps, 0), **value}
+    return dict(value) if isinstance(value, Mapping) and type(value) is not dict else value
+
+
+def _why_unusable(root: str, value: Any) -> str | None:
+    """Rule 3: why a value must not reach the runtime, or None. Walks without recursion."""
+    if root == "now":
+        return None if type(value) is datetime and value.utcoffset() == timedelta(0) else "now is not a time in UTC"
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        kind = type(item)
+        if kind is str:
+            if not item.isascii() and not _is_encodable(item):
+                return f"{root} holds a lone surrogate"
+            if "\0" in item:
+                return f"{root} holds a NUL character"
+        elif kind is int:
+            if not -_MAX_INTEGER <= item <= _MAX_INTEGER:
+                return f"{root} holds an integer beyond 64 bits"
+        elif kind is dict:
+            pending += item
+            pending += item.values()
+            if any(type(key) is not str for key in item):
+                return f"{root} holds a key that is not text"
+        elif kind is list:
+            pending += item
+        elif kind is float:
+            if item - item != 0.0:
+                return f"{root} holds a number that is not finite"
+        elif item is not None and kind is not bool:
+            return f"{root} holds {kind.__name__}, which is not JSON"
+    return None
+
+
+def _work(costs: tuple[tuple[ViewPath, tuple[ViewPath | None, ...]], ...], names: Mapping[str, Any]) -> int:
+    """Rule 4: about how many values the loops would convert."""
+    total = 0
+    for path, loops in costs:
+        passes = 1
+        for source in loops:
+            over = _at(source, names) if source is not None else None
+            passes *= len(over) if isinstance(over, list | dict) else _UNKNOWN_PASSES
+        total += min(passes, _UNKNOWN_PASSES) * _weight(_at(path, names))
+    return total
+
+
+def _at(path: ViewPath, names: Mapping[str, Any]) -> Any:
+    value: Any = names
+    for part in path:
+        if part == "*" or type(value) is not dict or part not in value:
+            break
+        value = value[part]
+    return value
+
+
+def _weight(value: Any) -> int:
+    """How many values there are to convert, long text counting as several."""
+    total = 0
+    pending = [value]
+    while pending and total <= MAX_WORK:
+        item = pending.pop()
+        total += 1 + (len(item) // _CHARACTERS_PER_VALUE if type(item) is str else 0)
+        if type(item) is list:
+            pending += item
+        elif type(item) is dict:
+            pending += item.values()
+    return total

@@ -1,0 +1,109 @@
+"""What a condition may see, and what is known of it before any call: the language's names as one pseudo-schema."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, TypeAlias
+
+from agentguard.core.values import Assurance, Risk, Sensitivity
+
+Known: TypeAlias = Mapping[str, Any]
+
+# Nothing is known: any member, any type.
+ANYTHING: Known = MappingProxyType({})
+
+# A word from a fixed scale. `<` on it would compare letters ("secret" < "public" is false by luck only).
+SCALE = "agentguard:scale"
+
+
+def closed(properties: Mapping[str, Known]) -> Known:
+    """An object with exactly these members."""
+    return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
+def _words(words: Iterable[str]) -> Known:
+    return {"type": "string", "enum": list(words), SCALE: True}
+
+
+_TEXT: Known = {"type": "string"}
+_PLACE = closed(
+    {
+        "kind": _TEXT,
+        "id": _TEXT,
+        "sensitivity": _words((*Sensitivity.words(), "unclassified")),
+        "zone": _TEXT,
+        "owner": _TEXT,
+        "category": _TEXT,
+    }
+)
+_ALWAYS: Mapping[str, Known] = {
+    "subject": _TEXT,
+    "claims": ANYTHING,
+    "destination": _PLACE,
+    "destinations": {"type": "array", "items": _PLACE},
+    "risk": _words(Risk.words()),
+    "assurance": _words(Assurance.words()),
+    "now": ANYTHING,
+}
+NAMES = ("args", "inputs", "kept", "counts", *_ALWAYS)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The names of one step's conditions. ``key`` is equal for scopes in which every expression means the same."""
+
+    names: Mapping[str, Known]
+    steps: tuple[str, ...]
+    key: str
+
+    @classmethod
+    def make(
+        cls,
+        *,
+        arguments: Known,
+        inputs: Known,
+        kept: Iterable[str],
+        steps: Iterable[str],
+        has_destinations: bool,
+    ) -> Scope:
+        """``arguments`` and ``inputs`` are the closed schemas of ``shapes``."""
+        all_steps, all_kept = tuple(steps), sorted(set(kept))
+        names = {
+            "args": arguments,
+            "inputs": inputs,
+            "kept": closed(dict.fromkeys(all_kept, ANYTHING)),
+            "counts": closed({step: {"type": "integer"} for step in all_steps}),
+            **_ALWAYS,
+        }
+        if not has_destinations:
+            del names["destination"], names["destinations"]
+        key = json.dumps([arguments, inputs, all_kept, all_steps, has_destinations], sort_keys=True)
+        return cls(names, all_steps, key)
+
+
+def member(known: Known, name: str) -> Known | None:
+    """What is known of a member; None where there can be no such member."""
+    properties = known.get("properties")
+    if type(properties) is dict and name in properties:
+        found: Known = properties[name]
+        return found
+    more = known.get("additionalProperties")
+    if more is False:
+        return None
+    return more if type(more) is dict else ANYTHING
+
+
+def element(known: Known) -> Known:
+    """What is known of the elements of a list or, for a loop over an object, of its keys."""
+    if known.get("type") == "array" and type(known.get("items")) is dict:
+        items: Known = known["items"]
+        return items
+    return _TEXT if known.get("type") == "object" else ANYTHING
+
+
+def required(known: Known, name: str) -> bool:
+    """Whether the member is always there."""
+    return name in known.get("required", ())

@@ -1,0 +1,283 @@
+"""What an expression uses, and what in it can never have been meant: checked on its tree, at load.
+
+Reported: members that nothing declares, a literal compared with something of another type or with a word that it can
+never be, `<` on words of a scale, patterns that are not anchored, loops inside loops inside loops, loop variables that
+hide a name of the language.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import re2
+
+from agentguard.policy.celtree import Call, Const, Ident, Items, Loop, Node, Select
+from agentguard.policy.scope import ANYTHING, NAMES, SCALE, Known, Scope, element, member, required
+from agentguard.policy.words import expected, shown
+
+# Two loops are a join of two lists; three are a way to spend the decision's time.
+MAX_LOOPS = 2
+
+_EQUALS = frozenset({"_==_", "_!=_"})
+_ORDER = frozenset({"_<_", "_<=_", "_>_", "_>=_"})
+_JSON_TYPES: Mapping[type, tuple[str, ...]] = {
+    str: ("string",),
+    bool: ("boolean",),
+    int: ("integer", "number"),
+    float: ("integer", "number"),
+    type(None): ("null",),
+}
+_MULTILINE = re.compile(r"\(\?[a-zA-Z]*m")
+
+# A value of the view: a name and constant members; `*` stands for some element.
+ViewPath: TypeAlias = "tuple[str, ...]"
+
+
+@dataclass(slots=True)
+class Inspection:
+    """What was found in one expression. ``costs``: what loops' bodies read, with the sources of the loops around it."""
+
+    troubles: list[str] = field(default_factory=list)
+    roots: set[str] = field(default_factory=set)
+    tested: set[ViewPath] = field(default_factory=set)
+    costs: list[tuple[ViewPath, tuple[ViewPath | None, ...]]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Here:
+    """The variables of the loops around a node, and what those loops run over."""
+
+    variables: Mapping[str, Known]
+    loops: tuple[ViewPath | None, ...]
+
+
+def inspect(tree: Node, scope: Scope) -> Inspection:
+    """Walk an expression's tree. Raises nothing of its own."""
+    inspector = _Inspector(scope)
+    inspector.visit(tree, _Here({}, ()))
+    return inspector.found
+
+
+class _Inspector:
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        self.found = Inspection()
+        self._visit: Mapping[type, Callable[[Any, _Here], Known]] = {
+            Const: self._const,
+            Ident: self._ident,
+            Select: self._select,
+            Call: self._call,
+            Items: self._items,
+            Loop: self._loop,
+        }
+
+    def say(self, message: str) -> None:
+        if message not in self.found.troubles:
+            self.found.troubles.append(message)
+
+    def visit(self, node: Node, here: _Here) -> Known:
+        """Everything below the node; what is known of its value."""
+        return self._visit[type(node)](node, here)
+
+    def _const(self, _node: Const, _here: _Here) -> Known:
+        return ANYTHING
+
+    def _ident(self, node: Ident, here: _Here) -> Known:
+        if node.name in here.variables:
+            return here.variables[node.name]
+        self._uses(node, here)
+        return self.scope.names.get(node.name, ANYTHING)
+
+    def _uses(self, node: Node, here: _Here) -> None:
+        path = _path(node)
+        if path is not None and path[0] not in here.variables:
+            self.found.roots.add(path[0])
+            if here.loops:
+                self.found.costs.append((path, here.loops))
+
+    def _select(self, node: Select, here: _Here) -> Known:
+        return self._member(node, node.operand, node.field, here, node.test_only)
+
+    def _member(self, node: Node, operand: Node, name: str, here: _Here, test_only: bool = False) -> Known:
+        owner = self._owner(operand, here)
+        if test_only:
+            path = _path(operand)
+            if required(owner, name):
+                self.say(f"{shown(_written(operand, name))} is always there; remove `has(…)`")
+            elif path is not None:
+                self.found.tested.add((*path, name))
+        found = member(owner, name)
+        if found is None:
+            self.say(_no_member(operand, name, owner))
+            return ANYTHING
+        self._uses(node, here)
+        return found
+
+    def _owner(self, operand: Node, here: _Here) -> Known:
+        """What is known of an operand; its own cost is that of the member taken from it."""
+        if isinstance(operand, Ident) and operand.name not in here.variables:
+            self.found.roots.add(operand.name)
+            return self.scope.names.get(operand.name, ANYTHING)
+        return self.visit(operand, here)
+
+    def _call(self, node: Call, here: _Here) -> Known:
+        if node.function == "_[_]" and len(node.arguments) == 2:
+            return self._index(node, here)
+        known = [self.visit(argument, here) for argument in node.arguments]
+        if node.function in _EQUALS and len(known) == 2:
+            self._compared(node.arguments[0], known[0], node.arguments[1])
+            self._compared(node.arguments[1], known[1], node.arguments[0])
+        elif node.function == "@in" and isinstance(node.arguments[1], Items) and node.arguments[1].is_list:
+            for value in node.arguments[1].values:
+                self._compared(node.arguments[0], known[0], value)
+        elif node.function == "@in":
+            self._compared(node.arguments[1], element(known[1]), node.arguments[0], " holds")
+        elif node.function in _ORDER:
+            self._ordered(node.arguments, known)
+        elif node.function == "matches":
+            self._matched(node.arguments[-1])
+        return ANYTHING
+
+    def _index(self, node: Call, here: _Here) -> Known:
+        operand, key = node.arguments
+        if isinstance(key, Const) and type(key.value) is str:
+            return self._member(node, operand, key.value, here)
+        self.visit(key, here)
+        owner = self.visit(operand, here)
+        return element(owner) if owner.get("type") == "array" else ANYTHING
+
+    def _items(self, node: Items, here: _Here) -> Known:
+        for value in node.values:
+            self.visit(value, here)
+        return ANYTHING
+
+    def _loop(self, node: Loop, here: _Here) -> Known:
+        if len(here.loops) >= MAX_LOOPS:
+            self.say(f"more than {MAX_LOOPS} loops inside each other")
+            return ANYTHING
+        for variable in node.variables:
+            if variable in NAMES:
+                self.say(f"the loop variable {shown(variable)} hides a name of the language; call it something else")
+        source = self.visit(node.source, here)
+        inside = dict(here.variables)
+        inside.update(dict.fromkeys(node.variables, ANYTHING))
+        inside[node.variables[0]] = element(source)
+        inside[node.accumulator] = ANYTHING
+        for part in node.before:
+            self.visit(part, here)
+        there = _Here(inside, (*here.loops, _path(node.source)))
+        for part in node.body:
+            self.visit(part, there)
+        return ANYTHING
+
+    def _compared(self, side: Node, known: Known, other: Node, verb: str = " is") -> None:
+        """A literal that the other side can never be equal to was not meant."""
+        if not isinstance(other, Const) or not known:
+            return
+        what = shown(_words_of(side)) + verb
+        types = known.get("type")
+        allowed = types if type(types) is list else [types] if types is not None else None
+        literal = _JSON_TYPES.get(type(other.value), ())
+        if allowed is not None and not set(literal) & set(allowed):
+            self.say(f"{what} {' or '.join(allowed)}, so it is never equal to {_literal(other.value)}")
+            return
+        words = known.get("enum", [known["const"]] if "const" in known else None)
+        if type(words) is list and other.value not in words:
+            texts = [word for word in words if type(word) is str]
+            self.say(f"{what} never {_literal(other.value)}; {expected(str(other.value), texts)}")
+
+    def _ordered(self, sides: tuple[Node, ...], known: list[Known]) -> None:
+        for side, about in zip(sides, known, strict=True):
+            if SCALE in about:
+                words = ", ".join(f'"{word}"' for word in about["enum"][:2])
+                self.say(f"{shown(_words_of(side))} is a word, and `<` compares its letters; write `in [{words} …]`")
+
+    def _matched(self, pattern: Node) -> None:
+        if not isinstance(pattern, Const) or type(pattern.value) is not str:
+            self.say("the pattern of `matches` must be written as text, so that it can be checked now")
+            return
+        trouble = _pattern_trouble(pattern.value)
+        if trouble is not None:
+            self.say(f"the pattern {shown(pattern.value)} {trouble}")
+
+
+def _pattern_trouble(pattern: str) -> str | None:
+    """What is wrong with a pattern of ``matches``, which looks anywhere in the text unless it is anchored."""
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = 1 << 20
+    try:
+        re2.compile(pattern, options)
+        if _MULTILINE.search(pattern) is not None:
+            return "uses the flag `m`, with which `^` and `$` hold at every line"
+        if pattern.startswith("^") and pattern.endswith("$") and not pattern.endswith("\\$"):
+            # Balanced on its own, so the outer `^` and `$` belong to the whole and not to one branch of `|`.
+            re2.compile(f"(?:{pattern[1:-1]})", options)
+            if not _has_outer_choice(pattern[1:-1]):
+                return None
+    except re2.error:
+        return "is not a regular expression (RE2)"
+    return "also matches in the middle of a text; write `^(…)$`, with `.*` where anything may stand"
+
+
+def _has_outer_choice(pattern: str) -> bool:
+    """Whether a ``|`` stands outside every group and class."""
+    depth, index, in_class = 0, 0, False
+    while index < len(pattern):
+        character = pattern[index]
+        if character == "\\":
+            if pattern.startswith("\\Q", index):
+                end = pattern.find("\\E", index)
+                index = len(pattern) if end < 0 else end
+            index += 2
+            continue
+        if in_class:
+            in_class = character != "]"
+        elif character == "[":
+            in_class = True
+            index += 1 if pattern.startswith(("[]"), index) else 2 if pattern.startswith("[^]", index) else 0
+        elif character == "(":
+            depth += 1
+        elif character == ")":
+            depth -= 1
+        elif character == "|" and depth == 0:
+            return True
+        index += 1
+    return False
+
+
+def _path(node: Node) -> ViewPath | None:
+    if isinstance(node, Ident):
+        return (node.name,)
+    if isinstance(node, Select):
+        above = _path(node.operand)
+        return None if above is None else (*above, node.field)
+    if isinstance(node, Call) and node.function == "_[_]" and len(node.arguments) == 2:
+        above, key = _path(node.arguments[0]), node.arguments[1]
+        name = key.value if isinstance(key, Const) and type(key.value) is str else "*"
+        return None if above is None else (*above, name)
+    return None
+
+
+def _words_of(node: Node) -> str:
+    path = _path(node)
+    return ".".join(path) if path is not None else "this"
+
+
+def _written(operand: Node, name: str) -> str:
+    return f"{_words_of(operand)}.{name}"
+
+
+def _no_member(operand: Node, name: str, owner: Known) -> str:
+    known = owner.get("properties", {})
+    hint = expected(name, known) if known else "nothing is declared there"
+    return f"there is no {shown(_written(operand, name))}; {hint}"
+
+
+def _literal(value: Any) -> str:
+    if value is None or type(value) is bool:
+        return {None: "null", True: "true", False: "false"}[value]
+    return f'"{value}"' if type(value) is str else str(value)
