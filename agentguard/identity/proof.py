@@ -31,6 +31,8 @@ _THUMBPRINT_MEMBERS = {"RSA": ("e", "kty", "n"), "EC": ("crv", "kty", "x", "y"),
 _USES = frozenset({"sig"})
 # The method a DPoP proof names for a tool call, which is no HTTP request.
 DPOP_METHOD = "TOOL"
+# A proof is made for one call that is under way, however old its token may be. Past this it was kept for later.
+MAX_PROOF_AGE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)

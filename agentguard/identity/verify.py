@@ -27,7 +27,7 @@ from agentguard.identity.jose import Compact, parse_unverified
 from agentguard.identity.jsontext import cannot_be_recorded, parse_object
 from agentguard.identity.keyset import KNOWN_ALGORITHMS, KeySource, VerificationKey
 from agentguard.identity.profiles import PROFILES, text_claim
-from agentguard.identity.proof import PROOFS, Proof, ProofRules, verify_proof
+from agentguard.identity.proof import MAX_PROOF_AGE_SECONDS, PROOFS, Proof, ProofRules, verify_proof
 from agentguard.identity.refusal import Refused, shown
 from agentguard.identity.spiffe_id import is_trust_domain
 
@@ -193,7 +193,9 @@ class Verifier:
             return None
         if given.proof is None:
             raise Refused(Reason.ASSERTION_PROOF_MISSING, f"this issuer's assertions need a `{self.trust.proof}` proof")
-        rules = ProofRules(self.trust.audience, self._skew, self._max_age, self._max_lifetime)
+        rules = ProofRules(
+            self.trust.audience, self._skew, min(self._max_age, MAX_PROOF_AGE_SECONDS), self._max_lifetime
+        )
         return verify_proof(
             self.trust.proof, given.proof, token=given.token, claims=claims, rules=rules, now=now, digest=digest
         )
