@@ -1,7 +1,7 @@
 """The arguments of a tool that is described by a JSON Schema and by nothing else.
 
-Frameworks do not validate these (every MCP tool, a dict ``args_schema``, OpenAI function definitions), so we do. Regular
-expressions run in linear time and no reference is fetched from elsewhere.
+Frameworks do not validate these (every MCP tool, a dict ``args_schema``, OpenAI function definitions), so we do.
+Regular expressions run in linear time and no reference is fetched from elsewhere.
 """
 
 from __future__ import annotations

@@ -421,7 +421,7 @@ def test_a_refused_approval_denies_that_request(guard: Guard, tools: Tools) -> N
         with pytest.raises(ToolCallDenied):
             export(**(GOOD | {"rows": 2000}))
 
-    assert decisions(guard)[-1]["reasons"] == ["approval_refused"]
+    assert "approval_refused" in decisions(guard)[-1]["reasons"]
 
 
 def test_risk_that_rises_after_the_approval_stops_the_call(guard: Guard, tools: Tools) -> None:
