@@ -53,6 +53,10 @@ _NAME = re.compile(r"\w(?:[\w $-]*[\w$])?")
 _PLAIN = re.compile(r"[a-z0-9_$-]+")
 # Where the engine takes a schema of this name for a file format.
 _FILE_FORMATS = frozenset({"avro", "binaryfile", "csv", "delta", "iceberg", "json", "orc", "parquet", "text"})
+# DuckDB reads `data.csv` as a file, with or without quotes.
+_FILE_ENDINGS = frozenset(
+    {"arrow", "csv", "db", "duckdb", "gz", "json", "jsonl", "ndjson", "parquet", "tsv", "txt", "xlsx", "zst"}
+)
 _FILE_DIALECTS = frozenset({"databricks", "spark"})
 # These are found without a schema, whatever the default schema is.
 _SYSTEM_PREFIXES: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -94,7 +98,7 @@ class _Sql:
         functions = option_words(options, "functions", frozenset()) or frozenset()
         try:
             tree = _parse(value, dialect)
-            _check_nodes(tree, UNTYPED_FUNCTIONS | {name.lower() for name in functions})
+            _check_nodes(tree, dialect, UNTYPED_FUNCTIONS | {name.lower() for name in functions})
             return tuple(_places(tree, dialect, options))
         except _Refused as refused:
             return Ambiguous(refused.reason)
@@ -155,7 +159,7 @@ def _parse(text: str, dialect: str) -> exp.Expr:
     return tree
 
 
-def _check_nodes(tree: exp.Expr, functions: frozenset[str]) -> None:
+def _check_nodes(tree: exp.Expr, dialect: str, functions: frozenset[str]) -> None:
     """Every node is of a kind that can only compute, and carries only clauses that are looked at here."""
     for node in tree.walk():
         kind = type(node).__name__
@@ -166,6 +170,8 @@ def _check_nodes(tree: exp.Expr, functions: frozenset[str]) -> None:
             raise _Refused("construct_not_allowed")
         known = ARGUMENTS.get(kind)
         if known is not None and any(value and name not in known for name, value in node.args.items()):
+            raise _Refused("construct_not_allowed")
+        if kind == "In" and dialect == "clickhouse" and any(type(one).__name__ == "Column" for one in node.expressions):
             raise _Refused("construct_not_allowed")
         if kind == "DataType" and str(node.this).endswith("USERDEFINED"):
             raise _Refused("construct_not_allowed")
@@ -206,7 +212,8 @@ def _table_type() -> type[exp.Table]:
 def _targets(tree: exp.Expr) -> Iterator[exp.Expr]:
     """The tables that are written, anywhere in the statement."""
     for node in tree.walk():
-        if type(node).__name__ not in WRITERS:
+        # In a merge, `then insert` and `then update` have no target of their own.
+        if type(node).__name__ not in WRITERS or type(node.parent).__name__ == "When":
             continue
         target = node.this
         if type(target).__name__ == "Schema":
@@ -279,9 +286,11 @@ def _full_name(table: exp.Table, dialect: str, options: Mapping[str, Json]) -> t
             raise _Refused("not_a_table_name")
     if database and dialect in _TWO_PARTS_AT_MOST:
         raise _Refused("not_a_table_name")
-    # A `$` in BigQuery cuts a partition out of the table before it.
-    if dialect == "bigquery" and "$" in name:
+    # A `$` cuts a partition, or metadata, out of the table named before it.
+    if dialect in ("bigquery", "trino") and "$" in name:
         raise _Refused("not_a_table_name")
+    if dialect == "duckdb" and _lower(name) in _FILE_ENDINGS:
+        raise _Refused("file_as_table")
     if schema and dialect in _FILE_DIALECTS and _lower(schema) in _FILE_FORMATS:
         raise _Refused("file_as_table")
     if not schema:

@@ -14,7 +14,7 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-STATEMENTS = _words("Select Union Intersect Except Subquery Insert Update Delete Merge")
+STATEMENTS = _words("Select Values Union Intersect Except Subquery Insert Update Delete Merge")
 WRITERS = _words("Insert Update Delete Merge")
 
 _STRUCTURE = """
@@ -88,6 +88,8 @@ ARGUMENTS: Mapping[str, frozenset[str]] = MappingProxyType(
         "Update": _words(_WITH + "this expressions from from_ where returning order limit"),
         "Delete": _words(_WITH + "this using where returning order limit"),
         "Returning": _words("expressions"),
+        # `x in name` reads a table in SQLite and ClickHouse; the parser takes the name for a column.
+        "In": _words("this expressions query unnest"),
         "Merge": _words(_WITH + "this using on whens returning"),
     }
 )

@@ -93,3 +93,16 @@ def test_a_kind_that_raises_or_answers_nonsense_is_a_refusal() -> None:
 
     for answer in (RuntimeError("x"), RecursionError(), (), None, True, ("text",)):
         assert isinstance(safely(Broken(answer), "x", {}), Ambiguous)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case["kind"] == "dsn" and "id" in case], ids=lambda case: case["value"]
+)
+def test_libpq_opens_the_database_that_the_id_names(case: dict[str, str]) -> None:
+    """A second opinion from PostgreSQL's own client library."""
+    conninfo = pytest.importorskip("psycopg.conninfo")
+    scheme, _, rest = case["value"].partition("://")
+    if scheme.partition("+")[0] not in ("postgres", "postgresql"):
+        return
+    read = conninfo.conninfo_to_dict(f"postgresql://{rest}")
+    assert f"postgresql://{read['host'].lower()}:{read.get('port', 5432)}/{read['dbname']}" == case["id"]

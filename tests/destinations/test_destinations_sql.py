@@ -68,10 +68,9 @@ def test_a_statement_without_a_dialect_is_refused() -> None:
 
 PIECES = st.sampled_from(
     ["select ", "* ", "from ", "a ", "b ", "a.b ", '"b" ', "`a` ", "[a] ", "where ", "x=1 ", "'q' ", "'", '"', ", ",
-     "join ",
-     "on 1=1 ", "with ", "c as (select * from b) ", "( ", ") ", "union ", "insert into ", "values (1) ",
-     "update ", "set x=1 ",
-     "delete ", "-- \n", "/* x */ ", "; ", "as ", "in ", "limit 1 ", "\\", "$1 ", "lower(x) ", "returning x "]
+     "join ", "on 1=1 ", "with ", "c as (select * from b) ", "( ", ") ", "union ", "insert into ", "values (1) ",
+     "update ", "set x=1 ", "delete ", "-- \n", "/* x */ ", "; ", "as ", "in ", "limit 1 ", "where x in b ",
+     "where x in a.b ", "in (c) ", "union select x from b ", "join (select x from c) ", "\\", "$1 ", "lower(x) "]
 )  # fmt: skip
 
 
