@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agentguard.policy.bundle import Bundle, Reloader, load, schemas
+from agentguard.policy.cases import Case, load_case_file, load_cases
 from agentguard.policy.keeps import Keep
 
-__all__ = ["Bundle", "Keep", "Reloader", "load", "schemas"]
+__all__ = ["Bundle", "Case", "Keep", "Reloader", "load", "load_case_file", "load_cases", "schemas"]

@@ -14,6 +14,7 @@ from agentguard.core.canonical import NotCanonical, canonical_bytes, sha256
 from agentguard.core.declarations import CatalogEntry, IssuerTrust, ToolDeclaration
 from agentguard.core.policy import Policy, Shape
 from agentguard.errors import PolicyError, PolicyProblem
+from agentguard.policy.cases import Cases
 from agentguard.policy.check import check
 from agentguard.policy.compile import (
     Parts,
@@ -27,7 +28,7 @@ from agentguard.policy.compile import (
 )
 from agentguard.policy.files import list_files, read_file, signature
 from agentguard.policy.keeps import Keep
-from agentguard.policy.models import API_VERSION, KINDS
+from agentguard.policy.models import API_VERSION, KINDS, PolicyFile
 from agentguard.policy.words import expected, listed, shown
 from agentguard.policy.yaml import Document, parse
 
@@ -240,9 +241,10 @@ def _in_order(problems: list[PolicyProblem]) -> list[PolicyProblem]:
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """The JSON Schema of each kind of file, for editors."""
+    """The JSON Schema of each kind of file (and of ``Cases``), for editors."""
     found = {}
-    for kind, model in KINDS.items():
+    kinds: dict[str, type[PolicyFile]] = {**KINDS, "Cases": Cases}
+    for kind, model in kinds.items():
         schema = model.model_json_schema(by_alias=True)
         found[kind] = {
             "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -95,18 +95,18 @@ WORDS: dict[Any, tuple[str, ...]] = {
 }
 
 
-class _Model(BaseModel):
+class StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=False)
 
 
-class _File(_Model):
+class PolicyFile(StrictModel):
     api_version: Literal["agentguard/v1"] = Field(alias="apiVersion")
 
 
 # Trust
 
 
-class Issuer(_Model):
+class Issuer(StrictModel):
     """One issuer of identity assertions, and how strictly its assertions are read."""
 
     name: Name
@@ -146,7 +146,7 @@ class Issuer(_Model):
         return self
 
 
-class Trust(_File):
+class Trust(PolicyFile):
     """Whose identity assertions count, and who belongs to which group of approvers."""
 
     kind: Literal["Trust"]
@@ -175,7 +175,7 @@ class ToolDestination(BaseModel):
         return self
 
 
-class ToolEntry(_Model):
+class ToolEntry(StrictModel):
     """What one tool does to the world, and which of its arguments matter to whom."""
 
     effect: EffectWord
@@ -187,7 +187,7 @@ class ToolEntry(_Model):
     fingerprint: Fingerprint | None = None
 
 
-class Tools(_File):
+class Tools(PolicyFile):
     """The tools of an agent, as their developers and security declared them."""
 
     kind: Literal["Tools"]
@@ -197,7 +197,7 @@ class Tools(_File):
 # Destinations
 
 
-class DestinationEntry(_Model):
+class DestinationEntry(StrictModel):
     """One pattern of one kind, and what a place that matches it is worth."""
 
     kind: Name
@@ -209,14 +209,14 @@ class DestinationEntry(_Model):
     environment: Text | None = None
 
 
-class ZoneEntry(_Model):
+class ZoneEntry(StrictModel):
     """A zone: whose workloads start in it, and how sensitive a place they may reach in each zone."""
 
     subjects: list[Line] = []
     reaches: dict[Name, SensitivityWord] = {}
 
 
-class Destinations(_File):
+class Destinations(PolicyFile):
     """Which places there are, how sensitive each is, and which zone may reach which."""
 
     kind: Literal["Destinations"]
@@ -229,7 +229,7 @@ class Destinations(_File):
 # Workflow
 
 
-class Metadata(_Model):
+class Metadata(StrictModel):
     """What a workflow is called, whose it is, and until when it holds."""
 
     name: Name
@@ -239,13 +239,13 @@ class Metadata(_Model):
     review_by: Day
 
 
-class WorkflowIdentity(_Model):
+class WorkflowIdentity(StrictModel):
     """How old an assertion may be in this workflow."""
 
     max_age: Duration
 
 
-class StepIdentity(_Model):
+class StepIdentity(StrictModel):
     """What this step asks of the caller's identity."""
 
     max_age: Duration | None = None
@@ -253,7 +253,7 @@ class StepIdentity(_Model):
     proof: Literal["call"] | None = None
 
 
-class StepDestinations(_Model):
+class StepDestinations(StrictModel):
     """How sensitive a place this step may reach, and whether it may reach places that nobody has listed."""
 
     up_to: SensitivityWord | None = None
@@ -266,7 +266,7 @@ class StepDestinations(_Model):
         return self
 
 
-class Approval(_Model):
+class Approval(StrictModel):
     """When a person is asked, who, how many, and for how long the question stands."""
 
     when: Expression | None = None
@@ -275,7 +275,7 @@ class Approval(_Model):
     within: Duration
 
 
-class KeepEntry(_Model):
+class KeepEntry(StrictModel):
     """A value for later steps: a path into the result, or the first group of a pattern in the text at that path."""
 
     source: Line = Field(alias="from")
@@ -289,7 +289,7 @@ def _as_keep(value: Any) -> Any:
 Keep: TypeAlias = Annotated[KeepEntry, BeforeValidator(_as_keep, json_schema_input_type=str | KeepEntry)]
 
 
-class StepEntry(_Model):
+class StepEntry(StrictModel):
     """One step: a tool, when it may be called, with what, and to where."""
 
     tool: ToolName
@@ -305,7 +305,7 @@ class StepEntry(_Model):
     approval: Approval | None = None
 
 
-class BudgetEntry(_Model):
+class BudgetEntry(StrictModel):
     """A limit over several calls: a sum of amounts, or a number of calls."""
 
     total: Expression | None = Field(default=None, alias="sum")
@@ -316,7 +316,7 @@ class BudgetEntry(_Model):
         BeforeValidator(_one_or_more),
         WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
     ]
-    at_most: Annotated[int | float, Field(ge=0)]
+    at_most: int | float
     per: Window = None
 
     @model_validator(mode="after")
@@ -326,14 +326,14 @@ class BudgetEntry(_Model):
         return self
 
 
-class RiskEntry(_Model):
+class RiskEntry(StrictModel):
     """What a level of risk takes away; what is not written stays as the default has it."""
 
     effects: list[EffectWord] | None = None
     lower_ceiling_by: Annotated[int, Field(ge=0, le=5)] | None = None
 
 
-class Workflow(_File):
+class Workflow(PolicyFile):
     """One approved workflow."""
 
     kind: Literal["Workflow"]
@@ -347,4 +347,9 @@ class Workflow(_File):
     no_write_down: bool = False
 
 
-KINDS: dict[str, type[_File]] = {"Trust": Trust, "Tools": Tools, "Destinations": Destinations, "Workflow": Workflow}
+KINDS: dict[str, type[PolicyFile]] = {
+    "Trust": Trust,
+    "Tools": Tools,
+    "Destinations": Destinations,
+    "Workflow": Workflow,
+}
