@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,12 +12,15 @@ if TYPE_CHECKING:
     from agentguard.policy import Bundle
 
 
-def load(directory: Path) -> Bundle:
-    """The bundle, with everything checked that a guard would refuse. Raises PolicyError with all problems."""
-    from agentguard.guard.parts import check_bundle
-    from agentguard.policy import Reloader
+def load(directory: Path, *, on_file: Callable[[int, int], None] | None = None) -> Bundle:
+    """The bundle, with everything checked that a guard would refuse. ``on_file`` hears (files done, files in all).
 
-    bundle = Reloader(directory).current
+    Raises PolicyError with all problems.
+    """
+    from agentguard import policy
+    from agentguard.guard.parts import check_bundle
+
+    bundle = policy.load(directory, on_file=on_file)
     problems: list[PolicyProblem] = []
     try:
         check_bundle(bundle)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,8 +32,8 @@ def check(
     from agentguard.cli import bundles
 
     try:
-        with _working(f"loading {directory}"):
-            bundle = bundles.load(directory)
+        with _progress(f"loading {directory}") as on_file:
+            bundle = bundles.load(directory, on_file=on_file)
     except PolicyError as error:
         if json:
             found = [{"file": p.file, "line": p.line, "message": p.message} for p in error.problems]
@@ -40,7 +41,7 @@ def check(
         else:
             for problem in error.problems:
                 common.line(str(problem))
-            common.line(f"{len(error.problems)} {'problem' if len(error.problems) == 1 else 'problems'}")
+            common.line(_counted(len(error.problems), "problems"))
         raise typer.Exit(1) from None
     summary = describe(bundle)
     if json:
@@ -70,16 +71,22 @@ def describe(bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def _working(what: str) -> AbstractContextManager[object]:
-    """A sign of life on a terminal, while a big bundle loads; nothing in a pipe."""
+def _counted(number: int, names: str) -> str:
+    return f"{number} {names if number != 1 else names.removesuffix('s')}"
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Callable[[int, int], None] | None]:
+    """A bar on a terminal while a big bundle loads; nothing in a pipe."""
     if not sys.stderr.isatty():
-        return nullcontext()
+        yield None
+        return
     from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     from agentguard.approvals import display
 
-    columns = (SpinnerColumn("line"), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-    progress = Progress(*columns, console=Console(stderr=True, markup=False), transient=True)
-    progress.add_task(display.plain(what), total=None)
-    return progress
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=Console(stderr=True, markup=False), transient=True) as bar:
+        task = bar.add_task(display.plain(what), total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
