@@ -6,6 +6,7 @@ from typing import Any
 
 from langchain_core.tools import BaseTool
 
+from agentguard.core.values import Json
 from agentguard.errors import ConfigurationError
 from agentguard.guard import Guard
 from agentguard.integrations.langchain.arguments import Arguments
@@ -32,7 +33,7 @@ def wrap(guard: Guard, tool: Any) -> Any:
         )
     check_tool(tool)
     arguments = Arguments.of(tool)
-    definition = {"name": tool.name, "description": tool.description, "parameters": arguments.schema}
+    definition: Json = {"name": tool.name, "description": tool.description, "parameters": arguments.schema}
     gate = guard.gate(tool.name, definition=definition, framework="langchain")
     guarded = shut_doors(tool, gate, arguments)
     gate.proved(prove(tool, gate))

@@ -1,7 +1,7 @@
 """Proves at wrapping time that every public entry refuses: the same doors, over a gate that always says no.
 
-The body behind those doors is a tripwire, never the tool. A framework release that opens a way round is found here, when
-the program starts, and not after something ran.
+The body behind those doors is a tripwire, never the tool. A framework release that opens a way round is found here,
+when the program starts, and not after something ran.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from agentguard.errors import ConfigurationError, ToolCallRefused
 from agentguard.guard import CanaryGate, Gate
 from agentguard.integrations.langchain.arguments import AnyArguments, Arguments
-from agentguard.integrations.langchain.doors import shut_doors
+from agentguard.integrations.langchain.doors import shut_doors, subclass
 
 _CALL = {"type": "tool_call", "id": "canary", "name": "canary", "args": {}}
 
@@ -125,7 +125,6 @@ def _outcome(call: Callable[[Any], Any], tool: BaseTool) -> object:
 
 def _trapped(tool: BaseTool, tripped: list[str]) -> BaseTool:
     """The same class and fields, with bodies that only say that they were reached."""
-    cls = type(tool)
 
     def trap(*_: Any, **__: Any) -> None:
         tripped.append("reached")
@@ -133,11 +132,7 @@ def _trapped(tool: BaseTool, tripped: list[str]) -> BaseTool:
     async def atrap(*_: Any, **__: Any) -> None:
         tripped.append("reached")
 
-    made = type(cls)(
-        cls.__name__,
-        (cls,),
-        {"_run": trap, "_arun": atrap, "__module__": cls.__module__, "__qualname__": cls.__qualname__},
-    )
+    made = subclass(type(tool), {"_run": trap, "_arun": atrap})
     stand_in = BaseModel.__copy__(tool)
     for name, body in (("func", trap), ("coroutine", atrap)):
         if stand_in.__dict__.get(name) is not None:

@@ -1,7 +1,7 @@
 """Makes the guarded class: every way into the tool ends in a gate.
 
-The gate and the original body live in closures of the class, not in attributes of the object, so copies, deep copies and
-objects made in any other way from this class are guarded too.
+The gate and the original body live in closures of the class, not in attributes of the object, so copies, deep copies
+and objects made in any other way from this class are guarded too.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from agentguard.integrations.langchain.refusals import answer_refusal, raise_ref
 _GUARDED: weakref.WeakSet[type] = weakref.WeakSet()
 # What may change on a guarded tool: how it is watched and how its own errors are answered. Nothing that was judged.
 _MAY_SET = frozenset({
-    "callbacks", "tags", "metadata", "verbose", "handle_tool_error", "handle_validation_error", "return_direct", "extras",
-    "_tool_call_schema_memo",
+    "callbacks", "tags", "metadata", "verbose", "handle_tool_error", "handle_validation_error", "return_direct",
+    "extras", "_tool_call_schema_memo",
 })  # fmt: skip
 
 
@@ -55,10 +55,18 @@ def shut_doors(tool: BaseTool, gate: Gate | CanaryGate, arguments: Arguments) ->
         body = guarded.__dict__.get(name)
         if body is not None:
             guarded.__dict__[name] = make(gate, arguments, body)
-    made: type[BaseTool] = type(cls)(cls.__name__, (cls,), _namespace(cls, original, gate, arguments))
+    made = subclass(cls, _namespace(cls, original, gate, arguments))
     _GUARDED.add(made)
     object.__setattr__(guarded, "__class__", made)
     return guarded
+
+
+def subclass(cls: type[BaseTool], members: dict[str, Any]) -> type[BaseTool]:
+    """A class that looks like ``cls`` in every way but these members."""
+    looks = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
+    metaclass: Any = type(cls)
+    made: type[BaseTool] = metaclass(cls.__name__, (cls,), {**members, **looks})
+    return made
 
 
 def _namespace(
@@ -141,9 +149,6 @@ def _namespace(
         "copy": copy,
         "__setattr__": __setattr__,
         "__reduce_ex__": __reduce_ex__,
-        "__module__": cls.__module__,
-        "__qualname__": cls.__qualname__,
-        "__doc__": cls.__doc__,
     }
     return members
 

@@ -1,0 +1,137 @@
+"""The tool calls of one model message, read strictly, and the form each answer takes.
+
+A provider that executes a tool itself never passes the guard, so a message that holds such a call is an error of the
+request that asked for it: remove the tool from the request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from agentguard.errors import ConfigurationError
+
+# A message with more calls than this is answered and nothing of it runs. Models send a handful; a flood is an attack.
+MAX_CALLS = 64
+# Items of a response that ask for nothing and have run nothing.
+_QUIET = frozenset({
+    "message", "reasoning", "compaction", "function_call_output", "custom_tool_call_output", "mcp_list_tools",
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call as the model wrote it. ``arguments`` is raw JSON text; ``problem`` says why it must not run."""
+
+    form: str
+    id: str
+    name: str
+    arguments: str
+    problem: str | None = None
+
+    def answer(self, text: str) -> dict[str, Any]:
+        """The item that answers this call."""
+        if self.form == "mcp_approval_request":
+            return {"type": "mcp_approval_response", "approval_request_id": self.id, "approve": False}
+        if self.form == "chat":
+            return {"role": "tool", "tool_call_id": self.id, "content": text}
+        return {"type": f"{self.form}_output", "call_id": self.id, "output": text}
+
+
+CUSTOM = "custom tools are not guarded; nothing ran"
+CUT_SHORT = "the message was cut short; nothing ran"
+DUPLICATE = "a call id was used twice in one message; nothing ran"
+TOO_MANY = f"more than {MAX_CALLS} calls in one message; nothing ran"
+
+
+def read_calls(message: object) -> list[Call]:
+    """The calls of a chat completion, a chat message, a response, or a response's output items.
+
+    Raises ConfigurationError for what is none of these, and for tools that the provider executes.
+    """
+    calls = _read(message)
+    problem = TOO_MANY if len(calls) > MAX_CALLS else None
+    if len({call.id for call in calls}) != len(calls):
+        problem = DUPLICATE
+    if problem is None:
+        return calls
+    unique = {call.id: call for call in calls}
+    return [Call(call.form, call.id, call.name, "", problem) for call in unique.values()]
+
+
+def _read(message: object) -> list[Call]:
+    choices = _get(message, "choices")
+    if choices is not None:
+        if len(choices) != 1:
+            raise ConfigurationError(f"a chat completion with {len(choices)} choices; ask for one (`n=1`)")
+        cut = _get(choices[0], "finish_reason") not in ("stop", "tool_calls", "function_call")
+        return _chat(_get(choices[0], "message"), CUT_SHORT if cut else None)
+    output = _get(message, "output")
+    if output is not None:
+        return _items(output, None if _get(message, "status") in (None, "completed") else CUT_SHORT)
+    if isinstance(message, list | tuple):
+        return _items(message, None)
+    if _get(message, "role") == "assistant":
+        return _chat(message, None)
+    raise ConfigurationError(
+        f"`{type(message).__name__}` holds no tool calls; pass a chat completion, its message, or a response "
+        "(a stream is assembled first, with assemble_chat or assemble_responses)"
+    )
+
+
+def _chat(message: object, problem: str | None) -> list[Call]:
+    if _get(message, "function_call") is not None:
+        raise ConfigurationError("the message uses the retired `function_call`; send `tools`, not `functions`")
+    found: list[Call] = []
+    for call in _get(message, "tool_calls") or ():
+        kind = _get(call, "type")
+        if kind == "custom":
+            found.append(Call("chat", _id(call, "id"), "", "", problem or CUSTOM))
+            continue
+        if kind != "function":
+            raise _not_ours(kind)
+        function = _get(call, "function")
+        name, arguments = _text(function, "name"), _text(function, "arguments")
+        found.append(Call("chat", _id(call, "id"), name, arguments, problem))
+    return found
+
+
+def _items(items: Iterable[object], problem: str | None) -> list[Call]:
+    found: list[Call] = []
+    for item in items:
+        kind = _get(item, "type")
+        if kind == "function_call":
+            cut = CUT_SHORT if _get(item, "status") not in (None, "completed") else None
+            name, arguments = _text(item, "name"), _text(item, "arguments")
+            found.append(Call(kind, _id(item, "call_id"), name, arguments, problem or cut))
+        elif kind == "custom_tool_call":
+            found.append(Call(kind, _id(item, "call_id"), "", "", problem or CUSTOM))
+        elif kind == "mcp_approval_request":
+            found.append(Call(kind, _id(item, "id"), "", "", problem or CUSTOM))
+        elif kind not in _QUIET:
+            raise _not_ours(kind)
+    return found
+
+
+def _not_ours(kind: object) -> ConfigurationError:
+    return ConfigurationError(
+        f"the message holds a `{kind}`, which is executed outside the guard; remove that tool from the request, "
+        "and offer a guarded function instead"
+    )
+
+
+def _get(holder: object, name: str) -> Any:
+    return holder.get(name) if isinstance(holder, Mapping) else getattr(holder, name, None)
+
+
+def _text(holder: object, name: str) -> str:
+    value = _get(holder, name)
+    return value if isinstance(value, str) else ""
+
+
+def _id(call: object, name: str) -> str:
+    value = _get(call, name)
+    if not isinstance(value, str) or not value:
+        raise ConfigurationError(f"a tool call without `{name}` cannot be answered; nothing ran")
+    return value

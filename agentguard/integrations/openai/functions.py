@@ -1,0 +1,195 @@
+"""One guarded function that a model may call by name: its definition, and the one door to its body."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticSerializationError
+
+from agentguard.core.canonical import NotCanonical, parse_json
+from agentguard.core.values import Json
+from agentguard.errors import ConfigurationError
+from agentguard.guard.functions import is_guarded
+from agentguard.guard.shapes import JsonShape
+from agentguard.guard.signature import Signature
+
+if TYPE_CHECKING:
+    from agentguard.guard import CanaryGate, Gate, Guard
+
+
+class BadArguments(ValueError):
+    """The model's arguments cannot be read. The text may be shown to it."""
+
+
+class Shape(Protocol):
+    """How arguments are validated, and handed to the body."""
+
+    def read(self, values: Mapping[str, Any]) -> dict[str, Json]:
+        """Validated JSON, defaults included. Raises pydantic's ValidationError."""
+
+    def call(self, body: Callable[..., Any], values: dict[str, Any]) -> Any:
+        """Call the body with values validated again."""
+
+
+class SignatureShape:
+    """A Python function's own parameters."""
+
+    def __init__(self, signature: Signature) -> None:
+        self._signature = signature
+
+    def read(self, values: Mapping[str, Any]) -> dict[str, Json]:
+        args, kwargs = self._signature.revive(values)
+        return self._signature.arguments(args, kwargs)
+
+    def call(self, body: Callable[..., Any], values: dict[str, Any]) -> Any:
+        args, kwargs = self._signature.revive(values)
+        return body(*args, **kwargs)
+
+
+class DefinedShape:
+    """A definition written by hand, with a body that takes its properties by keyword."""
+
+    def __init__(self, shape: JsonShape, model: type[BaseModel] | None = None) -> None:
+        self._shape = shape
+        self._model = model
+
+    def read(self, values: Mapping[str, Any]) -> dict[str, Json]:
+        return self._shape.check(values)
+
+    def call(self, body: Callable[..., Any], values: dict[str, Any]) -> Any:
+        if self._model is not None:
+            return body(self._model.model_validate(values))
+        return body(**values)
+
+
+class WholeShape(DefinedShape):
+    """As DefinedShape, for a body that takes all its arguments as one dict."""
+
+    def call(self, body: Callable[..., Any], values: dict[str, Any]) -> Any:
+        return body(values)
+
+
+class GuardedFunction:
+    """The gate, the definition, and the body in a closure."""
+
+    def __init__(
+        self, gate: Gate | CanaryGate, name: str, definition: dict[str, Any], shape: Shape, body: Callable[..., Any]
+    ) -> None:
+        self.name = name
+        self.asynchronous = inspect.iscoroutinefunction(body)
+        self._definition = definition
+
+        def call(arguments: Mapping[str, Any], call_id: str | None) -> Any:
+            return gate.call(_fitting(shape, arguments), lambda values: shape.call(body, values), call_id=call_id)
+
+        async def acall(arguments: Mapping[str, Any], call_id: str | None) -> Any:
+            async def run(values: dict[str, Any]) -> Any:
+                if inspect.iscoroutinefunction(body):
+                    return await shape.call(body, values)
+                return await asyncio.to_thread(shape.call, body, values)
+
+            return await gate.acall(_fitting(shape, arguments), run, call_id=call_id)
+
+        self.call = call
+        self.acall = acall
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        """Name, description, parameters (and ``strict`` where it was given). A fresh copy each time."""
+        return copy.deepcopy(self._definition)
+
+
+def read_arguments(text: str) -> dict[str, Json]:
+    """A call's raw arguments. Raises BadArguments."""
+    try:
+        # Models write an empty text for a function that takes nothing.
+        values = parse_json(text or "{}")
+    except NotCanonical as error:
+        raise BadArguments(f"the arguments cannot be read: {error}") from None
+    if not isinstance(values, dict):
+        raise BadArguments("the arguments are not a JSON object")
+    return values
+
+
+def _fitting(shape: Shape, arguments: Mapping[str, Any]) -> dict[str, Json]:
+    try:
+        return shape.read(arguments)
+    except ValidationError as error:
+        raise BadArguments(_said_plainly(error)) from None
+    except PydanticSerializationError:
+        raise BadArguments("the arguments cannot be written as JSON") from None
+
+
+def _said_plainly(error: ValidationError) -> str:
+    """What is wrong with the arguments, without their values."""
+    lines = [
+        f"{'.'.join(map(str, item['loc'])) or 'arguments'}: {item['msg']}"
+        for item in error.errors(include_input=False, include_url=False, include_context=False)
+    ]
+    return "the arguments do not fit: " + "; ".join(lines[:5])
+
+
+def guard_entry(guard: Guard, entry: object) -> tuple[Gate, dict[str, Any], Shape, Callable[..., Any]]:
+    """What a plain function, or a definition with its implementation, is made of. Raises ConfigurationError."""
+    if isinstance(entry, tuple) and len(entry) == 2:
+        definition, body = entry
+        function, model = read_definition(definition)
+        _check_body(function["name"], body)
+        shape: Shape = DefinedShape(JsonShape(function["name"], function["parameters"]), model)
+    elif isinstance(entry, Mapping):
+        read_definition(entry)
+        raise ConfigurationError("a definition alone runs nothing; pass (definition, implementation)")
+    elif inspect.isroutine(entry):
+        body = entry
+        name = getattr(body, "__name__", "")
+        _check_body(name, body)
+        signature = Signature.of(body)
+        function = {"name": name, "description": inspect.getdoc(body) or "", "parameters": signature.schema()}
+        shape = SignatureShape(signature)
+    else:
+        raise ConfigurationError(
+            f"`{type(entry).__name__}` cannot be guarded; pass a function, or (definition, implementation)"
+        )
+    return open_gate(guard, function), function, shape, body
+
+
+def open_gate(guard: Guard, function: Mapping[str, Any]) -> Gate:
+    """The gate for one definition."""
+    judged = {name: function.get(name, "") for name in ("name", "description", "parameters")}
+    return guard.gate(function["name"], definition=judged, framework="openai")
+
+
+def read_definition(definition: object) -> tuple[dict[str, Any], type[BaseModel] | None]:
+    """The function inside a tool definition of either API. Raises ConfigurationError for any other tool."""
+    kind = definition.get("type") if isinstance(definition, Mapping) else None
+    if not isinstance(definition, Mapping) or kind != "function":
+        raise ConfigurationError(
+            f"a tool of type `{kind}` is executed outside the guard or takes free text; offer a function instead"
+        )
+    inner = definition.get("function", definition)
+    model = getattr(inner, "model", None)
+    if not isinstance(inner, Mapping) or not isinstance(inner.get("name"), str):
+        raise ConfigurationError("a function definition without a `name`")
+    function = {
+        key: copy.deepcopy(inner[key]) for key in ("name", "description", "parameters", "strict") if key in inner
+    }
+    function.setdefault("parameters", {"type": "object", "properties": {}, "additionalProperties": False})
+    if not isinstance(function["parameters"], dict):
+        raise ConfigurationError(f"`{function['name']}` cannot be guarded: its `parameters` are not a JSON Schema")
+    return function, model
+
+
+def _check_body(name: str, body: object) -> None:
+    if not callable(body):
+        raise ConfigurationError(f"`{name}` cannot be guarded: its implementation cannot be called")
+    if is_guarded(body):
+        raise ConfigurationError(f"`{name}` is guarded already; pass the original function here")
+    target = body.func if isinstance(body, functools.partial) else body
+    if inspect.isgeneratorfunction(target) or inspect.isasyncgenfunction(target):
+        raise ConfigurationError(f"`{name}` is a generator; a model is answered once, so return the whole result")

@@ -1,0 +1,159 @@
+"""Answers every tool call of a model's message; each one runs only through its gate.
+
+Rules:
+1. Every call id is answered, once.
+2. A refusal is answered with its safe text: that it was refused, and the decision id.
+3. A call that cannot be read (unknown tool, not JSON, a member given twice, wrong types) runs nothing and is answered
+   with what is wrong. A message that cannot be trusted as a whole (an id twice, too many calls, cut short) runs
+   nothing.
+4. A tool's own exception is answered with a neutral text; ``on_error`` sees it, and may raise. LedgerError and
+   ConfigurationError always raise: they are for people, not for a model.
+5. Calls run one after another, in the message's order.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import PydanticSerializationError, to_json
+
+from agentguard.errors import AgentGuardError, ConfigurationError, ToolCallRefused
+from agentguard.integrations.openai.calls import Call, read_calls
+from agentguard.integrations.openai.canary import prove
+from agentguard.integrations.openai.functions import (
+    BadArguments,
+    GuardedFunction,
+    guard_entry,
+    read_arguments,
+)
+
+if TYPE_CHECKING:
+    from openai.lib.responses_tool_runner import AsyncRegisteredFunction, RegisteredFunction
+
+    from agentguard.guard import Guard
+
+OnError = Callable[[str, Exception], str | None]
+_LOG = logging.getLogger("agentguard")
+
+
+class OpenAITools:
+    """Guarded functions for a model: their definitions, and the answers to its calls."""
+
+    def __init__(self, guard: Guard, functions: Iterable[Any], *, on_error: OnError | None = None) -> None:
+        """Guard plain functions, async functions, and (definition, implementation) pairs.
+
+        ``on_error`` gets a tool's name and its own exception, and returns the text for the model (None: a neutral one).
+        Raises ConfigurationError for what could not be guarded.
+        """
+        self._functions: dict[str, GuardedFunction] = {}
+        self._on_error = on_error
+        for entry in functions:
+            gate, definition, shape, body = guard_entry(guard, entry)
+            if definition["name"] in self._functions:
+                raise ConfigurationError(f"two functions are called `{definition['name']}`")
+            function = GuardedFunction(gate, definition["name"], definition, shape, body)
+            gate.proved(prove(gate, definition, body))
+            self._functions[function.name] = function
+
+    @classmethod
+    def of(cls, functions: Iterable[GuardedFunction], *, on_error: OnError | None = None) -> OpenAITools:
+        """Tools made of functions that have their gates already."""
+        made = cls.__new__(cls)
+        made._functions = {function.name: function for function in functions}
+        made._on_error = on_error
+        return made
+
+    @property
+    def has_async(self) -> bool:
+        """Whether some function is async, so that only ``aanswer`` can answer its calls."""
+        return any(function.asynchronous for function in self._functions.values())
+
+    @property
+    def chat_tools(self) -> list[Any]:
+        """For ``client.chat.completions.create(tools=...)``."""
+        return [{"type": "function", "function": function.definition} for function in self._functions.values()]
+
+    @property
+    def responses_tools(self) -> list[Any]:
+        """For ``client.responses.create(tools=...)``."""
+        return [{"type": "function", "strict": False, **f.definition} for f in self._functions.values()]
+
+    def answer(self, message: Any) -> list[Any]:
+        """Run the calls of a message and answer each: what to append to ``messages`` or ``input``.
+
+        Takes a chat completion, its message, a response, or a response's output items. Raises ConfigurationError for
+        tools executed outside the guard and for async functions (use ``aanswer``), LedgerError where nothing could run.
+        """
+        calls = read_calls(message)
+        for call in calls:
+            function = self._functions.get(call.name)
+            if call.problem is None and function is not None and function.asynchronous:
+                raise ConfigurationError(f"`{call.name}` is async; use `await tools.aanswer(...)`")
+        return [call.answer(self._text(call)) for call in calls]
+
+    async def aanswer(self, message: Any) -> list[Any]:
+        """As ``answer``, on this task. Functions that are not async run on a thread."""
+        return [call.answer(await self._atext(call)) for call in read_calls(message)]
+
+    @cached_property
+    def registered(self) -> list[RegisteredFunction]:
+        """For the client's own ``ResponsesToolRunner(functions=...)``."""
+        from agentguard.integrations.openai.registered import registered
+
+        return [registered(function, self) for function in self._functions.values() if not function.asynchronous]
+
+    @cached_property
+    def async_registered(self) -> list[AsyncRegisteredFunction]:
+        """For the client's own ``AsyncResponsesToolRunner(functions=...)``."""
+        from agentguard.integrations.openai.registered import async_registered
+
+        return [async_registered(function, self) for function in self._functions.values()]
+
+    def _text(self, call: Call) -> str:
+        function = self._functions.get(call.name)
+        if call.problem is not None or function is None:
+            return _error(call.problem or "there is no such tool")
+        try:
+            return as_text(function.call(read_arguments(call.arguments), call.id))
+        except Exception as error:
+            return self.explain(call.name, error)
+
+    async def _atext(self, call: Call) -> str:
+        function = self._functions.get(call.name)
+        if call.problem is not None or function is None:
+            return _error(call.problem or "there is no such tool")
+        try:
+            return as_text(await function.acall(read_arguments(call.arguments), call.id))
+        except Exception as error:
+            return self.explain(call.name, error)
+
+    def explain(self, name: str, error: Exception) -> str:
+        """What the model is told of an exception. Raises those that are for people."""
+        if isinstance(error, ToolCallRefused):
+            return str(error)
+        if isinstance(error, AgentGuardError):
+            raise error
+        if isinstance(error, BadArguments):
+            return _error(str(error))
+        said = None if self._on_error is None else self._on_error(name, error)
+        if said is None:
+            _LOG.warning("the tool `%s` failed: %s", name, type(error).__name__)
+        return _error("the tool failed") if said is None else said
+
+
+def as_text(result: object) -> str:
+    """A tool's result as a model reads it: text as it is, anything else as JSON."""
+    if isinstance(result, str):
+        return result
+    try:
+        return to_json(result).decode()
+    except (PydanticSerializationError, ValueError):
+        return _error("the tool ran, but its result cannot be written as JSON")
+
+
+def _error(text: str) -> str:
+    return json.dumps({"error": text})

@@ -1,0 +1,73 @@
+"""A guard whose answer the test chooses. It keeps what was judged, and hands the body a fresh copy, as the real one."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from agentguard.core.canonical import canonical_bytes, read_canonical, sha256
+from agentguard.errors import ToolCallDenied
+from agentguard.guard import CanaryGate
+
+
+@dataclass
+class Doorkeeper:
+    """Refuses unless told otherwise."""
+
+    refusal: Exception | None = field(default_factory=lambda: ToolCallDenied("d-1"))
+    judged: list[tuple[str, dict[str, Any], str | None]] = field(default_factory=list)
+    proved: dict[str, list[str]] = field(default_factory=dict)
+    definitions: dict[str, Any] = field(default_factory=dict)
+
+    def gate(self, name: str, *, definition: Any, framework: str) -> ScriptedGate:
+        canonical_bytes(definition)
+        self.definitions[name] = definition
+        return ScriptedGate(self, name, framework)
+
+    def permit(self) -> None:
+        self.refusal = None
+
+    @property
+    def arguments(self) -> list[dict[str, Any]]:
+        return [arguments for _, arguments, _ in self.judged]
+
+
+class ScriptedGate:
+    def __init__(self, keeper: Doorkeeper, name: str, framework: str) -> None:
+        self.keeper = keeper
+        self.name = name
+        self.framework = framework
+        self.definition = sha256(b"")
+        self.canary = CanaryGate()
+
+    def _judge(self, arguments: Mapping[str, Any], call_id: str | None) -> dict[str, Any]:
+        canonical = canonical_bytes(dict(arguments))
+        self.keeper.judged.append((self.name, read_canonical(canonical), call_id))
+        if self.keeper.refusal is not None:
+            raise self.keeper.refusal
+        return read_canonical(canonical)
+
+    def call(
+        self, arguments: Mapping[str, Any], run: Callable[[dict[str, Any]], Any], *, call_id: str | None = None
+    ) -> Any:
+        return run(self._judge(arguments, call_id))
+
+    async def acall(
+        self,
+        arguments: Mapping[str, Any],
+        run: Callable[[dict[str, Any]], Awaitable[Any]],
+        *,
+        call_id: str | None = None,
+    ) -> Any:
+        return await run(self._judge(arguments, call_id))
+
+    def proved(self, entries: Sequence[str]) -> None:
+        self.keeper.proved[self.name] = list(entries)
+
+
+@pytest.fixture
+def keeper() -> Doorkeeper:
+    return Doorkeeper()
