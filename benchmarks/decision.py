@@ -16,7 +16,7 @@ from agentguard.core.facts import Facts, RunState, RunStatus
 from agentguard.core.policy import Policy
 from agentguard.core.request import Request
 from agentguard.core.values import Assurance, Effect, Identity
-from agentguard.policy import load_bundle
+from agentguard.policy import load
 from benchmarks.bundles import ARGUMENTS, CASBIN_MODEL, SUBJECT, casbin_policies, cedar_policies, write_bundle
 from benchmarks.measure import Effort, Tick, compare
 
@@ -28,7 +28,7 @@ def measure(effort: Effort, folder: Path, tick: Tick) -> dict[str, Any]:
         tick(f"load {workflows} workflows")
         directory = write_bundle(folder / f"bundle-{workflows}", workflows)
         started = time.perf_counter()
-        policy = load_bundle(directory).policy
+        policy = load(directory).policy
         loaded = time.perf_counter() - started
         tick(f"decide with {workflows} workflows")
         calls = {

@@ -45,7 +45,7 @@ def the_agent_at_work(timeline: Timeline, folder: Path, policy: Path, database: 
     with Guard.load(policy, home=folder / "home", wait=timedelta(minutes=5), log=timeline) as guard:
         tools = guard.wrap(make_tools(database, share))
         with (
-            answering(guard, folder / "home" / "ledger.sqlite3", "user:dana"),
+            answering(guard, folder / "home" / "ledger.sqlite3", "user:dana", timeline.say),
             model() as (client, name),
             guard.run("customer-export", inputs=INPUTS, requester="user:eli"),
         ):
@@ -57,9 +57,7 @@ def a_copied_assertion(
 ) -> None:
     """The same workload with assertions of a platform issuer: one call each, and only while fresh."""
     timeline.title("A copied assertion", "valid signature, right subject; used a second time, then ten minutes old")
-    fresh, stale = (
-        issuer.token({"sub": EXPORTER}, audience=AUDIENCE, age=age, lifetime=age + 60) for age in (0, 600)
-    )
+    fresh, stale = (issuer.token({"sub": EXPORTER}, audience=AUDIENCE, age=age, lifetime=age + 60) for age in (0, 600))
     now = [issuer.token({"sub": EXPORTER}, audience=AUDIENCE)]
     source = CallableSource(lambda _: now[0])
     with Guard.load(policy, home=folder / "home", identity=source, issuer="platform", log=timeline) as guard:

@@ -49,6 +49,7 @@ def run(timeline: Timeline, folder: Path, checks: Checks) -> None:
         with Guard.load(policy, home=folder / "home", identity=CallableSource(lambda _: ""), log=timeline) as guard:
             timeline.title("The credential is revoked", "the store still accepts it; the guard does not")
             guard.operations.set_credential(CREDENTIAL, "revoked", by="user:sam", why="seen in a public log")
+            timeline.say("user:sam", f"revokes {CREDENTIAL}: seen in a public log")
             job(APPROVED, "1.0.1")
             records = list(guard.records())
         accepted = httpx.get(f"{real.store}/v1/secrets/shop/database", headers=_authorized(real), trust_env=False)

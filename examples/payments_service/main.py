@@ -63,17 +63,20 @@ async def serve(timeline: Timeline, guard: Guard, database: str) -> None:
 
     timeline.title("As usual", "payees and the sum were fixed when the run started")
     async with guard.run("pay-suppliers", inputs={"payees": ["baker", "miller"]}) as run:
+
+        async def set_risk(risk: str, why: str) -> None:
+            await asyncio.to_thread(guard.operations.set_risk, run.id, risk, by="user:sam", why=why)
+            timeline.say("user:sam", f"sets the run's risk to {risk}: {why}")
+
         await look("shop")
         await attempt("baker", 12_000)
         await attempt("mallory", 100)
         timeline.title("The session turns high-risk", "a person, or a signal, says so; the service was not told")
-        await asyncio.to_thread(
-            guard.operations.set_risk, run.id, "high", by="user:sam", why="session seen from two countries"
-        )
+        await set_risk("high", "session seen from two countries")
         await look("shop")
         await attempt("miller", 8_000)
         timeline.title("The all-clear", "and the budget, which the refused payments did not use up")
-        await asyncio.to_thread(guard.operations.set_risk, run.id, "low", by="user:sam", why="it was a VPN")
+        await set_risk("low", "it was a VPN")
         await attempt("miller", 8_000)
         await attempt("miller", 1)
 

@@ -7,11 +7,11 @@ is the operating system account; here it is a role in a play.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,7 +26,7 @@ LOOK_EVERY_SECONDS = 0.1
 
 
 @contextmanager
-def answering(guard: Guard, ledger: Path, name: str) -> Iterator[None]:
+def answering(guard: Guard, ledger: Path, name: str, say: Callable[[str, str], None]) -> Iterator[None]:
     """While this is open, ``name`` answers every approval that comes up."""
     leave = threading.Event()
 
@@ -37,7 +37,8 @@ def answering(guard: Guard, ledger: Path, name: str) -> Iterator[None]:
                 if row.request.id not in answered:
                     answered.add(row.request.id)
                     person = [sys.executable, "-m", __name__, str(ledger), row.request.id, name]
-                    subprocess.run(person, check=False, cwd=Path(__file__).parents[2], env=os.environ)
+                    say(name, f"is asked about {row.request.tool}, in a process of their own")
+                    _wait_for(guard, row.request.id, subprocess.Popen(person, cwd=Path(__file__).parents[2]), say)
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
@@ -46,6 +47,20 @@ def answering(guard: Guard, ledger: Path, name: str) -> Iterator[None]:
     finally:
         leave.set()
         watcher.join(timeout=5)
+
+
+def _wait_for(guard: Guard, approval: str, person: subprocess.Popen[bytes], say: Callable[[str, str], None]) -> None:
+    """Tell of the answer as soon as it stands in the ledger."""
+    while True:
+        gone = person.poll() is not None
+        row = guard.operations.approval(approval)
+        if row is not None and row.answers:
+            answer = row.answers[0]
+            say(answer.approver, "said yes" if answer.approve else "said no")
+        if gone or (row is not None and row.answers):
+            person.wait()
+            return
+        time.sleep(LOOK_EVERY_SECONDS / 2)
 
 
 def _answer(ledger: str, approval: str, name: str) -> None:
