@@ -126,7 +126,9 @@ def _decide(request: Request, policy: Policy, facts: Facts) -> Decision:
         workflow=policy.workflows.get(request.workflow),
         tool=policy.tools.get(request.tool),
     )
-    findings = [found for check in CALL_CHECKS for found in check(case)]
+    findings: list[Finding] = []
+    for check in CALL_CHECKS:
+        findings += check(case)
     steps = case.workflow.steps_by_tool.get(request.tool, ()) if case.workflow is not None else ()
     results = [(step, _judge(case, step)) for step in steps]
 
