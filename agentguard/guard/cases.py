@@ -1,133 +1,98 @@
 """One imagined call, judged as a real one would be: for decision cases, ``explain`` and the pytest plugin.
 
 Nothing runs and nothing is written. Destinations are derived and put back in canonical form, and arguments become
-canonical bytes, exactly as in the order of events; only identity, run and answers are taken as the case says.
+canonical bytes, exactly as in the order of events; identity, run and answers are as the case says.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, time, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from agentguard.core.canonical import NotCanonical, canonical_bytes, read_canonical
 from agentguard.core.decide import Decision, decide
-from agentguard.core.facts import Answer, ApprovalState, Facts, RunState, RunStatus
-from agentguard.core.policy import MICROS, Policy, Workflow
+from agentguard.core.facts import Answer, ApprovalState, Facts, RunState
+from agentguard.core.policy import Policy, Workflow
+from agentguard.core.reasons import Reason
 from agentguard.core.request import Request
-from agentguard.core.values import (
-    Assurance,
-    Destination,
-    Effect,
-    Identity,
-    Json,
-    Risk,
-    Sensitivity,
-    Unavailable,
-)
+from agentguard.core.values import Assurance, Destination, Effect, Identity, Json, Unavailable
 from agentguard.destinations import Catalog, derive, rewrite
 from agentguard.errors import ConfigurationError
 from agentguard.policy import Bundle
+from agentguard.policy.cases import Case
 
-RUN_ID = "imagined"
-ISSUER = "imagined"
-_LIFETIME = timedelta(days=3650)
-
-
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """A call and the world around it. What is not said is as good as it can be, so that one thing is tried at a time.
-
-    ``at`` None is noon of the workflow's last day in force: a case goes red when the policy changes, not with time.
-    ``done`` counts the calls of each step so far, all of which succeeded; ``spent`` is in whole units. ``answers`` maps
-    people to whether they agreed. ``definition`` None is the fingerprint that Tools pins.
-    """
-
-    workflow: str
-    tool: str
-    arguments: Mapping[str, Json]
-    inputs: Mapping[str, Json] = field(default_factory=dict)
-    kept: Mapping[str, Json] = field(default_factory=dict)
-    done: Mapping[str, int] = field(default_factory=dict)
-    spent: Mapping[str, int | float] = field(default_factory=dict)
-    subject: str | None = None
-    requester: str | None = None
-    claims: Mapping[str, Json] = field(default_factory=dict)
-    assurance: Assurance = Assurance.CALL_BOUND
-    age: timedelta = timedelta(0)
-    at: datetime | None = None
-    risk: Risk = Risk.LOW
-    status: RunStatus = RunStatus.ACTIVE
-    suspended: bool = False
-    high_water: Sensitivity | None = None
-    answers: Mapping[str, bool] = field(default_factory=dict)
-    revoked: tuple[str, ...] = ()
-    definition: str | None = None
+_IMAGINED = "imagined"
+# Past any limit that a policy can set, so that only what the case says decides.
+_LONG = timedelta(days=3660)
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """A decision, and what it was taken on."""
+class CaseResult:
+    """A case, the decision it got, what that was taken on, and how it differs from what was expected."""
 
+    case: Case
     decision: Decision
     request: Request
     destinations: tuple[Destination, ...] | Unavailable
     at: datetime
+    problems: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether the decision is the one expected."""
+        return not self.problems
 
 
-def judge(bundle: Bundle, situation: Situation, catalog: Catalog | None = None) -> Judged:
-    """Decide one imagined call. Raises ConfigurationError for a situation that could not be: an unknown workflow, step,
-    budget or tool, inputs that do not fit, arguments that are not JSON."""
-    workflow = _known(bundle.policy, situation)
-    tool = bundle.tool_by_alias.get(situation.tool, situation.tool)
+def evaluate(bundle: Bundle, case: Case, *, now: datetime, catalog: Catalog | None = None) -> CaseResult:
+    """Decide one case. ``now`` is used where the case says no time; ``catalog`` saves making it anew for each case.
+
+    Raises ConfigurationError for a case that could not be: no such workflow, values that are not JSON, inputs that no
+    run could be started with.
+    """
+    at = case.now or now
+    workflow = _workflow(bundle.policy, case)
+    tool = bundle.tool_by_alias.get(case.call.tool, case.call.tool)
     declaration = bundle.tools.get(tool)
     declared = declaration.destinations if declaration is not None else ()
-    listed = Catalog(bundle.catalog) if catalog is None else catalog
-    values = _json(situation.arguments, "the arguments")
-    destinations = derive(declared, values, listed)
+    values = _json(case.call.arguments, "the arguments")
+    destinations = derive(declared, values, Catalog(bundle.catalog) if catalog is None else catalog)
     if not isinstance(destinations, Unavailable):
         values = _json(rewrite(declared, values), "the arguments")
+    if case.call.destinations is not None:
+        destinations = case.call.destinations
     known_tool = bundle.policy.tools.get(tool)
-    definition = situation.definition or (known_tool.fingerprint if known_tool is not None else None)
+    definition = None if known_tool is None else known_tool.fingerprint
     request = Request.make(
-        run_id=RUN_ID,
+        run_id=_IMAGINED,
         workflow=workflow.name,
         tool=tool,
         canonical=canonical_bytes(values),
         arguments=values,
         definition=definition,
     )
-    at = situation.at or datetime.combine(workflow.review_by, time(12), UTC)
-    subject = situation.subject or min(workflow.subjects, default="")
+    used = declaration.credentials if declaration is not None else ()
     facts = Facts(
         now=at,
-        identity=_identity(situation, subject, at, request.digest),
-        run=_run(bundle, situation, workflow, subject, at),
+        identity=_identity(case, workflow, at, request.digest),
+        run=_run(bundle, case, workflow, at),
         destinations=destinations,
-        approval=None,
         definition=definition,
-        credentials_revoked=tuple(sorted(set(situation.revoked) & set(declaration.credentials if declaration else ()))),
+        credentials_revoked=tuple(name for name in used if name in case.revoked_credentials),
     )
     decision = decide(request, bundle.policy, facts)
-    if situation.answers:
-        decision = _with_answers(bundle.policy, request, facts, decision, situation, at)
-    return Judged(decision, request, destinations, at)
+    if case.answers is not None:
+        asked = _approval(case, bundle.policy, workflow, request, decision, at)
+        decision = decide(request, bundle.policy, replace(facts, approval=asked))
+    return CaseResult(case, decision, request, destinations, at, tuple(_differences(case, decision)))
 
 
-def _known(policy: Policy, situation: Situation) -> Workflow:
-    workflow = policy.workflows.get(situation.workflow)
-    if workflow is None:
+def _workflow(policy: Policy, case: Case) -> Workflow:
+    found = policy.workflows.get(case.workflow)
+    if found is None:
         known = ", ".join(sorted(policy.workflows)) or "none"
-        raise ConfigurationError(f"there is no workflow `{situation.workflow}`; this bundle has {known}")
-    _all_known(situation.done, [step.name for step in workflow.steps], "step", workflow)
-    _all_known(situation.spent, [budget.name for budget in workflow.budgets], "budget", workflow)
-    return workflow
-
-
-def _all_known(named: Mapping[str, object], known: list[str], what: str, workflow: Workflow) -> None:
-    for name in named:
-        if name not in known:
-            raise ConfigurationError(f"`{workflow.name}` has no {what} `{name}`; it has {', '.join(known) or 'none'}")
+        raise ConfigurationError(f"there is no workflow `{case.workflow}`; this bundle has {known}")
+    return found
 
 
 def _json(value: Mapping[str, Json], what: str) -> dict[str, Json]:
@@ -138,64 +103,95 @@ def _json(value: Mapping[str, Json], what: str) -> dict[str, Json]:
     return read
 
 
-def _identity(situation: Situation, subject: str, at: datetime, digest: str) -> Identity:
-    issued = at - situation.age
-    bound = digest if situation.assurance is Assurance.CALL_BOUND else None
+def _subject(case: Case, workflow: Workflow) -> str:
+    """Whom the case names, else the workflow's own: the first by name, so that it is always the same one."""
+    said = case.identity.subject if case.identity is not None else None
+    return said if said is not None else min(workflow.subjects)
+
+
+def _identity(case: Case, workflow: Workflow, at: datetime, digest: str) -> Identity | Unavailable:
+    """The identity as the case says; where it says no assurance, the strongest: that is enough for any step."""
+    said = case.identity
+    if said is None:
+        return Unavailable(Reason.IDENTITY_UNAVAILABLE, "the case says that no identity could be had")
+    assurance = Assurance.CALL_BOUND if said.assurance is None else said.assurance
+    bound = said.bound_to_call or assurance is Assurance.CALL_BOUND
     return Identity(
-        subject=subject,
-        issuer=ISSUER,
-        profile="imagined",
-        issued_at=issued,
-        expires_at=issued + _LIFETIME,
-        assertion_id=RUN_ID,
-        key_id=RUN_ID,
-        assurance=situation.assurance,
-        claims=_json(situation.claims, "the claims"),
-        bound_to=bound,
+        subject=_subject(case, workflow),
+        issuer=_IMAGINED,
+        profile=_IMAGINED,
+        issued_at=at - said.age,
+        expires_at=at + _LONG,
+        assertion_id=_IMAGINED,
+        key_id=_IMAGINED,
+        assurance=assurance,
+        claims=_json(said.claims, "the claims"),
+        bound_to=digest if bound else None,
     )
 
 
-def _run(bundle: Bundle, situation: Situation, workflow: Workflow, subject: str, at: datetime) -> RunState:
-    inputs = _json(situation.inputs, "the inputs")
+def _run(bundle: Bundle, case: Case, workflow: Workflow, at: datetime) -> RunState:
+    said = case.run
+    inputs = _json(said.inputs, "the inputs")
     shape = bundle.workflows_inputs.get(workflow.name)
-    refusal = shape.refusal(inputs) if shape is not None else None
+    # A case may leave out inputs that do not matter to it; what it does say must be possible.
+    refusal = shape.refusal(inputs) if shape is not None and inputs else None
     if refusal is not None:
-        raise ConfigurationError(f"no run of `{workflow.name}` starts with these inputs: {refusal}")
+        raise ConfigurationError(f"no run of `{workflow.name}` could be started with these inputs: {refusal}")
     return RunState(
-        id=RUN_ID,
+        id=_IMAGINED,
         workflow=workflow.name,
         workflow_digest=workflow.digest,
-        subject=subject,
-        status=situation.status,
+        # The run is the workflow's own: a case with another caller is one in which somebody took it over.
+        subject=_run_subject(case, workflow),
+        status=said.status,
         version=1,
         started_at=at,
-        requester=situation.requester,
-        risk=situation.risk,
+        requester=said.requester,
+        risk=said.risk,
         inputs=inputs,
-        kept=_json(situation.kept, "the kept values"),
-        counts=dict(situation.done),
-        succeeded=frozenset(name for name, count in situation.done.items() if count > 0),
-        spent={name: round(amount * MICROS) for name, amount in situation.spent.items()},
-        high_water=situation.high_water,
-        subject_suspended=situation.suspended,
+        kept=_json(said.kept, "the kept values"),
+        counts=dict(said.counts),
+        succeeded=said.done,
+        spent=dict(said.spent),
+        high_water=said.high_water,
+        subject_suspended=said.suspended,
     )
 
 
-def _with_answers(
-    policy: Policy, request: Request, facts: Facts, first: Decision, situation: Situation, at: datetime
-) -> Decision:
-    """Decide again, with the answers to the question that the first decision asks."""
-    if first.effect is Effect.PERMIT:
-        raise ConfigurationError("there are answers, but this call is permitted without asking anybody")
-    if first.step is None:
-        return first
-    approval = ApprovalState(
-        id=RUN_ID,
+def _run_subject(case: Case, workflow: Workflow) -> str:
+    """The caller where the workflow lists it, else the workflow's own subject."""
+    caller = _subject(case, workflow)
+    return caller if caller in workflow.subjects else min(workflow.subjects)
+
+
+def _approval(
+    case: Case, policy: Policy, workflow: Workflow, request: Request, first: Decision, at: datetime
+) -> ApprovalState:
+    """The question that the first decision asks, or the first step that could ask one, with the case's answers."""
+    steps = workflow.steps_by_tool.get(request.tool, ())
+    asking = first.step or next((step for step in steps if step.approval is not None), None)
+    return ApprovalState(
+        id=_IMAGINED,
         request_digest=request.digest,
         policy_revision=policy.revision,
-        step=first.step.name,
+        step="" if asking is None else asking.name,
         requested_at=at,
-        expires_at=at + _LIFETIME,
-        answers=tuple(Answer(person, agreed, at) for person, agreed in situation.answers.items()),
+        expires_at=at + _LONG,
+        answers=tuple(Answer(answer.approver, answer.approve, at) for answer in case.answers or ()),
     )
-    return decide(request, policy, replace(facts, approval=approval))
+
+
+def _differences(case: Case, decision: Decision) -> list[str]:
+    wanted, found = case.expect, decision
+    differences = []
+    if found.effect is not wanted.effect:
+        step = f" (step `{found.step.name}`)" if found.step is not None and found.effect is Effect.PERMIT else ""
+        differences.append(f"expected {wanted.effect}, found {found.effect}{step}")
+    missing = sorted(set(wanted.reasons) - set(found.reasons))
+    if missing:
+        differences.append(f"expected {', '.join(missing)}, found {', '.join(found.reasons) or 'no reason'}")
+    step_found = None if found.step is None else found.step.name
+    if wanted.step is not None and wanted.step != step_found:
+        differences.append(f"expected step `{wanted.step}`, found {'none' if step_found is None else f'`{step_found}`'}")
+    return differences

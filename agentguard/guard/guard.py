@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import EntryPoint, entry_points
@@ -134,7 +134,7 @@ class Guard:
             raise ConfigurationError(
                 "guard.wrap takes a tool or a list of tools; put other names in Tools as `aliases`"
             )
-        if isinstance(tools, Iterable) and not isinstance(tools, str | bytes) and _adapter_for(tools) is None:
+        if isinstance(tools, list | tuple | set | frozenset | Iterator):
             return [self.wrap(tool) for tool in tools]
         if is_guarded(tools):
             return wrap_function(self, tools)

@@ -558,10 +558,14 @@ def test_each_wrapper_proves_that_it_refuses(guard: Guard, tools: Tools) -> None
 
 
 def test_two_guards_do_not_share_a_run(guard: Guard, bundle: Path, tmp_path: Path, tools: Tools) -> None:
-    with Guard.load(bundle, ledger=memory_ledger(), home=tmp_path / "other") as other:
-        look, _ = guard.wrap(tools.functions())
-        with other.run("customer-export", inputs=TICKET), pytest.raises(ToolCallDenied):
-            look("EXP-7")
+    """Not even over one ledger: a run entered with one guard is no permission for tools wrapped by another."""
+    other = Guard.load(bundle, ledger=guard.ledger, home=tmp_path / "other")
+    look, _ = guard.wrap(tools.functions())
+
+    with other.run("customer-export", inputs=TICKET), pytest.raises(ToolCallDenied):
+        look("EXP-7")
+
+    assert "no_run" in decisions(guard)[-1]["reasons"]
 
 
 def test_arguments_that_change_later_do_not_change_what_runs(guard: Guard) -> None:
