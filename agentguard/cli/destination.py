@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -61,9 +62,19 @@ def destination(
     kind: Annotated[str, typer.Option(help="What kind of destination it is: url, host, path, dsn, sql …")],
     dialect: Annotated[str | None, typer.Option(help="The SQL dialect, for the kind sql.")] = None,
     option: Annotated[list[str] | None, typer.Option(help="An option of the kind, as NAME=VALUE.")] = None,
+    policy: Annotated[Path | None, typer.Option(help="A bundle whose catalog says what the place is worth.")] = None,
 ) -> None:
     """Show which place a value leads to, as one JSON object; exit 1 where that is ambiguous."""
-    answer(kind, value, parse_options(dialect, option or []), Catalog())
+    answer(kind, value, parse_options(dialect, option or []), catalog_of(policy))
+
+
+def catalog_of(directory: Path | None) -> Catalog:
+    """The catalog of a policy bundle, or an empty one. Raises PolicyError."""
+    if directory is None:
+        return Catalog()
+    from agentguard.policy import load
+
+    return Catalog(load(directory).catalog)
 
 
 def _value(text: str) -> Json:

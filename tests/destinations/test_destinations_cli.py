@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from agentguard.cli import main
 from agentguard.cli.destination import app
 
 RUN = CliRunner()
@@ -59,3 +62,32 @@ def test_options_reach_the_kind() -> None:
     """What a declaration can say, the command can say."""
     result = RUN.invoke(app, ["--kind", "path", "--option", "root=/srv", "x"])
     assert json.loads(result.stdout)["destinations"][0]["id"] == "/srv/x"
+
+
+BUNDLE = """\
+apiVersion: agentguard/v1
+kind: Destinations
+destinations:
+  - {kind: url, pattern: "https://a.example.com/*", sensitivity: SENSITIVITY, zone: office}
+zones:
+  office: {}
+"""
+SHIPPED = Path(__file__).parents[2] / "workflows" / "payments_service"
+
+
+def test_a_bundle_says_what_the_place_is_worth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The owner of a catalog can ask it."""
+    shutil.copytree(SHIPPED, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "more.yaml").write_text(BUNDLE.replace("SENSITIVITY", "internal"))
+    assert main(["destination", "--kind", "url", "--policy", str(tmp_path), "https://a.example.com/x"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["destinations"]
+    assert (found["sensitivity"], found["zone"]) == ("internal", "office")
+
+
+def test_a_broken_bundle_is_the_owners_turn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """File and line on standard error, no object, no traceback."""
+    (tmp_path / "destinations.yaml").write_text(BUNDLE.replace("SENSITIVITY", "harmless"))
+    assert main(["destination", "--kind", "url", "--policy", str(tmp_path), "https://a.example.com/x"]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "destinations.yaml:4" in shown.err
