@@ -10,6 +10,7 @@ from agentguard.errors import ConfigurationError, PolicyError, PolicyProblem
 
 if TYPE_CHECKING:
     from agentguard.policy import Bundle
+    from agentguard.policy.cases import Case
 
 
 def load(directory: Path, *, on_file: Callable[[int, int], None] | None = None) -> Bundle:
@@ -30,6 +31,14 @@ def load(directory: Path, *, on_file: Callable[[int, int], None] | None = None) 
     if problems:
         raise PolicyError(sorted(set(problems), key=lambda problem: (problem.file, problem.line, problem.message)))
     return bundle
+
+
+def load_with_cases(directory: Path) -> tuple[Bundle, tuple[Case, ...]]:
+    """The bundle and the decision cases beside it. Raises PolicyError with all problems of the first that has any."""
+    from agentguard.policy.cases import load_cases
+
+    bundle = load(directory)
+    return bundle, load_cases(directory, bundle.policy)
 
 
 def _issuer_problems(bundle: Bundle) -> Iterator[PolicyProblem]:

@@ -11,12 +11,17 @@ import typer
 from agentguard.approvals import display
 from agentguard.cli import common
 from agentguard.cli.common import JsonOption, LedgerOption
+from agentguard.core.facts import RunStatus
+from agentguard.core.policy import MICROS
 from agentguard.core.reasons import Reason
-from agentguard.core.values import Assurance, Risk, Unavailable
+from agentguard.core.values import Assurance, Effect, Risk, Unavailable
 from agentguard.errors import ConfigurationError, LedgerError
 
 if TYPE_CHECKING:
-    from agentguard.guard.cases import Judged, Situation
+    from datetime import datetime
+
+    from agentguard.guard.cases import CaseResult
+    from agentguard.policy.cases import Case
 
 app = common.new_app("Say why a call is, or was, decided so.", group=False)
 
@@ -62,42 +67,64 @@ def explain(
         return
     if directory is None or workflow is None or tool is None:
         raise ConfigurationError("expected DIR, --workflow and --tool, or --decision ID")
-    from agentguard.guard.cases import Situation
+    from agentguard.policy.cases import Case, CaseAnswer, CaseCall, CaseIdentity, CaseRun, Expectation
 
-    situation = Situation(
+    steps = done or []
+    now = common.now_utc()
+    case = Case(
+        file="",
+        line=0,
+        name="explain",
         workflow=workflow,
-        tool=tool,
-        arguments=common.parse_object(args, "--args"),
-        inputs=common.parse_object(inputs, "--inputs"),
-        kept=common.parse_object(kept, "--kept"),
-        done={name: (done or []).count(name) for name in done or []},
-        subject=subject,
-        requester=requester,
-        assurance=Assurance.parse(common.choice(assurance, Assurance.words(), "--assurance")),
-        age=common.duration(age, "--age"),
-        at=common.now_utc() if at is None else common.moment(at, "--at", common.now_utc()),
-        risk=Risk.parse(common.choice(risk, Risk.words(), "--risk")),
-        answers=dict.fromkeys(approved_by or [], True),
+        run=CaseRun(
+            inputs=common.parse_object(inputs, "--inputs"),
+            kept=common.parse_object(kept, "--kept"),
+            done=frozenset(steps),
+            counts={name: steps.count(name) for name in steps},
+            spent={},
+            risk=Risk.parse(common.choice(risk, Risk.words(), "--risk")),
+            status=RunStatus.ACTIVE,
+            suspended=False,
+            high_water=None,
+            requester=requester,
+        ),
+        call=CaseCall(tool, common.parse_object(args, "--args"), None),
+        identity=CaseIdentity(
+            subject=subject,
+            age=common.duration(age, "--age"),
+            assurance=Assurance.parse(common.choice(assurance, Assurance.words(), "--assurance")),
+            claims={},
+            bound_to_call=False,
+        ),
+        answers=tuple(CaseAnswer(person, True) for person in approved_by) if approved_by else None,
+        revoked_credentials=(),
+        now=now if at is None else common.moment(at, "--at", now),
+        expect=Expectation(Effect.PERMIT, frozenset(), None),
     )
-    _show(_imagined(directory, situation), json)
+    _show(_imagined(directory, case, now), json)
 
 
-def _imagined(directory: Path, situation: Situation) -> dict[str, Any]:
-    from agentguard.cli.bundles import load
-    from agentguard.guard.cases import judge
+def _imagined(directory: Path, case: Case, now: datetime) -> dict[str, Any]:
+    from agentguard.cli import bundles
+    from agentguard.guard.cases import evaluate
 
-    return described(judge(load(directory), situation), situation)
+    bundle = bundles.load(directory)
+    workflow = bundle.policy.workflows.get(case.workflow)
+    for step in sorted(case.run.done):
+        if workflow is not None:
+            common.choice(step, (known.name for known in workflow.steps), "--done")
+    return described(evaluate(bundle, case, now=now))
 
 
-def described(judged: Judged, situation: Situation) -> dict[str, Any]:
+def described(result: CaseResult) -> dict[str, Any]:
     """An imagined decision in the words of a record."""
-    decision, places = judged.decision, judged.destinations
+    decision, places = result.decision, result.destinations
     return {
         "effect": str(decision.effect),
-        "workflow": situation.workflow,
-        "tool": judged.request.tool,
+        "workflow": result.case.workflow,
+        "tool": result.request.tool,
         "step": None if decision.step is None else decision.step.name,
-        "time": judged.at.isoformat(),
+        "time": result.at.isoformat(),
         "reasons": [str(reason) for reason in decision.reasons],
         "findings": [
             {"effect": str(f.effect), "reason": str(f.reason), "step": f.step, "detail": f.detail}
@@ -114,9 +141,9 @@ def described(judged: Judged, situation: Situation) -> dict[str, Any]:
             }
             for place in places
         ],
-        "spends": {spend.budget.name: spend.amount / 1_000_000 for spend in decision.spends},
-        "arguments": dict(judged.request.arguments),
-        "request_digest": judged.request.digest,
+        "spends": {spend.budget.name: spend.amount / MICROS for spend in decision.spends},
+        "arguments": dict(result.request.arguments),
+        "request_digest": result.request.digest,
     }
 
 

@@ -186,12 +186,14 @@ def _differences(case: Case, decision: Decision) -> list[str]:
     wanted, found = case.expect, decision
     differences = []
     if found.effect is not wanted.effect:
-        step = f" (step `{found.step.name}`)" if found.step is not None and found.effect is Effect.PERMIT else ""
-        differences.append(f"expected {wanted.effect}, found {found.effect}{step}")
+        under = f" (step `{found.step.name}`)" if found.step is not None and found.effect is Effect.PERMIT else ""
+        differences.append(f"expected {wanted.effect}, found {found.effect}{under}")
     missing = sorted(set(wanted.reasons) - set(found.reasons))
     if missing:
         differences.append(f"expected {', '.join(missing)}, found {', '.join(found.reasons) or 'no reason'}")
     step_found = None if found.step is None else found.step.name
     if wanted.step is not None and wanted.step != step_found:
-        differences.append(f"expected step `{wanted.step}`, found {'none' if step_found is None else f'`{step_found}`'}")
+        differences.append(
+            f"expected step `{wanted.step}`, found {'none' if step_found is None else f'`{step_found}`'}"
+        )
     return differences
