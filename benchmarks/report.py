@@ -21,7 +21,7 @@ class Aim:
 
 
 def _most(found: Found) -> str:
-    return max(found["decision"], key=int)
+    return max((str(workflows) for workflows in found["decision"]), key=int)
 
 
 def _at(found: Found, wanted: int) -> Found:

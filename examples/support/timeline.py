@@ -54,6 +54,8 @@ class Timeline(io.StringIO):
             if record["approved_by"]:
                 words.append(f"by {', '.join(record['approved_by'])}")
             self._line(record, Text(f"• {record['kind']}", style="blue"), Text(f"{what}  {' '.join(words)}".rstrip()))
+            for reason in record["reasons"]:
+                self._line(None, Text(""), Text(reason, style="red"))
 
     def _decision(self, record: dict[str, Any]) -> None:
         effect = record["effect"]
