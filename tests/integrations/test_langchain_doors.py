@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from langchain_core.messages import ToolMessage
 from langchain_core.tools import BaseTool, StructuredTool, Tool, ToolException, tool
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from agentguard.errors import ApprovalPending, ApprovalRefused, ConfigurationError, LedgerError, ToolCallDenied
 from agentguard.integrations.langchain import wrap
@@ -435,7 +435,7 @@ class _Client(_Overrides):
 
 
 class _Extra(_Overrides):
-    model_config = {"extra": "allow"}
+    model_config = ConfigDict(extra="allow")
 
 
 def _generator(to: str) -> Any:
@@ -450,7 +450,7 @@ async def _coroutine(to: str) -> str:
 
 UNGUARDABLE: dict[str, tuple[Callable[[], Any], str]] = {
     **{
-        f"overrides {entry}": (lambda entry=entry: _subclass(**{entry: lambda self, *a, **k: "done"}), f"overrides `{entry}`")
+        f"overrides {entry}": (lambda e=entry: _subclass(**{e: lambda self, *a, **k: "done"}), f"overrides `{entry}`")
         for entry in ("invoke", "run", "batch", "stream", "bind", "model_copy", "_to_args_and_kwargs", "_parse_input",
                       "with_config", "transform", "_call_with_config")
     },
@@ -466,7 +466,7 @@ UNGUARDABLE: dict[str, tuple[Callable[[], Any], str]] = {
     "extra function": (lambda: _Extra(anything=print), "`anything` can be called"),
     "generator": (lambda: StructuredTool.from_function(_generator), "it is a generator"),
     "async as func": (lambda: StructuredTool.from_function(_coroutine), "pass it as `coroutine`"),
-    "no body": (lambda: StructuredTool(name="pay", description="d", args_schema=_Args), "neither `func` nor `coroutine`"),
+    "no body": (lambda: StructuredTool(name="pay", description="d", args_schema=_Args), "neither `func` nor"),
     "bad schema": (
         lambda: StructuredTool.from_function(lambda **k: k, name="pay", description="d", args_schema={"type": "objec"}),
         "JSON Schema is wrong",
@@ -508,7 +508,7 @@ def test_a_harmless_subclass_is_guarded(keeper: Any) -> None:
         """Fine."""
 
         region: str = "eu"
-        limits: dict[str, int] = {"a": 1}
+        limits: tuple[int, ...] = (1, 2)
         _client: Any = None
 
         @field_validator("region")
