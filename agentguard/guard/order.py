@@ -283,12 +283,12 @@ def _keep(guard: Guard, workflow: str, step: str, result: Any) -> tuple[dict[str
     kept: dict[str, Json] = {}
     missed: list[str] = []
     for keep in guard.bundle.keeps.get((workflow, step), ()):
-        value = keep.extract(result)
         try:
+            value = keep.extract(result)
             if isinstance(value, Fault):
                 raise NotCanonical(value.detail)
             kept[keep.name] = read_canonical(canonical_bytes(value))
-        except NotCanonical:
+        except Exception:  # a result of any kind: the tool has run, and its outcome must be written
             missed.append(keep.name)
     return kept, f"could not keep {', '.join(missed)}" if missed else None
 

@@ -252,6 +252,27 @@ def test_a_failed_step_does_not_open_the_next(guard: Guard, tools: Tools) -> Non
     assert tools.ran == []
 
 
+class Hostile:
+    """A result that answers no question."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise RuntimeError(name)
+
+
+def test_a_result_that_cannot_be_read_is_returned_and_keeps_nothing(guard: Guard, tools: Tools) -> None:
+    def get_ticket(ticket_id: str) -> Any:
+        return Hostile()
+
+    look, export = guard.wrap([get_ticket, tools.functions()[1]])
+    with guard.run("customer-export", inputs=TICKET):
+        assert type(look("EXP-7")) is Hostile
+        with pytest.raises(ToolCallDenied):
+            export(**GOOD)
+
+    (outcome,) = guard.records(kind="outcome")
+    assert (outcome["outcome"], outcome["error"]) == ("succeeded", "could not keep tables")
+
+
 def test_async_tools_are_guarded_the_same(guard: Guard) -> None:
     async def get_ticket(ticket_id: str) -> dict[str, Any]:
         return {"tables": ["orders"]}
