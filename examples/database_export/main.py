@@ -96,27 +96,31 @@ def check(checks: Checks, folder: Path, policy: Path, database: str, share: Path
     checks.that("every permitted call ran, and its outcome is recorded", permits == ran)
     if os.environ.get("OPENAI_API_KEY"):
         return
-    for name, expected in (("orders", ORDERS), ("order_lines", LINES)):
+    # At a terminal you may have played a person who says no.
+    agreed = not any(r["kind"] == "approval" and r["outcome"] == "refused" for r in records)
+    for name, expected in (("orders", ORDERS), ("order_lines", LINES if agreed else None)):
         found = _lines(files.get(f"EXP-7/{name}.csv"))
-        checks.that(f"{name}.csv has {expected} rows", found == expected, found)
-    asked = [d for d in exported if d["approved_by"]]
+        promise = f"{name}.csv has {expected} rows" if expected else f"nobody agreed to {name}.csv, so it is not there"
+        checks.that(promise, found == expected, found)
+    asked = [(d["arguments"]["table"], d["approved_by"]) for d in exported if d["approved_by"]]
     checks.that(
-        "the large table waited for user:dana and then ran",
-        [(d["arguments"]["table"], d["approved_by"]) for d in asked] == [("order_lines", ["user:dana"])],
+        "the large table waited for user:dana, and ran only if she agreed",
+        asked == ([("order_lines", ["user:dana"])] if agreed else []),
         asked,
     )
     denied = reasons(records, "deny")
-    expected_reasons = [["condition_false"], ["assertion_replayed"], ["assertion_too_old"], ["no_run"]]
+    expected_reasons = ["condition_false", "assertion_replayed", "assertion_too_old", "no_run"]
+    expected_reasons[1:1] = [] if agreed else ["approval_refused"]
     checks.that(
         "refused: the table nobody asked for, the replay, the stale assertion, the call outside a run",
         len(denied) == len(expected_reasons)
-        and all(set(wanted) <= set(found) for wanted, found in zip(expected_reasons, denied, strict=True)),
+        and all(wanted in found for wanted, found in zip(expected_reasons, denied, strict=True)),
         denied,
     )
 
 
-def _lines(path: Path | None) -> int:
+def _lines(path: Path | None) -> int | None:
     if path is None:
-        return -1
+        return None
     with path.open(newline="") as file:
         return sum(1 for _ in csv.DictReader(file))

@@ -13,12 +13,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
 from rich.prompt import Confirm
 
 from agentguard import Guard, LedgerError
+from agentguard.approvals import ApprovalView
 from agentguard.guard import Operations
 from agentguard.ledger import open_ledger
 
@@ -73,9 +75,10 @@ def _answer(ledger: str, approval: str, name: str) -> None:
             raise LedgerError(f"there is no approval `{approval}`")
         approve = True
         if sys.stdin.isatty():
-            console.print(f"[bold]{name}[/], the agent asks to call [bold]{row.request.tool}[/] with:")
-            console.print_json(data=row.request.shown["arguments"])
-            approve = Confirm.ask("You play this person. May it?", console=console, default=True)
+            view = ApprovalView(row.request, row.answers, row.consumed, datetime.now(UTC))
+            for label, text in view.rows():
+                console.print(f"    {label:>16}  {text}", markup=False)
+            approve = Confirm.ask(f"You play {name}. May it?", console=console, default=True)
         operations.answer(approval, approver=name, approve=approve)
     finally:
         opened.shut()

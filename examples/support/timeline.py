@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from agentguard.approvals.display import shown
+
 _STYLES = {"permit": "bold green", "deny": "bold red", "escalate": "bold yellow"}
 _SIGNS = {"permit": "✔ permit", "deny": "✘ deny", "escalate": "? escalate"}
 _OUTCOMES = {"succeeded": "green", "failed": "red", "unknown": "yellow"}
@@ -59,7 +61,7 @@ class Timeline(io.StringIO):
 
     def _decision(self, record: dict[str, Any]) -> None:
         effect = record["effect"]
-        arguments = ", ".join(f"{name}={value}" for name, value in (record["arguments"] or {}).items())
+        arguments = ", ".join(f"{shown(name)}={_leaf(value)}" for name, value in (record["arguments"] or {}).items())
         words = Text(f"{record['tool']}({arguments})")
         if record["approved_by"]:
             words.append(f"  approved by {', '.join(record['approved_by'])}", style="yellow")
@@ -89,3 +91,8 @@ class Timeline(io.StringIO):
         at = datetime.fromisoformat(record["time"])
         self._began = self._began or at
         return f"{(at - self._began).total_seconds():.3f}s"
+
+
+def _leaf(value: Any) -> str:
+    """An argument as it may be shown: what a model wrote must not draw on the terminal."""
+    return shown(value if isinstance(value, str) else json.dumps(value))
