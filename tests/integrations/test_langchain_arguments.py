@@ -133,8 +133,13 @@ def test_changing_the_callers_dict_after_the_decision_changes_nothing(keeper: Do
     assert seen == [{"to": "bob"}]
 
 
-@pytest.mark.parametrize("bad", [{"to": 5}, {}, {"to": "a", "cents": 101}, {"to": "a", "cents": "5"}, {"to": "a", "x": 1},
-                                 {"to": "a", "cents": True}, {"to": "a", "cents": None}])  # fmt: skip
+MISFITS: list[dict[str, Any]] = [
+    {"to": 5}, {}, {"to": "a", "cents": 101}, {"to": "a", "cents": "5"}, {"to": "a", "x": 1}, {"to": "a", "cents": True},
+    {"to": "a", "cents": None},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("bad", MISFITS)
 def test_a_json_schema_is_enforced(bad: dict[str, Any], keeper: Doorkeeper) -> None:
     """LangChain does not validate a dict args_schema (every MCP tool has one)."""
     ran: list[Any] = []

@@ -21,23 +21,23 @@ from agentguard.integrations.openai.calls import MAX_CALLS
 from tests.integrations.conftest import Doorkeeper
 from tests.integrations.model_server import chat, chat_call, function_call, response
 
-RAN: list[Any] = []
+ran: list[Any] = []
 
 
 @pytest.fixture(autouse=True)
 def _forget() -> None:
-    RAN.clear()
+    ran.clear()
 
 
 def pay(to: str, cents: int = 5) -> str:
     """Pay somebody."""
-    RAN.append((to, cents))
+    ran.append((to, cents))
     return f"paid {cents} to {to}"
 
 
 async def look(on: date) -> dict[str, str]:
     """Look something up."""
-    RAN.append(on)
+    ran.append(on)
     return {"on": on.isoformat()}
 
 
@@ -58,7 +58,7 @@ HANDMADE = {
 
 
 def send(to: str) -> list[str]:
-    RAN.append(to)
+    ran.append(to)
     return [to]
 
 
@@ -103,13 +103,13 @@ def test_each_call_is_judged_then_answered(form: Any, asynchronous: bool, keeper
     message = form(("c1", "pay", '{"to": "bob"}'), ("c2", "send", '{"to": "eve"}'))
     refused = "this tool call was not allowed (decision `d-1`)"
     assert answers(tools, message, asynchronous) == {"c1": refused, "c2": refused}
-    assert RAN == []
+    assert ran == []
     keeper.permit()
     keeper.judged.clear()
 
     assert answers(tools, message, asynchronous) == {"c1": "paid 5 to bob", "c2": '["eve"]'}
     assert keeper.judged == [("pay", {"to": "bob", "cents": 5}, "c1"), ("send", {"to": "eve"}, "c2")]
-    assert RAN == [("bob", 5), "eve"]
+    assert ran == [("bob", 5), "eve"]
 
 
 def test_the_answers_have_the_form_of_their_api(keeper: Doorkeeper) -> None:
@@ -158,7 +158,7 @@ def test_a_call_that_cannot_be_read_runs_nothing_and_is_answered(
 
     assert says in json.loads(said["bad"])["error"]
     assert said["good"] == "paid 5 to bob"
-    assert RAN == [("bob", 5)]
+    assert ran == [("bob", 5)]
 
 
 GOOD = ("pay", '{"to": "bob"}')
@@ -184,7 +184,7 @@ def test_a_message_that_cannot_be_trusted_runs_nothing(
 
     assert said.keys() == ids
     assert all(says in text for text in said.values())
-    assert RAN == [] and keeper.judged == []
+    assert ran == [] and keeper.judged == []
 
 
 def test_as_many_calls_as_allowed_run(keeper: Doorkeeper) -> None:
@@ -192,7 +192,7 @@ def test_as_many_calls_as_allowed_run(keeper: Doorkeeper) -> None:
     tools = OpenAITools(keeper, [pay])  # type: ignore[arg-type]
     keeper.permit()
 
-    assert len(tools.answer(as_chat(*((f"c{n}", *GOOD) for n in range(MAX_CALLS))))) == MAX_CALLS == len(RAN)
+    assert len(tools.answer(as_chat(*((f"c{n}", *GOOD) for n in range(MAX_CALLS))))) == MAX_CALLS == len(ran)
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_a_message_cut_short_runs_nothing(message: Any, keeper: Doorkeeper) -> N
     keeper.permit()
 
     assert "cut short" in answers(tools, message)["c1"]
-    assert RAN == [] and keeper.judged == []
+    assert ran == [] and keeper.judged == []
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_custom_calls_and_hosted_approvals_are_answered_with_no(
 
     assert answer.items() <= given_.items()
     assert "nothing ran" in given_.get("content", given_.get("output", "nothing ran"))
-    assert RAN == [] and keeper.judged == []
+    assert ran == [] and keeper.judged == []
 
 
 HOSTED = ["web_search_call", "file_search_call", "code_interpreter_call", "image_generation_call", "mcp_call",
@@ -260,7 +260,7 @@ def test_tools_executed_elsewhere_stop_the_program(kind: str | None, keeper: Doo
 
     with pytest.raises(ConfigurationError, match="remove that tool from the request"):
         tools.answer([function_call("c1", *GOOD), {"type": kind, "id": "x", "status": "completed"}])
-    assert RAN == [] and keeper.judged == []
+    assert ran == [] and keeper.judged == []
 
 
 @pytest.mark.parametrize(
@@ -280,7 +280,7 @@ def test_what_is_no_model_message_is_an_error(message: Any, keeper: Doorkeeper) 
 
     with pytest.raises(ConfigurationError):
         tools.answer(message)
-    assert RAN == []
+    assert ran == []
 
 
 def test_a_message_without_calls_has_no_answers(keeper: Doorkeeper) -> None:
@@ -349,9 +349,9 @@ def test_async_functions_are_awaited_and_never_forgotten(keeper: Doorkeeper) -> 
 
     with pytest.raises(ConfigurationError, match="aanswer"):
         tools.answer(message)
-    assert RAN == []
+    assert ran == []
     assert answers(tools, message, True) == {"c1": "paid 5 to bob", "c2": '{"on":"2026-01-02"}'}
-    assert RAN == [("bob", 5), date(2026, 1, 2)]
+    assert ran == [("bob", 5), date(2026, 1, 2)]
 
 
 def test_results_are_text_or_json(keeper: Doorkeeper) -> None:
@@ -442,7 +442,7 @@ def test_each_door_is_proved_by_a_canary(keeper: Doorkeeper) -> None:
     both = ["aanswer(chat)", "aanswer(responses)", "async_registered"]
     assert sorted(keeper.proved["look"]) == both
     assert sorted(keeper.proved["pay"]) == sorted([*both, "answer(chat)", "answer(responses)", "registered"])
-    assert RAN == [] and keeper.judged == []
+    assert ran == [] and keeper.judged == []
 
 
 def test_a_door_that_stops_refusing_is_noticed(keeper: Doorkeeper, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -471,7 +471,7 @@ _DENYING_TOOLS = OpenAITools(_DENYING, [pay, (HANDMADE, send)])  # type: ignore[
 )
 def test_whatever_the_model_writes_every_id_is_answered_once_and_nothing_runs(calls: list[Any]) -> None:
     """Property, under a guard that refuses everything."""
-    RAN.clear()
+    ran.clear()
     for form in (as_chat, as_response):
         assert answers(_DENYING_TOOLS, form(*calls)).keys() == {call_id for call_id, _, _ in calls}
-    assert RAN == []
+    assert ran == []

@@ -31,17 +31,17 @@ from tests.integrations.conftest import Doorkeeper
 from tests.integrations.model_server import chat, chat_call, chunks, function_call, model_server, response, said
 
 REFUSED = "this tool call was not allowed (decision `d-1`)"
-RAN: list[str] = []
+ran: list[str] = []
 
 
 @pytest.fixture(autouse=True)
 def _forget() -> None:
-    RAN.clear()
+    ran.clear()
 
 
 def pay(to: str) -> str:
     """Pay somebody."""
-    RAN.append(to)
+    ran.append(to)
     return f"paid {to}"
 
 
@@ -71,7 +71,7 @@ def test_a_chat_loop_runs_to_its_end(keeper: Doorkeeper) -> None:
             messages.extend(answers)
 
     assert messages[-1].content == "done"
-    assert RAN == ["bob", "eve"]
+    assert ran == ["bob", "eve"]
     sent = server.requests[1]["messages"]
     assert [item["content"] for item in sent if item["role"] == "tool"] == ["paid bob", "paid eve"]
     assert server.requests[0]["tools"][0]["function"]["name"] == "pay"
@@ -88,7 +88,7 @@ def test_a_responses_loop_runs_to_its_end(keeper: Doorkeeper) -> None:
 
     assert last.output_text == "sorry" and tools.answer(last) == []
     assert server.requests[1]["input"][-1] == {"type": "function_call_output", "call_id": "c1", "output": REFUSED}
-    assert RAN == []
+    assert ran == []
 
 
 SPLIT = chunks(
@@ -117,7 +117,7 @@ def test_a_streamed_chat_is_assembled_first(keeper: Doorkeeper) -> None:
         assert asyncio.run(assemble()) == whole
 
     assert whole["choices"][0]["message"]["content"] == "I pay"
-    assert RAN == []
+    assert ran == []
     assert [answer["content"] for answer in tools.answer(whole)] == ["paid bob", "paid eve"]
 
 
@@ -162,7 +162,7 @@ def test_a_chat_stream_stopped_by_its_length_runs_nothing(keeper: Doorkeeper) ->
         stream = client(server.url).chat.completions.create(model="m", messages=[], stream=True)
         (answer,) = tools.answer(assemble_chat(stream))
 
-    assert "cut short" in answer["content"] and RAN == []
+    assert "cut short" in answer["content"] and ran == []
 
 
 def test_a_streamed_response_is_assembled_first(keeper: Doorkeeper) -> None:
@@ -193,7 +193,7 @@ def test_a_streamed_response_is_assembled_first(keeper: Doorkeeper) -> None:
 
     assert tools.answer(first)[0]["output"] == "paid bob"
     assert "cut short" in tools.answer(short)[0]["output"]
-    assert RAN == ["bob"]
+    assert ran == ["bob"]
 
 
 DEFINITION: Any = {
@@ -222,7 +222,7 @@ def test_the_clients_own_tool_runner_calls_guarded_functions(source: str, permit
 
     assert result.output_text == "done"
     assert server.requests[1]["input"][-1]["output"] == ("paid bob" if permitted else REFUSED)
-    assert RAN == (["bob"] if permitted else [])
+    assert ran == (["bob"] if permitted else [])
     assert keeper.arguments == [{"to": "bob"}]
 
 
@@ -238,7 +238,7 @@ def test_the_asynchronous_tool_runner_too(keeper: Doorkeeper) -> None:
             )
 
         assert asyncio.run(run()).output_text == "done"
-    assert server.requests[1]["input"][-1]["output"] == REFUSED and RAN == []
+    assert server.requests[1]["input"][-1]["output"] == REFUSED and ran == []
 
 
 def test_a_wrapped_registered_function_is_what_it_was(keeper: Doorkeeper) -> None:
@@ -250,7 +250,7 @@ def test_a_wrapped_registered_function_is_what_it_was(keeper: Doorkeeper) -> Non
     assert guarded.execute({"to": "bob"}) == dataclasses.replace(guarded).execute({"to": "bob"}) == REFUSED
     assert "Input" in guarded.execute({"to": 5}) or "not of type" in guarded.execute({"to": 5})
     assert json.loads(guarded.execute("x"))["error"] == "the arguments are not a JSON object"
-    assert RAN == [] and original.execute({"to": "bob"}) == "paid bob"
+    assert ran == [] and original.execute({"to": "bob"}) == "paid bob"
     with pytest.raises(ConfigurationError, match="guarded already"):
         wrap(keeper, guarded)  # type: ignore[arg-type]
 
