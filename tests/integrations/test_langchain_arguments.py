@@ -134,9 +134,14 @@ def test_changing_the_callers_dict_after_the_decision_changes_nothing(keeper: Do
 
 
 MISFITS: list[dict[str, Any]] = [
-    {"to": 5}, {}, {"to": "a", "cents": 101}, {"to": "a", "cents": "5"}, {"to": "a", "x": 1}, {"to": "a", "cents": True},
+    {"to": 5},
+    {},
+    {"to": "a", "cents": 101},
+    {"to": "a", "cents": "5"},
+    {"to": "a", "x": 1},
+    {"to": "a", "cents": True},
     {"to": "a", "cents": None},
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("bad", MISFITS)
