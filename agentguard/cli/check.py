@@ -47,10 +47,8 @@ def check(
     if json:
         common.print_json({"ok": True, "problems": [], **summary})
         return
-    counted = ", ".join(
-        f"{summary[name]} {name}" for name in ("workflows", "steps", "tools", "destinations", "issuers")
-    )
-    common.line(f"ok: {counted}")
+    names = ("workflows", "steps", "tools", "destinations", "issuers")
+    common.line("ok: " + ", ".join(_counted(summary[name], name) for name in names))
     common.line(f"revision {summary['revision']}")
     for name in summary["overdue"]:
         common.line(f"note: the review of `{name}` is overdue, so it permits nothing")

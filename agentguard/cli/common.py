@@ -33,6 +33,8 @@ LedgerOption: TypeAlias = Annotated[
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 WhyOption: TypeAlias = Annotated[str, typer.Option("--why", help="The reason; it stands in the record.")]
 MAX_WHY = 2_000
+# The longest that a policy may say, too; every time a person means is nearer.
+LONGEST = timedelta(days=3660)
 
 COLOURS = {
     "permit": "green", "succeeded": "green", "approved": "green", "agreed": "green", "active": "green",
@@ -100,10 +102,9 @@ def duration(text: str, flag: str) -> timedelta:
     found = _DURATION.fullmatch(text)
     if found is None:
         raise ConfigurationError(f"{flag}: `{text}` is not a duration; expected such as 10s, 5m, 2h or 1d")
-    try:
-        return int(found[1]) * _UNITS[found[2]]
-    except OverflowError:
-        raise ConfigurationError(f"{flag}: `{text}` is too long") from None
+    if int(found[1]) > LONGEST // _UNITS[found[2]]:
+        raise ConfigurationError(f"{flag}: `{text}` is longer than {LONGEST.days} days")
+    return int(found[1]) * _UNITS[found[2]]
 
 
 def moment(text: str, flag: str, now: datetime) -> datetime:

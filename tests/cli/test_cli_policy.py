@@ -1,0 +1,336 @@
+"""check, test, explain and schema, over the bundle of the owners' tutorial."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tests.cli.bundle import FILES, PAGE, ROOT, write
+from tests.cli.conftest import NASTY, Call
+from tests.cli.test_cli_use import is_clear
+
+WORKFLOW = FILES["customer-export.yaml"]
+CASES = FILES["customer-export.cases.yaml"]
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    return write(tmp_path / "exports")
+
+
+def test_the_page_holds_the_whole_bundle() -> None:
+    """Else the tests below would run on less than the page shows."""
+    assert set(FILES) == {
+        "trust.yaml", "tools.yaml", "destinations.yaml", "customer-export.yaml", "customer-export.cases.yaml",
+    }  # fmt: skip
+
+
+# check
+
+
+def test_a_good_bundle_is_ok(bundle: Path, call: Call) -> None:
+    """As the page shows it, word for word."""
+    ended = call("check", bundle)
+    assert ended.code == 0
+    assert ended.out.splitlines()[0] == "ok: 1 workflow, 2 steps, 2 tools, 2 destinations, 1 issuer"
+    assert ended.out.splitlines()[0] in PAGE
+    told = json.loads(call("check", bundle, "--json").out)
+    assert (told["ok"], told["problems"], told["workflows"], told["steps"]) == (True, [], 1, 2)
+
+
+TOOLS = FILES["tools.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "file", "words"),
+    [
+        ({"customer_export": WORKFLOW.replace("after: [look-up]", "after: [lookup]")}, "customer-export.yaml:", "look"),
+        ({"customer_export": WORKFLOW.replace("at_most: 5", "atmost: 5")}, "customer-export.yaml:", "at_most"),
+        ({"customer_export": WORKFLOW + "\nsteps: {}\n"}, "customer-export.yaml:", "steps"),
+        ({"customer_export": WORKFLOW.replace("args.rows > 1000", "args.rowz > 1000")}, "customer-export.yaml:", "row"),
+        ({"tools": TOOLS.replace("kind: url", "kind: url, dialect: x")}, "tools.yaml:", "dialect"),
+        ({"tools": TOOLS.replace("kind: url,", "kind: urll,")}, "tools.yaml:", "urll"),
+        ({"tools": TOOLS.replace("argument: target", 'argument: "[*"')}, "tools.yaml:", "argument path"),
+        ({"destinations": FILES["destinations.yaml"].replace("https://vault", "ftp:/vault")}, "destinations.yaml:", ""),
+        (
+            {"destinations": FILES["destinations.yaml"].replace("vault.corp", "files.corp")},
+            "destinations.yaml:", "listed already",
+        ),
+        ({"trust": "a: [\n"}, "trust.yaml:", ""),
+        ({"trust": "\x00"}, "trust.yaml", ""),
+    ],
+)  # fmt: skip
+def test_every_mistake_is_named_with_its_file_and_exit_code_1(
+    changed: dict[str, str], file: str, words: str, tmp_path: Path, call: Call
+) -> None:
+    """What the loader refuses, and what only the guard would have refused at start-up."""
+    directory = write(tmp_path / "exports", **changed)
+    ended = call("check", directory)
+    assert ended.code == 1, ended
+    assert file in ended.out
+    assert words in ended.out
+    assert "Traceback" not in ended.out + ended.err
+    told = json.loads(call("check", directory, "--json").out)
+    assert told["ok"] is False
+    assert told["problems"]
+
+
+def test_an_issuer_whose_keys_cannot_be_used_is_a_problem_of_its_line(tmp_path: Path, call: Call) -> None:
+    """Found when checking, and not when the agent starts."""
+    trust = FILES["trust.yaml"] + (
+        "  - {name: corp, profile: oidc, issuer: 'https://id.corp.example', audience: a, max_age: 60s,"
+        " max_lifetime: 15m, keys_file: missing.json}\n"
+    )
+    ended = call("check", write(tmp_path / "exports", trust=trust))
+    assert ended.code == 1, ended
+    assert "trust.yaml:" in ended.out
+    assert "missing.json" in ended.out
+
+
+def test_an_overdue_workflow_is_noted(tmp_path: Path, call: Call) -> None:
+    """It loads, and permits nothing."""
+    directory = write(tmp_path / "exports", customer_export=WORKFLOW.replace("2029-12-31", "2020-12-31"))
+    ended = call("check", directory)
+    assert ended.code == 0
+    assert "`customer-export` is overdue" in ended.out
+
+
+@pytest.mark.parametrize("command", ["check", "test"])
+@pytest.mark.parametrize("where", ["none", "file", "empty", "\udcff", "x" * 5_000, ""])
+def test_what_is_not_a_bundle_is_said_to_be_none(command: str, where: str, tmp_path: Path, call: Call) -> None:
+    """A misspelt directory, a file, an empty directory."""
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "empty").mkdir()
+    ended = call(command, tmp_path / where if where else tmp_path / "empty")
+    assert ended.code in (1, 2)
+    assert "Traceback" not in ended.out + ended.err
+    assert ended.out + ended.err
+
+
+def test_a_file_that_attacks_the_terminal_is_shown_escaped(tmp_path: Path, call: Call) -> None:
+    """A bundle under review comes from somebody else."""
+    for name, text in (("a", f"? {json.dumps(NASTY)}\n: 1\n"), ("b", NASTY), ("c", f"kind: {json.dumps(NASTY)}\n")):
+        ended = call("check", write(tmp_path / name, trust=text))
+        assert ended.code == 1
+        assert {c for c in ended.out + ended.err if not (c.isascii() and c.isprintable()) and c != "\n"} == set()
+
+
+# test
+
+
+def test_every_case_of_the_page_is_as_expected(bundle: Path, call: Call) -> None:
+    """The tutorial is true."""
+    ended = call("test", bundle)
+    assert ended.code == 0, ended
+    assert ended.out.splitlines()[-1] == "10 of 10 as expected"
+    assert ended.out.splitlines()[-1] in PAGE
+    assert json.loads(call("test", bundle, "--json").out)["ok"] is True
+
+
+def test_a_case_that_fails_is_named_with_file_line_and_findings(tmp_path: Path, call: Call) -> None:
+    """The owner sees what was found, and why."""
+    directory = write(tmp_path / "exports", customer_export_cases=CASES.replace("rows: 1000,", "rows: 1001,"))
+    ended = call("test", directory)
+    assert ended.code == 1
+    assert "expected permit, found escalate" in ended.out
+    assert "customer-export.cases.yaml:" in ended.out
+    assert "approval_required" in ended.out
+    told = json.loads(call("test", directory, "--json").out)
+    assert told["ok"] is False
+    assert [entry["name"] for entry in told["cases"] if not entry["passed"]] == ["a small export runs without asking"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ("[condition_false]", "[step_used_up]", "expected step_used_up, found condition_false"),
+        (
+            "{effect: permit, step: look-up}",
+            "{effect: permit, step: export}",
+            "expected step `export`, found `look-up`",
+        ),
+        ("{effect: permit, step: look-up}", "deny", "expected deny, found permit"),
+    ],
+)
+def test_the_nearest_other_expectation_fails(before: str, after: str, words: str, tmp_path: Path, call: Call) -> None:
+    """Effect, reasons and step are each compared."""
+    assert CASES.count(before) == 1
+    ended = call("test", write(tmp_path / "exports", customer_export_cases=CASES.replace(before, after)))
+    assert ended.code == 1
+    assert words in ended.out
+
+
+def test_no_cases_are_a_failure(tmp_path: Path, call: Call) -> None:
+    """A pipeline that tests nothing must not be green; neither must a filter that finds nothing."""
+    directory = write(tmp_path / "exports", customer_export_cases=None)
+    ended = call("test", directory)
+    assert ended.code == 1
+    assert "no case to run" in ended.err
+    assert json.loads(call("test", directory, "--json").out)["ok"] is False
+    assert call("test", write(tmp_path / "full"), "--only", "nonsense").code == 1
+
+
+def test_a_broken_rule_turns_a_case_red(tmp_path: Path, call: Call) -> None:
+    """The cases of the page guard each rule of the page: take one out, and one fails."""
+    for number, rule in enumerate(
+        ["      - args.ticket_id == inputs.ticket\n", "    after: [look-up]\n", "      when: args.rows > 1000\n"]
+    ):
+        assert WORKFLOW.count(rule) == 1
+        broken = WORKFLOW.replace(rule, "").replace("    require:\n    keep:", "    keep:")
+        assert call("test", write(tmp_path / str(number), customer_export=broken)).code in (1, 2), rule
+
+
+def test_steps_that_no_case_reaches_are_noted(tmp_path: Path, call: Call) -> None:
+    """Their mistakes would go unnoticed."""
+    only_first = CASES[: CASES.index("  - name: another ticket")]
+    ended = call("test", write(tmp_path / "exports", customer_export_cases=only_first))
+    assert ended.code == 0
+    assert "no case reaches step `export` of `customer-export`" in ended.out
+
+
+def test_a_case_of_an_unknown_step_is_the_owners_mistake(tmp_path: Path, call: Call) -> None:
+    """A misspelt step in `done` would make a case true for the wrong reason."""
+    ended = call("test", write(tmp_path / "exports", customer_export_cases=CASES.replace("[look-up]", "[lookup]")))
+    assert ended.code == 2
+    assert "lookup" in ended.err
+
+
+# explain
+
+
+def explain(call: Call, bundle: Path, *more: str, rows: int = 5, target: str = "https://files.corp.example/x") -> dict:  # type: ignore[type-arg]
+    arguments = json.dumps({"table": "orders", "rows": rows, "target": target})
+    ended = call(
+        "explain", bundle, "--workflow", "customer-export", "--tool", "export_orders", "--args", arguments,
+        "--inputs", '{"ticket": "EXP-7"}', "--kept", '{"tables": ["orders"]}', "--json", *more,
+    )  # fmt: skip
+    assert ended.code == 0, ended
+    found: dict[str, object] = json.loads(ended.out)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("more", "rows", "effect", "reasons"),
+    [
+        (["--done", "look-up"], 5, "permit", []),
+        ([], 5, "deny", ["step_out_of_order"]),
+        (["--done", "look-up", "--done", "export"], 5, "deny", ["step_used_up"]),
+        (["--done", "look-up", "--age", "60s"], 5, "permit", []),
+        (["--done", "look-up", "--age", "61s"], 5, "deny", ["identity_stale"]),
+        (["--done", "look-up", "--risk", "high"], 5, "deny", ["risk_too_high"]),
+        (["--done", "look-up", "--at", "2029-12-31T23:59:59Z"], 5, "permit", []),
+        (["--done", "look-up", "--at", "2030-01-01T00:00:00Z"], 5, "deny", ["workflow_overdue"]),
+        (["--done", "look-up", "--subject", "spiffe://x/y"], 5, "deny", ["subject_not_allowed", "subject_changed"]),
+        (["--done", "look-up"], 1001, "escalate", ["approval_required"]),
+        (["--done", "look-up", "--approved-by", "user:alice"], 1001, "escalate", ["approval_pending"]),
+        (["--done", "look-up", "--approved-by", "user:alice", "--approved-by", "user:bob"], 1001, "permit", []),
+        (
+            ["--done", "look-up", "--approved-by", "user:alice", "--approved-by", "user:bob",
+             "--requester", "user:bob"], 1001, "escalate", ["approval_pending"],
+        ),
+        (["--done", "look-up"], 50_001, "deny", ["arguments_invalid"]),
+    ],
+)  # fmt: skip
+def test_every_flag_changes_the_world_of_the_call(
+    more: list[str], rows: int, effect: str, reasons: list[str], bundle: Path, call: Call
+) -> None:
+    """With the near miss of each."""
+    found = explain(call, bundle, *more, rows=rows)
+    assert found["effect"] == effect
+    assert set(reasons) <= set(found["reasons"])
+
+
+def test_an_explanation_shows_the_destination_as_the_tool_would_get_it(bundle: Path, call: Call) -> None:
+    """Canonical, as in a real call."""
+    found = explain(call, bundle, "--done", "look-up", target="HTTPS://FILES.corp.example:443/x")
+    assert found["arguments"]["target"] == "https://files.corp.example/x"
+    assert found["destinations"][0]["sensitivity"] == "internal"
+
+
+def test_the_command_of_the_page_says_what_the_page_says(bundle: Path, call: Call) -> None:
+    """Copied out of the page and run."""
+    start = PAGE.index("$ agentguard explain exports/")
+    line = PAGE[start + 2 : PAGE.index("```", start)].replace("\\\n", " ").replace("exports/", str(bundle))
+    ended = call(*shlex.split(line)[1:])
+    assert ended.code == 0, ended
+    assert "destination_too_sensitive" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "--decision"),
+        (["DIR"], "--workflow"),
+        (["DIR", "--workflow", "customer-export"], "--tool"),
+        (["DIR", "--decision", "d-1"], "leave out DIR"),
+        (["DIR", "--workflow", "nonsense", "--tool", "tickets.get"], "customer-export"),
+        (["DIR", "--workflow", "customer-export", "--tool", "tickets.get", "--args", "{"], "--args"),
+        (["DIR", "--workflow", "customer-export", "--tool", "tickets.get", "--args", "[]"], "--args"),
+        (["DIR", "--workflow", "customer-export", "--tool", "tickets.get", "--args", '{"a":1,"a":2}'], "twice"),
+        (["DIR", "--workflow", "customer-export", "--tool", "tickets.get", "--args", '{"a":NaN}'], "NaN"),
+        (["DIR", "--workflow", "customer-export", "--tool", "tickets.get", "--args", "[" * 100_000], "--args"),
+        (["DIR", "--workflow", "customer-export", "--tool", "tickets.get", "--args", "@/nowhere"], "cannot be read"),
+        (["DIR", "--workflow", "customer-export", "--tool", "tickets.get", "--args", "\udcff"], "--args"),
+        (["DIR", "--workflow", "customer-export", "--tool", "tickets.get", "--done", "lookup"], "look-up"),
+        (["DIR", "--workflow", "customer-export", "--tool", "tickets.get", "--age", "fast"], "--age"),
+        (["DIR", "--workflow", "customer-export", "--tool", "tickets.get", "--age", "999999999d"], "--age"),
+        (["DIR", "--workflow", "customer-export", "--tool", "tickets.get", "--age", "3661d"], "--age"),
+        (["DIR", "--workflow", "customer-export", "--tool", "tickets.get", "--risk", "HIGH"], "--risk"),
+        (["DIR", "--workflow", "customer-export", "--tool", "tickets.get", "--at", "now"], "--at"),
+        (["DIR", "--workflow", "customer-export", "--tool", "tickets.get", "--inputs", '{"ticket": 7}'], "inputs"),
+    ],
+    ids=lambda a: " ".join(a)[-30:].encode("ascii", "replace").decode() if isinstance(a, list) else a,
+)
+def test_a_wrong_explain_gives_one_clear_line(arguments: list[str], words: str, bundle: Path, call: Call) -> None:
+    """Every flag can be wrong in its own way."""
+    ended = call("explain", *(str(bundle) if a == "DIR" else a for a in arguments))
+    assert ended.code == 2, ended
+    assert is_clear(ended), ended.err
+    assert words in ended.err
+
+
+def test_a_decision_is_explained_from_its_record(store: Path, call: Call) -> None:
+    """What was really decided, with each finding."""
+    ended = call("explain", "--decision", "d-1", "--ledger", store)
+    assert ended.code == 0
+    assert "condition_false (step export): `args.rows < 5`" in ended.out
+    missing = call("explain", "--decision", "d-9", "--ledger", store)
+    assert missing.code == 3
+    assert is_clear(missing)
+
+
+# schema
+
+
+def test_schemas_are_json_schemas_that_accept_the_page(call: Call) -> None:
+    """Editors judge by them what the loader judges by itself."""
+    import jsonschema_rs
+    import yaml
+
+    all_of_them = json.loads(call("schema").out)
+    for text in FILES.values():
+        document = yaml.load(text, yaml.BaseLoader)
+        kind = document["kind"]
+        if kind in all_of_them and kind == "Trust":
+            schema = json.loads(call("schema", kind).out)
+            assert schema == all_of_them[kind]
+            assert jsonschema_rs.validator_for(schema).is_valid(document)
+    assert set(all_of_them) >= {"Trust", "Tools", "Destinations", "Workflow"}
+
+
+def test_an_unknown_kind_is_answered_with_the_known_ones(call: Call) -> None:
+    """The nearest help."""
+    ended = call("schema", "workflow")
+    assert ended.code == 2
+    assert "Workflow" in ended.err
+
+
+def test_the_shipped_bundles_are_good(call: Call) -> None:
+    """What we ship passes what we ship."""
+    shipped = sorted(path for path in (ROOT / "workflows").iterdir() if path.is_dir())
+    assert shipped
+    for directory in shipped:
+        assert call("check", directory).code == 0, directory.name
