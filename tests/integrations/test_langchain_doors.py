@@ -140,6 +140,7 @@ def doors_of(kind: Any) -> dict[str, Callable[[Any], Any]]:
     return DOORS
 
 
+pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
 CASES = [
     pytest.param(kind, call, id=f"{kind.__name__}-{name}") for kind in KINDS for name, call in doors_of(kind).items()
 ]
@@ -527,6 +528,22 @@ def test_a_harmless_subclass_is_guarded(keeper: Any) -> None:
 
     assert guarded.region == "us"
     assert guarded.invoke("bob") == "bob in us"
+
+
+@pytest.mark.parametrize(
+    "schema", [_Args, {"type": "object", "properties": {"to": {"type": "string"}}, "required": ["to"]}]
+)
+def test_a_tool_of_one_argument_with_a_schema_is_guarded(schema: Any, keeper: Any) -> None:
+    """LangChain passes the one value by position, whatever the function calls it; the policy sees the schema's name."""
+    guarded = wrap(keeper, Tool("say", lambda q: f"said {q}", "Say.", args_schema=schema))
+    for call in (lambda: guarded.invoke({"to": "hi"}), lambda: guarded.func("hi"), lambda: guarded._run("hi")):
+        with pytest.raises(ToolCallDenied):
+            call()
+    keeper.permit()
+
+    said = [guarded.invoke({"to": "hi"}), guarded.func("hi"), guarded.func(q="hi"), guarded.func(to="hi")]
+    assert [*said, guarded._run("hi")] == ["said hi"] * 5
+    assert keeper.arguments == [{"to": "hi"}] * 8
 
 
 def test_a_tool_of_one_text_is_guarded(keeper: Any) -> None:

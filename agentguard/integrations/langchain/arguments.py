@@ -156,8 +156,12 @@ class TextShape(Shape):
 class Arguments:
     """Reads every call of one tool, and hands its body what was judged."""
 
-    def __init__(self, name: str, shape: Shape, body: Callable[..., Any] | None, injected: frozenset[str]) -> None:
+    def __init__(
+        self, name: str, shape: Shape, body: Callable[..., Any] | None, injected: frozenset[str], single: bool
+    ) -> None:
         self.name = name
+        # A ``Tool`` has one argument, and LangChain passes it by position, whatever its function calls it.
+        self.single = next(iter(sorted(shape.names)), None) if single else None
         self.schema = shape.schema
         self.shape = shape
         self.injected = injected
@@ -172,6 +176,8 @@ class Arguments:
             if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
             and parameter.name not in self._runtime
         )
+        if self.single is not None:
+            self._positional = (self.single,)
 
     @classmethod
     def of(cls, tool: BaseTool) -> Arguments:
@@ -181,7 +187,7 @@ class Arguments:
         injected = frozenset(tool._injected_args_keys) | frozenset(
             key for key, hint in _all_annotations(shape, body).items() if is_injected(hint)
         )
-        return cls(tool.name, shape, body, injected)
+        return cls(tool.name, shape, body, injected, isinstance(tool, Tool))
 
     def from_framework(self, given: object, call_id: str | None) -> Read:
         """A call as LangChain hands it over: one text, or a dict of what the model wrote."""
@@ -202,6 +208,8 @@ class Arguments:
             raise TypeError(f"`{self.name}` got two values for `{twice}`")
         named.update(kwargs)
         runtime = {name: named.pop(name) for name in self._runtime if name in named}
+        if self.single is not None and len(named) == 1:
+            named = dict(zip((self.single,), named.values(), strict=True))
         for unknown in () if self.shape.open else named.keys() - self.shape.names - self.injected:
             raise TypeError(f"`{self.name}` takes no argument `{unknown}`")
         return self._read(named, None, runtime)
@@ -238,6 +246,7 @@ class AnyArguments(Arguments):
         self.schema = like.schema
         self.shape = like.shape
         self.injected = like.injected
+        self.single = like.single
 
     def from_framework(self, given: object, call_id: str | None) -> Read:
         return Read({}, {}, call_id)

@@ -230,14 +230,12 @@ def _coroutine_door(
 
 def _direct(func: Callable[..., Any], arguments: Arguments) -> Callable[[dict[str, Any], Mapping[str, Any]], Any]:
     """Calls the original function, by position where its parameters have no names to call them by."""
-    parameters = parameters_of(func)
-    names = {parameter.name for parameter in parameters}
-    by_position = [parameter.name for parameter in parameters if parameter.kind is parameter.POSITIONAL_ONLY]
+    by_position = [parameter.name for parameter in parameters_of(func) if parameter.kind is parameter.POSITIONAL_ONLY]
+    if arguments.single is not None:
+        by_position = [arguments.single]
 
     def invoke(values: dict[str, Any], aside: Mapping[str, Any]) -> Any:
         revived = arguments.revive(values, aside)
-        if "tool_input" in revived and "tool_input" not in names:
-            return func(revived.pop("tool_input"), **revived)
         return func(*[revived.pop(name) for name in by_position if name in revived], **revived)
 
     return invoke
