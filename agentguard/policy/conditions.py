@@ -15,7 +15,7 @@ The rules:
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
@@ -39,6 +39,7 @@ _MAX_INTEGER = 2**63 - 1
 MAX_MICROS = 2**62
 
 _T = cel.Type
+_ERROR_TYPE = _T.ERROR
 _OPEN = _T.Map(_T.STRING, _T.DYN)
 _PLACE = _T.Map(_T.STRING, _T.STRING)
 _BASE: Mapping[str, Any] = {
@@ -76,30 +77,35 @@ class NotCompiled(ValueError):
 class _Prepared:
     """One view in the runtime's form, and which of its names were found clean."""
 
-    __slots__ = ("activation", "faults", "names", "steps")
+    __slots__ = ("activation", "clean", "names", "steps")
 
     def __init__(self, names: Mapping[str, Any], steps: tuple[str, ...]) -> None:
         self.steps = steps
-        self.names = {name: _plain(name, names[name], steps) for name in NAMES if name in names}
+        self.names = _plain(names, steps)
         self.activation = _RUNTIME.Activation(self.names)
-        self.faults: dict[str, str | None] = {}
+        self.clean: set[str] = set()
 
-    def fault(self, root: str) -> str | None:
-        """Why a name cannot be used in this view, or None."""
-        if root not in self.faults:
-            self.faults[root] = _why_unusable(root, self.names[root]) if root in self.names else f"{root} is not known"
-        return self.faults[root]
+    def fault(self, roots: Iterable[str]) -> Fault | None:
+        """Why one of these names cannot be used in this view, or None."""
+        for root in roots:
+            if root not in self.clean:
+                why = _why_unusable(root, self.names[root]) if root in self.names else f"{root} is not known"
+                if why is not None:
+                    return Fault(why)
+                self.clean.add(root)
+        return None
 
 
 class _Program:
     """A compiled expression and what it reads."""
 
-    __slots__ = ("_costs", "_members", "_program", "_roots", "_steps", "text")
+    __slots__ = ("_costs", "_members", "_order", "_program", "_roots", "_steps", "text")
 
     def __init__(self, text: str, program: Any, found: Inspection, scope: Scope) -> None:
         self.text = text
         self._program = program
-        self._roots = tuple(sorted(found.roots))
+        self._roots = frozenset(found.roots)
+        self._order = tuple(sorted(found.roots))
         self._costs = tuple(found.costs)
         self._steps = scope.steps
         self._members = frozenset(word for word in _WORD.findall(text))
@@ -110,15 +116,15 @@ class _Program:
             prepared = view.prepared
             if type(prepared) is not _Prepared or prepared.steps is not self._steps:
                 prepared = view.prepared = _Prepared(view.names, self._steps)
-            for root in self._roots:
-                fault = prepared.fault(root)
-                if fault is not None:
-                    return Fault(fault)
+            fault = None if self._roots <= prepared.clean else prepared.fault(self._order)
+            if fault is not None:
+                return fault
             if self._costs and _work(self._costs, prepared.names) > MAX_WORK:
                 return Fault("a loop would read too much; its lists are too long")
             answer = self._program.eval(prepared.activation)
             value = answer.value()
-            return Fault(self._why(value)) if answer.type() == _T.ERROR else value
+            # An error's value is text; no other text is a boolean or a number either.
+            return Fault(self._why(value)) if type(value) is str and answer.type() == _ERROR_TYPE else value
         except Exception as error:
             return Fault(f"could not be evaluated ({type(error).__name__})")
 
@@ -245,9 +251,8 @@ def _undeclared(name: str, text: str, scope: Scope) -> str:
     for step in scope.steps:
         if "-" in step and f"counts.{step}" in text:
             return f'a name with `-` in it is written `counts["{step}"]`'
+    name = name.split(".", 1)[0]
     known = (*scope.names, *_FUNCTIONS)
-    if name in NAMES:
-        return f"{shown(name)} is not known here: the step's tool declares no destinations"
     hint = expected(name, known) if nearest(name, known) else f"expected {', '.join(scope.names)}"
     return f"there is no name {shown(name)}; {hint}"
 
@@ -343,11 +348,19 @@ def _cel_type(word: str) -> Any:
 # Values.
 
 
-def _plain(name: str, value: Any, steps: tuple[str, ...]) -> Any:
-    """A name's value as the runtime takes it: real dicts; a step that was not called yet counts nought."""
-    if name == "counts":
-        return {**dict.fromkeys(steps, 0), **value}
-    return dict(value) if isinstance(value, Mapping) and type(value) is not dict else value
+def _plain(names: Mapping[str, Any], steps: tuple[str, ...]) -> dict[str, Any]:
+    """The names as the runtime takes them: real dicts; a step that was not called yet counts nought."""
+    plain = dict(names)
+    if "counts" in plain:
+        plain["counts"] = {**dict.fromkeys(steps, 0), **plain["counts"]}
+    for name in _MAPPINGS:
+        value = plain.get(name)
+        if type(value) is not dict and isinstance(value, Mapping):
+            plain[name] = dict(value)
+    return plain
+
+
+_MAPPINGS = ("args", "inputs", "kept", "claims")
 
 
 def _why_unusable(root: str, value: Any) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -53,11 +52,10 @@ NAMES = ("args", "inputs", "kept", "counts", *_ALWAYS)
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The names of one step's conditions. ``key`` is equal for scopes in which every expression means the same."""
+    """The names of one step's conditions, and every step of its workflow."""
 
     names: Mapping[str, Known]
     steps: tuple[str, ...]
-    key: str
 
     @classmethod
     def make(
@@ -66,22 +64,20 @@ class Scope:
         arguments: Known,
         inputs: Known,
         kept: Iterable[str],
-        steps: Iterable[str],
+        steps: tuple[str, ...],
         has_destinations: bool,
     ) -> Scope:
         """``arguments`` and ``inputs`` are the closed schemas of ``shapes``."""
-        all_steps, all_kept = tuple(steps), sorted(set(kept))
         names = {
             "args": arguments,
             "inputs": inputs,
-            "kept": closed(dict.fromkeys(all_kept, ANYTHING)),
-            "counts": closed({step: {"type": "integer"} for step in all_steps}),
+            "kept": closed(dict.fromkeys(kept, ANYTHING)),
+            "counts": closed({step: {"type": "integer"} for step in steps}),
             **_ALWAYS,
         }
         if not has_destinations:
             del names["destination"], names["destinations"]
-        key = json.dumps([arguments, inputs, all_kept, all_steps, has_destinations], sort_keys=True)
-        return cls(names, all_steps, key)
+        return cls(names, steps)
 
 
 def member(known: Known, name: str) -> Known | None:

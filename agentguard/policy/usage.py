@@ -48,10 +48,18 @@ class Inspection:
 
 @dataclass(frozen=True, slots=True)
 class _Here:
-    """The variables of the loops around a node, and what those loops run over."""
+    """The variables of the loops around a node, and what those loops run over (None where that is computed)."""
 
-    variables: Mapping[str, Known]
+    variables: Mapping[str, _Variable]
     loops: tuple[ViewPath | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Variable:
+    """What is known of a loop's variable, and which loop it belongs to."""
+
+    known: Known
+    loop: int
 
 
 def inspect(tree: Node, scope: Scope) -> Inspection:
@@ -86,17 +94,29 @@ class _Inspector:
         return ANYTHING
 
     def _ident(self, node: Ident, here: _Here) -> Known:
-        if node.name in here.variables:
-            return here.variables[node.name]
         self._uses(node, here)
-        return self.scope.names.get(node.name, ANYTHING)
+        return self._known(node.name, here)
+
+    def _known(self, name: str, here: _Here) -> Known:
+        if name in here.variables:
+            return here.variables[name].known
+        if name in NAMES and name not in self.scope.names:
+            self.say(f"{shown(name)} is not known here, because the step's tool declares no destinations in Tools")
+        return self.scope.names.get(name, ANYTHING)
 
     def _uses(self, node: Node, here: _Here) -> None:
         path = _path(node)
-        if path is not None and path[0] not in here.variables:
+        if path is None:
+            return
+        variable = here.variables.get(path[0])
+        if variable is None:
             self.found.roots.add(path[0])
             if here.loops:
                 self.found.costs.append((path, here.loops))
+        elif len(here.loops) > variable.loop + 1:
+            # Over its own loop, a variable reads each element once, so the whole list; inner loops repeat that.
+            others = here.loops[: variable.loop] + here.loops[variable.loop + 1 :]
+            self.found.costs.append((here.loops[variable.loop] or (), others))
 
     def _select(self, node: Select, here: _Here) -> Known:
         return self._member(node, node.operand, node.field, here, node.test_only)
@@ -118,9 +138,10 @@ class _Inspector:
 
     def _owner(self, operand: Node, here: _Here) -> Known:
         """What is known of an operand; its own cost is that of the member taken from it."""
-        if isinstance(operand, Ident) and operand.name not in here.variables:
-            self.found.roots.add(operand.name)
-            return self.scope.names.get(operand.name, ANYTHING)
+        if isinstance(operand, Ident):
+            if operand.name not in here.variables:
+                self.found.roots.add(operand.name)
+            return self._known(operand.name, here)
         return self.visit(operand, here)
 
     def _call(self, node: Call, here: _Here) -> Known:
@@ -163,15 +184,20 @@ class _Inspector:
                 self.say(f"the loop variable {shown(variable)} hides a name of the language; call it something else")
         source = self.visit(node.source, here)
         inside = dict(here.variables)
-        inside.update(dict.fromkeys(node.variables, ANYTHING))
-        inside[node.variables[0]] = element(source)
-        inside[node.accumulator] = ANYTHING
+        depth = len(here.loops)
+        inside.update(dict.fromkeys((*node.variables, node.accumulator), _Variable(ANYTHING, depth)))
+        inside[node.variables[0]] = _Variable(element(source), depth)
         for part in node.before:
             self.visit(part, here)
-        there = _Here(inside, (*here.loops, _path(node.source)))
+        there = _Here(inside, (*here.loops, self._source(node.source, here)))
         for part in node.body:
             self.visit(part, there)
         return ANYTHING
+
+    def _source(self, node: Node, here: _Here) -> ViewPath | None:
+        """What a loop runs over, where its length can be looked up in the view."""
+        path = _path(node)
+        return None if path is None or path[0] in here.variables or "*" in path else path
 
     def _compared(self, side: Node, known: Known, other: Node, verb: str = " is") -> None:
         """A literal that the other side can never be equal to was not meant."""

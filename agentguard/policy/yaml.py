@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import yaml
@@ -241,10 +242,9 @@ class _Builder:
             self.say(line, f"holds the invisible character U+{ord(hidden):04X}; remove it")
 
     def _key(self, text: str, plain: bool, line: int) -> None:
-        if plain and type(_plain(text)) is not str:
-            self.say(line, f"the key {shown(text)} is not text to every reader of YAML; write it in quotes")
-        elif _KEY.fullmatch(text) is None:
-            self.say(line, f"the key {shown(text)} must be 1 to 200 printable ASCII characters")
+        trouble = _key_trouble(text, plain)
+        if trouble is not None:
+            self.say(line, trouble)
         mapping, branch = self._stack[-1]
         if text in mapping:
             first = branch.children[text][0]
@@ -280,6 +280,16 @@ class _Builder:
 class _Refused:
     why: str
     date: bool = False
+
+
+# The same few keys and words come again in every file.
+@lru_cache(maxsize=8192)
+def _key_trouble(text: str, plain: bool) -> str | None:
+    if plain and type(_plain(text)) is not str:
+        return f"the key {shown(text)} is not text to every reader of YAML; write it in quotes"
+    if _KEY.fullmatch(text) is None:
+        return f"the key {shown(text)} must be 1 to 200 printable ASCII characters"
+    return None
 
 
 _SAME = {"true": True, "false": False, "null": None}
