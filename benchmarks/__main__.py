@@ -55,7 +55,7 @@ def main() -> None:
 
 def measure(effort: Effort, folder: Path, console: Console) -> dict[str, Any]:
     """All parts, with a progress bar."""
-    steps = 3 + 2 * len(effort.workflows) + 3 + 2 * len(effort.callers)
+    steps = 3 + 2 * len(effort.workflows) + 1 + 2 * len(effort.callers)
     columns = (TextColumn("{task.description:32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("", total=steps)

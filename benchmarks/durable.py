@@ -25,21 +25,35 @@ def measure(effort: Effort, folder: Path, tick: Tick) -> dict[str, Any]:
     """Calls a second, p50 and p99 in microseconds."""
     policy = write_bundle(folder / "durable", 10)
     seconds = effort.seconds * effort.rounds
-    found: dict[str, Any] = {"threads": {}, "tasks": {}}
-    tick("bare SQLite commits")
-    found["bare_sqlite_commit"] = _timed(_commit(folder / "bare.sqlite3"), seconds)
-    tick("raw fdatasync")
-    found["raw_fdatasync"] = _timed(_sync(folder / "raw"), seconds)
+    found: dict[str, Any] = {}
     with Guard.load(policy, home=folder / "home-durable") as guard:
-        for callers in effort.callers:
-            tick(f"durable calls: {callers} threads")
-            found["threads"][str(callers)] = _threads(guard, callers, seconds)
-            tick(f"durable calls: {callers} tasks")
-            found["tasks"][str(callers)] = asyncio.run(_tasks(guard, callers, seconds))
-    # Once more at the end: a disk that slowed down meanwhile shows here.
-    tick("bare SQLite commits")
-    found["bare_sqlite_commit_after"] = _timed(_commit(folder / "bare-after.sqlite3"), seconds)
+        tick("one durable call beside a bare commit")
+        found["in_turn"] = _in_turn(guard, folder, 3 * seconds)
+        for kind, measured in (("threads", _threads), ("tasks", _in_loop)):
+            found[kind] = {}
+            for callers in effort.callers:
+                tick(f"durable calls: {callers} {kind}")
+                found[kind][str(callers)] = measured(guard, callers, seconds)
     return found
+
+
+def _in_turn(guard: Guard, folder: Path, seconds: float) -> dict[str, Any]:
+    """One of each, over and over: a disk's mood changes within seconds, and must hit all three alike."""
+    tool = guard.wrap(plain)
+    calls: dict[str, Callable[[], object]] = {
+        "raw_fdatasync": _sync(folder / "raw"),
+        "bare_sqlite_commit": _commit(folder / "bare.sqlite3"),
+        "guarded_call": lambda: tool(**ARGUMENTS),
+    }
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    until = time.perf_counter() + seconds
+    with guard.run("wf-5", inputs={"ticket": "EXP-7"}):
+        while time.perf_counter() < until:
+            for name, call in calls.items():
+                started = time.perf_counter()
+                call()
+                times[name].append(time.perf_counter() - started)
+    return {name: _summary(taken, sum(taken)) for name, taken in times.items()}
 
 
 def _summary(times: list[float], elapsed: float) -> dict[str, float]:
@@ -49,16 +63,6 @@ def _summary(times: list[float], elapsed: float) -> dict[str, float]:
         "p50_us": percentile(micros, 0.50),
         "p99_us": percentile(micros, 0.99),
     }
-
-
-def _timed(call: Callable[[], object], seconds: float) -> dict[str, float]:
-    times: list[float] = []
-    began = time.perf_counter()
-    until = began + seconds
-    while (started := time.perf_counter()) < until:
-        call()
-        times.append(time.perf_counter() - started)
-    return _summary(times, time.perf_counter() - began)
 
 
 def _commit(path: Path) -> Callable[[], object]:
@@ -106,6 +110,10 @@ def _threads(guard: Guard, callers: int, seconds: float) -> dict[str, float]:
     for thread in threads:
         thread.join()
     return _summary([taken for mine in times for taken in mine], elapsed)
+
+
+def _in_loop(guard: Guard, callers: int, seconds: float) -> dict[str, float]:
+    return asyncio.run(_tasks(guard, callers, seconds))
 
 
 async def _tasks(guard: Guard, callers: int, seconds: float) -> dict[str, float]:

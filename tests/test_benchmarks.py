@@ -25,7 +25,8 @@ def test_the_quick_form_gives_every_key(tmp_path: Path) -> None:
     columns = {"load_s", "plain", "three_conditions", "cedarpy", "cedarpy_parsed_once", "pycasbin"}
     assert [row.keys() for row in found["decision"].values()] == [columns]
     durable = found["durable"]
-    assert durable.keys() == {"threads", "tasks", "bare_sqlite_commit", "raw_fdatasync", "bare_sqlite_commit_after"}
+    assert durable.keys() == {"threads", "tasks", "in_turn"}
+    assert durable["in_turn"].keys() == {"raw_fdatasync", "bare_sqlite_commit", "guarded_call"}
     assert durable["threads"].keys() == durable["tasks"].keys() == {"1", "4"}
     assert len(found["aims"]) == 9
     assert "| Aim |" in tables.read_text()
