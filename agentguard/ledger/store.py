@@ -52,6 +52,7 @@ class Store:
         self._dirty: dict[str, Run] = {}
         self._floors: dict[str, int] = {}
         self._touched: dict[str, int] = {}
+        self._shown: dict[str, int] = {}
         self._last_seq: int | None = None
         self._indexed: int | None = None
         self._rows: list[tuple[Any, ...]] = []
@@ -85,13 +86,15 @@ class Store:
         if self.writing:
             self._floors.clear()
             self._touched.clear()
+            self._shown.clear()
             self.writing = False
         if len(self._runs) > MOST_RUNS:
             self._runs.clear()
 
     def rollback(self) -> None:
         """Undo everything since ``begin`` and forget what was in memory."""
-        self._floors.update(self._touched)
+        self._floors.update(self._shown)
+        self._shown.clear()
         self._touched.clear()
         self._forget()
         self.windows.forget()
@@ -103,6 +106,10 @@ class Store:
         self.writing = False
         if self.connection.in_transaction:
             self.cursor.execute(schema.ROLLBACK)
+
+    def shown(self) -> None:
+        """Callers have been told of what this transaction did, and it is not durable yet."""
+        self._shown.update(self._touched)
 
     def flush(self) -> None:
         """Write what this transaction holds in memory, so that SQL sees it."""

@@ -191,6 +191,7 @@ class Writer:
             store.commit()
             self._owed.clear()
         else:
+            store.shown()
             self._owed += [operation for operation in batch if operation.need is Need.LAZY]
         return answers
 

@@ -1,0 +1,350 @@
+"""Single use is single use: under threads, tasks and processes, and with callers that give up."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import threading
+import time
+import weakref
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, as_completed, wait
+from pathlib import Path
+
+import pytest
+from ledger_kit import (
+    T0,
+    a_charge,
+    a_closing,
+    a_question,
+    a_run,
+    an_admission,
+    an_answer,
+    child,
+    got,
+    paused,
+    record,
+    run_now,
+    seqs,
+)
+
+from agentguard.errors import LedgerError
+from agentguard.ledger import (
+    Admission,
+    Admitted,
+    RecordFilter,
+    Refusal,
+    Refused,
+    SqliteLedger,
+    memory_ledger,
+    open_ledger,
+    writer,
+)
+from agentguard.ledger.files import open_file
+
+CALLS = 200
+
+
+class open_again:
+    """Open a ledger for the length of a block; without ``recover``, as it was left."""
+
+    def __init__(self, path: Path, *, recover: bool = True) -> None:
+        self.ledger = open_ledger(path) if recover else SqliteLedger(lambda: open_file(path))
+
+    def __enter__(self) -> SqliteLedger:
+        return self.ledger
+
+    def __exit__(self, *_: object) -> None:
+        self.ledger.shut()
+
+
+def one_call(n: int, version: int = 1) -> Admission:
+    return an_admission(f"d{n}", version, step_at_most=1, charges=(a_charge(1, 1),))
+
+
+def test_of_two_hundred_threads_one_is_admitted(ledger: SqliteLedger) -> None:
+    """A limit of one, decided on the newest state over and over: nobody gets past it by being quick."""
+    got(ledger.start_run(a_run(), record("run")))
+    barrier = threading.Barrier(CALLS)
+
+    def call(n: int) -> bool:
+        barrier.wait(60)
+        answer = got(ledger.admit(one_call(n), windows={}))
+        while isinstance(answer, Refused) and answer.reason is Refusal.RUN_MOVED:
+            assert answer.run is not None
+            answer = got(ledger.admit(one_call(n, answer.run.version), windows={}))
+        return isinstance(answer, Admitted)
+
+    with ThreadPoolExecutor(CALLS) as pool:
+        assert sum(pool.map(call, range(CALLS))) == 1
+    assert (run_now(ledger, b=None).counts, run_now(ledger, b=None).spent) == ({"s": 1}, {"b": 1})
+    assert seqs(ledger) == [1, 2]
+
+
+def test_of_two_hundred_tasks_one_is_admitted(ledger: SqliteLedger) -> None:
+    """The same through one event loop."""
+    got(ledger.start_run(a_run(), record("run")))
+
+    async def call(n: int) -> bool:
+        answer = await asyncio.wrap_future(ledger.admit(one_call(n), windows={}))
+        while isinstance(answer, Refused) and answer.reason is Refusal.RUN_MOVED:
+            assert answer.run is not None
+            again = one_call(n, answer.run.version)
+            answer = await asyncio.wrap_future(ledger.admit(again, windows={}))
+        return isinstance(answer, Admitted)
+
+    async def main() -> int:
+        return sum(await asyncio.gather(*(call(n) for n in range(CALLS))))
+
+    assert asyncio.run(main()) == 1
+    assert seqs(ledger) == [1, 2]
+
+
+def test_several_processes_on_one_database_stay_exact(tmp_path: Path) -> None:
+    """Each with threads, each with its own memory: one admitted for a limit of one, budgets reached and not passed."""
+    path = tmp_path / "ledger.sqlite3"
+    ledger = open_ledger(path)
+    got(ledger.start_run(a_run(), record("run")))
+    script = Path(__file__).with_name("ledger_limit_child.py")
+    children = [child(script, path, 50, f"p{n}") for n in range(4)]
+    for each in children:
+        assert each.stdout is not None
+        assert each.stdout.readline() == b"ready\n"
+    answers = []
+    for each in children:
+        assert each.stdin is not None
+        each.stdin.write(b"go\n")
+        each.stdin.flush()
+    for each in children:
+        out, _ = each.communicate(timeout=120)
+        assert each.returncode == 0
+        answers.append(tuple(map(int, out.split())))
+
+    assert [sum(column) for column in zip(*answers, strict=True)] == [1, 6], "six times three is the most below twenty"
+    state = run_now(ledger, b=None)
+    assert (state.counts, state.spent) == ({"once": 1, "few": 6}, {"b": 18})
+    assert seqs(ledger) == list(range(1, 9))
+    # The children have shut their ledgers without closing their calls, so nobody ever will. Two notice at once.
+    with open_again(path, recover=False) as other:
+        marked = [each.recover(at=T0) for each in (ledger, other)]
+        names = [call["decision_id"] for each in marked for call in got(each)]
+    assert len(names) == len(set(names)) == 7
+    assert seqs(ledger) == list(range(1, 9 + 7))
+    ledger.shut()
+
+
+def test_an_approval_is_consumed_by_one_of_many(ledger: SqliteLedger) -> None:
+    """Each call in a run of its own, so that nothing but the approval can stop the second."""
+    for n in range(8):
+        got(ledger.start_run(a_run(f"r{n}"), record("run")))
+    got(ledger.ask(a_question(run_id="r0"), record("approval")))
+    with paused(ledger):
+        futures = [
+            ledger.admit(an_admission(f"d{n}", 1 + n, run_id="r0", approval_id="ask-1"), windows={}) for n in range(4)
+        ]
+        answer = ledger.answer("ask-1", an_answer(), record("approval"))
+
+    assert [isinstance(got(future), Admitted) for future in futures] == [True, False, False, False]
+    assert isinstance(answer.exception(60), LedgerError)
+
+
+def test_a_caller_that_gives_up_changes_nothing(ledger: SqliteLedger) -> None:
+    """Cancellation between `granted` and `recorded` must not exist: what is queued happens."""
+    got(ledger.start_run(a_run(), record("run")))
+
+    async def give_up() -> None:
+        with paused(ledger):
+            future = ledger.admit(an_admission("d1"), windows={})
+            waiting = asyncio.ensure_future(asyncio.wrap_future(future))
+            await asyncio.sleep(0)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            assert not future.cancel()
+        assert isinstance(await asyncio.to_thread(got, future), Admitted)
+
+    asyncio.run(give_up())
+    assert run_now(ledger).counts == {"s": 1}
+
+
+def test_a_loop_that_is_gone_by_the_time_of_the_answer_hurts_nobody(ledger: SqliteLedger) -> None:
+    """The answer has nowhere to go; the ledger goes on."""
+    got(ledger.start_run(a_run(), record("run")))
+    with paused(ledger):
+
+        async def leave() -> None:
+            asyncio.wrap_future(ledger.admit(an_admission("d1"), windows={}))
+
+        asyncio.run(leave())
+    assert run_now(ledger).counts == {"s": 1}
+
+
+def test_the_standard_ways_to_wait_for_a_future_work(ledger: SqliteLedger) -> None:
+    """`wait`, `as_completed`, time-outs and callbacks, before and after the answer."""
+    called: list[int] = []
+    with paused(ledger):
+        futures = [ledger.append(record()) for _ in range(3)]
+        futures[0].add_done_callback(lambda future: called.append(future.result()))
+        assert not futures[0].done()
+        with pytest.raises(TimeoutError):
+            futures[0].result(timeout=0)
+        with pytest.raises(TimeoutError):
+            futures[0].exception(timeout=0.001)
+        assert wait(futures, timeout=0).not_done == set(futures)
+    assert sorted(future.result() for future in as_completed(futures, timeout=60)) == [1, 2, 3]
+    assert wait(futures, timeout=60, return_when=FIRST_COMPLETED).not_done == set()
+    futures[1].add_done_callback(lambda future: called.append(future.result()))
+    futures[1].add_done_callback(lambda future: called.append(1 // 0))
+    assert called == [1, 2]
+    assert futures[0].exception() is None
+    assert ledger.append({"seq": 1}).exception(60) is not None
+
+
+def test_many_threads_waiting_for_one_future_all_get_the_answer(ledger: SqliteLedger) -> None:
+    """Each waiter has its own lock; none is forgotten."""
+    with ThreadPoolExecutor(16) as pool:
+        for _ in range(50):
+            future = ledger.append(record())
+            answers = [pool.submit(future.result, 60) for _ in range(16)]
+            assert len({answer.result(60) for answer in answers}) == 1
+
+
+def test_after_shut_every_call_fails_and_says_so(ledger: SqliteLedger) -> None:
+    """Nothing hangs and nothing is lost: what was queued before is done."""
+    before = [ledger.append(record()) for _ in range(100)]
+    ledger.shut()
+    ledger.shut()
+
+    assert [got(future) for future in before] == list(range(1, 101))
+    with pytest.raises(LedgerError, match="was shut"):
+        got(ledger.append(record()))
+    with pytest.raises(LedgerError, match="was shut"):
+        list(ledger.records(RecordFilter()))
+
+
+def test_shutting_while_others_ask_answers_everybody() -> None:
+    """No caller waits for ever, whichever side of the end its question fell on."""
+    for _ in range(20):
+        ledger = memory_ledger()
+        with ThreadPoolExecutor(8) as pool:
+            asked = [pool.submit(lambda ledger=ledger: [ledger.append(record()) for _ in range(20)]) for _ in range(8)]
+            ledger.shut()
+            futures = [future for each in asked for future in each.result(60)]
+        for future in futures:
+            error = future.exception(timeout=60)
+            assert error is None or isinstance(error, LedgerError)
+
+
+def test_a_ledger_nobody_holds_any_more_ends_its_thread(tmp_path: Path) -> None:
+    """And stores what was queued."""
+    path = tmp_path / "ledger.sqlite3"
+    ledger = open_ledger(path)
+    thread = ledger._thread
+    ledger.append(record())
+    gone = weakref.ref(ledger)
+    del ledger
+    gc.collect()
+
+    assert gone() is None
+    thread.join(60)
+    assert not thread.is_alive()
+    with open_again(path) as again:
+        assert seqs(again) == [1]
+
+
+def test_a_forked_child_is_refused_and_the_parent_goes_on(tmp_path: Path) -> None:
+    """SQLite forbids carrying a connection over a fork; the child is told, and its end does not touch the parent."""
+    path = tmp_path / "ledger.sqlite3"
+    ledger = open_ledger(path)
+    got(ledger.start_run(a_run(), record("run")))
+    got(ledger.admit(an_admission("d1"), windows={}))
+    pid = os.fork()
+    if pid == 0:
+        error = ledger.append(record()).exception(10)
+        ledger.shut()
+        ok = isinstance(error, LedgerError) and "forked" in str(error)
+        os._exit(0 if ok else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    got(ledger.close(a_closing("d1")))
+    assert seqs(ledger) == [1, 2, 3]
+    ledger.shut()
+
+
+def test_a_forked_child_does_not_keep_its_parents_calls_alive(tmp_path: Path) -> None:
+    """The lock is inherited by a fork; a child that outlives its parent must not hold it."""
+    path = tmp_path / "ledger.sqlite3"
+    ledger = open_ledger(path)
+    got(ledger.start_run(a_run(), record("run")))
+    got(ledger.admit(an_admission("d1"), windows={}))
+    gate = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(gate[1])
+        os.read(gate[0], 1)
+        os._exit(0)
+    os.close(gate[0])
+    ledger.shut()
+    with open_again(path) as again:
+        assert got(again.open_calls()) == []
+        assert seqs(again) == [1, 2, 3]
+    os.close(gate[1])
+    os.waitpid(pid, 0)
+
+
+def test_a_sequence_of_calls_costs_one_commit_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The outcome of one call becomes durable with the next call's admission."""
+    monkeypatch.setattr(writer, "QUIET_SECONDS", 60)
+    monkeypatch.setattr(writer, "OPEN_SECONDS", 60)
+    ledger = open_ledger(tmp_path / "ledger.sqlite3")
+    got(ledger.start_run(a_run(), record("run")))
+    statements: list[str] = []
+    ledger._writer.file.connection.set_trace_callback(statements.append)
+    version = 1
+    for n in range(20):
+        assert isinstance(got(ledger.admit(an_admission(f"d{n}", version), windows={})), Admitted)
+        closed = got(ledger.close(a_closing(f"d{n}")))
+        assert closed is not None
+        assert run_now(ledger) == closed
+        version = closed.version
+
+    assert statements.count("COMMIT") == 20
+    ledger.shut()
+
+
+def test_an_outcome_becomes_durable_without_anybody_asking(tmp_path: Path) -> None:
+    """An agent that thinks for a minute after a call must not leave its outcome in memory."""
+    path = tmp_path / "ledger.sqlite3"
+    ledger = open_ledger(path)
+    got(ledger.start_run(a_run(), record("run")))
+    got(ledger.admit(an_admission("d1"), windows={}))
+    got(ledger.close(a_closing("d1")))
+    with open_again(path, recover=False) as other:
+        deadline = time.monotonic() + 30
+        while len(seqs(other)) < 3:
+            assert time.monotonic() < deadline
+    ledger.shut()
+
+
+def test_two_processes_take_turns_even_when_one_is_always_busy(tmp_path: Path) -> None:
+    """A ledger that has work at all times must let another in between two transactions."""
+    path = tmp_path / "ledger.sqlite3"
+    busy, other = open_ledger(path), open_ledger(path)
+    stop = threading.Event()
+
+    def flood() -> None:
+        while not stop.is_set():
+            wait([busy.append(record()) for _ in range(20)])
+
+    with ThreadPoolExecutor(3) as pool:
+        flooding = [pool.submit(flood) for _ in range(3)]
+        try:
+            for _ in range(20):
+                got(other.append(record()))
+        finally:
+            stop.set()
+        for each in flooding:
+            each.result(60)
+    total = len(seqs(busy))
+    assert seqs(other) == list(range(1, total + 1))
+    busy.shut()
+    other.shut()

@@ -1,0 +1,238 @@
+"""The ledger against a slow model of it: generated sequences of operations must give the same answers.
+
+Two ledger objects share one database and take turns at random, so that whatever one holds in memory is put to the
+test by what the other writes. The model is plain Python and shares no code with the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ledger_kit import a_charge, a_closing, a_question, a_run, an_admission, an_answer, at, got, record, seqs
+
+from agentguard.core.facts import RunState, RunStatus
+from agentguard.core.values import Sensitivity
+from agentguard.errors import LedgerError
+from agentguard.ledger import Admitted, Outcome, Refusal, SqliteLedger, memory_ledger, open_ledger
+from agentguard.ledger.writer import Need
+
+PER = timedelta(seconds=50)
+WINDOWS: dict[str, timedelta | None] = {"run": None, "day": PER}
+RUNS = ("r0", "r1")
+
+
+@dataclass
+class Model:
+    """What the ledger must be, written for reading."""
+
+    runs: dict[str, RunState] = field(default_factory=lambda: {name: a_run(name) for name in RUNS})
+    spends: list[tuple[int, int]] = field(default_factory=list)
+    assertions: set[Any] = field(default_factory=set)
+    open: dict[str, tuple[str, str]] = field(default_factory=dict)
+    recorded: set[str] = field(default_factory=set)
+    consumed: set[str] = field(default_factory=set)
+    answered: set[tuple[str, str]] = field(default_factory=set)
+    records: int = len(RUNS) + 2
+    suspended: bool = False
+
+    def seen(self, name: str, second: int) -> RunState:
+        run = self.runs[name]
+        day = sum(amount for when, amount in self.spends if when > second - 50)
+        return replace(run, spent={**run.spent, "day": day}, subject_suspended=self.suspended)
+
+    def move(self, name: str, **fields: Any) -> None:
+        self.runs[name] = replace(self.runs[name], version=self.runs[name].version + 1, **fields)
+
+    def admit(self, op: dict[str, Any], version: int) -> Refusal | None:
+        run = self.runs[op["run"]]
+        if op["permit"] and (version != run.version or run.status is not RunStatus.ACTIVE or self.suspended):
+            return Refusal.RUN_MOVED
+        if op["assertion"] in self.assertions:
+            return Refusal.ASSERTION_USED
+        if op["permit"]:
+            if run.counts.get(op["step"], 0) >= op["at_most"]:
+                return Refusal.STEP_USED_UP
+            if run.spent.get("run", 0) + op["amount"] > 20 or self.seen(run.id, op["at"]).spent["day"] + op["day"] > 30:
+                return Refusal.BUDGET_EXCEEDED
+            if op["approval"] is not None and (op["approval"] != f"ask-{run.id}" or op["approval"] in self.consumed):
+                return Refusal.APPROVAL_USED
+            self.move(
+                run.id,
+                counts={**run.counts, op["step"]: run.counts.get(op["step"], 0) + 1},
+                spent={**run.spent, "run": run.spent.get("run", 0) + op["amount"]},
+                high_water=max(op["level"], run.high_water or Sensitivity.PUBLIC),
+            )
+            self.spends.append((op["at"], op["day"]))
+            self.consumed.add(op["approval"])
+            self.open[op["id"]] = (run.id, op["step"])
+        self.assertions.add(op["assertion"])
+        self.recorded.add(op["id"])
+        self.records += 1
+        return None
+
+    def close(self, name: str, outcome: Outcome, kept: dict[str, Any]) -> None:
+        self.records += 1
+        run_id, step = self.open.pop(name)
+        run = self.runs[run_id]
+        if outcome is Outcome.SUCCEEDED and (step not in run.succeeded or {**run.kept, **kept} != run.kept):
+            self.move(run_id, succeeded=run.succeeded | {step}, kept={**run.kept, **kept})
+
+
+OPERATIONS = st.one_of(
+    st.fixed_dictionaries(
+        {
+            "do": st.just("admit"),
+            "run": st.sampled_from(RUNS),
+            "step": st.sampled_from(["s", "t"]),
+            "permit": st.sampled_from([True, True, True, False]),
+            "off": st.sampled_from([0, 0, 0, 0, 0, 1, -1]),
+            "assertion": st.integers(0, 60),
+            "at_most": st.integers(2, 4),
+            "amount": st.integers(0, 9),
+            "day": st.integers(0, 9),
+            "at": st.integers(0, 200),
+            "approval": st.sampled_from([None, None, None, "ask-r0", "ask-r1", "ask-none"]),
+            "level": st.sampled_from(list(Sensitivity)),
+        }
+    ),
+    st.fixed_dictionaries(
+        {
+            "do": st.just("close"),
+            "which": st.integers(0, 5),
+            "outcome": st.sampled_from(list(Outcome)),
+            "kept": st.dictionaries(st.sampled_from("xy"), st.integers(0, 1), max_size=2),
+        }
+    ),
+    st.fixed_dictionaries(
+        {"do": st.just("answer"), "run": st.sampled_from(RUNS), "who": st.sampled_from(["bea", "cid"])}
+    ),
+    st.fixed_dictionaries(
+        {"do": st.just("stop"), "run": st.sampled_from(RUNS), "really": st.sampled_from([0, 0, 0, 1])}
+    ),
+    st.fixed_dictionaries({"do": st.just("suspend"), "on": st.sampled_from([False, False, True])}),
+    st.fixed_dictionaries({"do": st.just("revoke")}),
+    st.fixed_dictionaries({"do": st.just("fail")}),
+)
+SEQUENCES = st.lists(st.tuples(st.integers(0, 1), OPERATIONS), min_size=5, max_size=60)
+
+
+@pytest.fixture(params=["memory", "two on one file"])
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A function that makes a fresh pair of ledger objects."""
+
+    def pair() -> Iterator[tuple[SqliteLedger, SqliteLedger]]:
+        if request.param == "memory":
+            one = two = memory_ledger()
+        else:
+            path = Path(tmp_path_factory.mktemp("model")) / "ledger.sqlite3"
+            one, two = open_ledger(path), open_ledger(path)
+        try:
+            yield one, two
+        finally:
+            one.shut()
+            two.shut()
+
+    return pair
+
+
+@settings(max_examples=50 if settings.default.max_examples <= 100 else settings.default.max_examples)
+@given(sequence=SEQUENCES)
+def _check(pair: Any, sequence: Any) -> None:
+    for ledgers in pair():
+        _play(ledgers, sequence)
+
+
+def test_any_sequence_of_operations_gives_what_the_model_gives(world: Any) -> None:
+    """Refusals with their reason, states to the last field, numbers without gaps."""
+    _check(pair=world)  # type: ignore[call-arg]
+
+
+def _play(ledgers: tuple[SqliteLedger, SqliteLedger], sequence: list[tuple[int, dict[str, Any]]]) -> None:
+    model = Model()
+    for name in RUNS:
+        got(ledgers[0].start_run(a_run(name), record("run")))
+        got(ledgers[0].ask(a_question(f"ask-{name}", request_digest=name, run_id=name), record("approval")))
+    for n, (which, op) in enumerate(sequence):
+        _step(ledgers[which], model, {**op, "id": f"d{n}"})
+        # An outcome is in effect at once for its own ledger object, and for others once it is durable.
+        seqs(ledgers[which], limit=1)
+        second = op.get("at", 100)
+        for name in RUNS:
+            state = got(ledgers[1 - which].run(name, at=at(second), windows=WINDOWS))
+            assert state == replace(model.seen(name, second), version=state.version if state else 0), (n, op)
+            assert state is not None
+            # Undone work may leave a gap in the versions, which only ever rise.
+            assert state.version >= model.runs[name].version
+            model.runs[name] = replace(model.runs[name], version=state.version)
+    assert seqs(ledgers[0]) == seqs(ledgers[1]) == list(range(1, model.records + 1))
+    assert {each["decision_id"] for each in got(ledgers[0].open_calls())} == set(model.open)
+
+
+def _step(ledger: SqliteLedger, model: Model, op: dict[str, Any]) -> None:
+    if op["do"] == "admit":
+        version = model.runs[op["run"]].version + op["off"]
+        answer = got(
+            ledger.admit(
+                an_admission(
+                    op["id"],
+                    version,
+                    run_id=op["run"],
+                    step=op["step"],
+                    permit=op["permit"],
+                    at=at(op["at"]),
+                    step_at_most=op["at_most"],
+                    charges=(a_charge(op["amount"], 20, budget="run"), a_charge(op["day"], 30, budget="day", per=PER)),
+                    assertion_key=("iss", str(op["assertion"])),
+                    approval_id=op["approval"],
+                    read_sensitivity=op["level"],
+                ),
+                windows=WINDOWS,
+            )
+        )
+        expected = model.admit(op, version)
+        assert expected == (None if isinstance(answer, Admitted) else answer.reason), op
+        assert answer.run == model.seen(op["run"], op["at"])
+    elif op["do"] == "close" and model.open:
+        name = sorted(model.open)[op["which"] % len(model.open)]
+        run_id, step = model.open[name]
+        closing = a_closing(name, op["outcome"], run_id=run_id, step=step, kept=op["kept"])
+        ledger.close(closing)
+        model.close(name, op["outcome"], op["kept"])
+    elif op["do"] == "answer":
+        future = ledger.answer(f"ask-{op['run']}", an_answer(f"user:{op['who']}"), record("approval"))
+        if f"ask-{op['run']}" in model.consumed or (op["run"], op["who"]) in model.answered:
+            assert isinstance(future.exception(60), LedgerError)
+        else:
+            got(future)
+            model.answered.add((op["run"], op["who"]))
+            model.records += 1
+            model.move(op["run"])
+    elif op["do"] == "stop":
+        status = "stopped" if op["really"] else None
+        got(ledger.change_run(op["run"], at=at(0), record=record("operation"), status=status))
+        model.records += 1
+        model.move(op["run"], **({"status": RunStatus.STOPPED} if op["really"] else {}))
+    elif op["do"] == "suspend":
+        got(ledger.suspend_subject("spiffe://x/a", at=at(0), record=record("operation"), suspended=op["on"]))
+        model.suspended = op["on"]
+        _bump_active(model)
+    elif op["do"] == "revoke":
+        got(ledger.revoke_credential("db", at=at(0), record=record("operation"), state="revoked"))
+        _bump_active(model)
+    elif op["do"] == "fail":
+        future = ledger._submit(Need.DURABLE, lambda store, row: store.append(row) // 0, lambda: (None,) * 9)
+        assert isinstance(future.exception(60), LedgerError)
+
+
+def _bump_active(model: Model) -> None:
+    model.records += 1
+    for name, run in model.runs.items():
+        if run.status is RunStatus.ACTIVE:
+            model.move(name)
