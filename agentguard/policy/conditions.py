@@ -25,7 +25,7 @@ from cel_expr_python import cel
 
 from agentguard.core.policy import MICROS, Fault, View
 from agentguard.policy.celtree import read_tree
-from agentguard.policy.scope import NAMES, Known, Scope
+from agentguard.policy.scope import Known, Scope
 from agentguard.policy.usage import Inspection, ViewPath, inspect
 from agentguard.policy.words import expected, nearest, shown
 
