@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,12 +35,12 @@ def _environment(folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where an example puts its things. Others may look in: PostgreSQL does not run as root."""
-    made = tmp_path_factory.mktemp("e")
-    for above in (made, made.parent, made.parent.parent):
-        above.chmod(0o755)
-    return made
+def folder() -> Iterator[Path]:
+    """Where an example puts its things. Not below pytest's own folder, which it closes to all other users:
+    as root, PostgreSQL runs as another one, and must be able to look in."""
+    with tempfile.TemporaryDirectory() as made:
+        Path(made).chmod(0o755)
+        yield Path(made)
 
 
 @pytest.mark.parametrize("name", sorted(SHOWN))
