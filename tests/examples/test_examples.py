@@ -36,9 +36,11 @@ def _environment(folder: Path) -> dict[str, str]:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Where an example puts its things. Not below pytest's own folder, which it closes to all other users:
-    as root, PostgreSQL runs as another one, and must be able to look in."""
-    with tempfile.TemporaryDirectory() as made:
+    """Where an example puts its things. Others may look in: PostgreSQL does not run as root.
+
+    Not under pytest's own folder, which every starting pytest closes to others.
+    """
+    with tempfile.TemporaryDirectory(prefix="agentguard-tests-") as made:
         Path(made).chmod(0o755)
         yield Path(made)
 
