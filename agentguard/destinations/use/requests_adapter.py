@@ -63,9 +63,10 @@ class GuardedAdapter(HTTPAdapter):
         if not isinstance(request, _Guarded):
             raise DestinationRefused("destination_not_permitted")
         passage = request.passage
-        host_params, pool_kwargs = self.build_connection_pool_key_attributes(request, verify or False, cert)
+        host_params, found = self.build_connection_pool_key_attributes(request, verify or False, cert)
+        pool_kwargs: dict[str, Any] = {**found}
         if host_params["scheme"] == "https":
-            pool_kwargs = {**pool_kwargs, "server_hostname": passage.host, "assert_hostname": passage.host}
+            pool_kwargs |= {"server_hostname": passage.host, "assert_hostname": passage.host}
         return self.poolmanager.connection_from_host(
             passage.address, passage.port, host_params["scheme"], pool_kwargs=pool_kwargs
         )
