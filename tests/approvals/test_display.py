@@ -139,7 +139,7 @@ def test_a_value_nested_as_deeply_as_json_may_be_is_shown() -> None:
 
 
 def test_json_for_programs_is_safe_on_a_terminal_too() -> None:
-    """People pipe --json to their screens; DEL is the one control character that JSON leaves raw."""
+    """People pipe --json to their screens."""
     everything = "".join(map(chr, range(0x250))) + "\u202e\u2028\ufeff"
     printed = display.machine(everything)
     assert printed.isascii()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -68,7 +69,7 @@ def test_nobody_answers_twice(store: Path, call: Call) -> None:
 
 @pytest.mark.parametrize("word", ["approve", "deny"])
 def test_whoever_asked_cannot_answer(word: str, tmp_path: Path, call: Call) -> None:
-    """Refused early, with words; nothing is written."""
+    """Refused early, with words, before anything is shown or asked; nothing is written."""
     path = tmp_path / "ledger.sqlite3"
     ledger = open_ledger(path)
     start(ledger)
@@ -78,13 +79,17 @@ def test_whoever_asked_cannot_answer(word: str, tmp_path: Path, call: Call) -> N
     ended = call("approvals", word, "a-1", "--yes", "--ledger", path)
     assert ended.code == 3
     assert "somebody else" in ended.err
+    assert ended.out == ""
     assert records(path) == before
 
 
 @pytest.mark.parametrize("typed", ["n\n", "\n", ""])
-def test_without_a_clear_yes_nothing_is_answered(typed: str, store: Path, call: Call) -> None:
+def test_without_a_clear_yes_nothing_is_answered(
+    typed: str, store: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Enter, no, and an end of input are not an answer."""
-    ended = real("approvals", "approve", "a-1", "--ledger", store, input=typed)
+    monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
+    ended = call("approvals", "approve", "a-1", "--ledger", store)
     assert ended.code != 0
     assert "Traceback" not in ended.err
     assert json.loads(call("approvals", "show", "a-1", "--json", "--ledger", store).out)["answers"] == []
