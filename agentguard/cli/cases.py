@@ -28,9 +28,7 @@ app = common.new_app("Run the decision cases that stand beside the workflows.", 
 def test(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="The bundle, with *.cases.yaml beside its files.")],
     only: Annotated[str | None, typer.Option("--only", help="Only cases whose name or workflow holds this.")] = None,
-    at: Annotated[
-        str | None, typer.Option("--at", help="The time where a case says none; else now.")
-    ] = None,
+    at: Annotated[str | None, typer.Option("--at", help="The time where a case says none; else now.")] = None,
     json: JsonOption = False,
 ) -> None:
     """Judge every case in DIR's *.cases.yaml by DIR's bundle. Nothing runs. Exit 1 if one fails, or if there is none.
