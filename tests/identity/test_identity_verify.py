@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -34,7 +35,7 @@ from agentguard.core.reasons import Reason
 from agentguard.core.values import Assurance, Identity, Unavailable
 from agentguard.errors import ConfigurationError
 from agentguard.identity import KeySet, Verifier
-from agentguard.identity.keyset import symmetric_key
+from agentguard.identity.keyset import VerificationKey, symmetric_key
 
 GOOD = KEY.sign(claims())
 
@@ -409,8 +410,22 @@ def test_a_key_set_that_is_wrong_is_refused_whole(keys: list[Any]) -> None:
 def test_a_symmetric_key_never_verifies_for_an_outside_issuer() -> None:
     """Whoever can verify with it can sign with it."""
     keys = KeySet({"k1": symmetric_key("k1", b"x" * 32)})
+    signed = ".".join(b64(json.dumps(part).encode()) for part in ({"alg": "HS256", "kid": "k1"}, claims()))
+    token = f"{signed}.{b64(hmac.digest(b'x' * 32, signed.encode(), 'sha256'))}"
 
-    assert word(Verifier(trust(), keys).verify(GOOD, now=at())) == "bad_algorithm"
+    assert word(Verifier(trust(), keys).verify(token, now=at())) == "bad_algorithm"
+
+
+def test_an_error_while_a_signature_is_checked_is_a_bad_signature() -> None:
+    """A library that raises on odd input must not be read as a yes."""
+
+    class Raises:
+        def verify(self, *_: object) -> bool:
+            raise ValueError("odd input")
+
+    keys = KeySet({"k1": VerificationKey("k1", frozenset({"ES256"}), object(), {"ES256": Raises()})})
+
+    assert word(Verifier(trust(), keys).verify(GOOD, now=at())) == "bad_signature"
 
 
 def test_a_revoked_key_is_refused_even_while_it_is_published() -> None:
