@@ -163,7 +163,7 @@ def _close(schema: Any, path: Path, troubles: list[Trouble]) -> Json:
 
 
 def _close_object(schema: Mapping[str, Any], path: Path, troubles: list[Trouble]) -> dict[str, Json]:
-    closed: dict[str, Json] = {"additionalProperties": False}
+    closed: dict[str, Json] = {}
     properties = schema.get("properties", {})
     if "properties" not in schema and "additionalProperties" not in schema:
         troubles.append((path, "an object must say its `properties`, or `additionalProperties`"))

@@ -190,6 +190,12 @@ def test_text_that_the_runtime_would_cut_never_reaches_it(text: str, value: str)
     assert isinstance(holds("kept.id == 7", view(kept={"id": 7, value: 1})), Fault)
 
 
+@pytest.mark.parametrize("value", ["true", "yes", "", 1, 0, 1.0, [True], {"a": True}, None])
+def test_only_the_booleans_themselves_are_answers(value: Any) -> None:
+    """Types are checked at load, and the shape checks the call; a condition still trusts neither."""
+    assert isinstance(holds("args.flag", view({"flag": value})), Fault)
+
+
 def test_a_name_that_is_not_used_cannot_spoil_a_condition() -> None:
     """Otherwise a tool's odd result would stop every later step."""
     assert holds("args.rows == 5", view(kept={"x": "a\0b"})) is True
