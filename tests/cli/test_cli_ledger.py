@@ -18,7 +18,7 @@ from agentguard.approvals import account
 from agentguard.cli.audit import followed
 from agentguard.guard import Operations
 from agentguard.ledger import RecordFilter, open_ledger
-from tests.cli.conftest import ROOT, Call, ask, decide, real, settle, start
+from cli.conftest import ROOT, Call, ask, decide, real, settle, start
 
 
 def records(path: Path, **wanted: Any) -> list[dict[str, Any]]:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.bundle import FILES, PAGE, ROOT, write
-from tests.cli.conftest import NASTY, Call
-from tests.cli.test_cli_use import is_clear
+from cli.bundle import FILES, PAGE, ROOT, write
+from cli.conftest import NASTY, Call
+from cli.test_cli_use import is_clear
 
 WORKFLOW = FILES["customer-export.yaml"]
 CASES = FILES["customer-export.cases.yaml"]

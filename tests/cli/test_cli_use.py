@@ -13,7 +13,7 @@ import pytest
 from agentguard.cli import run as runner
 from agentguard.cli.app import COMMANDS
 from agentguard.errors import ConfigurationError, LedgerError
-from tests.cli.conftest import NASTY, ROOT, Call, Ended, real
+from cli.conftest import NASTY, ROOT, Call, Ended, real
 
 GROUPS = {
     "approvals": ("list", "show", "approve", "deny"),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from openai import OpenAI
 
-from tests.integrations.model_server import chat, chat_call, chunks, function_call, model_server, response, said
+from integrations.model_server import chat, chat_call, chunks, function_call, model_server, response, said
 
 PAGE = Path(__file__).parents[2] / "docs" / "developers.md"
 _BLOCK = re.compile(r"^```(python|yaml)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -20,7 +20,7 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validat
 from agentguard.errors import ConfigurationError, ToolCallDenied
 from agentguard.integrations.langchain import wrap
 from agentguard.integrations.langchain.arguments import is_json
-from tests.integrations.conftest import Doorkeeper
+from integrations.conftest import Doorkeeper
 
 SCHEMA = {
     "type": "object",

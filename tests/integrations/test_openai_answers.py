@@ -18,8 +18,8 @@ from pydantic import BaseModel
 from agentguard.errors import ApprovalPending, ConfigurationError, LedgerError, ToolCallDenied
 from agentguard.integrations.openai import OpenAITools
 from agentguard.integrations.openai.calls import MAX_CALLS
-from tests.integrations.conftest import Doorkeeper
-from tests.integrations.model_server import chat, chat_call, function_call, response
+from integrations.conftest import Doorkeeper
+from integrations.model_server import chat, chat_call, function_call, response
 
 ran: list[Any] = []
 

@@ -27,8 +27,8 @@ from agentguard.integrations.openai import (
     assemble_responses,
     wrap,
 )
-from tests.integrations.conftest import Doorkeeper
-from tests.integrations.model_server import chat, chat_call, chunks, function_call, model_server, response, said
+from integrations.conftest import Doorkeeper
+from integrations.model_server import chat, chat_call, chunks, function_call, model_server, response, said
 
 REFUSED = "this tool call was not allowed (decision `d-1`)"
 ran: list[str] = []

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from guard.conftest import FILES, Clock
 from langchain_core.tools import tool
 from openai.lib.responses_tool_runner import RegisteredFunction
 
@@ -16,7 +17,6 @@ from agentguard.errors import ConfigurationError, ToolCallDenied
 from agentguard.guard import Guard
 from agentguard.integrations.openai import OpenAITools
 from agentguard.ledger import memory_ledger
-from tests.guard.conftest import FILES, Clock
 
 
 @pytest.fixture

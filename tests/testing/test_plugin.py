@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cli.bundle import FILES, ROOT, write
 
 from agentguard.errors import ConfigurationError, PolicyError, ToolCallDenied
 from agentguard.testing import FakeClock, in_memory_guard
-from tests.cli.bundle import FILES, ROOT, write
 
 CASES = FILES["customer-export.cases.yaml"]
 
