@@ -1,0 +1,42 @@
+"""The reference runs: its files are one bundle that loads, and every key of the language stands in it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from agentguard.policy import cases, load, load_cases, models
+
+TEXT = (Path(__file__).parents[2] / "docs" / "policy.md").read_text("utf-8")
+BLOCKS = re.findall(r"^```yaml\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+MODELS = [
+    model
+    for module in (models, cases)
+    for model in vars(module).values()
+    if isinstance(model, type) and issubclass(model, BaseModel) and model.__module__ == module.__name__
+]
+
+
+def test_the_files_of_the_reference_are_a_bundle_with_cases(tmp_path: Path) -> None:
+    """Somebody will copy them."""
+    for number, block in enumerate(BLOCKS):
+        kind = re.search(r"^kind: (\w+)$", block, re.MULTILINE)
+        assert kind is not None
+        suffix = ".cases.yaml" if kind[1] == "Cases" else ".yaml"
+        (tmp_path / f"{number}{suffix}").write_text(block)
+
+    bundle = load(tmp_path)
+
+    assert set(bundle.policy.workflows) == {"customer-export"}
+    assert len(load_cases(tmp_path, bundle.policy)) == 3
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_every_key_stands_in_the_reference(model: type[BaseModel]) -> None:
+    """A key that nobody can find is not there."""
+    for name, field in model.model_fields.items():
+        key = field.alias or name
+        assert re.search(rf"\b{re.escape(key)}\b", TEXT), key
