@@ -151,6 +151,28 @@ def test_many_callers_cause_one_read() -> None:
     assert (found, world.reads) == (["k1"] * 16, 1)
 
 
+def test_a_caller_without_keys_waits_for_the_read_under_way() -> None:
+    """The second call after start-up must not be refused because the first is still asking."""
+    world, reading, release, found = World(), threading.Event(), threading.Event(), []
+
+    def slowly() -> bytes:
+        reading.set()
+        assert release.wait(5)
+        return world.body
+
+    store = JwksStore(slowly, KeySet.parse, max_age=100, clock=lambda: world.time)
+    callers = [threading.Thread(target=lambda: found.append(_find(store, "k1"))) for _ in range(2)]
+    callers[0].start()
+    assert reading.wait(5)
+    callers[1].start()
+    callers[1].join(0.2)  # long enough to give up, if it were to give up
+    release.set()
+    for caller in callers:
+        caller.join()
+
+    assert found == ["k1", "k1"]
+
+
 def test_a_caller_with_a_known_key_does_not_wait_for_another_callers_read() -> None:
     """Else one made-up key id would stall every call for as long as the issuer takes."""
     world, reading, release = World(), threading.Event(), threading.Event()
@@ -224,6 +246,14 @@ def test_a_slow_server_keeps_no_thread_of_ours() -> None:
         with pytest.raises(ReadFailed, match="too slow"):
             get(Address(address), limit=5000, deadline=0.2)
         assert within(2, lambda: {t for t in threading.enumerate() if t.name.startswith("agentguard")} == before)
+
+
+def test_the_size_limit_of_an_answer_is_exact() -> None:
+    """At the limit it is read, one byte past it is not."""
+    with serving(Script(b"x" * 100)) as address:
+        assert len(get(Address(address), limit=100, deadline=5)) == 100
+        with pytest.raises(ReadFailed, match="more than 99 bytes"):
+            get(Address(address), limit=99, deadline=5)
 
 
 def test_a_server_that_fails_once_is_asked_again() -> None:
