@@ -380,10 +380,11 @@ def _why_unusable(root: str, value: Any) -> str | None:
             if not -_MAX_INTEGER <= item <= _MAX_INTEGER:
                 return f"{root} holds an integer beyond 64 bits"
         elif kind is dict:
-            pending += item
-            pending += item.values()
-            if any(type(key) is not str for key in item):
+            try:
+                pending.append("".join(item))  # what holds for all its keys together holds for each
+            except TypeError:
                 return f"{root} holds a key that is not text"
+            pending += item.values()
         elif kind is list:
             pending += item
         elif kind is float:

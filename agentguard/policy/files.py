@@ -30,7 +30,7 @@ class Listing:
 
 
 def list_files(directory: Path, suffixes: tuple[str, ...] = SUFFIXES, without: tuple[str, ...] = CASES) -> Listing:
-    """Every file with such a suffix, at any depth. Hidden files and folders, and links to folders, are left out."""
+    """Every file with such a suffix, at any depth. Hidden files and folders are left out."""
     problems: list[PolicyProblem] = []
     if not directory.is_dir():
         what = "not a directory" if directory.exists() else "no such directory"
@@ -38,7 +38,7 @@ def list_files(directory: Path, suffixes: tuple[str, ...] = SUFFIXES, without: t
     names: list[str] = []
     try:
         for name in _walk(directory, "", 0):
-            if name.endswith(suffixes) and not name.endswith(without or ("\0",)):
+            if name.lower().endswith(suffixes) and not name.lower().endswith(without or ("\0",)):
                 names.append(name)
                 if len(names) > MAX_FILES:
                     problems.append(PolicyProblem(str(directory), 0, f"holds more than {MAX_FILES} policy files"))
@@ -53,9 +53,10 @@ def _walk(folder: Path, prefix: str, depth: int) -> Iterator[str]:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            if not entry.is_dir(follow_symlinks=False):
-                if not entry.is_dir():
-                    yield prefix + entry.name
+            if not entry.is_dir():
+                yield prefix + entry.name
+            elif entry.is_symlink():
+                raise OSError(0, "links to folders are not followed; put the folder itself here", entry.path)
             elif depth < MAX_FOLDERS:
                 yield from _walk(Path(entry.path), f"{prefix}{entry.name}/", depth + 1)
             else:

@@ -104,14 +104,18 @@ class _Inspector:
             self.say(f"{shown(name)} is not known here, because the step's tool declares no destinations in Tools")
         return self.scope.names.get(name, ANYTHING)
 
+    def _root(self, name: str) -> None:
+        if name in NAMES:  # `int`, `string` … are names of types, not of the view
+            self.found.roots.add(name)
+
     def _uses(self, node: Node, here: _Here) -> None:
         path = _path(node)
         if path is None:
             return
         variable = here.variables.get(path[0])
         if variable is None:
-            self.found.roots.add(path[0])
-            if here.loops:
+            self._root(path[0])
+            if here.loops and path[0] in NAMES:
                 self.found.costs.append((path, here.loops))
         elif len(here.loops) > variable.loop + 1:
             # Over its own loop, a variable reads each element once, so the whole list; inner loops repeat that.
@@ -140,7 +144,7 @@ class _Inspector:
         """What is known of an operand; its own cost is that of the member taken from it."""
         if isinstance(operand, Ident):
             if operand.name not in here.variables:
-                self.found.roots.add(operand.name)
+                self._root(operand.name)
             return self._known(operand.name, here)
         return self.visit(operand, here)
 

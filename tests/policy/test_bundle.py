@@ -203,8 +203,9 @@ def test_files_below_are_found_and_hidden_ones_are_not(bundle_dir: Path) -> None
     (bundle_dir / ".git").mkdir()
     (bundle_dir / ".git" / "x.yaml").write_text("{")
     (bundle_dir / "README.md").write_text("{")
+    (bundle_dir / "destinations.yaml").rename(bundle_dir / "Destinations.YAML")
 
-    assert load(bundle_dir).files == ("destinations.yaml", "team/export.yml", "tools.yaml", "trust.yaml")
+    assert load(bundle_dir).files == ("Destinations.YAML", "team/export.yml", "tools.yaml", "trust.yaml")
 
 
 def test_several_documents_in_one_file_are_one_bundle(bundle_dir: Path) -> None:
@@ -240,6 +241,7 @@ def test_a_directory_without_policy_is_an_error(tmp_path: Path, bundle_dir: Path
         (lambda path: path.symlink_to("/etc/hostname"), "leaves the directory"),
         (lambda path: path.symlink_to("nowhere"), "cannot be read"),
         (lambda path: path.symlink_to(path.name), "cannot be read"),
+        (lambda path: path.symlink_to("/etc", target_is_directory=True), "links to folders are not followed"),
         (lambda path: os.mkfifo(path), "is not a regular file"),
     ],
 )

@@ -130,6 +130,8 @@ def holds(text: str, seen: View | None = None) -> bool | Fault:
         ("kept.id == 7", True),
         ("kept.id == 7.0", True),
         ("args.mode == 'slow'", False),
+        ("type(args.any) == string", True),
+        ("type(args.rows) == string", False),
     ],
 )
 def test_the_language_means_what_it_says(text: str, answer: bool) -> None:
