@@ -21,7 +21,10 @@ def read_some(process: subprocess.Popen[bytes], lines: int) -> list[str]:
     assert process.stdout is not None
     said = [process.stdout.readline() for _ in range(lines)]
     process.kill()
-    rest, _ = process.communicate()
+    # Not communicate(): it reads past what readline() has buffered.
+    rest = process.stdout.read()
+    process.stdout.close()
+    process.wait()
     # The last line may be cut off; what was not said to the end was not acknowledged.
     return [line.decode().strip() for line in said + rest.splitlines(keepends=True) if line.endswith(b"\n")]
 
