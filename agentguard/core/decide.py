@@ -29,6 +29,9 @@ from agentguard.core.reasons import Reason
 from agentguard.core.request import Request
 from agentguard.core.values import Destination, Effect, Identity, Sensitivity, ToolEffect, Unavailable
 
+# Somebody stops the program. Everything else that a check raises, a Rust panic too, is the check's own failure.
+STOPS = (KeyboardInterrupt, SystemExit, GeneratorExit)
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -108,7 +111,9 @@ def decide(request: Request, policy: Policy, facts: Facts) -> Decision:
     """Decide one call. Never raises: a check that fails makes the answer a deny."""
     try:
         return _decide(request, policy, facts)
-    except Exception as error:  # rule 3: a bug in a check must not let a call through
+    except STOPS:
+        raise
+    except BaseException as error:  # rule 3: a bug in a check, or a panic in Rust, must not let a call through
         finding = Finding(Effect.DENY, Reason.INTERNAL_ERROR, f"a check raised {type(error).__name__}")
         return Decision(Effect.DENY, (finding,))
 

@@ -90,14 +90,6 @@ class ApprovalRule:
 
 
 @dataclass(frozen=True, slots=True)
-class ProvenanceRule:
-    """One argument must come from a named place: ``inputs.NAME``, ``kept.NAME`` … Evaluated as a condition."""
-
-    argument: str
-    condition: Condition
-
-
-@dataclass(frozen=True, slots=True)
 class Step:
     """One approved step: a tool, when it may be called, with what, to where."""
 

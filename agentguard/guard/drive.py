@@ -19,32 +19,38 @@ def drive(events: Events, identify: WhoIsIt, run: Callable[[dict[str, Any]], Any
     """Run the events to their end on this thread."""
     reply: Any = None
     error: BaseException | None = None
-    while True:
-        try:
-            ask = events.send(reply) if error is None else events.throw(error)
-        except StopIteration as done:
-            return done.value
-        reply, error = None, None
-        try:
-            reply = run(ask.values) if isinstance(ask, RunTool) else _perform(ask, identify)
-        except BaseException as raised:
-            error = raised
+    try:
+        while True:
+            try:
+                ask = events.send(reply) if error is None else events.throw(error)
+            except StopIteration as done:
+                return done.value
+            reply, error = None, None
+            try:
+                reply = run(ask.values) if isinstance(ask, RunTool) else _perform(ask, identify)
+            except BaseException as raised:
+                error = raised
+    finally:
+        events.close()  # an interruption between two lines above: the events still write how the call ended
 
 
 async def drive_async(events: Events, identify: WhoIsItAsync, run: Callable[[dict[str, Any]], Awaitable[Any]]) -> Any:
     """Run the events to their end on this task."""
     reply: Any = None
     error: BaseException | None = None
-    while True:
-        try:
-            ask = events.send(reply) if error is None else events.throw(error)
-        except StopIteration as done:
-            return done.value
-        reply, error = None, None
-        try:
-            reply = await run(ask.values) if isinstance(ask, RunTool) else await _perform_async(ask, identify)
-        except BaseException as raised:
-            error = raised
+    try:
+        while True:
+            try:
+                ask = events.send(reply) if error is None else events.throw(error)
+            except StopIteration as done:
+                return done.value
+            reply, error = None, None
+            try:
+                reply = await run(ask.values) if isinstance(ask, RunTool) else await _perform_async(ask, identify)
+            except BaseException as raised:
+                error = raised
+    finally:
+        events.close()
 
 
 def advance(events: Events, identify: WhoIsIt) -> dict[str, Any]:
@@ -128,6 +134,8 @@ async def settle_async(future: Future[Any]) -> Any:
         except asyncio.CancelledError as error:
             cancelled = error
         except BaseException:
+            if not wrapped.done():
+                raise
             break
     if cancelled is not None:
         if not wrapped.cancelled():

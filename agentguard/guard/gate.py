@@ -57,13 +57,16 @@ class Gate:
         return self._stream(pending, run)
 
     def _stream(self, pending: Events, run: Callable[[dict[str, Any]], Iterator[R]]) -> Iterator[R]:
-        values = advance(pending, self._guard.identify)
         try:
-            yield from run(values)
-        except BaseException as error:
-            finish(pending, error)
-            raise
-        finish(pending, None)
+            values = advance(pending, self._guard.identify)
+            try:
+                yield from run(values)
+            except BaseException as error:
+                finish(pending, error)
+                raise
+            finish(pending, None)
+        finally:
+            pending.close()
 
     def astream(
         self,
@@ -77,14 +80,17 @@ class Gate:
         return self._astream(pending, run)
 
     async def _astream(self, pending: Events, run: Callable[[dict[str, Any]], AsyncIterator[R]]) -> AsyncIterator[R]:
-        values = await advance_async(pending, self._guard.identify_async)
         try:
-            async for item in run(values):
-                yield item
-        except BaseException as error:
-            finish(pending, error)
-            raise
-        finish(pending, None)
+            values = await advance_async(pending, self._guard.identify_async)
+            try:
+                async for item in run(values):
+                    yield item
+            except BaseException as error:
+                finish(pending, error)
+                raise
+            finish(pending, None)
+        finally:
+            pending.close()
 
     def proved(self, entries: Sequence[str]) -> None:
         """Record that these public entries of the wrapped tool were seen to refuse."""

@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -38,6 +39,20 @@ ADAPTERS = "agentguard.adapters"
 MAX_FALL_BACK = timedelta(seconds=60)
 
 
+@dataclass(frozen=True, slots=True)
+class _InForce:
+    """A bundle and what is made from it, swapped as one."""
+
+    bundle: Bundle
+    catalog: Catalog
+    secrets: Mapping[str, tuple[tuple[str | None, ...], ...]]
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> _InForce:
+        secrets = {name: tuple(map(parse_path, tool.secrets)) for name, tool in bundle.tools.items()}
+        return cls(bundle, Catalog(bundle.catalog), secrets)
+
+
 class Guard:
     """Stands between an agent and its tools. Make one with ``Guard.load``; ``shut`` it, or use it in ``with``."""
 
@@ -60,9 +75,7 @@ class Guard:
         self._log = _logger(log)
         self._latest = datetime(1970, 1, 2, tzinfo=UTC)
         self._clock_lock = threading.Lock()
-        self._secrets: dict[str, tuple[tuple[str | None, ...], ...]] = {}
-        self.catalog = Catalog(())
-        self._take(reloader.current)
+        self._in_force = _InForce.of(reloader.current)
 
     @classmethod
     def load(
@@ -109,21 +122,30 @@ class Guard:
     @property
     def bundle(self) -> Bundle:
         """The bundle in force."""
-        return self._reloader.current
+        return self._in_force.bundle
+
+    @property
+    def catalog(self) -> Catalog:
+        """The catalog of the bundle in force."""
+        return self._in_force.catalog
 
     def reload(self) -> None:
-        """Take the bundle's files as they are now. Raises PolicyError, and then the old bundle stays in force."""
+        """Take the bundle's files as they are now.
+
+        Raises PolicyError, or ConfigurationError where its Trust is not for this guard; then the old bundle stays.
+        """
         before = self.bundle.revision
-        self._reloader.reload(check_bundle)
-        self._take(self.bundle)
+        self._reloader.reload(self._take)
         data = record("reload", self.last_known_time, policy_revision=self.bundle.revision, why=f"was {before}")
         settle(self.ledger.append(data))
         self.emit(data)
 
     def _take(self, bundle: Bundle) -> None:
+        """All of it or, where anything raises, nothing."""
+        check_bundle(bundle)
+        fresh = _InForce.of(bundle)
         self._identities.take(bundle)
-        self._secrets = {name: tuple(map(parse_path, tool.secrets)) for name, tool in bundle.tools.items()}
-        self.catalog = Catalog(bundle.catalog)
+        self._in_force = fresh
 
     def wrap(self, tools: Any) -> Any:
         """Guard one tool, or each of several: plain functions, and the tools of frameworks with an adapter.
@@ -183,9 +205,12 @@ class Guard:
             moment = self.clock()
         except Exception as error:  # whatever a clock raises, it did not tell the time
             return Unavailable(Reason.CLOCK_UNAVAILABLE, type(error).__name__)
-        if not isinstance(moment, datetime) or moment.tzinfo is None:
-            return Unavailable(Reason.CLOCK_UNTRUSTED, "the clock gives no time with a zone")
-        moment = moment.astimezone(UTC)
+        try:
+            if not isinstance(moment, datetime) or moment.utcoffset() is None:
+                return Unavailable(Reason.CLOCK_UNTRUSTED, "the clock gives no time with a zone")
+            moment = moment.astimezone(UTC)
+        except Exception as error:  # a zone is code, and a time near the end of the calendar has no UTC
+            return Unavailable(Reason.CLOCK_UNTRUSTED, type(error).__name__)
         with self._clock_lock:
             if moment < self._latest - MAX_FALL_BACK:
                 return Unavailable(Reason.CLOCK_UNTRUSTED, f"fell back by {self._latest - moment}")
@@ -212,7 +237,7 @@ class Guard:
 
     def secret_paths(self, tool: str) -> tuple[tuple[str | None, ...], ...]:
         """Where this tool's declared secrets stand in its arguments."""
-        return self._secrets.get(tool, ())
+        return self._in_force.secrets.get(tool, ())
 
     def record_canary(self, gate: Gate, entries: Sequence[str]) -> None:
         """Record that these entries of a wrapped tool refused a canary call."""
@@ -230,13 +255,13 @@ class Guard:
         settle(self.ledger.append(data))
         self.emit(data)
 
-    def note_close(self, future: Future[Any], data: RecordData) -> None:
-        """Show an outcome once it is written."""
+    def note_close(self, future: Future[Any], data: RecordData, *, admitted: bool) -> None:
+        """Show an outcome once it is written. One of a call that was perhaps never ``admitted`` may come to nothing."""
 
         def done(written: Future[Any]) -> None:
             if written.exception() is None:
                 self.emit(data)
-            else:
+            elif admitted:
                 logging.getLogger("agentguard").error("an outcome could not be recorded: %s", written.exception())
 
         future.add_done_callback(done)

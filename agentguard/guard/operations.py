@@ -87,7 +87,8 @@ class Operations:
         if row is None:
             raise LedgerError(f"there is no approval `{approval_id}`; `agentguard approvals list` shows them")
         asked = row.request
-        if approver in (asked.subject, asked.requester):
+        person = approver.removeprefix("user:")
+        if any(person == (other or "").removeprefix("user:") for other in (asked.subject, asked.requester)):
             raise LedgerError("whoever asked for this call cannot approve it; ask somebody else")
         data = record(
             "approval",

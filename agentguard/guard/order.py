@@ -21,12 +21,12 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from agentguard.core.canonical import NotCanonical, canonical_bytes, read_canonical
-from agentguard.core.decide import Decision, Finding, decide
+from agentguard.core.decide import STOPS, Decision, Finding, decide
 from agentguard.core.facts import ApprovalState, Facts, RunState
 from agentguard.core.policy import Fault
 from agentguard.core.reasons import Reason
 from agentguard.core.request import Request
-from agentguard.core.values import Destination, Effect, Identity, Json, ToolEffect, Unavailable
+from agentguard.core.values import Assurance, Destination, Effect, Identity, Json, ToolEffect, Unavailable
 from agentguard.destinations import derive, rewrite
 from agentguard.errors import ApprovalPending, ApprovalRefused, ToolCallDenied
 from agentguard.guard.records import decision_record, new_id, record, redact, rfc3339
@@ -93,6 +93,22 @@ def events(
     guard: Guard, gate: Gate, arguments: Mapping[str, Json], call_id: str | None, context: RunContext | None
 ) -> Events:
     """All events of one call. Returns what the tool returned; raises as DESIGN section 6 says."""
+    flight = _Flight(guard)
+    try:
+        return (yield from _events(guard, gate, _read(arguments), call_id, context, flight))
+    except BaseException as error:
+        flight.broke(error)
+        raise
+
+
+def _events(
+    guard: Guard,
+    gate: Gate,
+    arguments: dict[str, Json] | Unavailable,
+    call_id: str | None,
+    context: RunContext | None,
+    flight: _Flight,
+) -> Events:
     call: _Call | None = None
     identity: Identity | Unavailable | None = None
     asked: _Question | None = None
@@ -103,6 +119,9 @@ def events(
         if identity is None:
             identity = yield Identify(call.request.digest, run.subject if isinstance(run, RunState) else None)
         facts = yield from _facts(guard, gate, call, run, identity)
+        if guard.bundle is not bundle:
+            identity = None  # a reload in the middle: all of it again, by the new bundle alone
+            continue
         decision = _decide(call, bundle.policy, facts)
         decision_id = new_id("d")
         now = facts.now if isinstance(facts.now, datetime) else guard.last_known_time
@@ -118,14 +137,17 @@ def events(
             framework=gate.framework,
         )
         admission = _admission(decision_id, decision, call, facts, now, data)
-        answer = yield from _admit(guard, admission)
+        flight.admission = admission if admission.permit else None
+        windows = {charge.budget: charge.per for charge in admission.charges}
+        answer = yield Wait(guard.ledger.admit(admission, windows=windows))
         if not isinstance(answer, Admitted):
+            flight.admission = None
             if answer.reason is Refusal.ASSERTION_USED:
                 identity = Unavailable(Reason.ASSERTION_REPLAYED, "this assertion has been used before")
             continue
         guard.emit(data)
         if decision.effect is Effect.PERMIT and decision.step is not None:
-            return (yield from _perform(guard, admission, decision.step.name, call))
+            return (yield from _perform(guard, flight, decision.step.name, call))
         if decision.effect is Effect.ESCALATE:
             asked = yield from _ask(guard, decision_id, decision, call, facts, now, asked)
             identity = None  # proved again after the wait
@@ -136,7 +158,7 @@ def events(
 
 
 def _run_state(guard: Guard, context: RunContext | None) -> Generator[Ask, Any, RunState | Unavailable]:
-    if context is None:
+    if context is None or not context.entered:
         return Unavailable(Reason.NO_RUN, "called outside a run")
     known = guard.bundle.policy.workflows.get(context.workflow)
     windows = {budget.name: budget.per for budget in known.budgets} if known is not None else {}
@@ -144,10 +166,21 @@ def _run_state(guard: Guard, context: RunContext | None) -> Generator[Ask, Any, 
     return state if isinstance(state, RunState) else Unavailable(Reason.RUN_UNAVAILABLE, "no such run in this ledger")
 
 
+def _read(arguments: Mapping[str, Json]) -> dict[str, Json] | Unavailable:
+    """The caller's object is read once, into a copy of our own. Never raises for bad arguments."""
+    try:
+        values: dict[str, Json] = read_canonical(canonical_bytes(dict(arguments)))
+    except NotCanonical as error:
+        return Unavailable(Reason.ARGUMENTS_INVALID, str(error))
+    except Exception as error:  # whatever a hostile mapping raises
+        return Unavailable(Reason.ARGUMENTS_INVALID, f"could not be read: {type(error).__name__}")
+    return values
+
+
 def _prepare(
     guard: Guard,
     gate: Gate,
-    arguments: Mapping[str, Json],
+    arguments: dict[str, Json] | Unavailable,
     call_id: str | None,
     context: RunContext | None,
     run: RunState | Unavailable,
@@ -155,12 +188,11 @@ def _prepare(
     """Canonical bytes first; everything later is read from them. Never raises for bad arguments."""
     declaration = guard.bundle.tools.get(gate.tool)
     declared = declaration.destinations if declaration is not None else ()
-    problem: Unavailable | None = None
-    values: dict[str, Json] = {}
+    problem = arguments if isinstance(arguments, Unavailable) else None
+    values: dict[str, Json] = {} if isinstance(arguments, Unavailable) else arguments
     destinations: tuple[Destination, ...] | Unavailable = Unavailable(Reason.ARGUMENTS_INVALID, "no arguments")
     canonical = b"{}"
     try:
-        values = read_canonical(canonical_bytes(dict(arguments)))
         destinations = derive(declared, values, guard.catalog)
         if not isinstance(destinations, Unavailable):
             values = rewrite(declared, values)
@@ -168,6 +200,8 @@ def _prepare(
         values = read_canonical(canonical)
     except NotCanonical as error:
         problem = Unavailable(Reason.ARGUMENTS_INVALID, str(error))
+    if guard.bundle.tool_by_alias.get(gate.name) != gate.tool:
+        problem = Unavailable(Reason.TOOL_CHANGED, f"`{gate.name}` is not a name of this tool any more")
     shown, redacted = redact(values, guard.secret_paths(gate.tool))
     request = Request.make(
         run_id="" if context is None else context.id,
@@ -226,6 +260,8 @@ def _admission(
 ) -> Admission:
     run = facts.run if isinstance(facts.run, RunState) else None
     identity = facts.identity if isinstance(facts.identity, Identity) else None
+    # A bearer token is what Trust calls `single_use: false`: it may be used again, and the record says so.
+    single_use = None if identity is None or identity.assurance is Assurance.BEARER else identity
     permit = decision.effect is Effect.PERMIT
     return Admission(
         decision_id=decision_id,
@@ -240,8 +276,8 @@ def _admission(
         charges=tuple(Charge(s.budget.name, s.amount, s.budget.at_most, s.budget.per) for s in decision.spends)
         if permit
         else (),
-        assertion_key=None if identity is None else (identity.issuer, identity.assertion_id),
-        assertion_until=None if identity is None else identity.expires_at + REPLAY_MARGIN,
+        assertion_key=None if single_use is None else (single_use.issuer, single_use.assertion_id),
+        assertion_until=None if single_use is None else single_use.expires_at + REPLAY_MARGIN,
         approval_id=decision.approval if permit else None,
         read_sensitivity=_read_sensitivity(data, facts) if permit else None,
     )
@@ -253,29 +289,45 @@ def _read_sensitivity(data: dict[str, Any], facts: Facts) -> Any:
     return max((place.sensitivity for place in facts.destinations if place.sensitivity is not None), default=None)
 
 
-def _admit(guard: Guard, admission: Admission) -> Generator[Ask, Any, Any]:
-    windows = {charge.budget: charge.per for charge in admission.charges}
-    future = guard.ledger.admit(admission, windows=windows)
-    try:
-        return (yield Wait(future))
-    except BaseException as error:
-        # The caller was cancelled or interrupted while the ledger worked. If the permit is durable, say that the tool
-        # never started; otherwise nothing happened.
-        if future.done() and future.exception() is None and isinstance(future.result(), Admitted) and admission.permit:
-            _close(guard, admission, Outcome.FAILED, error=f"{type(error).__name__} before the tool started", kept={})
-        raise
+@dataclass(slots=True)
+class _Flight:
+    """How far a call has come, so that a permit gets its outcome whatever interrupts it, and wherever.
+
+    ``admission`` is the permit that the ledger was asked to make durable.
+    """
+
+    guard: Guard
+    admission: Admission | None = None
+    started: bool = False
+    returned: bool = False
+
+    def broke(self, error: BaseException) -> None:
+        """Write how the call ended. An exception is a failure; a cancellation leaves what happened unknown."""
+        name = type(error).__name__
+        if self.returned:
+            self.close(Outcome.SUCCEEDED, name, {})
+        elif self.started:
+            self.close(Outcome.FAILED if isinstance(error, Exception) else Outcome.UNKNOWN, name, {})
+        else:
+            # The ledger does things in the order they were asked: if it still admits the call, this comes after; if
+            # it does not, this comes to nothing.
+            self.close(Outcome.FAILED, f"{name} before the tool started", {})
+
+    def close(self, outcome: Outcome, error: str | None, kept: Mapping[str, Json]) -> None:
+        """Write the outcome, once."""
+        if self.admission is not None:
+            _close(self.guard, self.admission, outcome, error=error, kept=kept, admitted=self.started)
+            self.admission = None
 
 
-def _perform(guard: Guard, admission: Admission, step: str, call: _Call) -> Generator[Ask, Any, Any]:
-    """Run the tool once. An exception is a failure; a cancellation leaves what happened unknown."""
-    try:
-        result = yield RunTool(read_canonical(call.request.canonical))
-    except BaseException as error:
-        outcome = Outcome.FAILED if isinstance(error, Exception) else Outcome.UNKNOWN
-        _close(guard, admission, outcome, error=type(error).__name__, kept={})
-        raise
+def _perform(guard: Guard, flight: _Flight, step: str, call: _Call) -> Generator[Ask, Any, Any]:
+    """Run the tool once."""
+    values = read_canonical(call.request.canonical)
+    flight.started = True
+    result = yield RunTool(values)
+    flight.returned = True
     kept, trouble = _keep(guard, call.request.workflow, step, result)
-    _close(guard, admission, Outcome.SUCCEEDED, error=trouble, kept=kept)
+    flight.close(Outcome.SUCCEEDED, trouble, kept)
     return result
 
 
@@ -288,13 +340,21 @@ def _keep(guard: Guard, workflow: str, step: str, result: Any) -> tuple[dict[str
             if isinstance(value, Fault):
                 raise NotCanonical(value.detail)
             kept[keep.name] = read_canonical(canonical_bytes(value))
-        except Exception:  # a result of any kind: the tool has run, and its outcome must be written
+        except STOPS:
+            raise
+        except BaseException:  # a result of any kind: the tool has run, and its outcome must be written
             missed.append(keep.name)
     return kept, f"could not keep {', '.join(missed)}" if missed else None
 
 
 def _close(
-    guard: Guard, admission: Admission, outcome: Outcome, *, error: str | None, kept: Mapping[str, Json]
+    guard: Guard,
+    admission: Admission,
+    outcome: Outcome,
+    *,
+    error: str | None,
+    kept: Mapping[str, Json],
+    admitted: bool,
 ) -> None:
     at = guard.last_known_time
     copied = {
@@ -312,7 +372,7 @@ def _close(
         record=data,
         kept=kept,
     )
-    guard.note_close(guard.ledger.close(closing), data)
+    guard.note_close(guard.ledger.close(closing), data, admitted=admitted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,7 +396,8 @@ def _ask(
     rule, run, step = decision.ask, facts.run, decision.step
     if rule is None or step is None or not isinstance(run, RunState):
         raise ToolCallDenied(decision_id)
-    if asked is None or asked.row.request.policy_revision != guard.bundle.revision:
+    # No approval among the facts: the one waited for was used up by the same call made elsewhere, or has expired.
+    if asked is None or facts.approval is None or asked.row.request.policy_revision != guard.bundle.revision:
         request = ApprovalRequest(
             id=new_id("a"),
             request_digest=call.request.digest,

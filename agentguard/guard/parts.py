@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agentguard.core.declarations import DestinationDeclaration
 from agentguard.destinations import Catalog, declaration_problem, parse_path
 from agentguard.errors import PolicyError, PolicyProblem
 from agentguard.policy import Bundle
@@ -17,12 +18,25 @@ def check_bundle(bundle: Bundle) -> None:
                 problems.append(PolicyProblem(declaration.source.file, declaration.source.line, problem))
         for path in tool.secrets:
             try:
-                parse_path(path)
+                secret = parse_path(path)
             except ValueError as error:
                 problems.append(PolicyProblem(tool.source.file, tool.source.line, f"secrets: {error}"))
+                continue
+            if any(_overlap(secret, declaration) for declaration in tool.destinations):
+                problem = f"secrets: `{path}` cannot be a secret: it is a destination, and those are in every record"
+                problems.append(PolicyProblem(tool.source.file, tool.source.line, problem))
     try:
         Catalog(bundle.catalog)
     except PolicyError as error:
         problems.extend(error.problems)
     if problems:
         raise PolicyError(problems)
+
+
+def _overlap(secret: tuple[str | None, ...], declaration: DestinationDeclaration) -> bool:
+    """Whether one of the two paths leads to the other, or both to the same value."""
+    try:
+        place = parse_path(declaration.argument or "")
+    except ValueError:
+        return False  # a fixed destination, or a declaration with a problem of its own
+    return all(one == other for one, other in zip(secret, place, strict=False))

@@ -50,7 +50,14 @@ class Signature:
                 Field(default, alias=parameter.name, validate_default=True),
             )
             names[parameter.name] = field
-        config = ConfigDict(extra="forbid", ser_json_bytes="base64", val_json_bytes="base64", strict=False)
+        config = ConfigDict(
+            extra="forbid",
+            ser_json_bytes="base64",
+            val_json_bytes="base64",
+            ser_json_inf_nan="constants",  # refused later: NaN is not JSON, and must not become null
+            strict=False,
+            hide_input_in_errors=True,  # the text goes to models and logs, and a value may be a secret
+        )
         try:
             model = create_model(f"{name}_arguments", __config__=config, **fields)
         except PydanticUserError as error:
@@ -74,8 +81,12 @@ class Signature:
         return self.model.model_validate(dict(values)).model_dump(mode="json", by_alias=True)
 
     def revive(self, arguments: Mapping[str, Json]) -> tuple[list[Any], dict[str, Any]]:
-        """Positional and keyword arguments for the function, validated again from JSON."""
+        """Positional and keyword arguments for the function, validated again from JSON.
+
+        Raises ConfigurationError where that makes other values of them than were judged.
+        """
         model = self.model.model_validate_json(json.dumps(arguments))
+        self._check_unchanged(model, arguments)
         args: list[Any] = []
         kwargs: dict[str, Any] = {}
         for name, parameter in self.signature.parameters.items():
@@ -85,6 +96,15 @@ class Signature:
             else:
                 kwargs[name] = value
         return args, kwargs
+
+    def _check_unchanged(self, model: BaseModel, arguments: Mapping[str, Json]) -> None:
+        shown = model.model_dump(mode="json", by_alias=True)
+        # Another spelling of the same value (a set's order, a URL's last slash) is what reading it again gives back.
+        if shown != arguments and self.model.model_validate_json(json.dumps(shown)) != model:
+            raise ConfigurationError(
+                "what the tool would get is not what was judged: a parameter's type changes its value each time it is "
+                "read; make its validators give back what they are given the second time"
+            )
 
     def schema(self) -> dict[str, Any]:
         """The JSON Schema of the arguments."""

@@ -215,7 +215,9 @@ INSERT INTO approvals (id, request_digest, policy_revision, run_id, requested_at
 VALUES (?, ?, ?, ?, ?, ?, ?)"""
 _APPROVAL = "SELECT n, id, run_id, requested_at, expires_at, consumed, body FROM approvals"
 APPROVAL = f"{_APPROVAL} WHERE id = ?"
-APPROVAL_FOR = f"{_APPROVAL} WHERE request_digest = ? ORDER BY n DESC LIMIT 1"
+# A refusal stands for the request, also where it was asked again under another revision before somebody said no.
+APPROVAL_FOR = f"""{_APPROVAL} WHERE request_digest = ?
+ORDER BY EXISTS (SELECT 1 FROM answers WHERE approval = n AND NOT approve) DESC, n DESC LIMIT 1"""
 APPROVALS = f"{_APPROVAL} ORDER BY n DESC"
 OPEN_APPROVALS = f"{_APPROVAL} WHERE NOT consumed AND expires_at > ? ORDER BY n DESC"
 SAME_QUESTION = f"""{_APPROVAL}

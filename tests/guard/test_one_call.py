@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import pickle
 from pathlib import Path
 from typing import Any
 
 import pytest
+from joserfc import jwt
+from joserfc.jwk import ECKey
 
 from agentguard.errors import (
     ApprovalPending,
@@ -20,7 +23,7 @@ from agentguard.errors import (
 from agentguard.guard import Guard
 from agentguard.ledger import memory_ledger
 
-from .conftest import EXPORTER, Clock, Tools
+from .conftest import EXPORTER, FILES, Clock, Tools
 
 GOOD = {"table": "orders", "rows": 10, "target": "https://files.corp.example/x.csv"}
 TICKET = {"ticket": "EXP-7"}
@@ -614,3 +617,42 @@ def test_the_log_shows_each_record_as_one_json_line(bundle: Path, tmp_path: Path
             look("EXP-7")
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [line["kind"] for line in lines] == ["canary", "canary", "run", "decision", "outcome", "run"]
+
+
+def test_only_a_bearer_token_that_trust_lets_be_used_again_is_accepted_twice(tmp_path: Path, clock: Clock) -> None:
+    """`single_use: false` is the security owner's choice; the record says `bearer`."""
+    key = ECKey.generate_key("P-256", {"kid": "k1", "use": "sig", "alg": "ES256"})
+    directory = tmp_path / "policy"
+    directory.mkdir()
+    (directory / "keys.json").write_text(json.dumps({"keys": [key.as_dict(private=False)]}))
+    claims = {"iss": "https://idp.example", "sub": EXPORTER, "aud": "guard", "jti": "one"}
+    times = {"iat": int(clock.at.timestamp()), "exp": int(clock.at.timestamp()) + 60}
+    token = jwt.encode({"alg": "ES256", "kid": "k1", "typ": "JWT"}, claims | times, key)
+    for single_use, runs in (("true", 1), ("false", 2)):
+        trust = f"""
+apiVersion: agentguard/v1
+kind: Trust
+groups: {{data-stewards: ["user:alice", "user:bob"]}}
+issuers:
+  - name: idp
+    profile: oidc
+    issuer: https://idp.example
+    audience: guard
+    trust_domain: corp.example
+    max_age: 60s
+    max_lifetime: 60s
+    keys_file: keys.json
+    single_use: {single_use}
+"""
+        for name, text in (FILES | {"trust.yaml": trust}).items():
+            (directory / name).write_text(text)
+        tools = Tools()
+        with Guard.load(
+            directory, ledger=memory_ledger(), home=tmp_path, identity=lambda _: token, clock=clock
+        ) as made:
+            look, _ = made.wrap(tools.functions())
+            with made.run("customer-export", inputs=TICKET):
+                for _ in range(2):
+                    with contextlib.suppress(ToolCallDenied):
+                        look("EXP-7")
+            assert len(tools.ran) == runs, decisions(made)[-1]

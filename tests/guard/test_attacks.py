@@ -1,0 +1,723 @@
+"""Attacks on the assembled guard: each was tried before it was a test. What was judged is what runs, once, on record."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from datetime import datetime, timedelta, tzinfo
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+from pydantic import AfterValidator, ValidationError
+
+from agentguard.core import decide as decide_module
+from agentguard.core.reasons import Reason
+from agentguard.errors import (
+    AgentGuardError,
+    ApprovalPending,
+    ConfigurationError,
+    LedgerError,
+    PolicyError,
+    ToolCallDenied,
+)
+from agentguard.guard import Guard
+from agentguard.ledger import memory_ledger
+
+from .conftest import EXPORTER, Clock, Tools
+
+TICKET = {"ticket": "EXP-7"}
+GOOD = {"table": "orders", "rows": 10, "target": "https://files.corp.example/x.csv"}
+BIG = GOOD | {"rows": 2000}
+
+
+def reasons(guard: Guard) -> list[str]:
+    return list(guard.records(kind="decision"))[-1]["reasons"]
+
+
+def outcomes(guard: Guard) -> list[tuple[str, str | None]]:
+    return [(r["outcome"], r["error"]) for r in guard.records(kind="outcome")]
+
+
+def rewrite_file(file: Path, before: str, after: str) -> None:
+    text = file.read_text()
+    assert before in text
+    file.write_text(text.replace(before, after))
+
+
+# Other values than were judged
+
+
+def test_a_type_that_changes_its_value_each_time_it_is_read_does_not_run(guard: Guard, tools: Tools) -> None:
+    """Judged as 500 rows, the same validator would make 50,000 of it on the way to the tool."""
+    ran = []
+
+    def export_orders(
+        table: str, rows: Annotated[int, AfterValidator(lambda rows: rows * 100)], target: str, password: str = "x"
+    ) -> None:
+        ran.append(rows)
+
+    look, export = guard.wrap([tools.functions()[0], export_orders])
+    with guard.run("customer-export", inputs=TICKET):
+        look("EXP-7")
+        with pytest.raises(ConfigurationError, match="not what was judged"):
+            export(**(GOOD | {"rows": 5}))
+
+    assert ran == []
+
+
+def test_a_type_that_only_tidies_its_value_runs(guard: Guard) -> None:
+    ran = []
+
+    def get_ticket(
+        ticket_id: Annotated[str, AfterValidator(str.strip)], tags: frozenset[str] = frozenset("abcdef")
+    ) -> None:
+        ran.append((ticket_id, tags))
+
+    look = guard.wrap(get_ticket)
+    with guard.run("customer-export", inputs=TICKET), pytest.raises(ToolCallDenied):
+        look(" EXP-7 ")  # `tags` is no argument of the step
+    gate = guard.gate("get_ticket", definition={}, framework="test")
+    assert gate.tool == "tickets.get"
+
+
+class Lying(Mapping[str, Any]):
+    """Arguments that raise when they are read."""
+
+    def __getitem__(self, key: str) -> Any:
+        raise RuntimeError("no")
+
+    def __iter__(self) -> Iterator[str]:
+        raise RuntimeError("no")
+
+    def __len__(self) -> int:
+        return 1
+
+
+class Text(str):
+    """Text that claims to equal anything."""
+
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+
+class Dict(dict[str, Any]):
+    """A dict with two sets of values."""
+
+    def __getitem__(self, key: str) -> Any:
+        return "EXP-7"
+
+
+def deep(levels: int) -> Any:
+    value: Any = "x"
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        Lying(),
+        {"ticket_id": Text("EXP-8")},
+        Dict(ticket_id="EXP-8"),
+        {"ticket_id": Dict(a=1)},
+        {"ticket_id": deep(100_000)},
+        {"ticket_id": "x" * 2_000_000},
+        {"ticket_id": "\ud800"},
+        {"ticket_id": float("nan")},
+        {"ticket_id": 2**53},
+        {"ticket_id": b"EXP-7"},
+        {Text("ticket_id"): "EXP-7"},
+        {1: "EXP-7"},
+        {"ticket_id": ["EXP-7"]},
+        {"ticket_id": "EXP-7", "more": None},
+        {"ticket_id": "EXP-7\n"},
+        {},
+        None,
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_arguments_that_are_not_what_they_seem_are_refused_on_record(guard: Guard, arguments: Any) -> None:
+    ran: list[Any] = []
+    gate = guard.gate("get_ticket", definition={}, framework="test")
+
+    with guard.run("customer-export", inputs=TICKET), pytest.raises(ToolCallDenied):
+        gate.call(arguments, ran.append)
+
+    assert ran == []
+    assert "arguments_invalid" in reasons(guard) or "condition_false" in reasons(guard)
+
+
+def test_what_the_caller_changes_during_the_call_changes_nothing(guard: Guard) -> None:
+    """The caller's dict is changed while the identity is being proved, between judging and running."""
+    ran: list[Any] = []
+    mine = {"ticket_id": "EXP-7"}
+    identify = guard.identify
+
+    def slow(ask: Any) -> Any:
+        mine["ticket_id"] = "EXP-8"
+        return identify(ask)
+
+    gate = guard.gate("get_ticket", definition={}, framework="test")
+    with guard.run("customer-export", inputs=TICKET), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(guard, "identify", slow)
+        gate.call(mine, ran.append)
+
+    assert ran == [{"ticket_id": "EXP-7"}]
+
+
+def test_a_refused_validation_does_not_repeat_the_value(guard: Guard) -> None:
+    """The text of a validation error goes to the model and to logs."""
+
+    def export_orders(table: str, rows: int, target: str, password: int = 7) -> None: ...
+
+    export = guard.wrap(export_orders)
+    with pytest.raises(ValidationError) as refused:
+        export(**GOOD, password="s3cr3t-value")
+
+    assert "s3cr3t-value" not in str(refused.value)
+
+
+# Running outside what was permitted
+
+
+def test_a_stream_made_in_a_run_does_not_run_after_the_run_was_left(guard: Guard) -> None:
+    """A run left by a waiting call stays open in the ledger; what was made inside it must not go on outside."""
+    ran = []
+
+    def get_ticket(ticket_id: str) -> Iterator[int]:
+        ran.append(ticket_id)
+        yield 1
+
+    look = guard.wrap(get_ticket)
+    with contextlib.suppress(ApprovalPending), guard.run("customer-export", inputs=TICKET):
+        stream = look("EXP-7")
+        raise ApprovalPending("d-1", "a-1")
+
+    with pytest.raises(ToolCallDenied):
+        list(stream)
+    assert ran == []
+    assert "no_run" in reasons(guard)
+
+
+def test_a_plain_function_that_hands_back_work_to_do_later_is_refused(guard: Guard) -> None:
+    """The work would run after its outcome was written, or after the run was stopped."""
+    ran = []
+
+    async def later(ticket_id: str) -> None:
+        ran.append(ticket_id)
+
+    def get_ticket(ticket_id: str) -> Any:
+        return later(ticket_id)
+
+    look = guard.wrap(get_ticket)
+    with guard.run("customer-export", inputs=TICKET), pytest.raises(ConfigurationError, match="async def"):
+        look("EXP-7")
+
+    assert ran == []
+    assert outcomes(guard) == [("failed", "ConfigurationError")]
+
+
+def test_a_run_cannot_be_entered_twice_or_after_its_end(guard: Guard, tools: Tools) -> None:
+    look, _ = guard.wrap(tools.functions())
+    run = guard.run("customer-export", inputs=TICKET)
+    with run:
+        with pytest.raises(AgentGuardError), run:
+            pass
+        look("EXP-7")
+    with pytest.raises(AgentGuardError), run:
+        look("EXP-7")
+    with pytest.raises(ConfigurationError), guard.resume(run.id):
+        look("EXP-7")
+
+    assert len(tools.ran) == 1
+
+
+def test_a_guarded_tool_inside_a_guarded_tool_is_judged_by_itself(guard: Guard, tools: Tools) -> None:
+    look, export = guard.wrap(tools.functions())
+
+    def read_vault() -> str:
+        return str(export(**GOOD))
+
+    read = guard.wrap(read_vault)
+    guard.operations.set_credential("vault-token", "active", by="user:ops", why="issued")
+    with guard.run("customer-export", inputs=TICKET), pytest.raises(ToolCallDenied):
+        read()
+
+    assert tools.ran == []
+    assert look.__name__ == "get_ticket"
+
+
+def test_an_inner_run_does_not_outlive_itself(guard: Guard, tools: Tools) -> None:
+    look, _ = guard.wrap(tools.functions())
+    with guard.run("customer-export", inputs=TICKET) as outer:
+        with guard.run("customer-export", inputs={"ticket": "EXP-8"}):
+            with pytest.raises(ToolCallDenied):
+                look("EXP-7")
+            look("EXP-8")
+        look("EXP-7")
+
+    assert tools.ran == [("get_ticket", "EXP-8"), ("get_ticket", "EXP-7")]
+    assert list(guard.records(kind="decision"))[-1]["run_id"] == outer.id
+
+
+def test_after_the_guard_was_shut_nothing_runs(bundle: Path, tmp_path: Path, tools: Tools) -> None:
+    guard = Guard.load(bundle, ledger=memory_ledger(), home=tmp_path)
+    look, _ = guard.wrap(tools.functions())
+    run = guard.run("customer-export", inputs=TICKET)
+    run.__enter__()
+    guard.shut()
+
+    with pytest.raises(LedgerError):
+        look("EXP-7")
+    assert tools.ran == []
+
+
+def test_a_forked_child_runs_nothing(bundle: Path, tmp_path: Path, tools: Tools) -> None:
+    with Guard.load(bundle, ledger=tmp_path / "l.sqlite3", home=tmp_path) as guard:
+        look, _ = guard.wrap(tools.functions())
+        with guard.run("customer-export", inputs=TICKET):
+            child = os.fork()
+            if child == 0:
+                try:
+                    look("EXP-7")
+                except LedgerError:
+                    os._exit(0)
+                finally:
+                    os._exit(1)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+            look("EXP-7")
+
+
+# What ran is on record
+
+
+class Stop(BaseException):
+    """As KeyboardInterrupt: no Exception."""
+
+
+def test_a_result_that_interrupts_while_it_is_kept_still_has_its_outcome(guard: Guard) -> None:
+    class Nasty:
+        def __getattribute__(self, name: str) -> Any:
+            raise Stop
+
+    look = guard.wrap(_returning(Nasty()))
+    with guard.run("customer-export", inputs=TICKET):
+        with contextlib.suppress(Stop):
+            look("EXP-7")
+        assert [o for o, _ in outcomes(guard)] == ["succeeded"]
+
+
+def _returning(value: Any) -> Callable[..., Any]:
+    def get_ticket(ticket_id: str) -> Any:
+        return value
+
+    return get_ticket
+
+
+def test_a_log_that_interrupts_after_the_permit_leaves_no_call_open(guard: Guard, tools: Tools) -> None:
+    look, _ = guard.wrap(tools.functions())
+
+    def interrupt(data: Mapping[str, Any]) -> None:
+        if data["kind"] == "decision":
+            raise KeyboardInterrupt
+
+    with guard.run("customer-export", inputs=TICKET), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(guard, "emit", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            look("EXP-7")
+
+    assert tools.ran == []
+    assert guard.operations.open_calls() == []
+    assert [outcome for outcome, _ in outcomes(guard)] == ["failed"]
+
+
+@pytest.mark.parametrize("kept", [["x" * 1_040_000], ["x"] * 49_990, deep(60), ["\ud800"], [float("nan")]])
+def test_a_result_of_any_size_keeps_its_outcome(guard: Guard, kept: Any) -> None:
+    look = guard.wrap(_returning({"tables": kept}))
+    with guard.run("customer-export", inputs=TICKET):
+        look("EXP-7")
+
+    assert guard.operations.open_calls() == []
+    assert [outcome for outcome, _ in outcomes(guard)] == ["succeeded"]
+
+
+def test_interrupted_at_any_line_what_ran_is_what_the_ledger_says(guard: Guard, tools: Tools) -> None:
+    """KeyboardInterrupt at each line of the order of events and of what drives it."""
+    look, _ = guard.wrap(tools.functions())
+    files = {str(Path(inspect.getfile(Guard)).parent / name) for name in ("order.py", "drive.py", "gate.py")}
+
+    def interrupted(at: int) -> bool:
+        seen = 0
+
+        def trace(frame: Any, event: str, _: Any) -> Any:
+            nonlocal seen
+            seen += event == "line" and frame.f_code.co_filename in files
+            if seen == at:
+                sys.settrace(None)
+                raise KeyboardInterrupt
+            return trace if frame.f_code.co_filename in files else None
+
+        with guard.run("customer-export", inputs=TICKET):
+            sys.settrace(trace)
+            try:
+                look("EXP-7")
+            except KeyboardInterrupt:
+                return True
+            finally:
+                sys.settrace(None)
+        return False
+
+    at = 1
+    while interrupted(at):
+        at += 1
+        assert len(tools.ran) <= at
+    assert at > 50
+    assert guard.operations.open_calls() == []
+    permits = [r for r in guard.records(kind="decision") if r["effect"] == "permit"]
+    ended = list(guard.records(kind="outcome"))
+    assert sorted(r["decision_id"] for r in permits) == sorted(r["decision_id"] for r in ended)
+    found = [r["outcome"] for r in ended]
+    assert found.count("succeeded") <= len(tools.ran) <= found.count("succeeded") + found.count("unknown")
+
+
+class Broken:
+    """A ledger with one operation that fails."""
+
+    def __init__(self, real: Any, broken: str) -> None:
+        self._real, self._broken = real, broken
+
+    def __getattr__(self, name: str) -> Any:
+        if name == self._broken:
+
+            def fail(*_: Any, **__: Any) -> Future[Any]:
+                failed: Future[Any] = Future()
+                failed.set_exception(LedgerError("the disk is full"))
+                return failed
+
+            return fail
+        return getattr(self._real, name)
+
+
+@pytest.mark.parametrize("operation", ["run", "admit", "append"])
+def test_a_ledger_that_fails_before_the_tool_runs_nothing(guard: Guard, tools: Tools, operation: str) -> None:
+    look, _ = guard.wrap(tools.functions())
+    with guard.run("customer-export", inputs=TICKET), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(guard, "ledger", Broken(guard.ledger, operation))
+        if operation != "append":
+            with pytest.raises(LedgerError):
+                look("EXP-7")
+            assert tools.ran == []
+        else:
+            with pytest.raises(LedgerError):
+                guard.wrap(_returning(None))
+
+
+def test_a_ledger_that_cannot_take_the_question_asks_nobody(guard: Guard, tools: Tools) -> None:
+    look, export = guard.wrap(tools.functions())
+    with guard.run("customer-export", inputs=TICKET):
+        look("EXP-7")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(guard, "ledger", Broken(guard.ledger, "ask"))
+            with pytest.raises(LedgerError):
+                export(**BIG)
+
+    assert len(tools.ran) == 1
+
+
+def test_a_tool_that_ran_gives_its_result_though_its_outcome_could_not_be_written(guard: Guard, tools: Tools) -> None:
+    """An error here would make the caller repeat what has happened."""
+    look, _ = guard.wrap(tools.functions())
+    with guard.run("customer-export", inputs=TICKET), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(guard, "ledger", Broken(guard.ledger, "close"))
+        assert look("EXP-7")["id"] == "EXP-7"
+
+    assert len(guard.operations.open_calls()) == 1
+
+
+# Reloads
+
+
+def test_a_reload_that_cannot_be_used_leaves_everything_as_it_was(guard: Guard, tools: Tools, bundle: Path) -> None:
+    """New Trust without an issuer for this guard: neither the bundle nor its catalog or secrets may be half in force."""
+    look, export = guard.wrap(tools.functions())
+    before = guard.bundle.revision
+    rewrite_file(bundle / "trust.yaml", "profile: local", "profile: agentguard")
+    rewrite_file(bundle / "trust.yaml", f'subjects: ["{EXPORTER}"]', "keys: {file: keys.json}")
+    with pytest.raises(AgentGuardError):
+        guard.reload()
+
+    assert guard.bundle.revision == before
+    with guard.run("customer-export", inputs=TICKET):
+        look("EXP-7")
+        export(**GOOD)
+
+
+def test_a_reload_during_a_call_judges_it_again(guard: Guard, tools: Tools, bundle: Path) -> None:
+    """The place was taken out of the catalog while the caller proved who it is."""
+    look, export = guard.wrap(tools.functions())
+    identify = guard.identify
+
+    def slow(ask: Any) -> Any:
+        if "files.corp" in (bundle / "destinations.yaml").read_text():
+            rewrite_file(bundle / "destinations.yaml", "files.corp.example", "other.corp.example")
+            guard.reload()
+        return identify(ask)
+
+    with guard.run("customer-export", inputs=TICKET):
+        look("EXP-7")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(guard, "identify", slow)
+            with pytest.raises(ToolCallDenied):
+                export(**GOOD)
+
+    assert len(tools.ran) == 1
+    assert list(guard.records(kind="decision"))[-1]["policy_revision"] == guard.bundle.revision
+
+
+def test_a_name_that_the_bundle_gave_to_another_tool_calls_neither(guard: Guard, tools: Tools, bundle: Path) -> None:
+    look, _ = guard.wrap(tools.functions())
+    with guard.run("customer-export", inputs=TICKET):
+        rewrite_file(bundle / "tools.yaml", "aliases: [get_ticket]", "aliases: [get_old_ticket]")
+        guard.reload()
+        with pytest.raises(ToolCallDenied):
+            look("EXP-7")
+
+    assert tools.ran == []
+    assert "tool_changed" in reasons(guard)
+
+
+# Approvals
+
+
+@pytest.mark.parametrize(
+    ("requester", "approver"),
+    [("dave", "user:dave"), ("user:dave", "dave"), ("user:dave", "user:dave"), ("dave", "dave")],
+)
+def test_nobody_answers_for_themselves_however_their_name_is_written(
+    guard: Guard, tools: Tools, requester: str, approver: str
+) -> None:
+    look, export = guard.wrap(tools.functions())
+    with guard.run("customer-export", inputs=TICKET, requester=requester):
+        look("EXP-7")
+        with pytest.raises(ApprovalPending) as pending:
+            export(**BIG)
+
+    with pytest.raises(LedgerError, match="cannot approve"):
+        guard.operations.answer(pending.value.approval_id, approver=approver, approve=True)
+    guard.operations.answer(pending.value.approval_id, approver="user:davey", approve=True)
+
+
+def ask(guard: Guard, export: Callable[..., Any]) -> str:
+    with pytest.raises(ApprovalPending) as pending:
+        export(**BIG)
+    return pending.value.approval_id
+
+
+def agree(guard: Guard, approval_id: str) -> None:
+    for name in ("user:alice", "user:bob"):
+        guard.operations.answer(approval_id, approver=name, approve=True)
+
+
+def test_a_refusal_stands_when_a_reload_takes_the_question_away(guard: Guard, tools: Tools, bundle: Path) -> None:
+    look, export = guard.wrap(tools.functions())
+    with guard.run("customer-export", inputs=TICKET):
+        look("EXP-7")
+        guard.operations.answer(ask(guard, export), approver="user:alice", approve=False)
+        rewrite_file(bundle / "customer-export.yaml", "args.rows > 1000", "args.rows > 9000")
+        guard.reload()
+        with pytest.raises(ToolCallDenied):
+            export(**BIG)
+        text = (bundle / "customer-export.yaml").read_text()
+        (bundle / "customer-export.yaml").write_text(
+            text[: text.index("    approval:")] + text[text.index("  unlock:") :]
+        )
+        guard.reload()
+        with pytest.raises(ToolCallDenied):
+            export(**BIG)
+
+    assert len(tools.ran) == 1
+
+
+def test_a_refusal_of_an_older_question_stands_beside_a_newer_one(guard: Guard, tools: Tools, bundle: Path) -> None:
+    """Asked under one revision and again under the next; one no to this very request is enough."""
+    look, export = guard.wrap(tools.functions())
+    with guard.run("customer-export", inputs=TICKET):
+        look("EXP-7")
+        first = ask(guard, export)
+        rewrite_file(bundle / "destinations.yaml", "sensitivity: secret", "sensitivity: confidential")
+        guard.reload()
+        second = ask(guard, export)
+        assert first != second
+        guard.operations.answer(first, approver="user:alice", approve=False)
+        agree(guard, second)
+        with pytest.raises(ToolCallDenied):
+            export(**BIG)
+
+    assert len(tools.ran) == 1
+
+
+def test_an_approval_of_an_older_revision_permits_nothing(guard: Guard, tools: Tools, bundle: Path) -> None:
+    look, export = guard.wrap(tools.functions())
+    with guard.run("customer-export", inputs=TICKET):
+        look("EXP-7")
+        first = ask(guard, export)
+        agree(guard, first)
+        rewrite_file(bundle / "destinations.yaml", "sensitivity: secret", "sensitivity: confidential")
+        guard.reload()
+        assert ask(guard, export) != first
+
+    assert len(tools.ran) == 1
+
+
+def test_two_callers_waiting_on_one_approval_run_it_once(bundle: Path, tmp_path: Path) -> None:
+    """The second one finds the approval used up and asks anew, in its own name."""
+    ran = []
+
+    async def export_orders(table: str, rows: int, target: str, password: str = "x") -> None:
+        ran.append(rows)
+
+    clock = Clock()
+    with Guard.load(bundle, ledger=memory_ledger(), home=tmp_path, wait=timedelta(seconds=30), clock=clock) as guard:
+        look, export = guard.wrap([_returning({"tables": ["orders"]}), export_orders])
+
+        async def main() -> list[Any]:
+            async with guard.run("customer-export", inputs=TICKET):
+                look("EXP-7")
+                calls = [asyncio.create_task(export(**BIG)) for _ in range(2)]
+                while not guard.operations.approvals():
+                    await asyncio.sleep(0)
+                (row,) = guard.operations.approvals()
+                await asyncio.to_thread(agree, guard, row.request.id)
+                while not ran:
+                    await asyncio.sleep(0.01)
+                while not guard.operations.approvals():
+                    await asyncio.sleep(0.01)
+                (again,) = guard.operations.approvals()
+                assert again.request.id != row.request.id
+                clock.pass_by(31)
+                return await asyncio.gather(*calls, return_exceptions=True)
+
+        results = asyncio.run(main())
+
+    assert ran == [2000]
+    assert sorted(type(result).__name__ for result in results) == ["ApprovalPending", "NoneType"]
+
+
+def test_an_answer_while_the_tool_runs_comes_too_late(guard: Guard, tools: Tools) -> None:
+    ran = []
+    said: list[BaseException] = []
+    approval_id = ""
+
+    def export_orders(table: str, rows: int, target: str, password: str = "x") -> None:
+        ran.append(rows)
+        try:
+            guard.operations.answer(approval_id, approver="user:carol", approve=False)
+        except LedgerError as error:
+            said.append(error)
+
+    look, export = guard.wrap([tools.functions()[0], export_orders])
+    with guard.run("customer-export", inputs=TICKET):
+        look("EXP-7")
+        approval_id = ask(guard, export)
+        agree(guard, approval_id)
+        export(**BIG)
+
+    assert ran == [2000]
+    assert "used already" in str(said[0])
+
+
+# The decision itself
+
+
+class PanicException(BaseException):
+    """As a Rust extension raises it: not an Exception."""
+
+
+def test_a_check_that_panics_denies(guard: Guard, tools: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
+    def panic(_: Any) -> Any:
+        raise PanicException
+
+    look, _ = guard.wrap(tools.functions())
+    with guard.run("customer-export", inputs=TICKET):
+        monkeypatch.setattr(decide_module, "CALL_CHECKS", (panic,))
+        with pytest.raises(ToolCallDenied):
+            look("EXP-7")
+
+    assert tools.ran == []
+    assert reasons(guard) == [Reason.INTERNAL_ERROR]
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit, GeneratorExit])
+def test_somebody_who_stops_the_program_during_a_decision_is_heard(
+    guard: Guard, tools: Tools, monkeypatch: pytest.MonkeyPatch, stop: type[BaseException]
+) -> None:
+    def interrupted(_: Any) -> Any:
+        raise stop
+
+    look, _ = guard.wrap(tools.functions())
+    with guard.run("customer-export", inputs=TICKET):
+        monkeypatch.setattr(decide_module, "CALL_CHECKS", (interrupted,))
+        with pytest.raises(stop):
+            look("EXP-7")
+
+    assert tools.ran == []
+
+
+# Clocks
+
+
+def test_a_clock_that_lies_about_its_zone_tells_no_time(guard: Guard, tools: Tools) -> None:
+    class Nowhere(tzinfo):
+        def utcoffset(self, _: datetime | None) -> None:
+            return None
+
+    class Raising(tzinfo):
+        def utcoffset(self, _: datetime | None) -> timedelta:
+            raise RuntimeError
+
+    look, _ = guard.wrap(tools.functions())
+    with guard.run("customer-export", inputs=TICKET), pytest.MonkeyPatch.context() as patch:
+        for zone in (Nowhere(), Raising()):
+            patch.setattr(guard, "clock", lambda zone=zone: datetime(2026, 11, 24, 12, tzinfo=zone))
+            with pytest.raises(ToolCallDenied):
+                look("EXP-7")
+            assert "clock_untrusted" in reasons(guard) or "clock_unavailable" in reasons(guard)
+
+    assert tools.ran == []
+
+
+# Secrets
+
+
+def test_a_secret_that_does_not_fit_is_in_no_record(guard: Guard, tools: Tools, bundle: Path) -> None:
+    rewrite_file(
+        bundle / "customer-export.yaml",
+        "password: {type: string}",
+        "password: {type: string, maxLength: 3, pattern: 'abc'}",
+    )
+    guard.reload()
+    look, export = guard.wrap(tools.functions())
+    with guard.run("customer-export", inputs=TICKET):
+        look("EXP-7")
+        with pytest.raises(ToolCallDenied):
+            export(**GOOD, password="s3cr3t-value")
+
+    assert "s3cr3t-value" not in json.dumps(list(guard.records()))
+
+
+def test_a_secret_cannot_be_a_destination(guard: Guard, bundle: Path) -> None:
+    """Where a call goes is in every record, so such a declaration would leak what it promises to hide."""
+    rewrite_file(bundle / "tools.yaml", "secrets: [password]", "secrets: [password, target]")
+
+    with pytest.raises(PolicyError, match="cannot be a secret"):
+        guard.reload()
