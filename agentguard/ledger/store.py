@@ -263,7 +263,8 @@ class Store:
         call = self._calls.get(decision_id)
         if call is None:
             row = self.cursor.execute(schema.FIND_OPEN_CALL, (decision_id,)).fetchone()
-            call = None if row is None else OpenCall(*row)
+            # Its row stays until the transaction is flushed: a second outcome at once is still a second one.
+            call = None if row is None or (row[0],) in self._calls_ended else OpenCall(*row)
         return call
 
     def end_call(self, decision_id: str, seq: int) -> None:

@@ -1,4 +1,4 @@
-"""Attacks on the assembled guard: each was tried before it was a test. What was judged is what runs, once, on record."""
+"""Attacks on the assembled guard, each tried before it was a test. What was judged is what runs, once, on record."""
 
 from __future__ import annotations
 
@@ -448,7 +448,7 @@ def test_a_tool_that_ran_gives_its_result_though_its_outcome_could_not_be_writte
 
 
 def test_a_reload_that_cannot_be_used_leaves_everything_as_it_was(guard: Guard, tools: Tools, bundle: Path) -> None:
-    """New Trust without an issuer for this guard: neither the bundle nor its catalog or secrets may be half in force."""
+    """New Trust without an issuer for this guard: no part of the bundle may be in force."""
     look, export = guard.wrap(tools.functions())
     before = guard.bundle.revision
     rewrite_file(bundle / "trust.yaml", "profile: local", "profile: agentguard")
@@ -594,13 +594,13 @@ def test_two_callers_waiting_on_one_approval_run_it_once(bundle: Path, tmp_path:
             async with guard.run("customer-export", inputs=TICKET):
                 look("EXP-7")
                 calls = [asyncio.create_task(export(**BIG)) for _ in range(2)]
-                while not guard.operations.approvals():
+                while not guard.operations.approvals():  # noqa: ASYNC110  answers come from threads
                     await asyncio.sleep(0)
                 (row,) = guard.operations.approvals()
                 await asyncio.to_thread(agree, guard, row.request.id)
-                while not ran:
+                while not ran:  # noqa: ASYNC110  answers come from threads
                     await asyncio.sleep(0.01)
-                while not guard.operations.approvals():
+                while not guard.operations.approvals():  # noqa: ASYNC110  answers come from threads
                     await asyncio.sleep(0.01)
                 (again,) = guard.operations.approvals()
                 assert again.request.id != row.request.id
