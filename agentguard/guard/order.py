@@ -219,6 +219,8 @@ def _facts(
     guard: Guard, gate: Gate, call: _Call, run: RunState | Unavailable, identity: Identity | Unavailable
 ) -> Generator[Ask, Any, Facts]:
     approval: ApprovalState | None = None
+    # Only where a step may ask. A refusal given before a reload took the question away needs no look: the rule is
+    # part of the workflow, so its digest changed with it, and the run it was given in is not permitted anything.
     workflow = guard.bundle.policy.workflows.get(call.request.workflow)
     steps = workflow.steps_by_tool.get(gate.tool, ()) if workflow is not None else ()
     if any(step.approval is not None for step in steps):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
-from pydantic import AfterValidator, ValidationError
+from pydantic import AfterValidator, HttpUrl, ValidationError
 
 from agentguard.core import decide as decide_module
 from agentguard.core.reasons import Reason
@@ -27,10 +27,10 @@ from agentguard.errors import (
     PolicyError,
     ToolCallDenied,
 )
-from agentguard.guard import Guard
+from agentguard.guard import Guard, Signature
 from agentguard.ledger import memory_ledger
 
-from .conftest import EXPORTER, Clock, Tools
+from .conftest import Clock, Tools
 
 TICKET = {"ticket": "EXP-7"}
 GOOD = {"table": "orders", "rows": 10, "target": "https://files.corp.example/x.csv"}
@@ -72,19 +72,15 @@ def test_a_type_that_changes_its_value_each_time_it_is_read_does_not_run(guard: 
     assert ran == []
 
 
-def test_a_type_that_only_tidies_its_value_runs(guard: Guard) -> None:
-    ran = []
+def test_a_type_that_only_tidies_its_value_runs() -> None:
+    def tool(text: Annotated[str, AfterValidator(str.strip)], tags: frozenset[str], link: HttpUrl) -> None: ...
 
-    def get_ticket(
-        ticket_id: Annotated[str, AfterValidator(str.strip)], tags: frozenset[str] = frozenset("abcdef")
-    ) -> None:
-        ran.append((ticket_id, tags))
+    signature = Signature.of(tool)
+    judged = signature.arguments((" EXP-7 ", {"a", "b", "c", "d"}, "https://files.corp.example"), {})
+    _, values = signature.revive(judged | {"link": "https://files.corp.example"})
 
-    look = guard.wrap(get_ticket)
-    with guard.run("customer-export", inputs=TICKET), pytest.raises(ToolCallDenied):
-        look(" EXP-7 ")  # `tags` is no argument of the step
-    gate = guard.gate("get_ticket", definition={}, framework="test")
-    assert gate.tool == "tickets.get"
+    assert judged["text"] == values["text"] == "EXP-7"
+    assert values["tags"] == {"a", "b", "c", "d"}
 
 
 class Lying(Mapping[str, Any]):
@@ -451,9 +447,12 @@ def test_a_reload_that_cannot_be_used_leaves_everything_as_it_was(guard: Guard, 
     """New Trust without an issuer for this guard: no part of the bundle may be in force."""
     look, export = guard.wrap(tools.functions())
     before = guard.bundle.revision
-    rewrite_file(bundle / "trust.yaml", "profile: local", "profile: agentguard")
-    rewrite_file(bundle / "trust.yaml", f'subjects: ["{EXPORTER}"]', "keys: {file: keys.json}")
-    with pytest.raises(AgentGuardError):
+    text = (bundle / "trust.yaml").read_text()
+    issuer = text[text.index("  - name: local") :]
+    second = issuer.replace("name: local", "name: other").replace("//local.", "//other.")
+    (bundle / "trust.yaml").write_text(text + second)
+    rewrite_file(bundle / "destinations.yaml", "files.corp.example", "other.corp.example")
+    with pytest.raises(ConfigurationError, match="several issuers"):
         guard.reload()
 
     assert guard.bundle.revision == before
