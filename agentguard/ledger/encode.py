@@ -143,6 +143,8 @@ def _check_charge(charge: Charge) -> None:
         raise LedgerError(f"budget `{charge.budget}`: the amount is not a whole number of millionths from 0 up")
     if type(charge.at_most) is not int:
         raise LedgerError(f"budget `{charge.budget}`: the limit is not a whole number of millionths")
+    if charge.per is not None and charge.per <= timedelta(0):
+        raise LedgerError(f"budget `{charge.budget}`: the window is not longer than nothing")
     known_text(charge.budget, "a budget's name")
 
 

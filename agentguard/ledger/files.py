@@ -86,6 +86,12 @@ class LedgerFile:
         """Whether the ledger object of that name is gone."""
         return self.owner is not None and self.owner.is_dead(owner)
 
+    def tidy(self) -> None:
+        """Remove what dead ledger objects left beside the file; whoever cannot leaves it for the next."""
+        if self.owner is not None:
+            with contextlib.suppress(OSError):
+                self.owner.sweep()
+
     def close(self) -> None:
         """Close the connection and give up the lock."""
         self.connection.close()

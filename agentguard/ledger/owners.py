@@ -39,23 +39,32 @@ class Owner:
 
     def is_dead(self, name: str) -> bool:
         """Whether the owner of that name is gone. A file that is not there belongs to nobody alive."""
-        try:
-            fd = os.open(self.folder / name, os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
+        with contextlib.suppress(FileNotFoundError, BlockingIOError):
+            os.close(self._locked(name, fcntl.LOCK_SH))
             return True
-        try:
-            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        finally:
-            os.close(fd)
-        return True
+        return not (self.folder / name).exists()
 
     def sweep(self) -> None:
-        """Remove the files of the dead. To be called when none of them has an open call any more."""
+        """Remove the files of the dead.
+
+        Each is locked while it is removed: one that is just being made is either locked first by its maker and left
+        alone, or gone by the time its maker locks it, who then notices and takes another name.
+        """
         for path in self.folder.iterdir():
-            if _NAME.fullmatch(path.name) and path.name != self.name and self.is_dead(path.name):
-                path.unlink(missing_ok=True)
+            if path.name != self.name and _NAME.fullmatch(path.name):
+                with contextlib.suppress(FileNotFoundError, BlockingIOError):
+                    fd = self._locked(path.name, fcntl.LOCK_EX)
+                    path.unlink(missing_ok=True)
+                    os.close(fd)
+
+    def _locked(self, name: str, how: int) -> int:
+        fd = os.open(self.folder / name, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fcntl.flock(fd, how | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+            raise
+        return fd
 
     def release(self) -> None:
         """Say that this object is gone."""

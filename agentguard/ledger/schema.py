@@ -217,7 +217,7 @@ _APPROVAL = "SELECT n, id, run_id, requested_at, expires_at, consumed, body FROM
 APPROVAL = f"{_APPROVAL} WHERE id = ?"
 # A refusal stands for the request, also where it was asked again under another revision before somebody said no.
 APPROVAL_FOR = f"""{_APPROVAL} WHERE request_digest = ?
-ORDER BY EXISTS (SELECT 1 FROM answers WHERE approval = n AND NOT approve) DESC, n DESC LIMIT 1"""
+ORDER BY EXISTS (SELECT 1 FROM answers WHERE approval = n AND NOT approve) DESC, n DESC LIMIT 1"""  # noqa: S608 - constants
 APPROVALS = f"{_APPROVAL} ORDER BY n DESC"
 OPEN_APPROVALS = f"{_APPROVAL} WHERE NOT consumed AND expires_at > ? ORDER BY n DESC"
 SAME_QUESTION = f"""{_APPROVAL}

@@ -225,6 +225,7 @@ def open_ledger(path: str | Path, *, at: datetime | None = None) -> SqliteLedger
     except BaseException:
         _stop(ledger._writer, ledger._thread)
         raise
+    ledger._writer.file.tidy()
     return ledger
 
 

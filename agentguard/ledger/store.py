@@ -58,7 +58,7 @@ class Store:
         self._rows: list[tuple[Any, ...]] = []
         self._calls: dict[str, OpenCall] = {}
         self._calls_opened: dict[int, tuple[int, str, str, str, str]] = {}
-        self._calls_ended: list[tuple[int]] = []
+        self._calls_ended: set[int] = set()
 
     # --- transactions
 
@@ -118,7 +118,7 @@ class Store:
             cursor.executemany(schema.ADD_RECORD, self._rows)
             self._rows.clear()
         if self._calls_ended:
-            cursor.executemany(schema.END_OPEN_CALL, self._calls_ended)
+            cursor.executemany(schema.END_OPEN_CALL, [(seq,) for seq in self._calls_ended])
             self._calls_ended.clear()
         if self._calls_opened:
             cursor.executemany(schema.ADD_OPEN_CALL, self._calls_opened.values())
@@ -264,7 +264,7 @@ class Store:
         if call is None:
             row = self.cursor.execute(schema.FIND_OPEN_CALL, (decision_id,)).fetchone()
             # Its row stays until the transaction is flushed: a second outcome at once is still a second one.
-            call = None if row is None or (row[0],) in self._calls_ended else OpenCall(*row)
+            call = None if row is None or row[0] in self._calls_ended else OpenCall(*row)
         return call
 
     def end_call(self, decision_id: str, seq: int) -> None:
@@ -272,7 +272,7 @@ class Store:
         self._calls.pop(decision_id, None)
         # One admitted and closed within one transaction never reaches the table.
         if self._calls_opened.pop(seq, None) is None:
-            self._calls_ended.append((seq,))
+            self._calls_ended.add(seq)
 
     def was_recorded(self, decision_id: str) -> bool:
         """Whether any record of this decision exists."""

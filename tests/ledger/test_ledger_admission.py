@@ -289,6 +289,8 @@ BAD_ADMISSIONS: dict[str, dict[str, Any]] = {
     "negative amount": {"charges": (Charge("b", -1, 10, None),)},
     "amount that is a float": {"charges": (Charge("b", 1.5, 10, None),)},
     "amount that is a boolean": {"charges": (Charge("b", True, 10, None),)},
+    "window of no length": {"charges": (Charge("b", 1, 10, timedelta(0)),)},
+    "window that ends before it begins": {"charges": (Charge("b", 1, 10, -DAY),)},
     "half a surrogate pair": {"assertion_key": ("iss", "\ud800")},
     "record with NaN": {"record": record(decision_id="d", x=float("nan"))},
     "record with a surrogate": {"record": record(decision_id="d", x="\ud800")},
@@ -392,6 +394,32 @@ def test_closing_twice_changes_nothing_the_second_time(ledger: SqliteLedger) -> 
 
     assert got(ledger.close(a_closing("d1", Outcome.SUCCEEDED, kept={"x": 1}))) == before
     assert (run_now(ledger), seqs(ledger)) == (before, told)
+
+
+@pytest.mark.parametrize("admitted_within", [True, False])
+def test_closing_twice_in_one_transaction_is_closing_once(ledger: SqliteLedger, admitted_within: bool) -> None:
+    """Whether the admission is in the same transaction or was durable before."""
+    if not admitted_within:
+        admit(ledger, "d1")
+    with paused(ledger):
+        if admitted_within:
+            ledger.admit(an_admission("d1"), windows={})
+        first = ledger.close(a_closing("d1", Outcome.FAILED))
+        second = ledger.close(a_closing("d1", Outcome.SUCCEEDED, kept={"x": 1}))
+
+    assert got(first) == got(second) == run_now(ledger)
+    assert [each.get("outcome") for each in ledger.records(RecordFilter(decision_id="d1"))] == [None, "failed"]
+    assert got(ledger.open_calls()) == []
+
+
+def test_a_refusal_stands_for_the_request(ledger: SqliteLedger) -> None:
+    """Asked again under another policy revision, then refused under the first: the repeated call goes by the no."""
+    got(ledger.ask(a_question("ask-1"), record("approval")))
+    got(ledger.ask(a_question("ask-2", policy_revision="sha256:p2"), record("approval")))
+    got(ledger.answer("ask-1", an_answer(approve=False), record("approval")))
+
+    found = got(ledger.approval_for("sha256:q"))
+    assert found is not None and found.request.id == "ask-1"
 
 
 @pytest.mark.parametrize("wrong", [{"run_id": "r2"}, {"step": "other"}])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import fcntl
 import random
 import subprocess
 from pathlib import Path
@@ -12,6 +13,7 @@ from ledger_kit import T0, a_closing, a_run, an_admission, at, child, got, recor
 
 from agentguard.core.facts import RunState
 from agentguard.ledger import Admitted, RecordFilter, open_ledger
+from agentguard.ledger.owners import Owner
 
 SCRIPT = Path(__file__).with_name("ledger_crash_child.py")
 
@@ -59,6 +61,8 @@ def kill_rounds(folder: Path, rounds: int) -> None:
     assert any(words == ["decision", "unknown"] for words in kinds.values()), "somebody died in the middle of a call"
     assert counted == len(kinds), "steps were taken for exactly the calls on record"
     assert got(ledger.open_calls()) == []
+    owners = folder / "ledger.sqlite3-owners"
+    assert [each.name for each in owners.iterdir()] == [ledger._writer.file.owner_id], "the dead leave nothing behind"
     ledger.shut()
 
 
@@ -89,6 +93,33 @@ def test_a_call_of_a_live_ledger_is_never_marked(tmp_path: Path) -> None:
     state = got(alive.close(a_closing("d1")))
     assert isinstance(state, RunState) and state.succeeded == {"s"}
     alive.shut()
+
+
+def test_a_file_that_is_just_being_made_is_not_taken_for_a_dead_owners(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between making its file and locking it, a new ledger object looks dead; it must not end up without a file."""
+    older = Owner(tmp_path / "owners")
+    lock = fcntl.flock
+    swept: list[int] = []
+
+    def sweep_first(fd: int, how: int) -> None:
+        if how == fcntl.LOCK_EX and len(swept) < 3:
+            swept.append(fd)
+            older.sweep()
+        lock(fd, how)
+
+    monkeypatch.setattr(fcntl, "flock", sweep_first)
+    younger = Owner(tmp_path / "owners")
+
+    assert len(swept) == 3
+    assert not older.is_dead(younger.name)
+    assert older.is_dead("0" * 32)
+    younger.let_go()
+    assert older.is_dead(younger.name)
+    older.sweep()
+    assert [each.name for each in (tmp_path / "owners").iterdir()] == [older.name]
+    older.release()
 
 
 def test_an_unknown_outcome_says_which_call_and_when_it_was_noticed(tmp_path: Path) -> None:
