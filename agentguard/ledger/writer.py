@@ -105,7 +105,7 @@ class Writer:
 
     def refusal(self) -> LedgerError:
         """Why nothing can be asked of this ledger any more."""
-        return self.error or LedgerError("this ledger was shut; open it again")
+        return LedgerError("this ledger was shut; open it again" if self.error is None else str(self.error))
 
     # --- taking
 
@@ -172,9 +172,10 @@ class Writer:
                 operation.future.set_exception(refused)
 
     def _refuse(self, batch: list[Operation], error: Exception) -> None:
-        told = explain(error, self.file.place)
+        # One error object for each: it is raised in many threads, and each adds its own traceback.
+        told = str(explain(error, self.file.place))
         for operation in batch:
-            operation.future.set_exception(told)
+            operation.future.set_exception(LedgerError(told))
 
     def _attempt(self, batch: list[Operation]) -> list[tuple[Any, LedgerError | None]]:
         store = self._store
