@@ -78,7 +78,7 @@ def _check_bounds(value: Any) -> bool:
             raise NotCanonical(f"more than {MAX_NODES} values")
         kind = type(item)
         if kind is str:
-            size += _length(item)
+            size += len(item) if item.isascii() else _length(item)
         elif kind is int:
             if not -MAX_INTEGER <= item <= MAX_INTEGER:
                 raise NotCanonical(f"an integer beyond ±{MAX_INTEGER} would not survive as JSON; pass it as text")
@@ -91,7 +91,7 @@ def _check_bounds(value: Any) -> bool:
             for key, child in item.items():
                 if type(key) is not str:
                     raise NotCanonical(f"a key is {type(key).__name__}, not text")
-                size += _length(key)
+                size += len(key) if key.isascii() else _length(key)
                 pending.append((child, depth + 1))
         elif kind is float:
             if not math.isfinite(item):
@@ -109,8 +109,6 @@ def _check_bounds(value: Any) -> bool:
 
 def _length(text: str) -> int:
     """The bytes of a text in UTF-8. Raises NotCanonical on a lone surrogate, which has none."""
-    if text.isascii():
-        return len(text)
     try:
         return len(text.encode())
     except UnicodeEncodeError:

@@ -24,6 +24,7 @@ FIELDS = (
     "destinations", "risk", "approval_id", "approved_by", "outcome", "error", "kept", "by", "why",
 )  # fmt: skip
 _LISTS = {"reasons", "findings", "redacted", "destinations", "approved_by", "kept"}
+_EMPTY: RecordData = dict.fromkeys(FIELDS)
 
 
 def new_id(prefix: str) -> str:
@@ -33,16 +34,16 @@ def new_id(prefix: str) -> str:
 
 def rfc3339(moment: datetime) -> str:
     """UTC with microseconds and a Z (RFC 3339)."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def record(kind: str, at: datetime, **known: Any) -> RecordData:
     """A whole record from the fields that are known. Raises KeyError for a field that no record has."""
-    data: RecordData = {name: [] if name in _LISTS else None for name in FIELDS}
-    for name, value in (("kind", kind), ("time", rfc3339(at)), *known.items()):
-        if name not in data:
-            raise KeyError(name)
-        data[name] = value
+    data: RecordData = {**_EMPTY, "kind": kind, "time": rfc3339(at), **known}
+    if len(data) != len(FIELDS):
+        raise KeyError(*(data.keys() - _EMPTY.keys()))
+    for name in _LISTS - known.keys():
+        data[name] = []  # one of its own for each record
     return data
 
 
