@@ -104,7 +104,7 @@ def events(
 def _events(
     guard: Guard,
     gate: Gate,
-    arguments: dict[str, Json] | Unavailable,
+    arguments: bytes | Unavailable,
     call_id: str | None,
     context: RunContext | None,
     flight: _Flight,
@@ -166,21 +166,20 @@ def _run_state(guard: Guard, context: RunContext | None) -> Generator[Ask, Any, 
     return state if isinstance(state, RunState) else Unavailable(Reason.RUN_UNAVAILABLE, "no such run in this ledger")
 
 
-def _read(arguments: Mapping[str, Json]) -> dict[str, Json] | Unavailable:
-    """The caller's object is read once, into a copy of our own. Never raises for bad arguments."""
+def _read(arguments: Mapping[str, Json]) -> bytes | Unavailable:
+    """The caller's object is read once, into canonical bytes of our own. Never raises for bad arguments."""
     try:
-        values: dict[str, Json] = read_canonical(canonical_bytes(dict(arguments)))
+        return canonical_bytes(dict(arguments))
     except NotCanonical as error:
         return Unavailable(Reason.ARGUMENTS_INVALID, str(error))
     except Exception as error:  # whatever a hostile mapping raises
         return Unavailable(Reason.ARGUMENTS_INVALID, f"could not be read: {type(error).__name__}")
-    return values
 
 
 def _prepare(
     guard: Guard,
     gate: Gate,
-    arguments: dict[str, Json] | Unavailable,
+    arguments: bytes | Unavailable,
     call_id: str | None,
     context: RunContext | None,
     run: RunState | Unavailable,
@@ -189,15 +188,16 @@ def _prepare(
     declaration = guard.bundle.tools.get(gate.tool)
     declared = declaration.destinations if declaration is not None else ()
     problem = arguments if isinstance(arguments, Unavailable) else None
-    values: dict[str, Json] = {} if isinstance(arguments, Unavailable) else arguments
+    canonical = b"{}" if isinstance(arguments, Unavailable) else arguments
+    values: dict[str, Json] = read_canonical(canonical)
     destinations: tuple[Destination, ...] | Unavailable = Unavailable(Reason.ARGUMENTS_INVALID, "no arguments")
-    canonical = b"{}"
     try:
         destinations = derive(declared, values, guard.catalog)
         if not isinstance(destinations, Unavailable):
-            values = rewrite(declared, values)
-        canonical = canonical_bytes(values)
-        values = read_canonical(canonical)
+            rewritten = rewrite(declared, values)
+            if rewritten != values:
+                canonical = canonical_bytes(rewritten)
+                values = read_canonical(canonical)
     except NotCanonical as error:
         problem = Unavailable(Reason.ARGUMENTS_INVALID, str(error))
     if guard.bundle.tool_by_alias.get(gate.name) != gate.tool:
