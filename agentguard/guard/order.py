@@ -7,6 +7,8 @@ and asynchronously by ``drive``. In order:
 2. Facts are gathered: identity by a fresh assertion, the run, approvals, credentials, the clock.
 3. ``core.decide``.
 4. ``ledger.admit``: one transaction. If the world has moved, gather and decide again.
+   The first look may use the run as this guard saw it last: ``admit`` permits nothing by a state that has changed
+   since. Everything but a permit is decided again on what the ledger says now.
 5. A denial is raised; an escalation asks a person and starts again at 2.
 6. Only after a durable permit does the tool run, with arguments re-read from the canonical bytes.
 7. The outcome is written.
@@ -93,7 +95,7 @@ def events(
     guard: Guard, gate: Gate, arguments: Mapping[str, Json], call_id: str | None, context: RunContext | None
 ) -> Events:
     """All events of one call. Returns what the tool returned; raises as DESIGN section 6 says."""
-    flight = _Flight(guard)
+    flight = _Flight(guard, context)
     try:
         return (yield from _events(guard, gate, _read(arguments), call_id, context, flight))
     except BaseException as error:
@@ -112,9 +114,10 @@ def _events(
     call: _Call | None = None
     identity: Identity | Unavailable | None = None
     asked: _Question | None = None
-    for _ in range(MAX_ROUNDS):
+    for look in range(MAX_ROUNDS):
         bundle = guard.bundle
-        run = yield from _run_state(guard, context)
+        known = None if look or context is None else context.recall()
+        run = known or (yield from _run_state(guard, context))
         call = _prepare(guard, gate, arguments, call_id, context, run)
         if identity is None:
             identity = yield Identify(call.request.digest, run.subject if isinstance(run, RunState) else None)
@@ -123,6 +126,8 @@ def _events(
             identity = None  # a reload in the middle: all of it again, by the new bundle alone
             continue
         decision = _decide(call, bundle.policy, facts)
+        if known is not None and decision.effect is not Effect.PERMIT:
+            continue
         decision_id = new_id("d")
         now = facts.now if isinstance(facts.now, datetime) else guard.last_known_time
         data = decision_record(
@@ -145,6 +150,7 @@ def _events(
             if answer.reason is Refusal.ASSERTION_USED:
                 identity = Unavailable(Reason.ASSERTION_REPLAYED, "this assertion has been used before")
             continue
+        flight.saw(answer.run)
         guard.emit(data)
         if decision.effect is Effect.PERMIT and decision.step is not None:
             return (yield from _perform(guard, flight, decision.step.name, call))
@@ -299,6 +305,7 @@ class _Flight:
     """
 
     guard: Guard
+    context: RunContext | None
     admission: Admission | None = None
     started: bool = False
     returned: bool = False
@@ -315,10 +322,15 @@ class _Flight:
             # it does not, this comes to nothing.
             self.close(Outcome.FAILED, f"{name} before the tool started", {})
 
+    def saw(self, run: RunState | Future[Any] | None) -> None:
+        """Remember the run for the next call in it."""
+        if self.context is not None:
+            self.context.remember(run)
+
     def close(self, outcome: Outcome, error: str | None, kept: Mapping[str, Json]) -> None:
         """Write the outcome, once."""
         if self.admission is not None:
-            _close(self.guard, self.admission, outcome, error=error, kept=kept, admitted=self.started)
+            self.saw(_close(self.guard, self.admission, outcome, error=error, kept=kept, admitted=self.started))
             self.admission = None
 
 
@@ -357,7 +369,7 @@ def _close(
     error: str | None,
     kept: Mapping[str, Json],
     admitted: bool,
-) -> None:
+) -> Future[Any]:
     at = guard.last_known_time
     copied = {
         name: admission.record[name]
@@ -374,7 +386,9 @@ def _close(
         record=data,
         kept=kept,
     )
-    guard.note_close(guard.ledger.close(closing), data, admitted=admitted)
+    future = guard.ledger.close(closing)
+    guard.note_close(future, data, admitted=admitted)
+    return future
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator, Mapping
+from concurrent.futures import Future
 from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -52,6 +53,22 @@ class RunContext:
         self._requester = requester
         self._resumed = run_id is not None
         self._token: Token[RunContext | None] | None = None
+        self._last_seen: RunState | Future[Any] | None = None
+
+    def remember(self, run: RunState | Future[Any] | None) -> None:
+        """Keep what the ledger said, or is about to say, of this run."""
+        self._last_seen = run
+
+    def recall(self) -> RunState | None:
+        """The run as it was last seen; None once it was left, or while (or if) the ledger has no answer.
+
+        It may be out of date in everything that can change: only a permit may be tried with it, because only a permit
+        is checked against the run as it is.
+        """
+        seen = self._last_seen
+        if isinstance(seen, Future):
+            seen = seen.result() if seen.done() and seen.exception() is None else None
+        return seen if self.entered and isinstance(seen, RunState) else None
 
     def __enter__(self) -> Self:
         drive(self._start(), self.guard.identify, _no_tool)

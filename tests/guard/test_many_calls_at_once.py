@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from agentguard.errors import ToolCallDenied
 from agentguard.guard import Guard
-from agentguard.ledger import memory_ledger
+from agentguard.guard.operations import Operations
+from agentguard.guard.run import RunContext
+from agentguard.ledger import memory_ledger, open_ledger
 
-from .conftest import FILES, Tools
+from .conftest import EXPORTER, FILES, Tools
 
 TICKET = {"ticket": "EXP-7"}
 CALLS = 200
@@ -74,17 +80,10 @@ def test_a_budget_is_reached_exactly_and_never_exceeded(bundle: Path, tmp_path: 
     with Guard.load(bundle, ledger=tmp_path / "l.sqlite3", home=tmp_path) as guard:
         look, export = guard.wrap(tools.functions())
 
-        def attempt_export() -> int:
-            try:
-                export("orders", 300, "https://files.corp.example/x")
-            except ToolCallDenied:
-                return 0
-            return 1
-
         with guard.run("customer-export", inputs=TICKET), ThreadPoolExecutor(16) as pool:
             look("EXP-7")
             contexts = [contextvars.copy_context() for _ in range(40)]
-            assert sum(pool.map(lambda context: context.run(attempt_export), contexts)) == 33
+            assert sum(pool.map(lambda context: context.run(attempt_export, export), contexts)) == 33
 
 
 def test_a_thread_that_was_given_no_context_is_in_no_run(guard: Guard, tools: Tools) -> None:
@@ -152,3 +151,69 @@ def test_of_parallel_processes_with_a_limit_of_one_one_runs(bundle: Path, tmp_pa
     assert side.read_text() == "ran\n"
     assert [r["effect"] for r in records].count("permit") == 1
     assert len(records) == 20
+
+
+CHANGES = {
+    "risk_too_high": lambda operations, run: operations.set_risk(run, "high", by="user:soc", why="alarm"),
+    "run_stopped": lambda operations, run: operations.stop_run(run, by="user:soc", why="alarm"),
+    "subject_suspended": lambda operations, run: operations.suspend_subject(EXPORTER, by="user:soc", why="alarm"),
+}
+
+
+@pytest.mark.parametrize("reason", CHANGES)
+def test_what_somebody_else_changes_between_two_calls_is_seen_by_the_next(
+    reason: str, bundle: Path, tmp_path: Path, tools: Tools
+) -> None:
+    """The guard remembers the run from call to call; what it remembers never permits anything."""
+    file = tmp_path / "l.sqlite3"
+    with Guard.load(bundle, ledger=file, home=tmp_path) as guard, another_process(file) as operations:
+        look, export = guard.wrap(tools.functions())
+        with guard.run("customer-export", inputs=TICKET) as run:
+            look("EXP-7")
+            assert settled(run)
+            CHANGES[reason](operations, run.id)
+            assert attempt_export(export) == 0
+
+        *_, last = guard.records(kind="decision")
+        assert reason in last["reasons"]
+        assert len(tools.ran) == 1
+
+
+def test_a_risk_lowered_between_two_calls_is_seen_by_the_next(bundle: Path, tmp_path: Path, tools: Tools) -> None:
+    """A refusal is never given by what is remembered, and leaves no record of having been tried."""
+    file = tmp_path / "l.sqlite3"
+    with Guard.load(bundle, ledger=file, home=tmp_path) as guard, another_process(file) as operations:
+        look, export = guard.wrap(tools.functions())
+        with guard.run("customer-export", inputs=TICKET) as run:
+            look("EXP-7")
+            operations.set_risk(run.id, "high", by="user:soc", why="alarm")
+            assert attempt_export(export) == 0
+            assert settled(run)
+            operations.set_risk(run.id, "low", by="user:soc", why="false alarm")
+            assert attempt_export(export) == 1
+
+        assert [r["effect"] for r in guard.records(kind="decision")] == ["permit", "deny", "permit"]
+
+
+def attempt_export(export: Any) -> int:
+    try:
+        export("orders", 300, "https://files.corp.example/x")
+    except ToolCallDenied:
+        return 0
+    return 1
+
+
+@contextlib.contextmanager
+def another_process(file: Path) -> Iterator[Operations]:
+    """What shares nothing with the guard but the ledger's file."""
+    ledger = open_ledger(file)
+    try:
+        yield Operations(ledger)
+    finally:
+        ledger.shut()
+
+
+def settled(run: RunContext) -> bool:
+    """Whether the run is remembered, once the ledger has answered all it was asked."""
+    run.guard.operations.run(run.id)
+    return run.recall() is not None
