@@ -21,6 +21,7 @@ LAYERS = (
     {"cli", "server", "integrations", "testing"},
     {"guard"},
     {"policy", "identity", "destinations", "signals", "approvals", "ledger", "audit"},
+    {"jose"},
     {"errors"},
     {"core"},
 )

@@ -14,8 +14,8 @@ from agentguard.core.declarations import IssuerTrust, Source
 from agentguard.core.values import Unavailable
 from agentguard.errors import ConfigurationError
 from agentguard.identity import MAX_TOKEN_BYTES, KeySet, Verifier
-from agentguard.identity.keyset import MAX_SET_BYTES
 from agentguard.identity.profiles import PROFILES
+from agentguard.jose.keyset import MAX_SET_BYTES
 
 app = typer.Typer(help="Judge identity assertions.", no_args_is_help=True)
 

@@ -1,8 +1,6 @@
 """Who calls, proved for each call: assertions become verified identities, or a reason why not."""
 
-from agentguard.identity.jose import MAX_TOKEN_BYTES
-from agentguard.identity.keys import JwksStore, key_source
-from agentguard.identity.keyset import KeySet, KeySource
+from agentguard.identity.keys import key_source
 from agentguard.identity.local import LocalIssuer, local_trust
 from agentguard.identity.platforms import CommandSource, GitHubActionsSource, KubernetesSource, SpiffeSource
 from agentguard.identity.prove import Prover, ProvingSource
@@ -16,6 +14,9 @@ from agentguard.identity.sources import (
     obtain_async,
 )
 from agentguard.identity.verify import Assertion, Verifier
+from agentguard.jose.compact import MAX_TOKEN_BYTES
+from agentguard.jose.keys import JwksStore
+from agentguard.jose.keyset import KeySet, KeySource
 
 __all__ = [
     "MAX_TOKEN_BYTES",

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Json
 from agentguard.identity.proof import confirmed_key
-from agentguard.identity.refusal import Refused, shown
+from agentguard.jose.refusal import Refused, shown
 
 TAG = "wimse-workload-to-workload"
 _MAX_HEADER = 8192

@@ -1,154 +1,27 @@
-"""An issuer's keys from a file or a URL, kept for a while and never longer.
-
-1. A known key is served from memory until ``max_age`` after the set was read, on the monotonic clock.
-2. Past half of that age, or for an unknown ``kid``, the set is read again; at most once in ``MIN_INTERVAL`` seconds,
-   by one thread at a time, so that made-up key ids cannot be used to make us hammer the issuer.
-3. A read that fails (down, slow, garbage, redirect, huge) changes nothing: rule 1 goes on.
-4. Past ``max_age`` nothing is served: ``assertion_keys_unavailable``.
-"""
+"""The keys that verify one issuer's assertions, as its trust names them."""
 
 from __future__ import annotations
 
-import os
-import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from agentguard.core.declarations import IssuerTrust
-from agentguard.core.reasons import Reason
-from agentguard.core.values import Unavailable
-from agentguard.errors import ConfigurationError
-from agentguard.identity.fetch import Address, ReadFailed, get
-from agentguard.identity.keyset import MAX_SET_BYTES, KeySet, KeySource, VerificationKey
 from agentguard.identity.profiles import PROFILES
-
-# Issuers publish a new key long before they sign with it. Ten seconds is soon enough for the odd emergency.
-MIN_INTERVAL = 10.0
-# For one whole read, retries included. A guarded call waits for this at most once per MIN_INTERVAL.
-DEADLINE = 4.0
-
-Clock = Callable[[], float]
-
-
-class JwksStore:
-    """Keys that are read again as the rules above say. Safe to share between threads."""
-
-    may_block = True
-
-    def __init__(
-        self,
-        read: Callable[[], bytes],
-        parse: Callable[[bytes], KeySet],
-        *,
-        max_age: float,
-        clock: Clock = time.monotonic,
-        min_interval: float = MIN_INTERVAL,
-    ) -> None:
-        self._read = read
-        self._parse = parse
-        self._max_age = max_age
-        self._clock = clock
-        self._min_interval = min(min_interval, max_age / 2)
-        self._reading = threading.Lock()
-        self._known: tuple[KeySet, float] | None = None
-        self._tried_at: float | None = None
-        self._failure = "they have not been read yet"
-
-    def find(self, kid: str) -> VerificationKey | Unavailable:
-        """The key with exactly this id. Never raises."""
-        keys = self._current()
-        if keys is None or kid not in keys or self._is_half_old():
-            keys = self._refresh(kid)
-        if keys is None:
-            return Unavailable(Reason.ASSERTION_KEYS_UNAVAILABLE, f"the issuer's keys cannot be had: {self._failure}")
-        return keys.find(kid)
-
-    def _current(self) -> KeySet | None:
-        known = self._known
-        return known[0] if known is not None and self._clock() - known[1] < self._max_age else None
-
-    def _is_half_old(self) -> bool:
-        known = self._known
-        return known is None or self._clock() - known[1] >= self._max_age / 2
-
-    def _refresh(self, kid: str) -> KeySet | None:
-        keys = self._current()
-        # A caller whose key is known does not wait for another caller's read; one that needs the read does.
-        if not self._reading.acquire(blocking=keys is None or kid not in keys):
-            return keys
-        try:
-            if self._may_try():
-                self._try()
-        finally:
-            self._reading.release()
-        return self._current()
-
-    def _may_try(self) -> bool:
-        return self._tried_at is None or self._clock() - self._tried_at >= self._min_interval
-
-    def _try(self) -> None:
-        self._tried_at = started = self._clock()
-        try:
-            # The age counts from before the read: a slow answer is not younger for being slow.
-            self._known = (self._parse(self._read()), started)
-        except (ReadFailed, ConfigurationError) as error:
-            self._failure = str(error)
-        except Exception as error:
-            self._failure = type(error).__name__
+from agentguard.jose.keys import Clock, published_keys
+from agentguard.jose.keyset import KeySource
 
 
 def key_source(trust: IssuerTrust, directory: str | Path, *, clock: Clock = time.monotonic) -> KeySource:
     """The keys an issuer's trust names; a relative file is looked up in ``directory``, the bundle's.
 
-    Raises ConfigurationError where neither or both of file and URL are named, and for a URL that is not HTTPS.
+    Raises ConfigurationError as ``published_keys`` does.
     """
-    if (trust.keys_file is None) == (trust.keys_url is None):
-        raise ConfigurationError(f"{trust.source}: issuer `{trust.name}`: name one of `keys_file` and `keys_url`")
-    if trust.keys_url is not None:
-        read = url_reader(trust.keys_url)
-    else:
-        read = file_reader(Path(directory) / str(trust.keys_file))
-    uses = PROFILES[trust.profile].key_uses if trust.profile in PROFILES else frozenset({"sig"})
-    store = JwksStore(
-        read,
-        lambda data: KeySet.parse(data, algorithms=trust.algorithms, uses=uses),
-        max_age=trust.keys_max_age.total_seconds(),
+    return published_keys(
+        f"{trust.source}: issuer `{trust.name}`",
+        file=None if trust.keys_file is None else Path(directory) / trust.keys_file,
+        url=trust.keys_url,
+        algorithms=trust.algorithms,
+        uses=PROFILES[trust.profile].key_uses if trust.profile in PROFILES else frozenset({"sig"}),
+        max_age=trust.keys_max_age,
         clock=clock,
     )
-    if trust.keys_file is not None:
-        _check_file(trust, read, uses)
-    return store
-
-
-def file_reader(path: Path) -> Callable[[], bytes]:
-    """Reads one file, bounded."""
-
-    def read() -> bytes:
-        try:
-            with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
-                return _bounded(file.read(MAX_SET_BYTES + 1))
-        except OSError as error:
-            raise ReadFailed(f"`{path}`: {error.strerror or type(error).__name__}") from None
-
-    return read
-
-
-def url_reader(url: str, *, deadline: float = DEADLINE) -> Callable[[], bytes]:
-    """Reads one HTTPS address (plain HTTP on loopback only): no redirect, bounded in size and in total time."""
-    address = Address(url)
-    return lambda: get(address, limit=MAX_SET_BYTES, deadline=deadline)
-
-
-def _check_file(trust: IssuerTrust, read: Callable[[], bytes], uses: frozenset[str]) -> None:
-    """A file is there or not when the bundle loads, unlike a server; its owner hears of it then."""
-    try:
-        KeySet.parse(read(), algorithms=trust.algorithms, uses=uses)
-    except (ReadFailed, ConfigurationError) as error:
-        raise ConfigurationError(f"{trust.source}: issuer `{trust.name}`: `keys_file`: {error}") from None
-
-
-def _bounded(data: bytes) -> bytes:
-    if len(data) > MAX_SET_BYTES:
-        raise ReadFailed(f"the key set is longer than {MAX_SET_BYTES} bytes")
-    return data

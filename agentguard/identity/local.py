@@ -20,8 +20,8 @@ from joserfc.jwk import OctKey
 
 from agentguard.core.declarations import IssuerTrust, Source
 from agentguard.errors import ConfigurationError
-from agentguard.identity.keyset import KeySet, signing_method, symmetric_key
 from agentguard.identity.verify import Verifier
+from agentguard.jose.keyset import KeySet, signing_method, symmetric_key
 
 LOCAL_ISSUER = "urn:agentguard:local"
 # Long enough for one decision on a loaded machine, too short to be worth copying.

@@ -17,10 +17,10 @@ from urllib.parse import quote
 
 from agentguard.core.values import Unavailable
 from agentguard.errors import ConfigurationError
-from agentguard.identity.fetch import Address, ReadFailed, get
-from agentguard.identity.jsontext import parse_object
-from agentguard.identity.refusal import Refused
 from agentguard.identity.sources import MAX_TEXT, AssertionRequest, FileSource, missing, one_line
+from agentguard.jose.fetch import Address, ReadFailed, get
+from agentguard.jose.jsontext import parse_object
+from agentguard.jose.refusal import Refused
 
 # A tool call waits for this. The agents that hand out tokens are on the same machine or network.
 TIMEOUT_SECONDS = 5.0

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from agentguard.core.declarations import IssuerTrust
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Json
-from agentguard.identity.refusal import Refused, shown
 from agentguard.identity.spiffe_id import is_workload_of
+from agentguard.jose.refusal import Refused, shown
 
 Claims = Mapping[str, Json]
 

@@ -21,10 +21,10 @@ from joserfc.jwk import thumbprint
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Json
 from agentguard.errors import ConfigurationError
-from agentguard.identity.jose import ASSERTION_HEADER, PROOF_HEADER, Compact, parse_unverified
-from agentguard.identity.jsontext import parse_object
-from agentguard.identity.keyset import VerificationKey, public_key
-from agentguard.identity.refusal import Refused, shown
+from agentguard.jose.compact import ASSERTION_HEADER, PROOF_HEADER, Compact, parse_unverified
+from agentguard.jose.jsontext import parse_object
+from agentguard.jose.keyset import VerificationKey, public_key
+from agentguard.jose.refusal import Refused, shown
 
 _MAX_ID = 256
 _THUMBPRINT_MEMBERS = {"RSA": ("e", "kty", "n"), "EC": ("crv", "kty", "x", "y"), "OKP": ("crv", "kty", "x")}

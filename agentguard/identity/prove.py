@@ -15,10 +15,10 @@ from joserfc.jwk import JWKRegistry
 
 from agentguard.core.values import Json, Unavailable
 from agentguard.errors import ConfigurationError
-from agentguard.identity.keyset import public_key, signing_method
 from agentguard.identity.proof import DPOP_METHOD, encoded, hash_of
 from agentguard.identity.sources import AssertionRequest, AssertionSource
 from agentguard.identity.verify import Assertion
+from agentguard.jose.keyset import public_key, signing_method
 
 # A proof is made for one call that is under way.
 LIFETIME_SECONDS = 60.0

@@ -12,8 +12,8 @@ from typing import Protocol
 
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Unavailable
-from agentguard.identity.jose import MAX_TOKEN_BYTES
 from agentguard.identity.verify import Assertion
+from agentguard.jose.compact import MAX_TOKEN_BYTES
 
 # What one source may hand over before it is called garbage: a token and a line end.
 MAX_TEXT = MAX_TOKEN_BYTES + 2

@@ -23,13 +23,13 @@ from agentguard.core.declarations import IssuerTrust
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Assurance, Identity, Json, Unavailable
 from agentguard.errors import ConfigurationError
-from agentguard.identity.jose import Compact, parse_unverified
-from agentguard.identity.jsontext import cannot_be_recorded, parse_object
-from agentguard.identity.keyset import KNOWN_ALGORITHMS, KeySource, VerificationKey
 from agentguard.identity.profiles import PROFILES, text_claim
 from agentguard.identity.proof import MAX_PROOF_AGE_SECONDS, PROOFS, Proof, ProofRules, verify_proof
-from agentguard.identity.refusal import Refused, shown
 from agentguard.identity.spiffe_id import is_trust_domain
+from agentguard.jose.compact import Compact, parse_unverified
+from agentguard.jose.jsontext import cannot_be_recorded, parse_object
+from agentguard.jose.keyset import KNOWN_ALGORITHMS, KeySource, VerificationKey
+from agentguard.jose.refusal import Refused, shown
 
 # More than this hides a broken clock (issue: clock skew at most 60 s).
 MAX_SKEW = timedelta(seconds=60)

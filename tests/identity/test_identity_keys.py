@@ -17,8 +17,8 @@ from agentguard.core.reasons import Reason
 from agentguard.core.values import Unavailable
 from agentguard.errors import ConfigurationError
 from agentguard.identity import JwksStore, KeySet, Verifier, key_source
-from agentguard.identity.fetch import Address, ReadFailed, get
-from agentguard.identity.keys import url_reader
+from agentguard.jose.fetch import Address, ReadFailed, get
+from agentguard.jose.keys import url_reader
 
 UNKNOWN, GONE = "unknown_key", "keys_unavailable"
 

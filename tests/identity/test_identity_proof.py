@@ -19,7 +19,7 @@ from agentguard.errors import ConfigurationError
 from agentguard.identity import Assertion, AssertionRequest, CallableSource, Prover, ProvingSource, obtain, obtain_async
 from agentguard.identity.http_signature import HttpRequest, HttpResponse, verify_request, verify_response
 from agentguard.identity.proof import verify_wpt
-from agentguard.identity.refusal import Refused
+from agentguard.jose.refusal import Refused
 
 EXAMPLES = Path(__file__).parents[2].parent / "shared" / "vectors" / "wimse"
 needs_examples = pytest.mark.skipif(not EXAMPLES.is_dir(), reason="the IETF's WIMSE examples are not on this machine")

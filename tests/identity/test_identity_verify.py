@@ -35,7 +35,7 @@ from agentguard.core.reasons import Reason
 from agentguard.core.values import Assurance, Identity, Unavailable
 from agentguard.errors import ConfigurationError
 from agentguard.identity import KeySet, Verifier
-from agentguard.identity.keyset import VerificationKey, symmetric_key
+from agentguard.jose.keyset import VerificationKey, symmetric_key
 
 GOOD = KEY.sign(claims())
 

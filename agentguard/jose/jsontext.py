@@ -12,7 +12,7 @@ from typing import Any, NoReturn, cast
 
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Json
-from agentguard.identity.refusal import Refused, shown
+from agentguard.jose.refusal import Refused, shown
 
 # Real tokens and key sets nest four or five levels. Past this, the text was made to exhaust a reader.
 MAX_DEPTH = 32

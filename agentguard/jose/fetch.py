@@ -20,7 +20,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from agentguard.errors import ConfigurationError
-from agentguard.identity.refusal import shown
+from agentguard.jose.refusal import shown
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _ATTEMPTS = 2

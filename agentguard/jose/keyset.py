@@ -20,8 +20,8 @@ from joserfc.jws import JWSRegistry
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Json, Unavailable
 from agentguard.errors import ConfigurationError
-from agentguard.identity.jsontext import parse_object
-from agentguard.identity.refusal import Refused, shown
+from agentguard.jose.jsontext import parse_object
+from agentguard.jose.refusal import Refused, shown
 
 # A large provider publishes some twenty keys.
 MAX_KEYS = 100

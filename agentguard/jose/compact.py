@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Json
-from agentguard.identity.jsontext import parse_object
-from agentguard.identity.refusal import Refused, shown
+from agentguard.jose.jsontext import parse_object
+from agentguard.jose.refusal import Refused, shown
 
 # Real assertions are under 3 KiB. Past 8 KiB the reader is being made to work.
 MAX_TOKEN_BYTES = 8192
