@@ -101,3 +101,30 @@ class IssuerTrust:
     proof: str | None = None
     single_use: bool = True
     minimum_assurance: Assurance | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamTrust:
+    """One stream of security events (OpenID Shared Signals), and whose events are believed about whom.
+
+    ``keys_file``, ``keys_url``: a JWK set; exactly one is set. ``about``: subjects it may speak of, each exact, or
+    everything below one that ends in ``/*`` or ``#*``; empty means all. ``poll_url``: where to poll (RFC 8936); None:
+    events are pushed (RFC 8935). ``authorization_env``: the environment variable with the ``Authorization`` value that
+    a push must carry, or a poll sends. Silence longer than ``max_silence`` counts as unavailable for ``required_for``.
+    """
+
+    name: str
+    issuer: str
+    audience: str
+    source: Source
+    keys_file: str | None = None
+    keys_url: str | None = None
+    keys_max_age: timedelta = timedelta(hours=1)
+    algorithms: tuple[str, ...] = ()
+    revoked_keys: tuple[str, ...] = ()
+    about: tuple[str, ...] = ()
+    poll_url: str | None = None
+    authorization_env: str | None = None
+    skew: timedelta = timedelta(seconds=5)
+    max_silence: timedelta | None = None
+    required_for: tuple[Sensitivity, ...] = ()
