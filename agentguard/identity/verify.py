@@ -5,7 +5,7 @@ In this order, the first that fails gives the reason:
  2. ``typ`` is one the configured profile knows
  3. ``kid`` is text, not revoked, and names a key of the issuer's pinned set
  4. ``alg`` is what that key is for
- 5. the signature, by joserfc
+ 5. the signature, by joserfc (2 to 5: ``jose.signed``)
  6. the claims: well-formed times, nothing missing, issuer, audience, subject, pinned claims, then time itself
  7. the proof, where one is configured (``proof``)
 Nothing here raises for bad input: a refusal is an ``Unavailable`` whose detail is for reviewers only.
@@ -30,6 +30,7 @@ from agentguard.jose.compact import Compact, parse_unverified
 from agentguard.jose.jsontext import cannot_be_recorded, parse_object
 from agentguard.jose.keyset import KNOWN_ALGORITHMS, KeySource, VerificationKey
 from agentguard.jose.refusal import Refused, shown
+from agentguard.jose.signed import signing_key
 
 # More than this hides a broken clock (issue: clock skew at most 60 s).
 MAX_SKEW = timedelta(seconds=60)
@@ -87,35 +88,17 @@ class Verifier:
         compact = parse_unverified(given.token)
         # A payload that cannot be read is malformed whatever its signature, so that is the reason it gets.
         claims = parse_object(compact.payload, "payload")
-        key = self._key(compact)
-        if not key.verifies(str(compact.header["alg"]), compact.signing_input, compact.signature):
-            raise Refused(Reason.ASSERTION_BAD_SIGNATURE, f"the signature is not by key {shown(key.kid)}")
+        key = signing_key(
+            compact,
+            types=self._profile.types,
+            keys=self._keys,
+            revoked=self._revoked,
+            symmetric=self._profile.symmetric,
+        )
         moment = now.timestamp()
         subject = self._judge_claims(claims, moment)
         proof = self._proof(given, claims, moment, digest)
         return self._identity(compact, claims, key, subject, proof, digest)
-
-    def _key(self, compact: Compact) -> VerificationKey:
-        header = compact.header
-        kind = header.get("typ")
-        if (not isinstance(kind, str) and "typ" in header) or kind not in self._profile.types:
-            raise Refused(Reason.ASSERTION_WRONG_TYPE, f"`typ` is {shown(kind)}")
-        kid = header.get("kid")
-        if not isinstance(kid, str):
-            raise Refused(Reason.ASSERTION_UNKNOWN_KEY, "the header names no key: `kid` must be text")
-        if kid in self._revoked:
-            raise Refused(Reason.ASSERTION_REVOKED_KEY, f"key {shown(kid)} is revoked")
-        key = self._keys.find(kid)
-        if isinstance(key, Unavailable):
-            raise Refused(key.reason, key.detail)
-        if key.symmetric is not self._profile.symmetric:
-            raise Refused(Reason.ASSERTION_BAD_ALGORITHM, "only a local issuer's key may be symmetric")
-        algorithm = header.get("alg")
-        if not isinstance(algorithm, str) or algorithm not in key.algorithms:
-            raise Refused(
-                Reason.ASSERTION_BAD_ALGORITHM, f"`alg` is {shown(algorithm)}, not what key {shown(kid)} is for"
-            )
-        return key
 
     def _judge_claims(self, claims: Mapping[str, Json], now: float) -> str:
         times = [_time(claims, name) for name in ("iat", "exp", "nbf")]

@@ -1,6 +1,6 @@
 """The strict layer before the signature: what a compact JWS must look like before any key is thought of.
 
-1. At most ``MAX_TOKEN_BYTES``.
+1. At most ``MAX_TOKEN_BYTES``, or what the caller says.
 2. Exactly three parts, each non-empty base64url without padding, whitespace or spare bits (RFC 7515 section 2).
 3. Header and payload are strict JSON objects.
 4. The header holds only ``alg``, ``kid`` and ``typ`` (a proof may carry ``jwk``). ``crit``, ``jku``, ``x5u``, ``b64``
@@ -42,9 +42,11 @@ class Compact:
     signature: bytes
 
 
-def parse_unverified(token: str | bytes, *, allowed: frozenset[str] = ASSERTION_HEADER) -> Compact:
+def parse_unverified(
+    token: str | bytes, *, allowed: frozenset[str] = ASSERTION_HEADER, limit: int = MAX_TOKEN_BYTES
+) -> Compact:
     """Take a compact JWS apart without verifying it. Raises Refused."""
-    data = _as_bytes(token)
+    data = _as_bytes(token, limit)
     match = _COMPACT.fullmatch(data)
     if match is None:
         raise Refused(Reason.ASSERTION_MALFORMED, "expected three non-empty base64url parts joined by dots")
@@ -69,15 +71,15 @@ def base64url(text: bytes, what: str) -> bytes:
         raise Refused(Reason.ASSERTION_MALFORMED, f"the {what} is not base64url") from None
 
 
-def _as_bytes(token: str | bytes) -> bytes:
+def _as_bytes(token: str | bytes, limit: int) -> bytes:
     if not isinstance(token, str | bytes):
-        raise Refused(Reason.ASSERTION_MALFORMED, "the assertion is not text")
-    if len(token) > MAX_TOKEN_BYTES:
-        raise Refused(Reason.ASSERTION_TOO_LARGE, f"the assertion is longer than {MAX_TOKEN_BYTES} bytes")
+        raise Refused(Reason.ASSERTION_MALFORMED, "the token is not text")
+    if len(token) > limit:
+        raise Refused(Reason.ASSERTION_TOO_LARGE, f"the token is longer than {limit} bytes")
     try:
         return token.encode("ascii") if isinstance(token, str) else token
     except UnicodeEncodeError:
-        raise Refused(Reason.ASSERTION_MALFORMED, "the assertion holds characters that are not ASCII") from None
+        raise Refused(Reason.ASSERTION_MALFORMED, "the token holds characters that are not ASCII") from None
 
 
 # An issuer's header is the same from token to token. Refusals are exceptions, so only good headers are kept; a caller

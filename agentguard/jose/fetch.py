@@ -1,4 +1,4 @@
-"""One bounded HTTP GET: no redirect, no proxy, a size limit, and a deadline for the whole of it.
+"""One bounded HTTP exchange: no redirect, no proxy, a size limit, and a deadline for the whole of it.
 
 HTTPS only, but for loopback. The standard library's client bounds each read, not their sum; a server that drips one
 byte at a time would hold a call for ever. Here the whole exchange has one deadline, name lookup included.
@@ -16,6 +16,7 @@ import urllib.parse
 from collections.abc import Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
@@ -59,6 +60,29 @@ class Address:
 
 def get(address: Address, *, limit: int, deadline: float, headers: Mapping[str, str] | None = None) -> bytes:
     """The body of a 200 answer, tried twice within ``deadline`` seconds. Raises ReadFailed."""
+    return _read(_Ask("GET", address, limit, dict(headers or {})), deadline)
+
+
+def post(
+    address: Address, body: bytes, *, limit: int, deadline: float, headers: Mapping[str, str] | None = None
+) -> bytes:
+    """As ``get``, for a question that is sent as JSON and may be repeated. Raises ReadFailed."""
+    typed = {"Content-Type": "application/json", **(headers or {})}
+    return _read(_Ask("POST", address, limit, typed, body), deadline)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """What is asked, of whom, and how long an answer may be."""
+
+    method: str
+    address: Address
+    limit: int
+    headers: Mapping[str, str]
+    body: bytes | None = None
+
+
+def _read(ask: _Ask, deadline: float) -> bytes:
     until = time.monotonic() + deadline
     retrying = Retrying(
         stop=stop_after_attempt(_ATTEMPTS),
@@ -66,31 +90,31 @@ def get(address: Address, *, limit: int, deadline: float, headers: Mapping[str, 
         retry=retry_if_exception_type(_Transient),
         reraise=True,
     )
-    return retrying(_within, address, limit, until, dict(headers or {}))
+    return retrying(_within, ask, until)
 
 
-def _within(address: Address, limit: int, until: float, headers: Mapping[str, str]) -> bytes:
+def _within(ask: _Ask, until: float) -> bytes:
     left = until - time.monotonic()
     if left <= 0:
-        raise ReadFailed(f"{address} is too slow")
-    exchange = _Exchange(address, limit, left, headers)
+        raise ReadFailed(f"{ask.address} is too slow")
+    exchange = _Exchange(ask, left)
     # A daemon: a name lookup cannot be interrupted, and must not keep the process alive.
     threading.Thread(target=exchange.run, name="agentguard-fetch", daemon=True).start()
     try:
         return exchange.outcome.result(timeout=left)
     except FutureTimeout:
         exchange.give_up()
-        raise ReadFailed(f"{address} is too slow") from None
+        raise ReadFailed(f"{ask.address} is too slow") from None
 
 
 class _Exchange:
     """One request and its answer, on a thread of its own, which ends soon after it is given up."""
 
-    def __init__(self, address: Address, limit: int, timeout: float, headers: Mapping[str, str]) -> None:
-        self._address = address
-        self._limit = limit
-        self._headers = {"Accept": "application/json", **headers}
-        self._connection = _connection(address, timeout)
+    def __init__(self, ask: _Ask, timeout: float) -> None:
+        self._ask = ask
+        self._address = ask.address
+        self._headers = {"Accept": "application/json", **ask.headers}
+        self._connection = _connection(ask.address, timeout)
         self._lock = threading.Lock()
         self._given_up = False
         self._socket: socket.socket | None = None
@@ -99,8 +123,8 @@ class _Exchange:
     def run(self) -> None:
         try:
             self._connect()
-            self._connection.request("GET", self._address.target, headers=self._headers)
-            self.outcome.set_result(_body(self._address, self._connection.getresponse(), self._limit))
+            self._connection.request(self._ask.method, self._address.target, self._ask.body, self._headers)
+            self.outcome.set_result(_body(self._address, self._connection.getresponse(), self._ask.limit))
         except ReadFailed as error:
             self.outcome.set_exception(error)
         except Exception as error:
