@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Collection
 from typing import Any, NoReturn
 
 import rfc8785
@@ -21,6 +22,8 @@ MAX_NODES = 50_000
 MAX_INTEGER = 2**53 - 1
 # From here on RFC 8785 (ECMA-262 section 6.1.6.1.20) writes numbers with an exponent, so they stay floats.
 _FIRST_EXPONENT = 1e21
+# One encoder for all calls: `json.dumps` with options builds a new one each time.
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 class NotCanonical(ValueError):
@@ -70,38 +73,40 @@ def read_canonical(data: bytes) -> Any:
 def _check_bounds(value: Any) -> bool:
     """Walk without recursion; refuse what has no canonical form. True where a float was met."""
     nodes, size, floats = 0, 0, False
-    pending: list[tuple[Any, int]] = [(value, 1)]
+    pending: list[tuple[Collection[Any], int]] = [((value,), 0)]
     while pending:
-        item, depth = pending.pop()
-        nodes += 1
+        items, depth = pending.pop()
+        nodes += len(items)
         if nodes > MAX_NODES:
             raise NotCanonical(f"more than {MAX_NODES} values")
-        kind = type(item)
-        if kind is str:
-            size += len(item) if item.isascii() else _length(item)
-        elif kind is int:
-            if not -MAX_INTEGER <= item <= MAX_INTEGER:
-                raise NotCanonical(f"an integer beyond ±{MAX_INTEGER} would not survive as JSON; pass it as text")
-        elif kind is dict or kind is list:
-            if depth > MAX_DEPTH:
-                raise NotCanonical(f"nested deeper than {MAX_DEPTH}")
-            if kind is list:
-                pending.extend((child, depth + 1) for child in item)
+        for item in items:
+            kind = type(item)
+            if kind is str:
+                size += len(item) if item.isascii() else _length(item)
+            elif item is None or kind is bool:
                 continue
-            for key, child in item.items():
-                if type(key) is not str:
-                    raise NotCanonical(f"a key is {type(key).__name__}, not text")
-                size += len(key) if key.isascii() else _length(key)
-                pending.append((child, depth + 1))
-        elif kind is float:
-            if not math.isfinite(item):
-                raise NotCanonical("NaN and infinities are not JSON")
-            # RFC 8785 writes these as integers, which no reader could give back (or check) as the same number.
-            if MAX_INTEGER < abs(item) < _FIRST_EXPONENT:
-                raise NotCanonical(f"a number beyond ±{MAX_INTEGER} would be read back as an integer; pass it as text")
-            floats = True
-        elif item is not None and kind is not bool:
-            raise NotCanonical(f"{kind.__name__} is not a JSON type")
+            elif kind is int:
+                if not -MAX_INTEGER <= item <= MAX_INTEGER:
+                    raise NotCanonical(f"an integer beyond ±{MAX_INTEGER} would not survive as JSON; pass it as text")
+            elif kind is dict or kind is list:
+                if depth + 1 > MAX_DEPTH:
+                    raise NotCanonical(f"nested deeper than {MAX_DEPTH}")
+                pending.append((item.values() if kind is dict else item, depth + 1))
+                for key in item if kind is dict else ():
+                    if type(key) is not str:
+                        raise NotCanonical(f"a key is {type(key).__name__}, not text")
+                    size += len(key) if key.isascii() else _length(key)
+            elif kind is float:
+                if not math.isfinite(item):
+                    raise NotCanonical("NaN and infinities are not JSON")
+                # RFC 8785 writes these as integers, which no reader could give back (or check) as the same number.
+                if MAX_INTEGER < abs(item) < _FIRST_EXPONENT:
+                    raise NotCanonical(
+                        f"a number beyond ±{MAX_INTEGER} would be read back as an integer; pass it as text"
+                    )
+                floats = True
+            else:
+                raise NotCanonical(f"{kind.__name__} is not a JSON type")
         if size > MAX_BYTES:
             raise NotCanonical(f"longer than {MAX_BYTES} bytes")
     return floats
@@ -122,7 +127,7 @@ def _plain(value: Any) -> bytes | None:
     that it writes DEL raw as RFC 8785 does. Anything else goes to the full encoder.
     """
     try:
-        text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        text = _ENCODER.encode(value)
     except ValueError:
         return None
     return text.encode() if text.isascii() else None

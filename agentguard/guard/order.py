@@ -322,7 +322,7 @@ class _Flight:
             # it does not, this comes to nothing.
             self.close(Outcome.FAILED, f"{name} before the tool started", {})
 
-    def saw(self, run: RunState | Future[Any] | None) -> None:
+    def saw(self, run: RunState | None) -> None:
         """Remember the run for the next call in it."""
         if self.context is not None:
             self.context.remember(run)
@@ -330,7 +330,9 @@ class _Flight:
     def close(self, outcome: Outcome, error: str | None, kept: Mapping[str, Json]) -> None:
         """Write the outcome, once."""
         if self.admission is not None:
-            self.saw(_close(self.guard, self.admission, outcome, error=error, kept=kept, admitted=self.started))
+            closed = _close(self.guard, self.admission, outcome, error=error, kept=kept, admitted=self.started)
+            if self.context is not None:
+                self.context.expect(closed)
             self.admission = None
 
 

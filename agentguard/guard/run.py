@@ -53,22 +53,27 @@ class RunContext:
         self._requester = requester
         self._resumed = run_id is not None
         self._token: Token[RunContext | None] | None = None
-        self._last_seen: RunState | Future[Any] | None = None
+        self._last_seen: RunState | None = None
+        self._coming: Future[Any] | None = None
 
-    def remember(self, run: RunState | Future[Any] | None) -> None:
-        """Keep what the ledger said, or is about to say, of this run."""
-        self._last_seen = run
+    def remember(self, run: RunState | None) -> None:
+        """Keep what the ledger said of this run."""
+        self._last_seen, self._coming = run, None
+
+    def expect(self, run: Future[Any]) -> None:
+        """Keep what the ledger is about to say of this run."""
+        self._coming = run
 
     def recall(self) -> RunState | None:
-        """The run as it was last seen; None once it was left, or while (or if) the ledger has no answer.
+        """The run as it was last seen; None before that, and once it was left.
 
         It may be out of date in everything that can change: only a permit may be tried with it, because only a permit
         is checked against the run as it is.
         """
-        seen = self._last_seen
-        if isinstance(seen, Future):
-            seen = seen.result() if seen.done() and seen.exception() is None else None
-        return seen if self.entered and isinstance(seen, RunState) else None
+        coming = self._coming
+        if coming is not None and coming.done():
+            self.remember(coming.result() if coming.exception() is None else None)
+        return self._last_seen if self.entered else None
 
     def __enter__(self) -> Self:
         drive(self._start(), self.guard.identify, _no_tool)

@@ -206,7 +206,7 @@ class SqliteLedger:
         if writer.finished():
             future.set_exception(writer.refusal())
             return future
-        writer.queue.put(operation)
+        (writer.inbox.put_quietly if need is Need.LAZY else writer.inbox.put)(operation)
         if writer.finished():
             # It finished between the question and the queueing: nobody else would answer.
             writer.fail_rest()
@@ -284,7 +284,7 @@ def _unfit(error: Exception) -> LedgerError:
 def _stop(writer: Writer, thread: threading.Thread) -> None:
     if writer.pid != os.getpid():
         return
-    writer.queue.put(None)
+    writer.inbox.put(None)
     if threading.current_thread() is not thread:
         thread.join()
 

@@ -3,8 +3,9 @@
 1. Operations run in the order in which they were queued.
 2. A durable operation is answered after the commit that holds it. If that commit fails, every operation of the
    transaction is answered with ``LedgerError`` and nothing of it happened.
-3. A lazy operation (an outcome) is answered as soon as it has run; its transaction stays open for the next durable
-   operation, but no longer than a millisecond of quiet or two in all, because other processes may be waiting. If the
+3. A lazy operation (an outcome) wakes nobody (``inbox``) and is answered as soon as it has run; its transaction stays
+   open for the next durable operation, but no longer than a millisecond of quiet or two in all, because other
+   processes may be waiting. If the
    commit fails after the answer, the operation is kept and run again first in every later transaction.
 4. An operation that breaks must not hurt the others: operations look before they write, so a refusal needs no undoing;
    on any other error the transaction is rolled back and each operation is tried in a transaction of its own.
@@ -17,13 +18,14 @@ from __future__ import annotations
 import contextlib
 import enum
 import os
-import queue
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 from agentguard.errors import LedgerError
 from agentguard.ledger.files import LedgerFile, concerns_everybody, explain
+from agentguard.ledger.inbox import LINGER_SECONDS, Inbox
 from agentguard.ledger.pending import Pending
 from agentguard.ledger.store import Store
 
@@ -64,7 +66,7 @@ class Writer:
     """The thread's body. It does not know the ledger object, so that one nobody uses any more can be collected."""
 
     def __init__(self, open_file: Callable[[], LedgerFile]) -> None:
-        self.queue: queue.SimpleQueue[Operation | None] = queue.SimpleQueue()
+        self.inbox: Inbox[Operation | None] = Inbox()
         self.pid = os.getpid()
         self._finished = False
         self.error: LedgerError | None = None
@@ -73,6 +75,7 @@ class Writer:
         self._owed: list[Operation] = []
         self._replay = False
         self._opened_at = 0.0
+        self._busy = False
         self._stopping = False
 
     def run(self) -> None:
@@ -97,11 +100,9 @@ class Writer:
 
     def fail_rest(self) -> None:
         """Answer everything still queued: it will not happen."""
-        with contextlib.suppress(queue.Empty):
-            while True:
-                operation = self.queue.get_nowait()
-                if operation is not None:
-                    operation.future.set_exception(self.refusal())
+        for operation in self.inbox.take(0, sys.maxsize):
+            if operation is not None:
+                operation.future.set_exception(self.refusal())
 
     def refusal(self) -> LedgerError:
         """Why nothing can be asked of this ledger any more."""
@@ -111,26 +112,24 @@ class Writer:
 
     def _next(self) -> list[Operation]:
         """The next operations; an empty list when it is time to commit or tidy up instead."""
-        try:
-            if self._store.writing:
-                left = self._opened_at + OPEN_SECONDS - time.monotonic()
-                first = self.queue.get(timeout=min(left, QUIET_SECONDS)) if left > 0 else self.queue.get_nowait()
-            elif self._owed:
-                first = self.queue.get(timeout=RETRY_SECONDS)
-            elif self._lag() >= INDEX_LAG:
-                first = self.queue.get(timeout=QUIET_SECONDS)
-            else:
-                first = self.queue.get()
-        except queue.Empty:
-            return []
-        taken: list[Operation] = []
-        while first is not None:
-            taken.append(first)
-            if len(taken) >= MOST_AT_ONCE or self.queue.empty():
-                return taken
-            first = self.queue.get()
-        self._stopping = True
-        return taken
+        found = self.inbox.take(self._patience(), MOST_AT_ONCE)
+        if not found and self._busy and not self._store.writing:
+            self._busy = False  # a moment of quiet: nobody has left anything
+            found = self.inbox.take(self._patience(), MOST_AT_ONCE)
+        self._busy = bool(found)
+        if None in found:
+            self._stopping = True
+        return [operation for operation in found if operation is not None]
+
+    def _patience(self) -> float | None:
+        """How long to wait for the next operation; None where nothing but an operation matters."""
+        if self._store.writing:
+            return min(self._opened_at + OPEN_SECONDS - time.monotonic(), QUIET_SECONDS)
+        if self._busy:
+            return LINGER_SECONDS
+        if self._owed:
+            return RETRY_SECONDS
+        return QUIET_SECONDS if self._lag() >= INDEX_LAG else None
 
     def _lag(self) -> int:
         try:
