@@ -14,11 +14,6 @@ from agentguard.ledger.encode import ReadyAdmission, ReadyClosing
 from agentguard.ledger.runs import Run
 from agentguard.ledger.store import OpenCall, Store, fits
 
-# Every so many used assertions, one part of the key space is swept of those that expired an hour ago. By then their
-# own expiry refuses them, with an hour to spare for a clock that was set back.
-_SWEEP_EVERY = 256
-_SWEEP_MARGIN = 3_600_000_000
-
 
 def admit(store: Store, ready: ReadyAdmission) -> Admitted | Refused:
     """One decision made durable, or the reason why not with nothing written."""
@@ -28,21 +23,22 @@ def admit(store: Store, ready: ReadyAdmission) -> Admitted | Refused:
         return _refused(store, ready, Refusal.RUN_MOVED, run)
     if asked.permit and store.is_open(asked.decision_id):
         raise LedgerError(f"decision `{asked.decision_id}` was admitted before; each call needs its own decision id")
-    if ready.assertion is not None and not _use_assertion(store, ready.assertion, ready.until):
+    if ready.assertion is not None and not store.assertions.use(ready.assertion, ready.until):
         return _refused(store, ready, Refusal.ASSERTION_USED, run)
     if asked.permit and run is not None:
         approval = _approval(store, ready)
         refusal = _step_or_budget(store, ready, run) or (Refusal.APPROVAL_USED if approval == _GONE else None)
         if refusal is not None:
             if ready.assertion is not None:
-                store.cursor.execute(schema.UNUSE_ASSERTION, (ready.assertion,))
+                store.assertions.give_back(ready.assertion)
             return _refused(store, ready, refusal, run)
         if approval is not None:
             store.cursor.execute(schema.CONSUME_APPROVAL, (approval,))
         seq = _take(store, ready, run)
     else:
         seq = store.append(ready.row)
-    _sweep(store, ready)
+    if ready.assertion is not None:
+        store.assertions.sweep(ready.at)
     return Admitted(seq, None if run is None else store.state(run, ready.at, ready.windows))
 
 
@@ -72,10 +68,6 @@ def _as_decided(run: Run | None, asked: Admission) -> bool:
         and not run.suspended
         and run.workflow == asked.workflow
     )
-
-
-def _use_assertion(store: Store, key: bytes, until: int | None) -> bool:
-    return store.cursor.execute(schema.USE_ASSERTION, (key, until)).rowcount == 1
 
 
 def _step_or_budget(store: Store, ready: ReadyAdmission, run: Run) -> Refusal | None:
@@ -131,13 +123,3 @@ def _succeed(store: Store, run: Run, ready: ReadyClosing) -> None:
 
 def _refused(store: Store, ready: ReadyAdmission, why: Refusal, run: Run | None) -> Refused:
     return Refused(why, None if run is None else store.state(run, ready.at, ready.windows))
-
-
-def _sweep(store: Store, ready: ReadyAdmission) -> None:
-    if ready.assertion is None:
-        return
-    store.assertions_seen += 1
-    if store.assertions_seen % _SWEEP_EVERY == 0:
-        part = store.assertions_seen // _SWEEP_EVERY % 256
-        end = bytes([part + 1]) if part < 255 else b"\xff" * 33
-        store.cursor.execute(schema.FORGET_ASSERTIONS, (bytes([part]), end, ready.at - _SWEEP_MARGIN))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
@@ -94,6 +94,13 @@ class ReadyClosing:
     asked: Closing
     row: Row
     kept: Values
+
+
+def brought(arguments: Iterable[object]) -> Iterator[bytes]:
+    """The assertions that the admissions among these bring."""
+    for argument in arguments:
+        if type(argument) is ReadyAdmission and argument.assertion is not None:
+            yield argument.assertion
 
 
 def encode_admission(asked: Admission, windows: Mapping[str, timedelta | None]) -> ReadyAdmission:

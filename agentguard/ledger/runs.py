@@ -83,8 +83,9 @@ class Run:
         )
 
     def saved(self) -> tuple[Any, ...]:
-        """The parameters of ``SAVE_RUN_STATE``."""
+        """Its row of ``run_states``."""
         return (
+            self.n,
             self.version,
             self.status.value,
             int(self.risk),
@@ -92,7 +93,6 @@ class Run:
             json.dumps(self.counts),
             json.dumps(sorted(self.succeeded)),
             json.dumps(self.spent) if self.spent else "{}",
-            self.n,
         )
 
 

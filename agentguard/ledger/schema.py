@@ -132,7 +132,7 @@ DATA_VERSION = "PRAGMA data_version"
 
 # --- records
 LAST_SEQ = "SELECT coalesce(max(seq), 0) FROM records"
-ADD_RECORD = "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+ADD_RECORDS = "INSERT INTO records VALUES"
 DECISION_IN_BLOCKS = """
 SELECT 1 FROM postings AS p JOIN records AS r ON r.seq BETWEEN p.block * 256 + 1 AND p.block * 256 + 256
 WHERE p.field = 'decision_id' AND p.value = :decision_id AND r.decision_id = :decision_id LIMIT 1"""
@@ -178,9 +178,7 @@ FROM runs AS r JOIN run_states AS s ON s.n = r.n LEFT JOIN subjects AS j ON j.su
 WHERE r.id = ?"""
 LOAD_RUN_VALUES = "SELECT kind, name, value FROM run_values WHERE n = ?"
 PUT_RUN_VALUE = "INSERT OR REPLACE INTO run_values VALUES (?, ?, ?, ?)"
-SAVE_RUN_STATE = """
-UPDATE run_states
-SET version = ?, status = ?, risk = ?, high_water = ?, counts = ?, succeeded = ?, spent = ? WHERE n = ?"""
+SAVE_RUN_STATES = "INSERT OR REPLACE INTO run_states VALUES"
 RUN_IDS = """
 SELECT r.id FROM runs AS r JOIN run_states AS s ON s.n = r.n WHERE s.status = 'active' OR NOT ? ORDER BY r.n DESC"""
 BUMP_SUBJECT = """
@@ -190,19 +188,19 @@ BUMP_ALL = "UPDATE run_states SET version = version + 1 WHERE status = 'active'"
 
 # --- budgets with a time window
 LAST_SPEND = "SELECT coalesce(max(n), 0) FROM spends"
-ADD_SPEND = "INSERT INTO spends VALUES (?, ?, ?, ?, ?)"
+ADD_SPENDS = "INSERT INTO spends VALUES"
 SPENDS_SINCE = "SELECT at, amount FROM spends WHERE workflow = ? AND budget = ? AND at > ? ORDER BY at"
 SPENDS_AFTER = "SELECT n, workflow, budget, at, amount FROM spends WHERE n > ? ORDER BY n"
 
 # --- replay
-USE_ASSERTION = "INSERT OR IGNORE INTO assertions VALUES (?, ?)"
-UNUSE_ASSERTION = "DELETE FROM assertions WHERE key = ?"
+USED_ASSERTIONS = "SELECT key FROM assertions WHERE key IN"
+USE_ASSERTIONS = "INSERT INTO assertions VALUES"
 FORGET_ASSERTIONS = "DELETE FROM assertions WHERE key >= ? AND key < ? AND until < ?"
 
 # --- calls under way
-ADD_OPEN_CALL = "INSERT INTO open_calls VALUES (?, ?, ?, ?, ?)"
+ADD_OPEN_CALLS = "INSERT INTO open_calls VALUES"
 FIND_OPEN_CALL = "SELECT seq, run_id, step FROM open_calls WHERE decision_id = ?"
-END_OPEN_CALL = "DELETE FROM open_calls WHERE seq = ?"
+END_OPEN_CALLS = "DELETE FROM open_calls WHERE seq IN"
 OPEN_CALLS = "SELECT o.seq, r.body FROM open_calls AS o JOIN records AS r ON r.seq = o.seq ORDER BY o.seq"
 OPEN_OWNERS = "SELECT DISTINCT owner FROM open_calls"
 OPEN_CALLS_OF = """

@@ -16,8 +16,10 @@ from typing import Any, NamedTuple
 from agentguard.core.facts import RunState
 from agentguard.errors import LedgerError
 from agentguard.ledger import schema
+from agentguard.ledger.assertions import Assertions
 from agentguard.ledger.encode import MAX_AMOUNT, Row
 from agentguard.ledger.files import LedgerFile
+from agentguard.ledger.rows import among, put
 from agentguard.ledger.runs import Run, load_run
 from agentguard.ledger.windows import Windows
 
@@ -45,8 +47,8 @@ class Store:
         self.connection = file.connection
         self.cursor = file.connection.cursor()
         self.windows = Windows(file.connection.cursor())
+        self.assertions = Assertions(file.connection.cursor())
         self.writing = False
-        self.assertions_seen = 0
         self._data_version: int | None = None
         self._runs: dict[str, Run] = {}
         self._dirty: dict[str, Run] = {}
@@ -68,6 +70,7 @@ class Store:
             if self.writing or not write:
                 return
             self.cursor.execute(schema.COMMIT)
+            self.assertions.forget()
         if write:
             self.file.check_in_place()
             self._begin_write()
@@ -83,6 +86,7 @@ class Store:
         if self.connection.in_transaction:
             self.flush()
             self.cursor.execute(schema.COMMIT)
+        self.assertions.forget()
         if self.writing:
             self._floors.clear()
             self._touched.clear()
@@ -97,6 +101,7 @@ class Store:
         self._shown.clear()
         self._touched.clear()
         self._forget()
+        self.assertions.forget()
         self.windows.forget()
         self._rows.clear()
         self._dirty.clear()
@@ -115,17 +120,18 @@ class Store:
         """Write what this transaction holds in memory, so that SQL sees it."""
         cursor = self.cursor
         if self._rows:
-            cursor.executemany(schema.ADD_RECORD, self._rows)
+            put(cursor, schema.ADD_RECORDS, self._rows)
             self._rows.clear()
         if self._calls_ended:
-            cursor.executemany(schema.END_OPEN_CALL, [(seq,) for seq in self._calls_ended])
+            among(cursor, schema.END_OPEN_CALLS, list(self._calls_ended))
             self._calls_ended.clear()
         if self._calls_opened:
-            cursor.executemany(schema.ADD_OPEN_CALL, self._calls_opened.values())
+            put(cursor, schema.ADD_OPEN_CALLS, list(self._calls_opened.values()))
             self._calls_opened.clear()
         if self._dirty:
-            cursor.executemany(schema.SAVE_RUN_STATE, [run.saved() for run in self._dirty.values()])
+            put(cursor, schema.SAVE_RUN_STATES, [run.saved() for run in self._dirty.values()])
             self._dirty.clear()
+        self.assertions.flush()
         self.windows.flush()
 
     def _begin_write(self) -> None:

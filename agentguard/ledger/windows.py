@@ -6,6 +6,7 @@ import sqlite3
 from bisect import bisect_right
 
 from agentguard.ledger import schema
+from agentguard.ledger.rows import put
 
 # Spends that have left the window are dropped from memory once there are this many and they are the larger half.
 _KEEP = 4096
@@ -79,7 +80,7 @@ class Windows:
     def flush(self) -> None:
         """Write what was added."""
         if self._pending:
-            self._cursor.executemany(schema.ADD_SPEND, self._pending)
+            put(self._cursor, schema.ADD_SPENDS, self._pending)
             self._pending.clear()
 
     def catch_up(self) -> None:

@@ -24,6 +24,7 @@ from collections.abc import Callable
 from typing import Any
 
 from agentguard.errors import LedgerError
+from agentguard.ledger.encode import brought
 from agentguard.ledger.files import LedgerFile, concerns_everybody, explain
 from agentguard.ledger.inbox import LINGER_SECONDS, Inbox
 from agentguard.ledger.pending import Pending
@@ -184,6 +185,7 @@ class Writer:
             store.commit()
             self._owed.clear()
         self._begin(write=durable or Need.LAZY in needs or self._replay)
+        store.assertions.look(brought(operation.argument for operation in batch))
         answers = [self._one(operation) for operation in batch]
         if durable and store.lag() >= INDEX_LAG_MOST:
             store.extend_index(INDEX_BLOCKS)

@@ -174,9 +174,9 @@ def test_an_assertion_is_remembered_past_its_expiry_and_then_forgotten(ledger: S
         admit(ledger, f"d{n}", permit=False, at=at(59), assertion_key=key, assertion_until=at(60))
     assert admit(ledger, "again", permit=False, at=at(60), assertion_key=keys[0]).reason is Refusal.ASSERTION_USED
 
-    ledger._writer._store.assertions_seen = 0
+    ledger._writer._store.assertions._seen = 0
     for n in range(count // 256):
-        ledger._writer._store.assertions_seen = n * 256 + 255
+        ledger._writer._store.assertions._seen = n * 256 + 255
         admit(ledger, f"e{n}", permit=False, at=at(60 + 3601), assertion_key=("iss", f"k{n}"))
 
     assert isinstance(admit(ledger, "f1", permit=False, assertion_key=("iss", "old")), Admitted)
