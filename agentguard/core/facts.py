@@ -28,6 +28,8 @@ class RunState:
     ``counts``: calls admitted per step, finished or not. ``succeeded``: steps with a call that succeeded.
     ``spent``: what each budget holds now, in millionths; a budget that is missing has spent nothing.
     ``high_water``: the most sensitive destination this run has read, None before the first.
+    ``risk``: the highest that operations, a rule or a stream says of the run, its subject or its requester.
+    ``issued_after``: assertions issued before it are refused. ``credential_refused``: all of them are.
     """
 
     id: str
@@ -46,6 +48,8 @@ class RunState:
     spent: Mapping[str, int] = field(default_factory=lambda: _NOTHING)
     high_water: Sensitivity | None = None
     subject_suspended: bool = False
+    issued_after: datetime | None = None
+    credential_refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,9 +27,10 @@ class SignalEffect(enum.StrEnum):
 class Signal:
     """One statement of one source. Times are UTC.
 
-    ``source`` is the stream's name in Trust. ``about`` is whom it is about: a subject, or the person runs are for
-    (``user:NAME``); ``run_id`` is a single run; ``credential`` is one that tools use, by its registered name. All three
-    None: it is about nobody here, and is only recorded. ``risk`` is set for ``SET_RISK`` alone.
+    ``source`` is the stream's name in Trust, or one of a stream's opinions that stand apart (``idp/device``).
+    ``about`` is whom it is about: a subject, or the person runs are for (``user:NAME``); ``run_id`` is a single run;
+    ``credential`` is one that tools use, by its registered name, and then only that one is refused or restored. All
+    three None: it is about nobody here, and is only recorded. ``risk`` is set for ``SET_RISK`` alone.
     """
 
     source: str
@@ -41,3 +42,17 @@ class Signal:
     credential: str | None = None
     risk: Risk | None = None
     why: str = ""
+
+
+# What people say through ``Operations``. A stream's name holds no colon, so no stream can speak as one of these.
+OPERATIONS = "local:operations"
+
+
+def rule_source(name: str) -> str:
+    """The source of a workflow's own rule that raises risk."""
+    return f"rule:{name}"
+
+
+def stream_of(source: str) -> str | None:
+    """The stream behind a source: what stands before ``/``. None for our own people and rules."""
+    return None if ":" in source else source.partition("/")[0]

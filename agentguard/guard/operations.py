@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from agentguard.core.facts import Answer, RunState, RunStatus
+from agentguard.core.signals import OPERATIONS, Signal, SignalEffect
 from agentguard.core.values import Risk
 from agentguard.errors import LedgerError
 from agentguard.guard.drive import settle
-from agentguard.guard.records import RecordData, record
-from agentguard.ledger import ApprovalRow, Ledger, RecordFilter
+from agentguard.guard.records import RecordData, new_id, record, rfc3339
+from agentguard.ledger import ApprovalRow, Ledger, RecordFilter, StreamState
 
 CREDENTIAL_STATES = ("active", "rotated", "revoked")
 
@@ -36,7 +37,10 @@ class Operations:
         return self._change(run_id, "stop_run", by, why, status=RunStatus.STOPPED, risk=None)
 
     def set_risk(self, run_id: str, risk: Risk | str, *, by: str, why: str) -> RunState:
-        """Set how far the run is trusted; what that takes away is the policy's to say. Raises ValueError."""
+        """Set how far people trust the run; what that takes away is the policy's to say. Raises ValueError.
+
+        The highest of all opinions counts: what a stream, a rule or another's word on its subject says stands.
+        """
         level = risk if isinstance(risk, Risk) else Risk.parse(risk)
         return self._change(run_id, "set_risk", by, why, status=None, risk=level)
 
@@ -71,6 +75,42 @@ class Operations:
         outcome = "suspend_subject" if suspended else "restore_subject"
         data = record("operation", at, subject=subject, outcome=outcome, by=by, why=why)
         settle(self._ledger.suspend_subject(subject, at=at, record=data, suspended=suspended))
+
+    def set_subject_risk(self, subject: str, risk: Risk | str, *, by: str, why: str) -> None:
+        """Set how far people trust a workload, or the person runs are for (``user:NAME``), in every run, also in those
+        begun later. Raises ValueError."""
+        level = risk if isinstance(risk, Risk) else Risk.parse(risk)
+        self._say(subject, SignalEffect.SET_RISK, "set_subject_risk", by, why, risk=level)
+
+    def end_sessions(self, subject: str, *, by: str, why: str) -> None:
+        """Stop every run under way of a workload, or for a person (``user:NAME``). Runs begun later are new ones."""
+        self._say(subject, SignalEffect.END_RUNS, "end_sessions", by, why, risk=None)
+
+    def _say(self, about: str, effect: SignalEffect, what: str, by: str, why: str, *, risk: Risk | None) -> None:
+        at = self._clock()
+        said = Signal(source=OPERATIONS, event=what, effect=effect, at=at, about=about, risk=risk, why=why)
+        word = None if risk is None else risk.word
+        data = record("operation", at, subject=about, outcome=what, risk=word, by=by, why=why)
+        settle(self._ledger.signal((OPERATIONS, new_id("s")), [said], at=at, records=[data]))
+
+    def apply(self, identifier: tuple[str, str], signals: Sequence[Signal], at: datetime) -> bool:
+        """Let what a verified message of a stream says take effect, once for each (issuer, jti), each a record.
+
+        ``at`` is when it was received. False: this message was heard before, and nothing was changed.
+        """
+        records = [_signal_record(identifier, said, at) for said in signals]
+        news: bool = settle(self._ledger.signal(identifier, signals, at=at, records=records))
+        return news
+
+    def stream_heard(self, name: str, *, at: datetime, status: str = "enabled", why: str | None = None) -> None:
+        """A stream showed that it is alive, or said that it is paused or disabled; a record where ``why`` is given."""
+        data = None if why is None else record("signal", at, outcome=status, by=name, why=why)
+        settle(self._ledger.stream_heard(name, at=at, status=status, record=data))
+
+    def streams(self) -> Mapping[str, StreamState]:
+        """Every stream that was ever heard of, by name."""
+        found: Mapping[str, StreamState] = settle(self._ledger.streams())
+        return found
 
     def set_credential(self, name: str, state: str, *, by: str, why: str) -> None:
         """Register or change a credential that tools use: active, rotated or revoked. Raises ValueError."""
@@ -139,3 +179,20 @@ class Operations:
     ) -> Iterator[dict[str, Any]]:
         """Records in order, each with its sequence number."""
         return self._ledger.records(wanted or RecordFilter(), after=after, limit=limit, newest=newest)
+
+
+def _signal_record(identifier: tuple[str, str], said: Signal, at: datetime) -> RecordData:
+    issuer, jti = identifier
+    return record(
+        "signal",
+        at,
+        run_id=said.run_id,
+        subject=said.about,
+        issuer=issuer,
+        assertion_id=jti,
+        signal={"event": said.event, "time": rfc3339(said.at), "credential": said.credential},
+        risk=None if said.risk is None else said.risk.word,
+        outcome=str(said.effect),
+        by=said.source,
+        why=said.why or None,
+    )

@@ -21,7 +21,7 @@ FIELDS = (
     "kind", "time", "decision_id", "effect", "reasons", "findings", "policy_revision", "workflow", "workflow_version",
     "step", "run_id", "subject", "requester", "issuer", "assurance", "assertion_id", "tool", "tool_effect",
     "framework", "call_id", "arguments", "redacted", "arguments_digest", "request_digest", "definition",
-    "destinations", "risk", "approval_id", "approved_by", "outcome", "error", "kept", "by", "why",
+    "destinations", "risk", "approval_id", "approved_by", "signal", "outcome", "error", "kept", "by", "why",
 )  # fmt: skip
 _LISTS = {"reasons", "findings", "redacted", "destinations", "approved_by", "kept"}
 _EMPTY: RecordData = dict.fromkeys(FIELDS)

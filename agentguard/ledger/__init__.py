@@ -15,6 +15,8 @@ from agentguard.ledger.contract import (
     RecordFilter,
     Refusal,
     Refused,
+    StreamState,
+    StreamStatus,
 )
 from agentguard.ledger.memory import memory_ledger
 from agentguard.ledger.sqlite import SqliteLedger, open_ledger
@@ -33,6 +35,8 @@ __all__ = [
     "Refusal",
     "Refused",
     "SqliteLedger",
+    "StreamState",
+    "StreamStatus",
     "memory_ledger",
     "open_ledger",
 ]

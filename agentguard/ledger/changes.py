@@ -17,6 +17,7 @@ from agentguard.errors import LedgerError
 from agentguard.ledger import schema
 from agentguard.ledger.contract import Outcome, RecordData
 from agentguard.ledger.encode import Row, Values, decode_record, encode_record, micros
+from agentguard.ledger.runs import load_standing
 from agentguard.ledger.store import Store
 
 # A status only moves to the right: a run that was stopped stays stopped when the code around it ends.
@@ -53,7 +54,10 @@ def start_run(store: Store, start: Start) -> RunState:
         (asked.id, asked.workflow, asked.workflow_digest, asked.subject, asked.requester, micros(asked.started_at)),
     )
     n = store.cursor.lastrowid
-    store.cursor.execute(schema.ADD_RUN_STATE, (n, int(asked.risk)))
+    # A session that was ended while this run was being started: it is one of those that were meant.
+    ended = load_standing(store.cursor, asked.id, asked.subject, asked.requester).ended
+    status = RunStatus.STOPPED if ended is not None and asked.started_at <= ended else RunStatus.ACTIVE
+    store.cursor.execute(schema.ADD_RUN_STATE, (n, status.value, int(asked.risk)))
     values = [(n, "input", *item) for item in start.inputs.items()]
     values += [(n, "kept", *item) for item in start.kept.items()]
     store.cursor.executemany(schema.PUT_RUN_VALUE, values)
@@ -96,9 +100,15 @@ def revoke_credential(store: Store, asked: tuple[str, str, Row]) -> None:
 
 
 def credential_states(store: Store, names: Sequence[str]) -> Mapping[str, str]:
-    """The states of those that were ever set."""
-    found = ((name, store.cursor.execute(schema.CREDENTIAL, (name,)).fetchone()) for name in names)
-    return {name: row[0] for name, row in found if row is not None}
+    """The states of those that were ever set, or refused by a source."""
+    states = {}
+    for name in names:
+        row = store.cursor.execute(schema.CREDENTIAL, (name,)).fetchone()
+        if store.cursor.execute(schema.CREDENTIAL_REFUSED, (name,)).fetchone()[0]:
+            states[name] = "revoked"  # whatever operations say: not active anywhere is not active
+        elif row is not None:
+            states[name] = row[0]
+    return states
 
 
 def runs(store: Store, active_only: bool) -> Sequence[RunState]:

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from agentguard.core.facts import Answer, ApprovalState, RunState
+from agentguard.core.signals import Signal
 from agentguard.core.values import Json, Risk, Sensitivity
 
 RecordData = dict[str, Any]
@@ -148,6 +149,28 @@ class ApprovalRow:
         )
 
 
+class StreamStatus(enum.StrEnum):
+    """Whether a stream is meant to send. Only an enabled one counts as heard."""
+
+    ENABLED = "enabled"
+    PAUSED = "paused"
+    DISABLED = "disabled"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamState:
+    """One stream of signals: when anything was last received of it, by our clock, and whether it is meant to send."""
+
+    name: str
+    heard_at: datetime
+    status: StreamStatus
+
+    @property
+    def last_heard(self) -> datetime | None:
+        """When it was last heard; None while it is paused or disabled, whatever it still sends."""
+        return self.heard_at if self.status is StreamStatus.ENABLED else None
+
+
 @dataclass(frozen=True, slots=True)
 class RecordFilter:
     """Which records to read. Every given field must match; ``since``/``until`` bound the record's time."""
@@ -192,16 +215,34 @@ class Ledger(Protocol):
         status: str | None = None,
         risk: Risk | None = None,
     ) -> Future[RunState]:
-        """End or stop a run, or set its risk. A run that ended or stopped never becomes active again."""
+        """End or stop a run, or set what operations think of its risk. A run that ended or stopped never becomes
+        active again."""
 
     def suspend_subject(self, subject: str, *, at: datetime, record: RecordData, suspended: bool) -> Future[None]:
         """Refuse (or accept again) every call of a subject, in every run. Bumps the version of its active runs."""
 
     def revoke_credential(self, name: str, *, at: datetime, record: RecordData, state: str) -> Future[None]:
-        """Set a registered credential's state: ``active``, ``rotated`` or ``revoked``."""
+        """Set what operations say of a credential: ``active``, ``rotated`` or ``revoked``. Never undoes a signal."""
 
     def credential_states(self, names: Sequence[str]) -> Future[Mapping[str, str]]:
-        """The states of these credentials; one never heard of is missing from the answer."""
+        """The states of these credentials; one that operations never registered is missing, or revoked by a signal."""
+
+    def signal(
+        self, identifier: tuple[str, str], signals: Sequence[Signal], *, at: datetime, records: Sequence[RecordData]
+    ) -> Future[bool]:
+        """Let signals take effect, once for each (issuer, jti). False: heard before, and nothing was written.
+
+        What is said is kept by source. A source takes back only what it said itself, and what it said later stands: a
+        signal older than its last about the same is ignored, and of two for the same moment the worse counts.
+        Every run that is touched gets a new version; the signals' streams count as heard at ``at``."""
+
+    def stream_heard(
+        self, name: str, *, at: datetime, status: str = "enabled", record: RecordData | None = None
+    ) -> Future[None]:
+        """A stream showed that it is alive, or changed its status (``enabled``, ``paused``, ``disabled``)."""
+
+    def streams(self) -> Future[Mapping[str, StreamState]]:
+        """Every stream that was ever heard of, by name."""
 
     def ask(self, request: ApprovalRequest, record: RecordData) -> Future[ApprovalRow]:
         """Store a question. If an unexpired, unconsumed one for the same digest and revision exists, that one is

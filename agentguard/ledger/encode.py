@@ -117,7 +117,7 @@ def encode_admission(asked: Admission, windows: Mapping[str, timedelta | None]) 
         asked,
         micros(asked.at),
         encode_record(asked.record),
-        None if used is None else _assertion_digest(used),
+        None if used is None else key_digest(used),
         None if until is None else micros(until),
         windows,
     )
@@ -139,9 +139,9 @@ def known_text(value: object, what: str) -> str:
     return value
 
 
-def _assertion_digest(key: tuple[str, str]) -> bytes:
+def key_digest(key: tuple[str, str], what: str = "an assertion's issuer or jti") -> bytes:
     """One fixed-size key for (issuer, jti); the length in front keeps two pairs from reading alike."""
-    issuer, identifier = (known_text(part, "an assertion's issuer or jti").encode() for part in key)
+    issuer, identifier = (known_text(part, what).encode() for part in key)
     return hashlib.sha256(b"%d:%b%b" % (len(issuer), issuer, identifier)).digest()
 
 

@@ -151,9 +151,13 @@ def _check_header(path: Path) -> None:
         raise LedgerError(f"`{path}` is another application's database; nothing was changed. Name another path")
     version = int.from_bytes(header[60:64], "big")
     if version != schema.SCHEMA_VERSION:
-        raise LedgerError(
-            f"the ledger `{path}` has format {version}; this agentguard reads format {schema.SCHEMA_VERSION}. "
+        remedy = (
             "Use the version of agentguard that wrote it, or a newer one"
+            if version > schema.SCHEMA_VERSION
+            else "Keep it, read it with the version of agentguard that wrote it, and name another path for new runs"
+        )
+        raise LedgerError(
+            f"the ledger `{path}` has format {version}; this agentguard reads format {schema.SCHEMA_VERSION}. {remedy}"
         )
 
 

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from agentguard.core.canonical import canonical_bytes, read_canonical
 from agentguard.core.facts import RunState, RunStatus
@@ -39,9 +39,21 @@ class Held:
         return {name: _copy(value) for name, value in self._values.items()} if self._nested else dict(self._values)
 
 
+class Standing(NamedTuple):
+    """What all sources together say of a run, its subject and its requester: the worst of each."""
+
+    risk: Risk = Risk.LOW
+    refused: bool = False
+    issued_after: datetime | None = None
+    ended: datetime | None = None
+
+
 @dataclass(slots=True)
 class Run:
-    """The mutable form of ``RunState``. Changed only inside a transaction, thrown away when one is rolled back."""
+    """The mutable form of ``RunState``. Changed only inside a transaction, thrown away when one is rolled back.
+
+    ``risk`` is what operations set on the run; ``standing`` what everybody else says.
+    """
 
     n: int
     id: str
@@ -60,6 +72,7 @@ class Run:
     suspended: bool
     inputs: Held
     kept: Held
+    standing: Standing
 
     def state(self, spent: Mapping[str, int]) -> RunState:
         """What a decision sees."""
@@ -72,7 +85,7 @@ class Run:
             self.version,
             self.started_at,
             self.requester,
-            self.risk,
+            max(self.risk, self.standing.risk),
             self.inputs.copy(),
             self.kept.copy(),
             dict(self.counts),
@@ -80,6 +93,8 @@ class Run:
             spent,
             self.high_water,
             self.suspended,
+            self.standing.issued_after,
+            self.standing.refused,
         )
 
     def saved(self) -> tuple[Any, ...]:
@@ -123,6 +138,19 @@ def load_run(cursor: sqlite3.Cursor, run_id: str) -> Run | None:
         bool(held),
         values["input"],
         values["kept"],
+        load_standing(cursor, run_id, subject, requester),
+    )
+
+
+def load_standing(cursor: sqlite3.Cursor, run_id: str, subject: str, requester: str | None) -> Standing:
+    """What sources say of a run, whether it is there yet or not."""
+    about = {"run_id": run_id, "subject": subject, "requester": requester}
+    risk, refused, newer, ended = cursor.execute(schema.STANDING_OF_RUN, about).fetchone()
+    return Standing(
+        Risk(risk or 0),
+        bool(refused),
+        None if newer is None else moment(newer),
+        None if ended is None else moment(ended),
     )
 
 

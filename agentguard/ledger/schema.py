@@ -11,7 +11,7 @@ from __future__ import annotations
 
 # "agL1": tells our files from every other application's SQLite file (SQLite file format, section 1.3.19).
 APPLICATION_ID = 0x61674C31
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 TABLES = """
 CREATE TABLE records (
@@ -50,6 +50,7 @@ CREATE TABLE runs (
     started_at INTEGER NOT NULL
 );
 CREATE INDEX runs_by_subject ON runs (subject);
+CREATE INDEX runs_by_requester ON runs (requester);
 
 CREATE TABLE run_states (
     n INTEGER PRIMARY KEY,
@@ -122,6 +123,29 @@ CREATE TABLE credentials (
     name TEXT PRIMARY KEY,
     state TEXT NOT NULL
 ) WITHOUT ROWID;
+
+CREATE TABLE standings (        -- what each source says, apart: one never takes back what another said
+    kind TEXT NOT NULL,         -- party (a subject or requester), run or credential
+    about TEXT NOT NULL,
+    source TEXT NOT NULL,
+    risk INTEGER,
+    risk_at INTEGER,
+    refused INTEGER,
+    refused_at INTEGER,
+    newer INTEGER,              -- assertions issued before this are refused
+    ended INTEGER,              -- runs started up to this are stopped
+    PRIMARY KEY (kind, about, source)
+) WITHOUT ROWID;
+
+CREATE TABLE heard (            -- SHA-256 of (issuer, jti) of every signal that took effect; for ever
+    key BLOB PRIMARY KEY
+) WITHOUT ROWID;
+
+CREATE TABLE streams (
+    name TEXT PRIMARY KEY,
+    heard_at INTEGER NOT NULL,
+    status TEXT NOT NULL
+) WITHOUT ROWID;
 """
 
 BEGIN_WRITE = "BEGIN IMMEDIATE"
@@ -170,7 +194,7 @@ LAST_BLOCK_FROM = "SELECT max(block) FROM blocks WHERE earliest <= ?"
 # --- runs
 ADD_RUN = """
 INSERT INTO runs (id, workflow, workflow_digest, subject, requester, started_at) VALUES (?, ?, ?, ?, ?, ?)"""
-ADD_RUN_STATE = "INSERT INTO run_states VALUES (?, 1, 'active', ?, NULL, '{}', '[]', '{}')"
+ADD_RUN_STATE = "INSERT INTO run_states VALUES (?, 1, ?, ?, NULL, '{}', '[]', '{}')"
 LOAD_RUN = """
 SELECT r.n, r.workflow, r.workflow_digest, r.subject, r.requester, r.started_at,
        s.version, s.status, s.risk, s.high_water, s.counts, s.succeeded, s.spent, coalesce(j.suspended, 0)
@@ -223,6 +247,33 @@ WHERE request_digest = ? AND policy_revision = ? AND NOT consumed AND expires_at
 ANSWERS = "SELECT approver, approve, at FROM answers WHERE approval = ? ORDER BY rowid"
 ADD_ANSWER = "INSERT INTO answers VALUES (?, ?, ?, ?)"
 CONSUME_APPROVAL = "UPDATE approvals SET consumed = 1 WHERE n = ?"
+
+# --- what sources say
+_OF_RUN = "(kind = 'party' AND about IN (:subject, :requester)) OR (kind = 'run' AND about = :run_id)"
+STANDING_OF_RUN = f"SELECT max(risk), max(refused), max(newer), max(ended) FROM standings WHERE {_OF_RUN}"  # noqa: S608 - constants
+STANDING = """
+SELECT risk, risk_at, refused, refused_at, newer, ended FROM standings WHERE kind = ? AND about = ? AND source = ?"""
+PUT_STANDING = "INSERT OR REPLACE INTO standings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+CREDENTIAL_REFUSED = "SELECT max(refused) FROM standings WHERE kind = 'credential' AND about = ?"
+BUMP_PARTY = """
+UPDATE run_states SET version = version + 1
+WHERE status = 'active' AND n IN (SELECT n FROM runs WHERE subject = :about OR requester = :about)"""
+BUMP_RUN = """
+UPDATE run_states SET version = version + 1
+WHERE status = 'active' AND n = (SELECT n FROM runs WHERE id = :about)"""
+STOP_PARTY = """
+UPDATE run_states SET status = 'stopped', version = version + 1
+WHERE status = 'active'
+AND n IN (SELECT n FROM runs WHERE (subject = :about OR requester = :about) AND started_at <= :ended)"""
+STOP_RUN = """
+UPDATE run_states SET status = 'stopped', version = version + 1
+WHERE status = 'active' AND n = (SELECT n FROM runs WHERE id = :about AND started_at <= :ended)"""
+HEAR = "INSERT OR IGNORE INTO heard VALUES (?)"
+
+# --- streams of signals
+STREAMS = "SELECT name, heard_at, status FROM streams ORDER BY name"
+STREAM = "SELECT heard_at, status FROM streams WHERE name = ?"
+PUT_STREAM = "INSERT OR REPLACE INTO streams VALUES (?, ?, ?)"
 
 # --- subjects and credentials
 PUT_SUBJECT = "INSERT OR REPLACE INTO subjects VALUES (?, ?)"

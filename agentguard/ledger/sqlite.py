@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from agentguard.core.facts import Answer, RunState, RunStatus
+from agentguard.core.signals import Signal
 from agentguard.core.values import Risk
 from agentguard.errors import LedgerError
-from agentguard.ledger import admission, changes, questions, reading
+from agentguard.ledger import admission, changes, questions, reading, sources
 from agentguard.ledger.contract import (
     Admission,
     Admitted,
@@ -25,6 +26,7 @@ from agentguard.ledger.contract import (
     RecordData,
     RecordFilter,
     Refused,
+    StreamState,
 )
 from agentguard.ledger.encode import (
     decode_record,
@@ -109,6 +111,24 @@ class SqliteLedger:
         return self._submit(
             Need.READ, changes.credential_states, lambda: [known_text(name, "a credential") for name in names]
         )
+
+    def signal(
+        self, identifier: tuple[str, str], signals: Sequence[Signal], *, at: datetime, records: Sequence[RecordData]
+    ) -> Future[bool]:
+        """Let signals take effect, once for each (issuer, jti). False: heard before, and nothing was written."""
+        return self._submit(
+            Need.DURABLE, sources.signal, lambda: sources.encode_signals(identifier, signals, at, records)
+        )
+
+    def stream_heard(
+        self, name: str, *, at: datetime, status: str = "enabled", record: RecordData | None = None
+    ) -> Future[None]:
+        """A stream showed that it is alive, or changed its status."""
+        return self._submit(Need.DURABLE, sources.stream_heard, lambda: sources.encode_stream(name, at, status, record))
+
+    def streams(self) -> Future[Mapping[str, StreamState]]:
+        """Every stream that was ever heard of, by name."""
+        return self._submit(Need.READ, sources.streams, lambda: None)
 
     def ask(self, request: ApprovalRequest, record: RecordData) -> Future[ApprovalRow]:
         """Store a question, unless the same one is open."""

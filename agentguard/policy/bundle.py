@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from agentguard.core.canonical import NotCanonical, canonical_bytes, sha256
-from agentguard.core.declarations import CatalogEntry, IssuerTrust, ToolDeclaration
+from agentguard.core.declarations import CatalogEntry, IssuerTrust, StreamTrust, ToolDeclaration
 from agentguard.core.policy import Policy, Shape
 from agentguard.errors import PolicyError, PolicyProblem
 from agentguard.policy.cases import Cases
@@ -52,6 +52,7 @@ class Bundle:
     tools: Mapping[str, ToolDeclaration]
     tool_by_alias: Mapping[str, str]
     issuers: tuple[IssuerTrust, ...]
+    streams: tuple[StreamTrust, ...]
     catalog: tuple[CatalogEntry, ...]
     files: tuple[str, ...]
 
@@ -216,6 +217,7 @@ class _Loader:
             tools=MappingProxyType(parts.tools),
             tool_by_alias=MappingProxyType(parts.tool_by_alias),
             issuers=tuple(parts.issuers.values()),
+            streams=tuple(parts.streams.values()),
             catalog=tuple(parts.catalog),
             files=files,
         )

@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeAlias, TypeVar, Union, get_args, get_orig
 
 from pydantic import BaseModel, ValidationError
 
+from agentguard.policy import models
 from agentguard.policy.words import expected, listed, shown
 
 Path: TypeAlias = "tuple[Any, ...]"
@@ -34,6 +35,9 @@ _PATTERNS: Mapping[str, str] = {
     r"^(?:(?:user|group):[^\x00-\x20]{1,200}|anyone)$": "`user:NAME`, `group:NAME` or `anyone`",
     r"^user:[^\x00-\x20]{1,200}$": "`user:NAME`",
     r"^sha256:[0-9a-f]{64}$": "`sha256:` and 64 hex digits",
+    models.ADDRESS: "an https:// address without user name, or http:// on loopback",
+    models.ABOUT: "a subject or `user:NAME`, or everything below one: `…/*` or `…#*`",
+    models.ENVIRONMENT: "the name of an environment variable, in capitals",
 }
 
 

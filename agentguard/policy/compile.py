@@ -9,7 +9,14 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from agentguard.core.canonical import canonical_bytes, sha256
-from agentguard.core.declarations import CatalogEntry, DestinationDeclaration, IssuerTrust, Source, ToolDeclaration
+from agentguard.core.declarations import (
+    CatalogEntry,
+    DestinationDeclaration,
+    IssuerTrust,
+    Source,
+    StreamTrust,
+    ToolDeclaration,
+)
 from agentguard.core.policy import (
     DEFAULT_RISK,
     ApprovalRule,
@@ -63,6 +70,7 @@ class Parts:
     problems: list[PolicyProblem] = field(default_factory=list)
     groups: dict[str, frozenset[str]] = field(default_factory=dict)
     issuers: dict[str, IssuerTrust] = field(default_factory=dict)
+    streams: dict[str, StreamTrust] = field(default_factory=dict)
     tools: dict[str, ToolDeclaration] = field(default_factory=dict)
     tool_digests: dict[str, str] = field(default_factory=dict)
     tool_by_alias: dict[str, str] = field(default_factory=dict)
@@ -91,7 +99,7 @@ class Parts:
 
 
 def add_trust(parts: Parts, written: Written) -> None:
-    """Groups and issuers."""
+    """Groups, issuers and streams of signals."""
     trust: models.Trust = written.model
     for name, members in trust.groups.items():
         if parts.is_new("group", name, written.source("groups", name)):
@@ -100,6 +108,10 @@ def add_trust(parts: Parts, written: Written) -> None:
         source = written.source("issuers", index)
         if parts.is_new("issuer", issuer.name, source):
             parts.issuers[issuer.name] = _issuer(issuer, source)
+    for index, stream in enumerate(trust.streams):
+        source = written.source("streams", index)
+        if parts.is_new("stream", stream.name, source):
+            parts.streams[stream.name] = _stream(stream, source)
 
 
 def _issuer(issuer: models.Issuer, source: Source) -> IssuerTrust:
@@ -124,6 +136,26 @@ def _issuer(issuer: models.Issuer, source: Source) -> IssuerTrust:
         proof=issuer.proof,
         single_use=issuer.single_use,
         minimum_assurance=None if issuer.minimum_assurance is None else Assurance.parse(issuer.minimum_assurance),
+    )
+
+
+def _stream(stream: models.Stream, source: Source) -> StreamTrust:
+    return StreamTrust(
+        name=stream.name,
+        issuer=stream.issuer,
+        audience=stream.audience,
+        source=source,
+        keys_file=stream.keys_file,
+        keys_url=stream.keys_url,
+        keys_max_age=stream.keys_max_age,
+        algorithms=tuple(stream.algorithms),
+        revoked_keys=tuple(stream.revoked_keys),
+        about=tuple(stream.about),
+        poll_url=stream.poll_url,
+        authorization_env=stream.authorization_env,
+        skew=stream.skew,
+        max_silence=stream.max_silence,
+        required_for=tuple(map(Sensitivity.parse, stream.required_for)),
     )
 
 

@@ -74,6 +74,14 @@ Text: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=2000
 Line: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x20](?:[^\x00-\x1f]{0,998}[^\x00-\x20])?$")]
 Approver: TypeAlias = Annotated[str, StringConstraints(pattern=r"^(?:(?:user|group):[^\x00-\x20]{1,200}|anyone)$")]
 UserName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^user:[^\x00-\x20]{1,200}$")]
+# Read over TLS; plainly only where nobody can listen in or answer instead.
+ADDRESS = r"^(?:https://[A-Za-z0-9._-]+|http://(?:localhost|127\.0\.0\.1|\[::1\]))(?::[0-9]{1,5})?(?:/[!-~]{0,1999})?$"
+Address: TypeAlias = Annotated[str, StringConstraints(pattern=ADDRESS)]
+# A subject, exactly, or everything below it.
+ABOUT = r"^[^\x00-\x20*]{1,1000}(?:[/#]\*)?$"
+About: TypeAlias = Annotated[str, StringConstraints(pattern=ABOUT)]
+ENVIRONMENT = r"^[A-Z_][A-Z0-9_]{0,99}$"
+Environment: TypeAlias = Annotated[str, StringConstraints(pattern=ENVIRONMENT)]
 Fingerprint: TypeAlias = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 Expression: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
 # What strict YAML gives is JSON already; pydantic cannot build a model of a type that names itself.
@@ -146,12 +154,52 @@ class Issuer(StrictModel):
         return self
 
 
+# A stream's clock may differ from ours by as much as an issuer's.
+_MOST_SKEW = timedelta(seconds=60)
+
+
+class Stream(StrictModel):
+    """One stream of security events, whose events are believed about whom, and what waits for it when it is silent."""
+
+    name: Name
+    issuer: Line
+    audience: Line
+    keys_file: Line | None = None
+    keys_url: Address | None = None
+    keys_max_age: Duration = timedelta(hours=1)
+    algorithms: list[Name] = []
+    revoked_keys: list[Line] = []
+    about: list[About] = []
+    poll_url: Address | None = None
+    authorization_env: Environment | None = None
+    skew: Skew = timedelta(seconds=5)
+    max_silence: Duration | None = None
+    required_for: list[SensitivityWord] = []
+
+    @model_validator(mode="after")
+    def _fits(self) -> Stream:
+        if (self.keys_file is None) is (self.keys_url is None):
+            raise ValueError("a stream needs `keys_file` or `keys_url`, and not both")
+        if self.skew > _MOST_SKEW:
+            raise ValueError(f"`skew` is at most {_MOST_SKEW.seconds}s")
+        if not self.required_for:
+            return self
+        if self.max_silence is None:
+            raise ValueError("`required_for` needs `max_silence`: how long the stream may be silent")
+        named = {Sensitivity.parse(word) for word in self.required_for}
+        left_out = [level.word for level in Sensitivity if level > min(named) and level not in named]
+        if left_out:
+            raise ValueError(f"`required_for` leaves out what is more sensitive; add {', '.join(left_out)}")
+        return self
+
+
 class Trust(PolicyFile):
-    """Whose identity assertions count, and who belongs to which group of approvers."""
+    """Whose identity assertions count, whose signals are believed, and who belongs to which group of approvers."""
 
     kind: Literal["Trust"]
     groups: dict[Name, Annotated[list[UserName], Field(min_length=1)]] = {}
     issuers: list[Issuer] = []
+    streams: list[Stream] = []
 
 
 # Tools

@@ -67,6 +67,7 @@ BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "another application's empty database": (lambda path: foreign(path, "PRAGMA user_version = 1"), "another appl"),
     "another application's id": (lambda path: foreign(path, "PRAGMA application_id = 1"), "another application's"),
     "a newer ledger": (lambda path: of_version(path, schema.SCHEMA_VERSION + 1), "or a newer one"),
+    "an older ledger": (lambda path: of_version(path, schema.SCHEMA_VERSION - 1), "name another path for new runs"),
     "a ledger of no version": (lambda path: of_version(path, 0), "has format 0"),
     "a damaged ledger": (damaged, "damaged"),
     "a ledger without a table": (without_table, "no table `assertions`. Restore a backup"),

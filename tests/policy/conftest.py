@@ -34,6 +34,16 @@ FILES: Mapping[str, str] = {
             skew: 0s
             keys_file: keys.json
             minimum_assurance: bearer
+        streams:
+          - name: idp
+            issuer: https://idp.corp.example
+            audience: https://agentguard.corp.example
+            keys_url: https://idp.corp.example/keys
+            about: ["user:eli", "https://idp.corp.example#*"]
+            poll_url: http://127.0.0.1:8080/poll
+            authorization_env: IDP_AUTHORIZATION
+            max_silence: 10m
+            required_for: [restricted, secret]
         """,
     "tools.yaml": """\
         apiVersion: agentguard/v1

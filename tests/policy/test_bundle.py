@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import jsonschema_rs
 import pytest
 import yaml
 
+from agentguard.core.declarations import StreamTrust
 from agentguard.core.policy import DEFAULT_RISK, MICROS, RiskRule
 from agentguard.core.values import Assurance, Risk, Sensitivity, ToolEffect
 from agentguard.errors import PolicyError
@@ -82,6 +84,20 @@ def test_declarations_keep_their_lines_and_options(bundle_dir: Path) -> None:
     assert (local.profile, local.subjects, local.keys_file) == ("local", (EXPORTER,), None)
     assert (corp.max_age, corp.max_lifetime, corp.skew) == (timedelta(minutes=5), timedelta(hours=1), timedelta(0))
     assert (corp.keys_file, corp.minimum_assurance, corp.single_use) == ("keys.json", Assurance.BEARER, True)
+    (stream,) = bundle.streams
+    assert str(stream.source) == f"{bundle_dir / 'trust.yaml'}:24"
+    assert replace(stream, source=corp.source) == StreamTrust(
+        "idp",
+        "https://idp.corp.example",
+        "https://agentguard.corp.example",
+        corp.source,
+        keys_url="https://idp.corp.example/keys",
+        about=("user:eli", "https://idp.corp.example#*"),
+        poll_url="http://127.0.0.1:8080/poll",
+        authorization_env="IDP_AUTHORIZATION",
+        max_silence=timedelta(minutes=10),
+        required_for=(Sensitivity.RESTRICTED, Sensitivity.SECRET),
+    )
 
 
 @pytest.mark.parametrize(
