@@ -8,7 +8,7 @@ from pathlib import Path
 from agentguard.core.declarations import IssuerTrust
 from agentguard.identity.profiles import PROFILES
 from agentguard.jose.keys import Clock, published_keys
-from agentguard.jose.keyset import KeySource
+from agentguard.jose.keyset import SIGNING_USES, KeySource
 
 
 def key_source(trust: IssuerTrust, directory: str | Path, *, clock: Clock = time.monotonic) -> KeySource:
@@ -21,7 +21,7 @@ def key_source(trust: IssuerTrust, directory: str | Path, *, clock: Clock = time
         file=None if trust.keys_file is None else Path(directory) / trust.keys_file,
         url=trust.keys_url,
         algorithms=trust.algorithms,
-        uses=PROFILES[trust.profile].key_uses if trust.profile in PROFILES else frozenset({"sig"}),
+        uses=PROFILES[trust.profile].key_uses if trust.profile in PROFILES else SIGNING_USES,
         max_age=trust.keys_max_age,
         clock=clock,
     )

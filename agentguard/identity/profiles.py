@@ -2,7 +2,7 @@
 
 ===============  ==================================================================================================
 local            the embedded issuer; symmetric key; bound to the call; only subjects the configuration lists
-spiffe           JWT-SVID: key ``use`` is ``jwt-svid``; ``sub`` is a workload of the trust domain; ``iss`` may be absent
+spiffe           JWT-SVID: key ``use`` is ``jwt-svid``, said; ``sub`` is a workload of the domain; ``iss`` may be absent
 github-actions   subject from ``repository_owner_id`` and ``repository_id``; never ``sub``, whose names are recycled
 kubernetes       ``sub`` must be ``system:serviceaccount:NAMESPACE:NAME`` and agree with the ``kubernetes.io`` claim
 oidc             any other issuer: subject is ``ISSUER#SUB``, or the claim named by ``subject_from``
@@ -20,6 +20,7 @@ from agentguard.core.declarations import IssuerTrust
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Json
 from agentguard.identity.spiffe_id import is_workload_of
+from agentguard.jose.keyset import SIGNING_USES
 from agentguard.jose.refusal import Refused, shown
 
 Claims = Mapping[str, Json]
@@ -44,7 +45,7 @@ class Profile:
     """One row of the table above. ``types`` are the exact ``typ`` values; None stands for an absent one."""
 
     types: frozenset[str | None]
-    key_uses: frozenset[str]
+    key_uses: frozenset[str | None]
     subject: Callable[[Claims, IssuerTrust], str]
     issuer_may_be_absent: bool = False
     audience_in_token: bool = True
@@ -133,18 +134,17 @@ def _wimse(claims: Claims, trust: IssuerTrust) -> str:
     return subject if trust.trust_domain is not None else f"{trust.issuer}#{subject}"
 
 
-_SIGNING = frozenset({"sig"})
 _JWT = frozenset({None, "JWT"})
 
 PROFILES: Mapping[str, Profile] = {
-    "local": Profile(frozenset({"agentguard-local+jwt"}), _SIGNING, _local, symmetric=True),
+    "local": Profile(frozenset({"agentguard-local+jwt"}), SIGNING_USES, _local, symmetric=True),
     "spiffe": Profile(_JWT | {"JOSE"}, frozenset({"jwt-svid"}), _spiffe, issuer_may_be_absent=True),
-    "github-actions": Profile(_JWT, _SIGNING, _github_actions),
-    "kubernetes": Profile(_JWT, _SIGNING, _kubernetes),
-    "oidc": Profile(_JWT, _SIGNING, _oidc),
+    "github-actions": Profile(_JWT, SIGNING_USES, _github_actions),
+    "kubernetes": Profile(_JWT, SIGNING_USES, _kubernetes),
+    "oidc": Profile(_JWT, SIGNING_USES, _oidc),
     "wimse": Profile(
         frozenset({"wit+jwt"}),
-        _SIGNING | {"jwt-svid"},
+        SIGNING_USES | {"jwt-svid"},
         _wimse,
         issuer_may_be_absent=True,
         audience_in_token=False,

@@ -28,7 +28,6 @@ from agentguard.jose.refusal import Refused, shown
 
 _MAX_ID = 256
 _THUMBPRINT_MEMBERS = {"RSA": ("e", "kty", "n"), "EC": ("crv", "kty", "x", "y"), "OKP": ("crv", "kty", "x")}
-_USES = frozenset({"sig"})
 # The method a DPoP proof names for a tool call, which is no HTTP request.
 DPOP_METHOD = "TOOL"
 # A proof is made for one call that is under way, however old its token may be. Past this it was kept for later.
@@ -169,7 +168,7 @@ def confirmed_key(confirmation: Json) -> VerificationKey:
 
 def _jwk(entry: Json) -> VerificationKey:
     try:
-        key = public_key(entry, uses=_USES, default_kid="proof") if entry is not None else None
+        key = public_key(entry, default_kid="proof") if entry is not None else None
     except ConfigurationError as error:
         raise _invalid(str(error)) from None
     if key is None:

@@ -259,8 +259,12 @@ def _check(trust: IssuerTrust) -> None:
 
 
 def _time(claims: Mapping[str, Json], name: str) -> float | None:
-    """A NumericDate (RFC 7519 section 2), None where absent. A boolean is no number, though Python thinks so."""
-    if name not in claims:
+    """A NumericDate (RFC 7519 section 2), None where absent. A boolean is no number, though Python thinks so.
+
+    Null in place of a required time is missing, as it is for every other required claim. ``nbf`` may be absent, not
+    null.
+    """
+    if name not in claims or (claims[name] is None and name != "nbf"):
         return None
     value = claims[name]
     if isinstance(value, bool) or not isinstance(value, int | float):

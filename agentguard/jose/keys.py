@@ -103,7 +103,7 @@ def published_keys(
     file: str | Path | None,
     url: str | None,
     algorithms: tuple[str, ...],
-    uses: frozenset[str],
+    uses: frozenset[str | None],
     max_age: timedelta,
     clock: Clock = time.monotonic,
 ) -> JwksStore:

@@ -1,17 +1,19 @@
 """A set of keys, parsed once into keys that can be used for nothing but what they are for.
 
-A key for something else (another ``use``, no ``verify`` among its ``key_ops``, an unknown type, no ``kid``, RSA under
-2048 bits) is left out, so a token that names it meets an unknown key. A set that is itself wrong is refused whole: a
-private or symmetric key in it, two usable keys with one ``kid``, members that occur twice, coordinates off the curve.
+A key for something else (another ``use``, no ``verify`` among its ``key_ops``, an unknown type, no ``kid``), and one
+too weak to prove anything (``_STRONG``), is left out, so a token that names it meets an unknown key. A set that is
+itself wrong is refused whole: a private or symmetric key in it, two usable keys with one ``kid``, members that occur
+twice, coordinates off the curve.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
@@ -28,6 +30,13 @@ MAX_KEYS = 100
 MAX_SET_BYTES = 512 * 1024
 # Longer keys cost the verifier more than any issuer needs (8192 bits is already 0.4 ms).
 _RSA_BITS = range(2048, 8193)
+# FIPS 186-5 asks for at least 65537: small ones have made forgeries possible. Go's limit above; everyone uses 65537.
+_RSA_EXPONENTS = range(65_537, 2**31)
+# RFC 8032: the field of edwards25519, and the y of its eight points of small order. Such a point as a public key
+# verifies signatures that anybody can make.
+_ED25519_PRIME = 2**255 - 19
+_ED25519_Y8 = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
+_ED25519_SMALL = frozenset({0, 1, _ED25519_PRIME - 1, _ED25519_Y8, _ED25519_PRIME - _ED25519_Y8})
 _MAX_KID = 256
 
 # (kty, crv) → algorithms such a key may sign with; the first is the one meant where the key names none.
@@ -41,6 +50,9 @@ _ALGORITHMS: Mapping[tuple[str, str | None], tuple[str, ...]] = {
 _PUBLIC_MEMBERS = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x")}
 _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _TYPES: Mapping[str, Any] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
+
+# Values of `use` (RFC 7517 section 4.2) for keys that sign; None stands for an absent one.
+SIGNING_USES: frozenset[str | None] = frozenset({None, "sig"})
 
 KNOWN_ALGORITHMS = frozenset(name for names in _ALGORITHMS.values() for name in names)
 
@@ -95,7 +107,7 @@ class KeySet:
 
     @classmethod
     def parse(
-        cls, data: bytes, *, algorithms: tuple[str, ...] = (), uses: frozenset[str] = frozenset({"sig"})
+        cls, data: bytes, *, algorithms: tuple[str, ...] = (), uses: frozenset[str | None] = SIGNING_USES
     ) -> KeySet:
         """Read a JWK set (RFC 7517 section 5). Raises ConfigurationError saying what is wrong with it."""
         if len(data) > MAX_SET_BYTES:
@@ -121,7 +133,7 @@ def public_key(
     entry: Json,
     *,
     algorithms: tuple[str, ...] = (),
-    uses: frozenset[str] = frozenset({"sig"}),
+    uses: frozenset[str | None] = SIGNING_USES,
     default_kid: str | None = None,
 ) -> VerificationKey | None:
     """One JWK as a key, or None where it is a key for something else. Raises ConfigurationError where it is wrong."""
@@ -136,7 +148,7 @@ def public_key(
     if not usable:
         return None
     key = _import(entry, kid)
-    if isinstance(key.raw_value, RSAPublicKey) and key.raw_value.key_size not in _RSA_BITS:
+    if not _STRONG[str(entry["kty"])](key.raw_value):
         return None
     return VerificationKey(kid, frozenset(usable), key, {name: _method(name) for name in usable})
 
@@ -154,12 +166,10 @@ def signing_method(algorithm: str) -> Any:
     return _method(algorithm)
 
 
-def _is_for_verifying(entry: Mapping[str, Json], uses: frozenset[str]) -> bool:
+def _is_for_verifying(entry: Mapping[str, Json], uses: frozenset[str | None]) -> bool:
     operations = entry.get("key_ops", ["verify"])
     use = entry.get("use")
-    return (use is None or (isinstance(use, str) and use in uses)) and (
-        isinstance(operations, list) and "verify" in operations
-    )
+    return isinstance(use, str | None) and use in uses and isinstance(operations, list) and "verify" in operations
 
 
 def _usable_algorithms(entry: Mapping[str, Json], configured: tuple[str, ...]) -> tuple[str, ...]:
@@ -181,10 +191,28 @@ def _import(entry: Mapping[str, Json], kid: str) -> Any:
     material = {"kty": kind} | {name: entry.get(name) for name in _PUBLIC_MEMBERS[kind]}
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # short RSA keys: left out by the caller
+            warnings.simplefilter("ignore")  # weak RSA keys: left out by the caller
             return _TYPES[kind].import_key(material)
     except (JoseError, ValueError, TypeError, KeyError) as error:
         raise ConfigurationError(f"key {shown(kid)} of the key set cannot be used: {error}") from None
+
+
+def _strong_rsa(key: RSAPublicKey) -> bool:
+    numbers = key.public_numbers()
+    return key.key_size in _RSA_BITS and numbers.e in _RSA_EXPONENTS and numbers.n % 2 == 1
+
+
+def _strong_ed25519(key: Ed25519PublicKey) -> bool:
+    # The highest bit is the sign of x. A y past the prime is a second spelling of another point.
+    y = int.from_bytes(key.public_bytes_raw(), "little") % 2**255
+    return y < _ED25519_PRIME and y not in _ED25519_SMALL
+
+
+_STRONG: Mapping[str, Callable[[Any], bool]] = {
+    "RSA": _strong_rsa,
+    "EC": lambda key: True,  # the curves have prime order, and a point off them cannot be imported
+    "OKP": _strong_ed25519,
+}
 
 
 def _method(algorithm: str) -> Any:

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from agentguard.core.declarations import IssuerTrust, Source
 from agentguard.core.values import Identity, Unavailable
 from agentguard.identity import Assertion, KeySet, Verifier
+from agentguard.jose.keyset import SIGNING_USES
 
 NOW = 1_790_000_000
 DIGEST = "sha256:" + "ab" * 32
@@ -139,7 +140,7 @@ def trust(**over: Any) -> IssuerTrust:
     return IssuerTrust(**values)
 
 
-def verifier(*keys: Key | dict[str, Any], uses: frozenset[str] = frozenset({"sig"}), **over: Any) -> Verifier:
+def verifier(*keys: Key | dict[str, Any], uses: frozenset[str | None] = SIGNING_USES, **over: Any) -> Verifier:
     declared = trust(**over)
     parsed = KeySet.parse(key_set(*(keys or (KEY, RSA_KEY, ED_KEY))), algorithms=declared.algorithms, uses=uses)
     return Verifier(declared, parsed)

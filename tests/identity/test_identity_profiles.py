@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
-from identity_maker import ISSUER, KEY, SUBJECT, Key, at, claims, verifier, word
+from identity_maker import ISSUER, KEY, SUBJECT, Key, at, claims, key_set, trust, verifier, word
 
 from agentguard.core.values import Identity
+from agentguard.identity import Verifier, key_source
 
 SVID_KEY = Key("k1", use="jwt-svid")
 GITHUB = {
@@ -55,6 +57,21 @@ def test_a_jwt_svid(over: dict[str, Any], header: dict[str, Any], expected: str)
 def test_a_bundle_key_is_for_jwt_svids_only(use: str, expected: str) -> None:
     """A SPIFFE bundle holds X.509 authorities too; one of them must not sign JWTs."""
     assert _spiffe({}, Key("k1", use=use)) == expected
+
+
+@pytest.mark.parametrize(
+    ("use", "expected"),
+    [("jwt-svid", "accept"), ("sig", "unknown_key"), ("x509-svid", "unknown_key"), (None, "unknown_key")],
+)
+def test_the_profile_says_which_keys_of_a_bundle_count(use: str | None, expected: str, tmp_path: Path) -> None:
+    """SPIFFE trust domain and bundle, section 4.2.2: `use` must be there, and says what a key is an authority for."""
+    key = Key("k1", use=use)
+    (tmp_path / "bundle.json").write_bytes(key_set(key))
+    declared = trust(profile="spiffe", keys_file="bundle.json")
+
+    checker = Verifier(declared, key_source(declared, tmp_path))
+
+    assert word(checker.verify(key.sign(claims()), now=at())) == expected
 
 
 def _github(over: dict[str, Any], **pinned: Any) -> Any:

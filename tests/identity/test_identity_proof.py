@@ -223,6 +223,15 @@ def test_a_dpop_proof_one_step_off_is_refused(header: dict[str, Any], over: dict
     assert word(answer) == expected
 
 
+def test_a_dpop_proof_by_a_key_of_its_own_is_refused() -> None:
+    """All of it is right, and signed by the key in its header: but the token confirms another."""
+    token = _dpop_token(HOLDER)
+    proof = _dpop(token, OTHER)
+    answer = verifier(KEY, proof="dpop").verify(Assertion(token, proof), now=at(), request_digest=DIGEST)
+
+    assert word(answer) == "proof_invalid"
+
+
 @pytest.mark.parametrize("algorithm", ["ES256", "EdDSA", "RS256"])
 @pytest.mark.parametrize("kind", ["wpt", "dpop"])
 def test_what_the_prover_makes_the_verifier_accepts_for_that_call_alone(kind: str, algorithm: str) -> None:
