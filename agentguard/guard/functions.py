@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import types
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -65,7 +64,7 @@ def _door(gate: Gate | CanaryGate, signature: Signature, function: Callable[...,
     else:
 
         def guarded_function(*args: Any, **kwargs: Any) -> Any:
-            return gate.call(signature.arguments(args, kwargs), _at_once(_runner(signature, function), gate))
+            return gate.call(signature.arguments(args, kwargs), _runner(signature, function))
 
         guarded = guarded_function
     for attribute in ("__name__", "__qualname__", "__doc__", "__module__", "__annotations__"):
@@ -81,27 +80,6 @@ def _runner(signature: Signature, function: Callable[..., Any]) -> Callable[[dic
         return function(*args, **kwargs)
 
     return run
-
-
-_DEFERRED = (types.CoroutineType, types.GeneratorType, types.AsyncGeneratorType)
-
-
-def _at_once(run: Callable[[dict[str, Any]], Any], gate: Gate | CanaryGate) -> Callable[[dict[str, Any]], Any]:
-    """Refuses work handed back to be done later: nobody would see it, nor stop it, nor record how it ended."""
-
-    def run_now(values: dict[str, Any]) -> Any:
-        result = run(values)
-        # By type: a result may lie about its class.
-        if issubclass(type(result), _DEFERRED):
-            if not issubclass(type(result), types.AsyncGeneratorType):
-                result.close()
-            raise ConfigurationError(
-                f"`{getattr(gate, 'name', 'the tool')}` hands back a {type(result).__name__}, which has yet to run: "
-                "write the tool itself as `async def`, or with `yield`"
-            )
-        return result
-
-    return run_now
 
 
 def _canary(gate: Gate, signature: Signature, function: Callable[..., Any]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from agentguard.core.values import Json
 from agentguard.errors import ToolCallDenied
+from agentguard.guard.deferred import refuse_deferred
 from agentguard.guard.drive import advance, advance_async, drive, drive_async, finish
 from agentguard.guard.order import Events, events
 from agentguard.guard.run import current_run
@@ -35,7 +36,13 @@ class Gate:
         self, arguments: Mapping[str, Json], run: Callable[[dict[str, Any]], R], *, call_id: str | None = None
     ) -> R:
         """Run the tool if it may run. Raises ToolCallRefused, LedgerError, or what the tool raises."""
-        result: R = drive(self._events(arguments, call_id), self._guard.identify, run)
+
+        def run_now(values: dict[str, Any]) -> R:
+            result = run(values)
+            refuse_deferred(result, self.name)
+            return result
+
+        result: R = drive(self._events(arguments, call_id), self._guard.identify, run_now)
         return result
 
     async def acall(
@@ -46,7 +53,13 @@ class Gate:
         call_id: str | None = None,
     ) -> R:
         """As ``call``, for a tool that is awaited."""
-        result: R = await drive_async(self._events(arguments, call_id), self._guard.identify_async, run)
+
+        async def run_now(values: dict[str, Any]) -> R:
+            result = await run(values)
+            refuse_deferred(result, self.name)
+            return result
+
+        result: R = await drive_async(self._events(arguments, call_id), self._guard.identify_async, run_now)
         return result
 
     def stream(

@@ -8,7 +8,7 @@ import inspect
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import Future
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
@@ -205,21 +205,76 @@ def test_a_stream_made_in_a_run_does_not_run_after_the_run_was_left(guard: Guard
     assert "no_run" in reasons(guard)
 
 
-def test_a_plain_function_that_hands_back_work_to_do_later_is_refused(guard: Guard) -> None:
-    """The work would run after its outcome was written, or after the run was stopped."""
-    ran = []
+class _Promise:
+    """Awaitable, and none of Python's own kinds."""
 
-    async def later(ticket_id: str) -> None:
-        ran.append(ticket_id)
+    def __init__(self, work: Callable[[], None]) -> None:
+        self.work = work
+
+    def __await__(self) -> Iterator[None]:
+        self.work()
+        yield
+
+
+async def _later(work: Callable[[], None]) -> None:
+    work()
+
+
+async def _later_items(work: Callable[[], None]) -> AsyncIterator[None]:
+    work()
+    yield
+
+
+def _call(work: Callable[[], None]) -> None:
+    work()
+
+
+HANDED_BACK: dict[str, Callable[[Callable[[], None]], Any]] = {
+    "a coroutine": _later,
+    "a generator": lambda work: (work() for _ in (None,)),
+    "an async generator": _later_items,
+    "something awaitable": _Promise,
+    "a map": lambda work: map(_call, (work,)),
+    "a filter": lambda work: filter(lambda _: work(), (None,)),
+    "a future": lambda work: Future(),
+}
+
+
+@pytest.mark.parametrize("kind", HANDED_BACK)
+def test_a_tool_that_hands_back_work_to_do_later_is_refused(guard: Guard, kind: str) -> None:
+    """The work would run after its outcome was written, or after the run was stopped."""
+    ran: list[str] = []
 
     def get_ticket(ticket_id: str) -> Any:
-        return later(ticket_id)
+        return HANDED_BACK[kind](lambda: ran.append(ticket_id))
 
     look = guard.wrap(get_ticket)
     with guard.run("customer-export", inputs=TICKET), pytest.raises(ConfigurationError, match="async def"):
         look("EXP-7")
 
     assert ran == []
+    assert outcomes(guard) == [("failed", "ConfigurationError")]
+
+
+def test_an_async_tool_that_leaves_a_task_behind_is_refused_and_the_task_stopped(guard: Guard) -> None:
+    """It would go on after the call has its outcome."""
+    ran: list[str] = []
+    tasks: list[asyncio.Task[None]] = []
+
+    async def get_ticket(ticket_id: str) -> Any:
+        tasks.append(asyncio.create_task(_later(lambda: ran.append(ticket_id))))
+        return tasks[0]
+
+    async def main() -> None:
+        async with guard.run("customer-export", inputs=TICKET):
+            with pytest.raises(ConfigurationError, match="goes on by itself"):
+                await look("EXP-7")
+        await asyncio.wait(tasks)
+
+    look = guard.wrap(get_ticket)
+    asyncio.run(main())
+
+    assert ran == [] and tasks[0].cancelled()
     assert outcomes(guard) == [("failed", "ConfigurationError")]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from guard.conftest import FILES, Clock
-from langchain_core.tools import tool
+from langchain_core.tools import StructuredTool, tool
 from openai.lib.responses_tool_runner import RegisteredFunction
 
 from agentguard.errors import ConfigurationError, ToolCallDenied
@@ -122,3 +122,35 @@ def test_hosted_tools_are_refused_by_wrap(guard: Guard) -> None:
     for hosted in ({"type": "web_search"}, [{"type": "mcp", "server_url": "https://x.example"}]):
         with pytest.raises(ConfigurationError):
             guard.wrap(hosted)
+
+
+def test_a_framework_tool_that_hands_back_work_to_do_later_is_refused(guard: Guard) -> None:
+    """LangChain and the OpenAI adapter would give a coroutine to the caller, who would run it past the guard."""
+    ran: list[str] = []
+
+    async def later(ticket_id: str) -> None:
+        ran.append(ticket_id)
+
+    def get_ticket(ticket_id: str) -> Any:
+        """Look a ticket up."""
+        return later(ticket_id)
+
+    async def aget_ticket(ticket_id: str) -> Any:
+        return later(ticket_id)
+
+    guarded = guard.wrap(StructuredTool.from_function(get_ticket, aget_ticket))
+    tools = OpenAITools(guard, [get_ticket])
+    call = {"type": "function_call", "call_id": "c", "name": "get_ticket", "arguments": '{"ticket_id": "EXP-7"}'}
+    with guard.run("customer-export", inputs={"ticket": "EXP-7"}):
+        for attempt in (
+            lambda: guarded.invoke({"ticket_id": "EXP-7"}),
+            lambda: guarded.func("EXP-7"),
+            lambda: asyncio.run(guarded.ainvoke({"ticket_id": "EXP-7"})),
+            lambda: asyncio.run(guarded.coroutine("EXP-7")),
+            lambda: tools.answer([call]),
+        ):
+            with pytest.raises(ConfigurationError, match="yet to run"):
+                attempt()
+
+    assert ran == []
+    assert [r["outcome"] for r in guard.records(kind="outcome")] == ["failed"] * 5
