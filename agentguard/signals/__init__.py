@@ -1,0 +1,21 @@
+"""What others say of a workload, a person or a run while it is under way: shared signals (SSF 1.0, CAEP 1.0)."""
+
+from agentguard.signals.poll import Polled, Poller
+from agentguard.signals.receiver import Hand, Received, Receiver, Streams, authorization
+from agentguard.signals.refusal import RefusedSet, SetRefusal
+from agentguard.signals.sets import MAX_SET_BYTES, SecurityEvents, SetVerifier
+
+__all__ = [
+    "MAX_SET_BYTES",
+    "Hand",
+    "Polled",
+    "Poller",
+    "Received",
+    "Receiver",
+    "RefusedSet",
+    "SecurityEvents",
+    "SetRefusal",
+    "SetVerifier",
+    "Streams",
+    "authorization",
+]

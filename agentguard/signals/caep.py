@@ -1,0 +1,233 @@
+"""What each event means here: the eight of CAEP 1.0, and the two by which a stream speaks of itself (SSF 1.0).
+
+One table, one reader a row. A reader looks at its own event and nothing else, and refuses what is not written as the
+specification has it: a guess could take power from the wrong people, or give it back. An event of a type that is not
+in the table is recorded, and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from agentguard.core.declarations import StreamTrust
+from agentguard.core.signals import Signal, SignalEffect
+from agentguard.core.values import Json, Risk
+from agentguard.jose.refusal import shown
+from agentguard.signals.refusal import SetRefusal, SetRefused
+from agentguard.signals.sets import SecurityEvents, numeric_date, plain_text
+from agentguard.signals.subjects import NOBODY, Whom, whom
+
+CAEP = "https://schemas.openid.net/secevent/caep/event-type/"
+SSF = "https://schemas.openid.net/secevent/ssf/event-type/"
+
+STATUSES = ("enabled", "paused", "disabled")
+# What a record holds of somebody else's reason.
+_MAX_REASON = 500
+_NOTED = "this type of event has no effect here"
+
+Event = Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What one event does.
+
+    ``opinion``: this source's word of that name stands apart from its others, so that it takes back only itself.
+    ``principal``: the part of a complex subject that is meant. ``credential``: the one it names. ``status``: what
+    the stream is from now on.
+    """
+
+    effect: SignalEffect
+    risk: Risk | None = None
+    opinion: str | None = None
+    principal: str | None = None
+    credential: str | None = None
+    status: str | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One signal, before it is known whether its stream may speak of whom it is about."""
+
+    signal: Signal
+    status: str | None = None
+
+
+def read(events: SecurityEvents, trust: StreamTrust, *, now: datetime) -> tuple[Statement, ...]:
+    """Everything a verified SET says. Raises SetRefused: then none of it counts."""
+    latest = now.timestamp() + trust.skew.total_seconds()
+    return tuple(
+        statement for name, event in events.events.items() for statement in _read(events, trust, name, event, latest)
+    )
+
+
+def _read(events: SecurityEvents, trust: StreamTrust, name: str, event: Event, latest: float) -> Iterator[Statement]:
+    reader = EVENTS.get(name)
+    meaning = Meaning(SignalEffect.NOTE, why=_NOTED) if reader is None else reader(event)
+    everybody = whom(events.subject, principal=meaning.principal)
+    at, why = _moment(event, events.issued_at, latest), meaning.why or _reason(event)
+    for one in everybody:
+        # A stream speaks of itself by its own id, which is nobody's name here.
+        about = NOBODY if name.startswith(SSF) else one
+        yield Statement(_signal(trust.name, name, meaning, about, at, why), meaning.status)
+
+
+def _signal(stream: str, name: str, meaning: Meaning, one: Whom, at: datetime, why: str) -> Signal:
+    effect = meaning.effect
+    if effect is not SignalEffect.NOTE and one == NOBODY:
+        effect, why = SignalEffect.NOTE, "it is about nobody here"
+    return Signal(
+        source=stream if meaning.opinion is None else f"{stream}/{meaning.opinion}",
+        event=name.removeprefix(CAEP).removeprefix(SSF),
+        effect=effect,
+        at=at,
+        about=one.about,
+        run_id=one.run_id,
+        credential=meaning.credential,
+        risk=meaning.risk if effect is SignalEffect.SET_RISK else None,
+        why=why,
+    )
+
+
+def _moment(event: Event, issued: datetime, latest: float) -> datetime:
+    """When it happened: what the event says, else when it was said."""
+    if "event_timestamp" not in event:
+        return issued
+    seconds = numeric_date(event["event_timestamp"])
+    if seconds is None:
+        raise SetRefused(SetRefusal.INVALID_EVENT, "`event_timestamp` is not a number of seconds since 1970")
+    if seconds > latest:
+        raise SetRefused(SetRefusal.INVALID_EVENT, "`event_timestamp` lies in the future")
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _reason(event: Event) -> str:
+    """What the transmitter's administrators are told, in English where it is there."""
+    reasons = event.get("reason_admin", {})
+    if not isinstance(reasons, dict) or not all(isinstance(text, str) for text in reasons.values()):
+        raise SetRefused(SetRefusal.INVALID_EVENT, "`reason_admin` is not an object of texts by language")
+    language = "en" if "en" in reasons else min(reasons, default="")
+    return str(reasons.get(language, ""))[:_MAX_REASON]
+
+
+def _one_of(event: Event, name: str, words: Collection[str]) -> str:
+    word = _optional(event, name, words)
+    if word is None:
+        raise SetRefused(SetRefusal.INVALID_EVENT, f"`{name}` is missing")
+    return word
+
+
+def _optional(event: Event, name: str, words: Collection[str]) -> str | None:
+    if name not in event:
+        return None
+    word = event[name]
+    if not isinstance(word, str) or word not in words:
+        raise SetRefused(SetRefusal.INVALID_EVENT, f"`{name}` is {shown(word)}, not one of {', '.join(words)}")
+    return word
+
+
+def _text(event: Event, name: str) -> str:
+    text = plain_text(event.get(name))
+    if text is None:
+        raise SetRefused(SetRefusal.INVALID_EVENT, f"`{name}` is missing, or no text that can be shown")
+    return text
+
+
+_INITIATORS = ("admin", "user", "policy", "system")
+_COMPLIANCE = {"compliant": Risk.LOW, "not-compliant": Risk.HIGH}
+_DIRECTIONS = {"increase": Risk.LOW, "decrease": Risk.MEDIUM}
+_LEVELS = {"LOW": Risk.LOW, "MEDIUM": Risk.MEDIUM, "HIGH": Risk.HIGH}
+# CAEP 1.0 section 3.8: who is at risk, and the member of a complex subject that names them.
+_PRINCIPALS = {
+    "USER": "user",
+    "DEVICE": "device",
+    "SESSION": "session",
+    "TENANT": "tenant",
+    "ORG_UNIT": "org_unit",
+    "GROUP": "group",
+}
+
+
+def _session_revoked(event: Event) -> Meaning:
+    _optional(event, "initiating_entity", _INITIATORS)
+    return Meaning(SignalEffect.END_RUNS)
+
+
+def _token_claims_change(event: Event) -> Meaning:
+    if not isinstance(event.get("claims"), dict):
+        raise SetRefused(SetRefusal.INVALID_EVENT, "`claims` is missing, or no JSON object")
+    return Meaning(SignalEffect.REQUIRE_NEWER)
+
+
+def _credential_change(event: Event) -> Meaning:
+    _text(event, "credential_type")
+    change = _one_of(event, "change_type", _CHANGES)
+    name = _text(event, "friendly_name") if "friendly_name" in event else None
+    effect, why = _CHANGES[change], ""
+    if change == "create" and _optional(event, "initiating_entity", _INITIATORS) == "user":
+        # Whoever has taken over an account can enrol a credential of their own: that gives nothing back.
+        effect, why = SignalEffect.NOTE, "a credential that users make themselves restores nothing"
+    return Meaning(effect, credential=name, why=why)
+
+
+_CHANGES = {
+    "create": SignalEffect.RESTORE_CREDENTIAL,
+    "revoke": SignalEffect.REFUSE_CREDENTIAL,
+    "update": SignalEffect.REQUIRE_NEWER,
+    "delete": SignalEffect.REFUSE_CREDENTIAL,
+}
+
+
+def _assurance_level_change(event: Event) -> Meaning:
+    _text(event, "namespace"), _text(event, "current_level")
+    direction = _optional(event, "change_direction", _DIRECTIONS)
+    if direction is None:
+        return Meaning(SignalEffect.NOTE, why="it does not say whether the level rose or fell")
+    return Meaning(SignalEffect.SET_RISK, risk=_DIRECTIONS[direction], opinion="assurance")
+
+
+def _device_compliance_change(event: Event) -> Meaning:
+    _optional(event, "previous_status", _COMPLIANCE)
+    status = _one_of(event, "current_status", _COMPLIANCE)
+    return Meaning(SignalEffect.SET_RISK, risk=_COMPLIANCE[status], opinion="device")
+
+
+def _risk_level_change(event: Event) -> Meaning:
+    _optional(event, "previous_level", _LEVELS)
+    principal = _PRINCIPALS[_one_of(event, "principal", _PRINCIPALS)]
+    level = _LEVELS[_one_of(event, "current_level", _LEVELS)]
+    reason = f"risk_reason: {_text(event, 'risk_reason')[:_MAX_REASON]}" if "risk_reason" in event else ""
+    return Meaning(SignalEffect.SET_RISK, risk=level, opinion="risk", principal=principal, why=reason)
+
+
+def _note(_: Event) -> Meaning:
+    return Meaning(SignalEffect.NOTE)
+
+
+def _verification(event: Event) -> Meaning:
+    if not isinstance(event.get("state", ""), str):
+        raise SetRefused(SetRefusal.INVALID_EVENT, "`state` is no text")
+    return Meaning(SignalEffect.NOTE, why="the stream is alive")
+
+
+def _stream_updated(event: Event) -> Meaning:
+    status = _one_of(event, "status", STATUSES)
+    reason = f": {_text(event, 'reason')[:_MAX_REASON]}" if "reason" in event else ""
+    return Meaning(SignalEffect.NOTE, status=status, why=f"the stream is {status}{reason}")
+
+
+EVENTS: Mapping[str, Callable[[Event], Meaning]] = {
+    f"{CAEP}session-revoked": _session_revoked,
+    f"{CAEP}token-claims-change": _token_claims_change,
+    f"{CAEP}credential-change": _credential_change,
+    f"{CAEP}assurance-level-change": _assurance_level_change,
+    f"{CAEP}device-compliance-change": _device_compliance_change,
+    f"{CAEP}session-established": _note,
+    f"{CAEP}session-presented": _note,
+    f"{CAEP}risk-level-change": _risk_level_change,
+    f"{SSF}verification": _verification,
+    f"{SSF}stream-updated": _stream_updated,
+}
