@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
+import weakref
+from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, wait
 from typing import Any
@@ -126,19 +129,59 @@ def settle(future: Future[Any]) -> Any:
 
 async def settle_async(future: Future[Any]) -> Any:
     """As ``settle``: a cancellation is raised only once the future is done."""
-    wrapped = asyncio.wrap_future(future)
     cancelled: asyncio.CancelledError | None = None
-    while not wrapped.done():
+    mailbox = None if future.done() else _mailbox(asyncio.get_running_loop())
+    while mailbox is not None and not future.done():
         try:
-            await asyncio.shield(wrapped)
+            await mailbox.arrival(future)
         except asyncio.CancelledError as error:
             cancelled = error
-        except BaseException:
-            if not wrapped.done():
-                raise
-            break
     if cancelled is not None:
-        if not wrapped.cancelled():
-            wrapped.exception()  # seen, so that asyncio does not warn about it
         raise cancelled
-    return wrapped.result()
+    return future.result()
+
+
+class _Mailbox:
+    """Wakes the tasks of one event loop from other threads: many at once for the price of one.
+
+    Waking a loop is a system call on the ledger's thread, and that thread answers by the hundred.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = weakref.ref(loop)
+        self._arrived: deque[asyncio.Future[None]] = deque()
+        self._called = False
+
+    def arrival(self, future: Future[Any]) -> asyncio.Future[None]:
+        """What is done soon after ``future`` is. For a task of this loop."""
+        waiter = asyncio.get_running_loop().create_future()
+        future.add_done_callback(lambda _: self._deliver(waiter))
+        return waiter
+
+    def _deliver(self, waiter: asyncio.Future[None]) -> None:
+        self._arrived.append(waiter)
+        # Whoever is to come has not looked yet, or has said so: what was just put there is found.
+        if self._called:
+            return
+        self._called = True
+        loop = self._loop()
+        if loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody waits any more
+                loop.call_soon_threadsafe(self._hand_out)
+
+    def _hand_out(self) -> None:
+        self._called = False
+        while self._arrived:
+            waiter = self._arrived.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+
+
+_MAILBOXES: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Mailbox] = weakref.WeakKeyDictionary()
+
+
+def _mailbox(loop: asyncio.AbstractEventLoop) -> _Mailbox:
+    found = _MAILBOXES.get(loop)
+    if found is None:
+        found = _MAILBOXES[loop] = _Mailbox(loop)
+    return found
