@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +11,7 @@ from agentguard.core.facts import Facts, RunState
 from agentguard.core.policy import Policy
 from agentguard.core.request import Request
 from agentguard.core.values import Identity, Json, Unavailable
+from agentguard.jose.nonce import nonce
 
 RecordData = dict[str, Any]
 
@@ -29,7 +29,7 @@ _EMPTY: RecordData = dict.fromkeys(FIELDS)
 
 def new_id(prefix: str) -> str:
     """A name nobody can guess: prefix, a dash and 128 random bits."""
-    return f"{prefix}-{secrets.token_hex(16)}"
+    return f"{prefix}-{nonce()}"
 
 
 def rfc3339(moment: datetime) -> str:

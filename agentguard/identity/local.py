@@ -22,6 +22,7 @@ from agentguard.core.declarations import IssuerTrust, Source
 from agentguard.errors import ConfigurationError
 from agentguard.identity.verify import Verifier
 from agentguard.jose.keyset import KeySet, signing_method, symmetric_key
+from agentguard.jose.nonce import nonce
 
 LOCAL_ISSUER = "urn:agentguard:local"
 # Long enough for one decision on a loaded machine, too short to be worth copying.
@@ -71,7 +72,7 @@ class LocalIssuer:
                 "aud": audience,
                 "iat": issued,
                 "exp": issued + int(LIFETIME.total_seconds()),
-                "jti": secrets.token_hex(16),
+                "jti": nonce(),
                 "request_digest": request_digest,
             }
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 import warnings
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
@@ -19,6 +18,7 @@ from agentguard.identity.proof import DPOP_METHOD, encoded, hash_of
 from agentguard.identity.sources import AssertionRequest, AssertionSource
 from agentguard.identity.verify import Assertion
 from agentguard.jose.keyset import public_key, signing_method
+from agentguard.jose.nonce import nonce
 
 # A proof is made for one call that is under way.
 LIFETIME_SECONDS = 60.0
@@ -54,7 +54,7 @@ class Prover:
         hashed = hash_of(token.encode() if isinstance(token, str) else token)
         claims: dict[str, Json] = {
             "iat": issued,
-            "jti": secrets.token_hex(16),
+            "jti": nonce(),
             "request_digest": request.request_digest,
         }
         header: dict[str, Json] = {"alg": self._algorithm, "typ": f"{self._kind}+jwt"}
