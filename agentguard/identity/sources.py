@@ -67,13 +67,18 @@ async def obtain_async(source: AssertionSource, request: AssertionRequest) -> As
 
 
 class CallableSource:
-    """A function of yours, plain or async, that is given the request and returns a token."""
+    """A function of yours, plain or async, that is given the request and returns a token.
+
+    A plain one may wait for whatever it likes, so a task asks it on a thread; an async one runs in the task's own loop.
+    """
 
     def __init__(
         self,
         function: Callable[[AssertionRequest], str | Assertion | Awaitable[str | Assertion]],
     ) -> None:
         self._function = function
+        # An object's own `__call__` may be async too.
+        self.may_block = not any(map(inspect.iscoroutinefunction, (function, type(function).__call__)))
 
     def assertion(self, request: AssertionRequest) -> str | Assertion | Awaitable[str | Assertion]:
         """What the function returns."""

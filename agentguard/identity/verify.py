@@ -82,7 +82,7 @@ class Verifier:
             return Unavailable(Reason.ASSERTION_MALFORMED, f"the verifier failed: {type(error).__name__}")
 
     def _verify(self, assertion: Assertion | str | bytes, now: datetime, digest: str | None) -> Identity | Unavailable:
-        if now.tzinfo is None:
+        if now.utcoffset() is None:
             return Unavailable(Reason.CLOCK_UNAVAILABLE, "the time of the decision has no time zone")
         given = assertion if isinstance(assertion, Assertion) else Assertion(assertion)
         compact = parse_unverified(given.token)
