@@ -312,6 +312,8 @@ class _Flight:
 
     def broke(self, error: BaseException) -> None:
         """Write how the call ended. An exception is a failure; a cancellation leaves what happened unknown."""
+        if self.context is not None and isinstance(error, ApprovalPending):
+            self.context.asked(error.approval_id)
         name = type(error).__name__
         if self.returned:
             self.close(Outcome.SUCCEEDED, name, {})

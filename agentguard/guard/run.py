@@ -17,6 +17,7 @@ from agentguard.errors import ApprovalPending, ConfigurationError, ToolCallDenie
 from agentguard.guard.drive import drive, drive_async
 from agentguard.guard.order import Ask, Identify, Wait
 from agentguard.guard.records import new_id, record
+from agentguard.ledger import ApprovalRow
 
 if TYPE_CHECKING:
     from agentguard.guard.guard import Guard
@@ -34,7 +35,8 @@ def current_run(guard: Guard) -> RunContext | None:
 class RunContext:
     """``with guard.run(...)`` or ``async with guard.run(...)``. Leaving it ends the run.
 
-    A run that is left by ``ApprovalPending`` stays open: go on with ``guard.resume(run_id)``.
+    A run that is left while a call of it waits for a person stays open, and ``waiting`` names the approvals: go on with
+    ``guard.resume(run_id)``. One that is left by an exception that has nothing to do with the wait ends.
     """
 
     def __init__(
@@ -49,12 +51,18 @@ class RunContext:
         self.workflow = workflow
         self.id = run_id or new_id("r")
         self.entered = False
+        self.waiting: tuple[str, ...] = ()
+        self._asked: set[str] = set()
         self._inputs = inputs
         self._requester = requester
         self._resumed = run_id is not None
         self._token: Token[RunContext | None] | None = None
         self._last_seen: RunState | None = None
         self._coming: Future[Any] | None = None
+
+    def asked(self, approval_id: str) -> None:
+        """A call of this run was told to wait for the answer to this question."""
+        self._asked.add(approval_id)
 
     def remember(self, run: RunState | None) -> None:
         """Keep what the ledger said of this run."""
@@ -190,7 +198,10 @@ class RunContext:
             yield from self._refuse(identity)
 
     def _end(self, error: BaseException | None) -> Generator[Ask, Any, None]:
-        if isinstance(error, ApprovalPending):
+        waits = _is_a_wait(error)
+        if waits or error is None:
+            self.waiting = yield from self._still_open()
+        if waits or self.waiting:
             return
         state = yield Wait(self.guard.ledger.run(self.id, at=self.guard.last_known_time, windows={}))
         if not isinstance(state, RunState) or state.status is not RunStatus.ACTIVE:
@@ -209,6 +220,22 @@ class RunContext:
         )
         yield Wait(self.guard.ledger.change_run(self.id, at=at, record=data, status=str(RunStatus.ENDED)))
         self.guard.emit(data)
+
+    def _still_open(self) -> Generator[Ask, Any, tuple[str, ...]]:
+        """The questions of this run that can still lead to a permit: not refused, not used, not expired."""
+        found = []
+        for approval_id in sorted(self._asked):
+            row = yield Wait(self.guard.ledger.approval(approval_id))
+            if isinstance(row, ApprovalRow) and row.is_open(self.guard.last_known_time):
+                found.append(approval_id)
+        return tuple(found)
+
+
+def _is_a_wait(error: BaseException | None) -> bool:
+    """Whether a run was left because a call waits; tasks of a group raise theirs together."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.subgroup(ApprovalPending) is not None
+    return isinstance(error, ApprovalPending)
 
 
 def _no_tool(_: dict[str, Any]) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -154,3 +155,38 @@ def test_a_framework_tool_that_hands_back_work_to_do_later_is_refused(guard: Gua
 
     assert ran == []
     assert [r["outcome"] for r in guard.records(kind="outcome")] == ["failed"] * 5
+
+
+def test_an_agent_that_was_told_to_wait_goes_on_in_the_same_run(guard: Guard) -> None:
+    """The wait is a message to the model, as every refusal; the answer comes when the agent's loop is long over."""
+    ran: list[int] = []
+
+    def export_orders(table: str, rows: int, target: str, password: str) -> str:
+        """Export rows to a place."""
+        ran.append(rows)
+        return "done"
+
+    look, langchain = guard.wrap([get_ticket, tool(export_orders)])
+    openai = OpenAITools(guard, [export_orders])
+    arguments = {"table": "orders", "target": "https://files.corp.example/x", "password": "p"}
+
+    def by_langchain() -> str:
+        call = {"type": "tool_call", "id": "c", "name": "export_orders", "args": arguments | {"rows": 1001}}
+        return str(langchain.invoke(call).content)
+
+    def by_openai() -> str:
+        call = {"type": "function_call", "call_id": "c", "name": "export_orders"}
+        (answer,) = openai.answer([call | {"arguments": json.dumps(arguments | {"rows": 1002})}])
+        return str(answer["output"])
+
+    for attempt in (by_langchain, by_openai):
+        with guard.run("customer-export", inputs={"ticket": "EXP-7"}) as run:
+            look("EXP-7")
+            assert "waits for a person" in attempt()
+        (approval,) = run.waiting
+        for person in ("user:alice", "user:bob"):
+            guard.operations.answer(approval, approver=person, approve=True)
+        with guard.resume(run.id):
+            assert attempt() == "done"
+
+    assert ran == [1001, 1002]
