@@ -1,0 +1,1 @@
+"""What agentguard serves over HTTP. Needs the extra `server`."""
