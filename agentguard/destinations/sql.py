@@ -14,15 +14,17 @@ covers names with as many parts as it has.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from agentguard.core.values import Json, Place
 from agentguard.destinations.kinds import Ambiguous, Derived, make_place, option_words, unknown_options
-from agentguard.destinations.sql_allowed import ARGUMENTS, NODES, STATEMENTS, UNTYPED_FUNCTIONS, WRITERS
-from agentguard.destinations.sql_text import text_problem
+from agentguard.destinations.sql_allowed import ARGUMENTS, NODES, STATEMENTS, UNTYPED_FUNCTIONS, WRITERS, keywords
+from agentguard.destinations.sql_text import MAX_LENGTH, text_problem
 from agentguard.destinations.text import is_plain_text
 
 if TYPE_CHECKING:
@@ -52,12 +54,21 @@ _TWO_PARTS_AT_MOST = frozenset({"mysql", "sqlite", "clickhouse", "oracle"})
 _NAME = re.compile(r"\w(?:[\w $-]*[\w$])?")
 _PLAIN = re.compile(r"[a-z0-9_$-]+")
 # Where the engine takes a schema of this name for a file format.
-_FILE_FORMATS = frozenset({"avro", "binaryfile", "csv", "delta", "iceberg", "json", "orc", "parquet", "text"})
+_FILE_FORMATS = frozenset(
+    {"avro", "binaryfile", "csv", "delta", "hive", "hudi", "iceberg", "image", "json", "lance", "libsvm", "orc"}
+    | {"parquet", "text", "xml"}
+)
 # DuckDB reads `data.csv` as a file, with or without quotes.
 _FILE_ENDINGS = frozenset(
     {"arrow", "csv", "db", "duckdb", "gz", "json", "jsonl", "ndjson", "parquet", "tsv", "txt", "xlsx", "zst"}
 )
 _FILE_DIALECTS = frozenset({"databricks", "spark"})
+# Longer names are cut here, so that a tail of letters would make another name of the same table. In bytes.
+_LONGEST_NAME: Mapping[str, int] = MappingProxyType({"postgres": 63, "redshift": 127})
+# These compare names without accents, and skip letters that their collation has no weight for.
+_FOLDS_ACCENTS = frozenset({"mysql", "tsql"})
+# A sequence is read, and moved on, by what looks like one of its columns.
+_SEQUENCE_COLUMNS = frozenset({"nextval", "currval"})
 # These are found without a schema, whatever the default schema is.
 _SYSTEM_PREFIXES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -69,6 +80,19 @@ _SYSTEM_PREFIXES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "tsql": ("sysobjects", "syscolumns", "sysusers", "syslogins", "sysdatabases", "sysprocesses", "sysfiles"),
     }
 )
+
+
+_parsing: ContextVar[bool] = ContextVar("parsing", default=False)
+
+
+class _Silence(logging.Filter):
+    """Keeps statements, which hold private values, out of the log: the parser quotes what it cannot read."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not _parsing.get()
+
+
+_SILENCE = _Silence()
 
 
 class _Refused(Exception):
@@ -145,12 +169,18 @@ class _Sql:
 
 def _parse(text: str, dialect: str) -> exp.Expr:
     import sqlglot
-    from sqlglot.errors import SqlglotError
 
+    logging.getLogger("sqlglot").addFilter(_SILENCE)
+    silent = _parsing.set(True)
     try:
         trees = [tree for tree in sqlglot.parse(text, dialect=dialect) if tree is not None]
-    except SqlglotError:
+    except RecursionError:
+        raise
+    # It raises more than its own errors on text that nobody has tried yet.
+    except Exception:
         raise _Refused("unreadable") from None
+    finally:
+        _parsing.reset(silent)
     if len(trees) != 1:
         raise _Refused("several_statements" if trees else "empty")
     tree = trees[0]
@@ -161,6 +191,7 @@ def _parse(text: str, dialect: str) -> exp.Expr:
 
 def _check_nodes(tree: exp.Expr, dialect: str, functions: frozenset[str]) -> None:
     """Every node is of a kind that can only compute, and carries only clauses that are looked at here."""
+    reserved = keywords(dialect)
     for node in tree.walk():
         kind = type(node).__name__
         if kind == "Anonymous":
@@ -173,8 +204,30 @@ def _check_nodes(tree: exp.Expr, dialect: str, functions: frozenset[str]) -> Non
             raise _Refused("construct_not_allowed")
         if kind == "In" and dialect == "clickhouse" and any(type(one).__name__ == "Column" for one in node.expressions):
             raise _Refused("construct_not_allowed")
+        if kind == "Identifier" and not node.args.get("quoted") and node.name.lower() in reserved:
+            raise _Refused("keyword_as_name")
+        if kind == "Column" and node.args.get("table") and node.name.lower() in _SEQUENCE_COLUMNS:
+            raise _Refused("function_not_allowed")
+        # `cross apply t`, `lateral t`: a table, or a function without brackets, that the parser keeps as a bare name.
+        if kind == "Lateral" and type(node.this).__name__ in ("Identifier", "Dot", "Column"):
+            raise _Refused("not_a_table_name")
+        # `in(x, t)` and `f('t')` in ClickHouse: a call that the parser takes for a name with a list of aliases.
+        if kind == "Aliases" and type(node.this).__name__ == "Column":
+            raise _Refused("construct_not_allowed")
+        # Elsewhere it sets a variable of the session.
+        if kind == "PropertyEQ" and type(node.parent).__name__ != "Struct":
+            raise _Refused("construct_not_allowed")
+        if kind == "Table" and type(node.this).__name__ == "Identifier" and _has_nameless_alias(node):
+            raise _Refused("not_a_table_name")
+        if kind == "Unnest" and dialect == "redshift":
+            raise _Refused("column_as_table")
         if kind == "DataType" and str(node.this).endswith("USERDEFINED"):
             raise _Refused("construct_not_allowed")
+
+
+def _has_nameless_alias(table: exp.Expr) -> bool:
+    alias = table.args.get("alias")
+    return alias is not None and alias.args.get("this") is None
 
 
 def _places(tree: exp.Expr, dialect: str, options: Mapping[str, Json]) -> Iterator[Place]:
@@ -183,7 +236,7 @@ def _places(tree: exp.Expr, dialect: str, options: Mapping[str, Json]) -> Iterat
     aliases = _aliases(tree)
     access: dict[tuple[str, str, str], str] = {}
     for table in tree.find_all(_table_type()):
-        if _is_row_source(table):
+        if _is_row_source(table) or _is_lock_name(table, tree):
             continue
         written = id(table) in targets
         if not table.text("db"):
@@ -239,6 +292,16 @@ def _is_row_source(table: exp.Table) -> bool:
     raise _Refused("not_a_table_name")
 
 
+def _is_lock_name(table: exp.Table, tree: exp.Expr) -> bool:
+    """Whether this is the name in ``for update of name``, which must be one of the statement's own."""
+    if type(table.parent).__name__ != "Lock":
+        return False
+    named = {_lower(one.alias_or_name) for one in tree.find_all(_table_type()) if type(one.parent).__name__ != "Lock"}
+    if table.text("db") or _lower(table.name) not in named:
+        raise _Refused("column_as_table")
+    return True
+
+
 def _is_cte(table: exp.Table, written: bool) -> bool:
     """Whether an unqualified name means a common table expression. Raises _Refused where that is unclear."""
     inside: exp.Expr = table
@@ -263,6 +326,9 @@ def _names_in(ctes: list[exp.Expr], table: exp.Table, inside: exp.Expr | None, *
         seen_from_within = seen_from_within or cte is inside
         if _lower(cte.alias) != _lower(table.name):
             continue
+        # `with expression as name` in ClickHouse names a value; a table of that name is another thing.
+        if cte.args.get("scalar") or type(cte.this).__name__ not in STATEMENTS:
+            raise _Refused("ambiguous_cte")
         if not _same_spelling(cte, table) or (seen_from_within and not (recursive and cte is inside)):
             raise _Refused("ambiguous_cte")
         return True
@@ -284,6 +350,10 @@ def _full_name(table: exp.Table, dialect: str, options: Mapping[str, Json]) -> t
     for given in (name, schema, database):
         if given and (_NAME.fullmatch(given) is None or not is_plain_text(given)):
             raise _Refused("not_a_table_name")
+        if dialect in _FOLDS_ACCENTS and not given.isascii():
+            raise _Refused("not_a_table_name")
+        if len(given.encode()) > _LONGEST_NAME.get(dialect, MAX_LENGTH):
+            raise _Refused("name_too_long")
     if database and dialect in _TWO_PARTS_AT_MOST:
         raise _Refused("not_a_table_name")
     # A `$` cuts a partition, or metadata, out of the table named before it.

@@ -18,14 +18,15 @@ STATEMENTS = _words("Select Values Union Intersect Except Subquery Insert Update
 WRITERS = _words("Insert Update Delete Merge")
 
 _STRUCTURE = """
-    Alias Aliases Between Boolean Bracket ByteString CTE Column ColumnDef Cube DataType DataTypeParam Delete Distinct
-    Except Escape Fetch Filter From Group GroupingSets Having HavingMax HexString Identifier IgnoreNulls In
-    IndexTableHint Insert Intersect Interval IntervalSpan Is Join JSON JSONExtractQuote JSONKeyValue JSONPath
-    JSONPathKey JSONPathRecursive JSONPathRoot JSONPathSlice JSONPathSubscript JSONPathUnion JSONPathWildcard JSONValue
-    Kwarg Lambda Lateral Limit LimitOptions Literal Lock Merge National Null Offset OnConflict OnCondition Order
-    Ordered Paren Parameter Placeholder Qualify RawString RespectNulls Returning Rollup Schema Select Slice Star
-    Subquery Table TableAlias TableSample Tuple Union Update Values Var When Whens Where Window WindowSpec With
-    WithTableHint WithinGroup
+    Alias Aliases AnonymousAggFunc Between Boolean Bracket ByteString CTE Column ColumnDef CombinedAggFunc
+    CombinedParameterizedAgg Cube DataType DataTypeParam Delete Distinct Except Escape Fetch Filter From Group
+    GroupingSets Having HavingMax HexString Identifier IgnoreNulls In IndexTableHint Insert Intersect Interval
+    IntervalSpan Is Join JSON JSONExtractQuote JSONKeyValue JSONPath JSONPathKey JSONPathRecursive JSONPathRoot
+    JSONPathSlice JSONPathSubscript JSONPathUnion JSONPathWildcard JSONValue Kwarg Lambda Lateral Limit LimitOptions
+    Literal Lock Merge National Null Offset OnConflict OnCondition Order Ordered ParameterizedAgg Paren Parameter
+    Placeholder PropertyEQ Qualify RawString RespectNulls Returning Rollup Schema Select Slice Star Subquery Table
+    TableAlias TableSample Tuple Union Update Values Var When Whens Where Window WindowSpec With WithTableHint
+    WithinGroup
 """
 _OPERATORS = """
     Add Adjacent All And Any AtTimeZone BitwiseAnd BitwiseLeftShift BitwiseNot BitwiseOr BitwiseRightShift BitwiseXor
@@ -42,8 +43,8 @@ _FUNCTIONS = """
     Corr Cos Cosh Cot Count CountIf CovarPop CovarSamp CumeDist CurrentDate CurrentDatetime CurrentTime
     CurrentTimestamp CurrentTimestampLTZ Date DateAdd DateBin DateDiff DateFromParts DateFromUnixDate DateStrToDate
     DateSub DateToDateStr DateTrunc Datetime DatetimeAdd DatetimeDiff DatetimeSub DatetimeTrunc Day DayOfMonth
-    DayOfWeek DayOfWeekIso DayOfYear Dayname DecodeCase Degrees DenseRank Elt EndsWith EqualNull Exists Exp Explode
-    ExplodingGenerateSeries Extract Factorial First FirstValue Flatten Floor FromBase64 FromISO8601Date
+    DayOfWeek DayOfWeekIso DayOfYear Dayname DecodeCase Degrees DenseRank Elt Encode EndsWith EqualNull Exists Exp
+    Explode ExplodingGenerateSeries Extract Factorial First FirstValue Flatten Floor Format FromBase64 FromISO8601Date
     FromISO8601Timestamp GenerateDateArray GenerateSeries GenerateTimestampArray Greatest GroupConcat Grouping
     GroupingId Hex Hour If Initcap IsInf IsNan JSONArray JSONArrayAgg JSONArrayContains JSONBContains
     JSONBContainsAllTopKeys JSONBContainsAnyTopKeys JSONBContainsTopKey JSONBExists JSONBExtract JSONBExtractScalar
@@ -59,20 +60,27 @@ _FUNCTIONS = """
     StddevSamp StrPosition StrToDate StrToTime StrToUnix String StringToArray Struct StructExtract Stuff Substring
     SubstringIndex Sum Tan Tanh Time TimeAdd TimeDiff TimeFromParts TimeStrToDate TimeStrToTime TimeSub TimeToStr
     TimeToUnix TimeTrunc Timestamp TimestampAdd TimestampDiff TimestampFromParts TimestampSub TimestampTrunc ToArray
-    ToBase64 ToChar ToDays ToNumber Translate Trim Trunc TryCast TsOrDsAdd TsOrDsDiff TsOrDsToDate TsOrDsToDateStr
-    TsOrDsToDatetime TsOrDsToTime TsOrDsToTimestamp Typeof Unhex Unicode UnixDate UnixMicros UnixMillis UnixSeconds
-    UnixToStr UnixToTime Unnest Upper UtcDate UtcTime UtcTimestamp Uuid Variance VariancePop Week WeekOfYear
-    WidthBucket Year YearOfWeek YearOfWeekIso
+    ToBase64 ToChar ToDays ToNumber Transform Translate Trim Trunc TryCast TsOrDsAdd TsOrDsDiff TsOrDsToDate
+    TsOrDsToDateStr TsOrDsToDatetime TsOrDsToTime TsOrDsToTimestamp Typeof Unhex Unicode UnixDate UnixMicros
+    UnixMillis UnixSeconds UnixToStr UnixToTime Unnest Upper UtcDate UtcTime UtcTimestamp Uuid Variance VariancePop
+    Week WeekOfYear WidthBucket Year YearOfWeek YearOfWeekIso
 """
 NODES = _words(_STRUCTURE + _OPERATORS + _FUNCTIONS)
 
 # Functions that sqlglot has no type for. None of them reads anything but its arguments.
 UNTYPED_FUNCTIONS = _words(
-    """age array_length array_lower array_upper bit_count btrim cardinality clock_timestamp date_format date_part
-    isfinite json_agg json_array_length json_build_array json_build_object json_typeof jsonb_agg jsonb_array_length
-    jsonb_build_array jsonb_build_object jsonb_pretty jsonb_typeof julianday lcase make_date make_time make_timestamp
-    num_nonnulls num_nulls octet_length percentile printf quote_literal regexp_match regexp_matches row_to_json scale
-    statement_timestamp strftime timeofday to_json to_jsonb total transaction_timestamp typeof ucase unixepoch"""
+    """age array_length array_lower array_upper bit_count bool_and bool_or btrim cardinality charindex choose
+    clock_timestamp curdate curtime date date_format date_part every field find_in_set format_datetime from_unixtime
+    hash isfinite json_agg json_array_elements json_array_elements_text json_array_length json_build_array
+    json_build_object json_each json_each_text json_object_keys json_quote json_typeof json_unquote
+    jsonb_agg jsonb_array_elements jsonb_array_elements_text jsonb_array_length jsonb_build_array jsonb_build_object
+    jsonb_each jsonb_each_text jsonb_object_keys jsonb_pretty jsonb_set jsonb_strip_nulls jsonb_typeof julianday lcase
+    locate make_date make_time make_timestamp now num_nonnulls num_nulls octet_length patindex percentile
+    phraseto_tsquery plainto_tsquery printf quote quote_ident quote_literal quote_nullable ratio_to_report regexp_match
+    regexp_matches regexp_split_to_array regexp_split_to_table row_to_json scale statement_timestamp strftime timeofday
+    to_json to_jsonb to_tsquery to_tsvector today todate todatetime todayofmonth todayofweek tofloat64 tohour toint32
+    toint64 tomonth tostring total touint32 touint64 toyear toyyyymm toyyyymmdd transaction_timestamp trunc ts_headline
+    ts_rank ts_rank_cd typeof ucase unix_timestamp unixepoch values websearch_to_tsquery yesterday"""
 )
 
 # What a node may carry, where the parser also keeps clauses that reach elsewhere (INTO, SETTINGS, FORMAT, stages).
@@ -93,3 +101,31 @@ ARGUMENTS: Mapping[str, frozenset[str]] = MappingProxyType(
         "Merge": _words(_WITH + "this using on whens returning"),
     }
 )
+
+# Words that no server takes for a name unless they are quoted, though the parser does: what stands there is a clause,
+# a table function or (in T-SQL, which needs no semicolon) the next statement.
+_KEYWORDS = _words(
+    """alter call create delete describe drop dumpfile except exec execute explain from grant infile insert intersect
+    into join lateral merge outfile pivot revoke select show summarize table truncate union unpivot update where"""
+)
+_KEYWORDS_OF: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "clickhouse": _words("format global in parallel prewhere settings watch"),
+        "mysql": _words(
+            """cross delayed force high_priority ignore inner left load lock low_priority natural outer procedure quick
+            release replace right set sql_big_result sql_calc_found_rows sql_small_result straight_join unlock use"""
+        ),
+        "tsql": _words(
+            """backup begin break browse bulk checkpoint close commit containstable continue dbcc deallocate declare
+            deny disk end errlvl exit fetch for freetexttable get go goto holdlock if kill load move offsets open
+            opendatasource openjson openquery openrowset openxml print proc procedure raiserror read readtext receive
+            reconfigure restore return revert rollback save send set setuser shutdown throw tsequal use waitfor while
+            with writetext updatetext"""
+        ),
+    }
+)
+
+
+def keywords(dialect: str) -> frozenset[str]:
+    """What must not stand, unquoted, where the parser sees a name."""
+    return _KEYWORDS | _KEYWORDS_OF.get(dialect, frozenset())

@@ -34,6 +34,8 @@ _FIRST_WORDS = frozenset({"select", "with", "insert", "update", "delete", "merge
 # Letters that change how a following quote is read: escapes, Unicode escapes, raw and bracketed strings, charsets.
 _PREFIXES = frozenset({"b", "e", "n", "nq", "q", "r", "rb", "br", "u", "x"})
 _HARMLESS_PREFIXES = frozenset({"e", "n", "x", "b"})
+# Where `r'…'` is a string without escapes. One that ends in a backslash is refused like every other.
+_RAW_DIALECTS = frozenset({"bigquery", "databricks", "spark"})
 
 
 def text_problem(text: str, dialect: str) -> str | None:
@@ -77,7 +79,8 @@ def _scan(text: str, dialect: str) -> str | None:
 def _string(piece: str, following: str, before: str, dialect: str) -> str | None:
     if _BACKSLASH_QUOTE.search(piece):
         return "backslash_before_quote"
-    if before == "&" or (before in _PREFIXES and before not in _HARMLESS_PREFIXES):
+    raw = before == "r" and dialect in _RAW_DIALECTS
+    if before == "&" or (before in _PREFIXES and before not in _HARMLESS_PREFIXES and not raw):
         return "string_prefix"
     # Some servers read three quotes as the start of a longer string.
     if piece.startswith(("''", '""')) and (len(piece) > 2 or following in ("'", '"')):
@@ -117,6 +120,12 @@ def _other(piece: str, following: str, before: str, dialect: str) -> str | None:
         return "unterminated"
     if piece == "#" and dialect not in ("postgres", "redshift"):
         return "comment"
+    # Snowflake's second line comment; elsewhere a division.
+    if piece == "/" and following == "/" and dialect == "snowflake":
+        return "comment"
+    # Pipe syntax: the parser names its steps itself, and a real table of such a name would be hidden behind one.
+    if piece == "|" and following == ">":
+        return "pipe_syntax"
     if piece == "$" and not following.isdigit():
         return "dollar_quote"
     # Templates, ODBC escapes, client commands and stages.
