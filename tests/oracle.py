@@ -8,7 +8,7 @@ set of reasons, and the step.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 from agentguard.core.facts import ApprovalState, Facts, RunState
 from agentguard.core.policy import ApprovalRule, Policy, Step, View, Workflow
 from agentguard.core.request import Request
-from agentguard.core.values import Destination, Identity, Unavailable
+from agentguard.core.values import Destination, Identity, Sensitivity, Unavailable
 
 LEVELS = ["public", "internal", "confidential", "restricted", "secret"]
 PROOFS = ["local", "bearer", "bearer-single-use", "call-bound"]
@@ -153,6 +153,18 @@ def _against_the_call(request: Request, policy: Policy, facts: Facts) -> Iterato
     if policy.zones and identity is not None and not all(_reaches(policy, identity.subject, p) for p in places):
         yield "zone_not_reachable"
 
+    if policy.zones and run is not None:
+        here = {place.zone for place in places if place.zone is not None}
+        for name, zone in policy.zones.items():
+            if zone.then is not None and name in run.zones:
+                if not all(_within(place, zone.then) for place in places):
+                    yield "zone_not_reachable"
+            elif zone.then is not None and name in here:
+                others = [place for place in places if place.zone != name]
+                yield from ["zone_not_reachable" for place in others if not _within(place, zone.then)]
+            if name in here and name not in run.contacts and zone.first_contact == "deny":
+                yield "zone_first_contact"
+
     if workflow is not None and tool is not None and run is not None:
         if workflow.no_write_down and run.high_water is not None and str(tool.effect) != "read":
             mark = LEVELS.index(run.high_water.word)
@@ -184,6 +196,13 @@ def _reaches(policy: Policy, subject: str, place: Destination) -> bool:
     return _level(place) <= LEVELS.index(homes[0].reaches[place.zone].word)
 
 
+def _within(place: Destination, allowed: Mapping[str, Sensitivity]) -> bool:
+    """Whether a place is in one of these zones, and no more sensitive than it says there."""
+    if place.zone is None or place.zone not in allowed or place.sensitivity is None:
+        return False
+    return _level(place) <= LEVELS.index(allowed[place.zone].word)
+
+
 def _against_the_step(step: Step, request: Request, policy: Policy, facts: Facts) -> Iterator[tuple[str, str]]:
     """Everything that speaks against this step: ``no`` for good, ``ask`` until a person has agreed."""
     workflow = policy.workflows[request.workflow]
@@ -202,6 +221,9 @@ def _against_the_step(step: Step, request: Request, policy: Policy, facts: Facts
             yield "no", "step_excluded"
         if step.at_most is not None and not run.counts.get(step.name, 0) + 1 <= step.at_most:
             yield "no", "step_used_up"
+        read = -1 if run.high_water is None else LEVELS.index(run.high_water.word)
+        if step.not_above is not None and LEVELS.index(step.not_above.word) < read:
+            yield "no", "write_down"
 
     if step.arguments.refusal(request.arguments) is not None:
         yield "no", "arguments_invalid"
@@ -246,7 +268,18 @@ def _against_the_step(step: Step, request: Request, policy: Policy, facts: Facts
                     yield "no", "budget_exceeded"
 
     if step.approval is not None:
-        yield from _against_without_a_person(step, step.approval, view, request, policy, facts)
+        needed: object = True if step.approval.when is None else step.approval.when.holds(view)
+        if not isinstance(needed, bool):
+            yield "no", "condition_failed"
+        elif needed:
+            missing = _missing_people(step, step.approval, request, policy, facts)
+            if missing is not None:
+                yield "ask", missing
+    if run is not None:
+        for name in {place.zone for place in places} - set(run.contacts):
+            rule = policy.zones[name].first_contact if name in policy.zones else None
+            if isinstance(rule, ApprovalRule) and _missing_people(step, rule, request, policy, facts) is not None:
+                yield "ask", "zone_first_contact"
 
 
 def _ceiling(step: Step, workflow: Workflow, run: RunState | None) -> int:
@@ -255,35 +288,24 @@ def _ceiling(step: Step, workflow: Workflow, run: RunState | None) -> int:
     return -1 if rule is None else LEVELS.index(step.up_to.word) - rule.lower_ceiling_by
 
 
-def _against_without_a_person(
-    step: Step, rule: ApprovalRule, view: View, request: Request, policy: Policy, facts: Facts
-) -> Iterator[tuple[str, str]]:
-    needed: object = True if rule.when is None else rule.when.holds(view)
-    if not isinstance(needed, bool):
-        yield "no", "condition_failed"
-        return
-    if not needed:
-        return
+def _missing_people(step: Step, rule: ApprovalRule, request: Request, policy: Policy, facts: Facts) -> str | None:
+    """What the answers given so far lack for this rule; None where they are enough."""
     asked, now = facts.approval, _clock(facts)
     if not isinstance(asked, ApprovalState) or now is None:
-        yield "ask", "approval_required"
-        return
+        return "approval_required"
     meant = (request.digest, policy.revision, step.name, False)
     if (asked.request_digest, asked.policy_revision, asked.step, bool(asked.consumed)) != meant:
-        yield "ask", "approval_mismatch"
-        return
+        return "approval_mismatch"
     opened, closed = _micros(asked.requested_at), _micros(asked.expires_at)
     if now >= closed:
-        yield "ask", "approval_expired"
-        return
+        return "approval_expired"
     run = facts.run if isinstance(facts.run, RunState) else None
     people = set()
     for answer in asked.answers:
         in_time = opened <= _micros(answer.at) < closed
         if answer.approve is True and in_time and run is not None and _counts(answer.approver, rule, policy, run):
             people.add(answer.approver)
-    if len(people) < max(rule.quorum, 1):
-        yield "ask", "approval_pending"
+    return "approval_pending" if len(people) < max(rule.quorum, 1) else None
 
 
 def _counts(approver: str, rule: ApprovalRule, policy: Policy, run: RunState) -> bool:

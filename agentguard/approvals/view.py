@@ -112,6 +112,8 @@ class ApprovalView:
             yield "left out (secret)", display.value(pointer)
         for place in self._list("destinations"):
             yield "destination", _place(place)
+        for why in self._list("because"):
+            yield "because", display.value(why)
         yield "request digest", display.shown(asked.request_digest)
         yield "policy revision", display.shown(asked.policy_revision)
         for answer in self.answers:
@@ -138,6 +140,7 @@ class ApprovalView:
             "arguments": self._shown("arguments"),
             "redacted": self._list("redacted"),
             "destinations": self._list("destinations"),
+            "because": self._list("because"),
             "request_digest": asked.request_digest,
             "policy_revision": asked.policy_revision,
             "answers": [{"approver": a.approver, "approve": a.approve, "at": moment(a.at)} for a in self.answers],

@@ -24,7 +24,7 @@ from types import MappingProxyType
 from typing import Any, NoReturn, TypeVar
 
 from agentguard.core.facts import ApprovalState, Facts, RunState, RunStatus
-from agentguard.core.policy import ApprovalRule, Budget, Fault, Policy, Step, Tool, View, Workflow
+from agentguard.core.policy import ApprovalRule, Budget, Fault, Policy, Step, Tool, View, Workflow, Zone
 from agentguard.core.reasons import Reason
 from agentguard.core.request import Request
 from agentguard.core.values import Destination, Effect, Identity, Sensitivity, ToolEffect, Unavailable
@@ -303,13 +303,55 @@ def zones_are_reachable(case: _Case) -> tuple[Finding, ...]:
     reaches = case.policy.zones[start].reaches if start is not None else MappingProxyType({})
     found = _NONE
     for place in case.places:
-        ceiling = reaches.get(place.zone) if place.zone is not None else None
         if place.zone is None and place.sensitivity is None:
             continue  # unlisted: whether that is allowed is the step's to say
-        if ceiling is None or place.sensitivity is None or place.sensitivity > ceiling:
+        if not _within(place, reaches):
             way = f"from zone `{start or 'none'}` to `{place.zone or 'none'}`"
             found += _deny(Reason.ZONE_NOT_REACHABLE, f"{way}: {place.id} is too sensitive or out of reach")
     return found
+
+
+def _within(place: Destination, reaches: Mapping[str, Sensitivity]) -> bool:
+    """Whether a place is in one of these zones, and no more sensitive than it says there."""
+    ceiling = reaches.get(place.zone) if place.zone is not None else None
+    return ceiling is not None and place.sensitivity is not None and place.sensitivity <= ceiling
+
+
+def zones_allow_going_on(case: _Case) -> tuple[Finding, ...]:
+    """Where the run has been may narrow where it may still go. The call's own zones count: nobody knows their order."""
+    if not case.places or not case.policy.zones or case.run is None:
+        return _NONE
+    been = case.run.zones
+    found = _NONE
+    for name in been | {place.zone for place in case.places if place.zone is not None}:
+        zone = case.policy.zones.get(name)
+        if zone is None or zone.then is None:
+            continue
+        for place in case.places:
+            if place.zone == name and name not in been:
+                continue
+            if not _within(place, zone.then):
+                way = f"after zone `{name}`, `{place.zone or 'none'}`"
+                found += _deny(Reason.ZONE_NOT_REACHABLE, f"{way}: {place.id} is too sensitive or out of reach")
+    return found
+
+
+def zones_are_known_to_the_subject(case: _Case) -> tuple[Finding, ...]:
+    """Some zones admit nobody new. Those that ask a person first are judged with the step's own approval."""
+    return tuple(
+        Finding(Effect.DENY, Reason.ZONE_FIRST_CONTACT, f"the subject has never reached zone `{zone.name}`")
+        for zone in _new_zones(case)
+        if zone.first_contact == "deny"
+    )
+
+
+def _new_zones(case: _Case) -> Sequence[Zone]:
+    """The zones with a rule for it that this call would be the subject's first contact with, by name."""
+    if not case.places or not case.policy.zones or case.run is None:
+        return ()
+    touched = {place.zone for place in case.places if place.zone is not None} - case.run.contacts
+    zones = (case.policy.zones.get(name) for name in sorted(touched))
+    return [zone for zone in zones if zone is not None and zone.first_contact is not None]
 
 
 def nothing_is_written_down(case: _Case) -> tuple[Finding, ...]:
@@ -361,6 +403,8 @@ CALL_CHECKS: tuple[Callable[[_Case], tuple[Finding, ...]], ...] = (
     credentials_are_active,
     destinations_are_known,
     zones_are_reachable,
+    zones_allow_going_on,
+    zones_are_known_to_the_subject,
     nothing_is_written_down,
     risk_leaves_the_effect,
     no_person_said_no,
@@ -395,6 +439,12 @@ def step_is_not_used_up(case: _Case, step: Step, result: _StepResult) -> None:
     used = case.run.counts.get(step.name, 0)
     if used >= step.at_most:
         _no(result, step, Reason.STEP_USED_UP, f"{used} of {step.at_most} calls are used")
+
+
+def nothing_too_sensitive_was_read(case: _Case, step: Step, result: _StepResult) -> None:
+    high = None if case.run is None else case.run.high_water
+    if step.not_above is not None and high is not None and high > step.not_above:
+        _no(result, step, Reason.WRITE_DOWN, f"the run has read {high.word}, above {step.not_above.word}")
 
 
 def arguments_fit(case: _Case, step: Step, result: _StepResult) -> None:
@@ -507,22 +557,53 @@ MICRO_CALL = 1_000_000
 
 
 def a_person_agrees(case: _Case, step: Step, result: _StepResult) -> None:
-    rule = step.approval
-    if rule is None:
+    """Each rule that asks, the step's and those of zones never reached before, by its own people and quorum."""
+    asking: list[tuple[ApprovalRule, Zone | None]] = []
+    if step.approval is not None and _is_asked(case, step, step.approval, result):
+        asking.append((step.approval, None))
+    asking += [(z.first_contact, z) for z in _new_zones(case) if isinstance(z.first_contact, ApprovalRule)]
+    if not asking:
         return
-    if rule.when is not None:
-        needed = rule.when.holds(case.view)
-        if needed is False:
-            return
-        if needed is not True:
-            _no(result, step, Reason.CONDITION_FAILED, f"`{rule.when.text}`: {_why(needed)}")
-            return
-    reason, detail = _approval_gap(case, step, rule)
-    if reason is None:
+    unmet = False
+    for rule, zone in asking:
+        reason, detail = _approval_gap(case, step, rule)
+        if reason is None:
+            continue
+        unmet = True
+        if zone is not None:
+            reason, detail = Reason.ZONE_FIRST_CONTACT, f"first contact with zone `{zone.name}`: {detail}"
+        result.findings.append(Finding(Effect.ESCALATE, reason, detail, step.name))
+    if unmet:
+        result.ask = _together([rule for rule, _ in asking])
+    else:
         result.approval = case.approval.id if case.approval is not None else None
-        return
-    result.findings.append(Finding(Effect.ESCALATE, reason, detail, step.name))
-    result.ask = rule
+
+
+def _is_asked(case: _Case, step: Step, rule: ApprovalRule, result: _StepResult) -> bool:
+    """Whether this call needs the step's approval. What cannot be evaluated is a finding of its own."""
+    if rule.when is None:
+        return True
+    needed = rule.when.holds(case.view)
+    if needed is True or needed is False:
+        return needed
+    _no(result, step, Reason.CONDITION_FAILED, f"`{rule.when.text}`: {_why(needed)}")
+    return False
+
+
+def _together(rules: Sequence[ApprovalRule]) -> ApprovalRule:
+    """One question for all rules: everybody who may answer any, how many it takes, and the shortest time."""
+    if len(rules) == 1:
+        return rules[0]
+    quorums: dict[frozenset[str], int] = {}
+    for rule in rules:
+        people = frozenset(rule.approvers)
+        quorums[people] = max(quorums.get(people, 0), rule.quorum)
+    return ApprovalRule(
+        when=None,
+        approvers=tuple(dict.fromkeys(approver for rule in rules for approver in rule.approvers)),
+        quorum=sum(quorums.values()),
+        within=min(rule.within for rule in rules),
+    )
 
 
 def _approval_gap(case: _Case, step: Step, rule: ApprovalRule) -> tuple[Reason | None, str]:
@@ -569,6 +650,7 @@ def may_approve(approver: str, rule: ApprovalRule, case: _Case) -> bool:
 STEP_CHECKS: tuple[Callable[[_Case, Step, _StepResult], None], ...] = (
     order_is_kept,
     step_is_not_used_up,
+    nothing_too_sensitive_was_read,
     arguments_fit,
     conditions_hold,
     identity_is_fresh,

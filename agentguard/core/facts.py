@@ -30,6 +30,7 @@ class RunState:
     ``high_water``: the most sensitive destination this run has read, None before the first.
     ``risk``: the highest that operations, a rule or a stream says of the run, its subject or its requester.
     ``issued_after``: assertions issued before it are refused. ``credential_refused``: all of them are.
+    ``zones``: where its calls have been. ``contacts``: where any admitted call of its subject has been, in any run.
     """
 
     id: str
@@ -50,6 +51,8 @@ class RunState:
     subject_suspended: bool = False
     issued_after: datetime | None = None
     credential_refused: bool = False
+    zones: frozenset[str] = frozenset()
+    contacts: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from agentguard.core.values import Assurance, Risk, Sensitivity, ToolEffect
 
@@ -107,6 +107,7 @@ class Step:
     minimum_assurance: Assurance | None = None
     bound_to_call: bool = False
     approval: ApprovalRule | None = None
+    not_above: Sensitivity | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,12 +176,16 @@ class Workflow:
 class Zone:
     """A network or trust zone: whose workloads start there, and how sensitive a destination each zone they may reach.
 
-    A zone that is not a key of ``reaches`` is out of reach.
+    A zone that is not a key of ``reaches`` is out of reach. ``then`` is all that a run may still reach once it has been
+    here (None: this zone adds nothing to where it may go). ``first_contact`` is who is asked when a subject comes here
+    for the first time; ``"deny"``: nobody, it may not.
     """
 
     name: str
     subjects: frozenset[str]
     reaches: Mapping[str, Sensitivity]
+    then: Mapping[str, Sensitivity] | None = None
+    first_contact: ApprovalRule | Literal["deny"] | None = None
 
 
 @dataclass(frozen=True, slots=True)

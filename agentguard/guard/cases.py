@@ -156,6 +156,8 @@ def _run(bundle: Bundle, case: Case, workflow: Workflow, at: datetime) -> RunSta
         spent=dict(said.spent),
         high_water=said.high_water,
         subject_suspended=said.suspended,
+        zones=said.zones,
+        contacts=frozenset(bundle.policy.zones) if said.contacts is None else said.contacts,
     )
 
 

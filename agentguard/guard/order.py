@@ -28,7 +28,7 @@ from agentguard.core.facts import ApprovalState, Facts, RunState
 from agentguard.core.policy import Fault
 from agentguard.core.reasons import Reason
 from agentguard.core.request import Request
-from agentguard.core.values import Assurance, Destination, Effect, Identity, Json, ToolEffect, Unavailable
+from agentguard.core.values import Assurance, Destination, Effect, Identity, Json, Sensitivity, ToolEffect, Unavailable
 from agentguard.destinations import derive, rewrite
 from agentguard.errors import ApprovalPending, ApprovalRefused, ToolCallDenied
 from agentguard.guard.records import decision_record, new_id, record, redact, rfc3339
@@ -225,11 +225,12 @@ def _facts(
     guard: Guard, gate: Gate, call: _Call, run: RunState | Unavailable, identity: Identity | Unavailable
 ) -> Generator[Ask, Any, Facts]:
     approval: ApprovalState | None = None
-    # Only where a step may ask. A refusal given before a reload took the question away needs no look: the rule is
-    # part of the workflow, so its digest changed with it, and the run it was given in is not permitted anything.
+    # Only where a step, or a zone, may ask. A refusal given before a reload took the step's question away needs no
+    # look: the rule is part of the workflow, so its digest changed with it, and the run it was given in is not
+    # permitted anything. A zone's rule is not, so wherever zones are reached there is a look.
     workflow = guard.bundle.policy.workflows.get(call.request.workflow)
     steps = workflow.steps_by_tool.get(gate.tool, ()) if workflow is not None else ()
-    if any(step.approval is not None for step in steps):
+    if any(step.approval is not None for step in steps) or _zones(call.destinations):
         row = yield Wait(guard.ledger.approval_for(call.request.digest))
         approval = row.state() if isinstance(row, ApprovalRow) and _speaks_of(row, guard) else None
     declaration = guard.bundle.tools.get(gate.tool)
@@ -288,13 +289,21 @@ def _admission(
         assertion_until=None if single_use is None else single_use.expires_at + REPLAY_MARGIN,
         approval_id=decision.approval if permit else None,
         read_sensitivity=_read_sensitivity(data, facts) if permit else None,
+        zones=_zones(facts.destinations) if permit else frozenset(),
     )
 
 
-def _read_sensitivity(data: dict[str, Any], facts: Facts) -> Any:
+def _read_sensitivity(data: dict[str, Any], facts: Facts) -> Sensitivity | None:
+    """The most sensitive place this call reads. What nobody classified may be anything, so it counts as the worst."""
     if data["tool_effect"] != ToolEffect.READ or isinstance(facts.destinations, Unavailable):
         return None
-    return max((place.sensitivity for place in facts.destinations if place.sensitivity is not None), default=None)
+    levels = (place.sensitivity for place in facts.destinations)
+    return max((Sensitivity.SECRET if level is None else level for level in levels), default=None)
+
+
+def _zones(destinations: tuple[Destination, ...] | Unavailable) -> frozenset[str]:
+    places = () if isinstance(destinations, Unavailable) else destinations
+    return frozenset(place.zone for place in places if place.zone is not None)
 
 
 @dataclass(slots=True)
@@ -432,7 +441,12 @@ def _ask(
             quorum=rule.quorum,
             requested_at=now,
             expires_at=now + rule.within,
-            shown={"arguments": call.shown, "redacted": call.redacted, "destinations": _shown(call.destinations)},
+            shown={
+                "arguments": call.shown,
+                "redacted": call.redacted,
+                "destinations": _shown(call.destinations),
+                "because": [found.detail for found in decision.findings],
+            },
         )
         data = record(
             "approval",

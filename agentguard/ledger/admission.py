@@ -39,7 +39,8 @@ def admit(store: Store, ready: ReadyAdmission) -> Admitted | Refused:
         seq = store.append(ready.row)
     if ready.assertion is not None:
         store.assertions.sweep(ready.at)
-    return Admitted(seq, None if run is None else store.state(run, ready.at, ready.windows))
+    after = None if run is None else store.must_run(run.id)
+    return Admitted(seq, None if after is None else store.state(after, ready.at, ready.windows))
 
 
 def close(store: Store, ready: ReadyClosing) -> RunState | None:
@@ -106,10 +107,21 @@ def _take(store: Store, ready: ReadyAdmission, run: Run) -> int:
         store.spend(run, charge.budget, charge.per, ready.at, charge.amount)
     if asked.read_sensitivity is not None and (run.high_water is None or asked.read_sensitivity > run.high_water):
         run.high_water = asked.read_sensitivity
+    run.zones |= asked.zones
     store.changed(run)
     seq = store.append(ready.row)
     store.open_call(asked.decision_id, OpenCall(seq, run.id, step))
+    if not asked.zones <= run.contacts:
+        _first_contact(store, run, asked.zones)
     return seq
+
+
+def _first_contact(store: Store, run: Run, zones: frozenset[str]) -> None:
+    """The subject has been there now. Its other calls that wait to be asked about it are decided anew."""
+    store.flush()
+    store.cursor.executemany(schema.ADD_CONTACT, [(run.subject, zone) for zone in sorted(zones)])
+    store.cursor.execute(schema.BUMP_SUBJECT, (run.subject,))
+    store.drop_runs()
 
 
 def _succeed(store: Store, run: Run, ready: ReadyClosing) -> None:

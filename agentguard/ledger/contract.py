@@ -47,7 +47,8 @@ class Admission:
 
     ``run_version`` is the version the decision saw; any other version now is ``RUN_MOVED``. ``assertion_key`` is
     (issuer, jti) and is remembered until ``assertion_until``; a used one is refused whatever the effect.
-    ``record`` is the decision record without ``seq``.
+    ``record`` is the decision record without ``seq``. ``zones`` are those the call reaches: the run has been there
+    then, and its subject too; where that is new, every run of the subject gets a new version.
     """
 
     decision_id: str
@@ -64,6 +65,7 @@ class Admission:
     assertion_until: datetime | None = None
     approval_id: str | None = None
     read_sensitivity: Sensitivity | None = None
+    zones: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,6 +112,8 @@ def encode_admission(asked: Admission, windows: Mapping[str, timedelta | None]) 
         raise LedgerError("a permit names no run or no step; only a call inside a run can be admitted")
     for charge in asked.charges:
         _check_charge(charge)
+    for zone in asked.zones:
+        known_text(zone, "a zone")
     used, until = asked.assertion_key, asked.assertion_until
     return ReadyAdmission(
         asked,

@@ -73,6 +73,8 @@ class Run:
     inputs: Held
     kept: Held
     standing: Standing
+    zones: frozenset[str]
+    contacts: frozenset[str]
 
     def state(self, spent: Mapping[str, int]) -> RunState:
         """What a decision sees."""
@@ -95,6 +97,8 @@ class Run:
             self.suspended,
             self.standing.issued_after,
             self.standing.refused,
+            self.zones,
+            self.contacts,
         )
 
     def saved(self) -> tuple[Any, ...]:
@@ -108,6 +112,7 @@ class Run:
             json.dumps(self.counts),
             json.dumps(sorted(self.succeeded)),
             json.dumps(self.spent) if self.spent else "{}",
+            json.dumps(sorted(self.zones)) if self.zones else "[]",
         )
 
 
@@ -116,7 +121,8 @@ def load_run(cursor: sqlite3.Cursor, run_id: str) -> Run | None:
     row = cursor.execute(schema.LOAD_RUN, (run_id,)).fetchone()
     if row is None:
         return None
-    n, workflow, digest, subject, requester, started, version, status, risk, water, counts, done, spent, held = row
+    n, workflow, digest, subject, requester, started, version, status, risk, water, *rest = row
+    counts, done, spent, been, held = rest
     values = {"input": Held(), "kept": Held()}
     for kind, name, raw in cursor.execute(schema.LOAD_RUN_VALUES, (n,)):
         values[kind].put(name, raw)
@@ -139,6 +145,8 @@ def load_run(cursor: sqlite3.Cursor, run_id: str) -> Run | None:
         values["input"],
         values["kept"],
         load_standing(cursor, run_id, subject, requester),
+        frozenset(json.loads(been)),
+        frozenset(value for (value,) in cursor.execute(schema.CONTACTS, (subject,))),
     )
 
 

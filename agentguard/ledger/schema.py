@@ -60,7 +60,8 @@ CREATE TABLE run_states (
     high_water INTEGER,
     counts TEXT NOT NULL,       -- JSON: step to calls admitted
     succeeded TEXT NOT NULL,    -- JSON: steps with a call that succeeded
-    spent TEXT NOT NULL         -- JSON: per-run budget to millionths
+    spent TEXT NOT NULL,        -- JSON: per-run budget to millionths
+    zones TEXT NOT NULL         -- JSON: zones its calls have been in
 );
 
 CREATE TABLE run_values (
@@ -117,6 +118,13 @@ CREATE TABLE answers (
 CREATE TABLE subjects (
     subject TEXT PRIMARY KEY,
     suspended INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE contacts (         -- what a subject has reached at least once, in any run
+    subject TEXT NOT NULL,
+    kind TEXT NOT NULL,         -- zone
+    value TEXT NOT NULL,
+    PRIMARY KEY (subject, kind, value)
 ) WITHOUT ROWID;
 
 CREATE TABLE credentials (
@@ -194,10 +202,10 @@ LAST_BLOCK_FROM = "SELECT max(block) FROM blocks WHERE earliest <= ?"
 # --- runs
 ADD_RUN = """
 INSERT INTO runs (id, workflow, workflow_digest, subject, requester, started_at) VALUES (?, ?, ?, ?, ?, ?)"""
-ADD_RUN_STATE = "INSERT INTO run_states VALUES (?, 1, ?, ?, NULL, '{}', '[]', '{}')"
+ADD_RUN_STATE = "INSERT INTO run_states VALUES (?, 1, ?, ?, NULL, '{}', '[]', '{}', '[]')"
 LOAD_RUN = """
 SELECT r.n, r.workflow, r.workflow_digest, r.subject, r.requester, r.started_at,
-       s.version, s.status, s.risk, s.high_water, s.counts, s.succeeded, s.spent, coalesce(j.suspended, 0)
+       s.version, s.status, s.risk, s.high_water, s.counts, s.succeeded, s.spent, s.zones, coalesce(j.suspended, 0)
 FROM runs AS r JOIN run_states AS s ON s.n = r.n LEFT JOIN subjects AS j ON j.subject = r.subject
 WHERE r.id = ?"""
 LOAD_RUN_VALUES = "SELECT kind, name, value FROM run_values WHERE n = ?"
@@ -276,6 +284,8 @@ STREAM = "SELECT heard_at, status FROM streams WHERE name = ?"
 PUT_STREAM = "INSERT OR REPLACE INTO streams VALUES (?, ?, ?)"
 
 # --- subjects and credentials
+CONTACTS = "SELECT value FROM contacts WHERE subject = ? AND kind = 'zone'"
+ADD_CONTACT = "INSERT OR IGNORE INTO contacts VALUES (?, 'zone', ?)"
 PUT_SUBJECT = "INSERT OR REPLACE INTO subjects VALUES (?, ?)"
 PUT_CREDENTIAL = "INSERT OR REPLACE INTO credentials VALUES (?, ?)"
 CREDENTIAL = "SELECT state FROM credentials WHERE name = ?"

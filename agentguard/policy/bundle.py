@@ -190,7 +190,7 @@ class _Loader:
         for written in self.written["Destinations"]:
             add_destinations(self.parts, written)
         if "Destinations" not in self.broken:
-            check_zones(self.parts, self.written["Destinations"])
+            check_zones(self.parts, self.written["Destinations"], groups_known="Trust" not in self.broken)
         # With a broken file of another kind, every tool or group in it would be reported as missing again.
         if not self.broken - {"Workflow"}:
             for written in self.written["Workflow"]:

@@ -39,7 +39,7 @@ _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\
 class CaseRun:
     """The run before the call. ``counts`` holds one for each step done that the case does not count itself.
 
-    ``spent`` is in millionths, by budget.
+    ``spent`` is in millionths, by budget. ``contacts`` None means that the subject has been in every zone before.
     """
 
     inputs: Mapping[str, Json]
@@ -52,6 +52,8 @@ class CaseRun:
     suspended: bool
     high_water: Sensitivity | None
     requester: str | None
+    zones: frozenset[str] = frozenset()
+    contacts: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +158,8 @@ class GivenEntry(models.StrictModel):
     suspended: bool | None = None
     high_water: models.SensitivityWord | None = None
     requester: models.Line | None = None
+    zones: list[models.Name] | None = None
+    contacts: list[models.Name] | None = None
     revoked_credentials: list[models.Name] | None = None
     now: Moment | None = None
 
@@ -331,6 +335,8 @@ def _run(given: GivenEntry) -> CaseRun:
         suspended=given.suspended or False,
         high_water=None if given.high_water is None else Sensitivity.parse(given.high_water),
         requester=given.requester,
+        zones=frozenset(given.zones or ()),
+        contacts=None if given.contacts is None else frozenset(given.contacts),
     )
 
 
@@ -378,6 +384,8 @@ def _unknown_names(case: Case, policy: Policy) -> list[str]:
     if workflow is None:
         return [unknown("workflow", case.workflow, policy.workflows)]
     found = [] if case.call.tool in policy.tools else [unknown("tool", case.call.tool, policy.tools)]
+    named = case.run.zones | (case.run.contacts or frozenset())
+    found += [unknown("zone", name, policy.zones) for name in sorted(named - policy.zones.keys())]
     return found + _unknown_parts(case, workflow)
 
 

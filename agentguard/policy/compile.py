@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from agentguard.core.canonical import canonical_bytes, sha256
 from agentguard.core.declarations import (
@@ -224,8 +224,7 @@ def add_destinations(parts: Parts, written: Written) -> None:
         )
     for name, zone in file.zones.items():
         if parts.is_new("zone", name, written.source("zones", name)):
-            reaches = {other: Sensitivity.parse(word) for other, word in zone.reaches.items()}
-            parts.zones[name] = Zone(name, frozenset(zone.subjects), MappingProxyType(reaches))
+            parts.zones[name] = _zone(name, zone)
         for index, subject in enumerate(zone.subjects):
             parts.is_new("the subject of a zone", subject, written.source("zones", name, "subjects", index))
     for word, age in file.freshness.items():
@@ -236,16 +235,57 @@ def add_destinations(parts: Parts, written: Written) -> None:
             parts.assurance[Sensitivity.parse(word)] = Assurance.parse(level)
 
 
-def check_zones(parts: Parts, files: Iterable[Written]) -> None:
+def _zone(name: str, zone: models.ZoneEntry) -> Zone:
+    first: ApprovalRule | Literal["deny"] | None = None
+    if isinstance(zone.first_contact, models.FirstContact):
+        asked = zone.first_contact
+        first = ApprovalRule(None, tuple(asked.approvers), asked.quorum, asked.within)
+    elif zone.first_contact is not None:
+        first = "deny"
+    return Zone(
+        name=name,
+        subjects=frozenset(zone.subjects),
+        reaches=_levels(zone.reaches),
+        then=None if zone.then is None else _levels(zone.then),
+        first_contact=first,
+    )
+
+
+def _levels(words: Mapping[str, models.SensitivityWord]) -> Mapping[str, Sensitivity]:
+    return MappingProxyType({name: Sensitivity.parse(word) for name, word in words.items()})
+
+
+def check_zones(parts: Parts, files: Iterable[Written], *, groups_known: bool) -> None:
     """Every zone that is named exists. A bundle without zones may still write them down in its catalog."""
     for written in files:
         for name, zone in written.model.zones.items():
-            for other in zone.reaches:
-                if other not in parts.zones:
-                    parts.say(written.source("zones", name, "reaches", other), unknown("zone", other, parts.zones))
+            for key in ("reaches", "then"):
+                for other in getattr(zone, key) or ():
+                    if other not in parts.zones:
+                        parts.say(written.source("zones", name, key, other), unknown("zone", other, parts.zones))
+            if groups_known and isinstance(zone.first_contact, models.FirstContact):
+                _check_people(parts, written, ("zones", name, "first_contact"), zone.first_contact)
     for entry in parts.catalog:
         if parts.zones and entry.zone is not None and entry.zone not in parts.zones:
             parts.say(entry.source, unknown("zone", entry.zone, parts.zones))
+
+
+def _check_people(parts: Parts, written: Written, path: tuple[Any, ...], rule: models.FirstContact) -> bool:
+    """Whether every group that may approve exists; that there are enough people is checked, too."""
+    people: set[str] = set()
+    for index, word in enumerate(rule.approvers):
+        group = word.removeprefix("group:")
+        if group == word:
+            people.add(word)
+        elif group not in parts.groups:
+            parts.say(written.source(*path, "from", index), unknown("group", group, parts.groups))
+            return False
+        else:
+            people |= parts.groups[group]
+    if "anyone" not in people and len(people) < rule.quorum:
+        message = f"quorum {rule.quorum} can never be reached: only {len(people)} may approve"
+        parts.say(written.source(*path, "quorum"), message)
+    return True
 
 
 # Workflows
@@ -352,6 +392,7 @@ class _Workflow:
             minimum_assurance=None if identity.assurance is None else Assurance.parse(identity.assurance),
             bound_to_call=identity.proof == "call",
             approval=self._approval((*here, "approval"), step.approval, scope),
+            not_above=None if step.not_above is None else Sensitivity.parse(step.not_above),
         )
 
     def _destinations(self, name: str, step: models.StepEntry, tool: ToolDeclaration) -> None:
@@ -375,19 +416,8 @@ class _Workflow:
     def _approval(self, path: tuple[Any, ...], rule: models.Approval | None, scope: Scope) -> ApprovalRule | None:
         if rule is None:
             return None
-        people: set[str] = set()
-        for index, word in enumerate(rule.approvers):
-            group = word.removeprefix("group:")
-            if group == word:
-                people.add(word)
-            elif group not in self.parts.groups:
-                self.say((*path, "from", index), unknown("group", group, self.parts.groups))
-                return None
-            else:
-                people |= self.parts.groups[group]
-        if "anyone" not in people and len(people) < rule.quorum:
-            message = f"quorum {rule.quorum} can never be reached: only {len(people)} may approve"
-            self.say((*path, "quorum"), message)
+        if not _check_people(self.parts, self.written, path, rule):
+            return None
         when = None if rule.when is None else self._condition((*path, "when"), rule.when, scope)
         return ApprovalRule(when, tuple(rule.approvers), rule.quorum, rule.within)
 

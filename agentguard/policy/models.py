@@ -257,11 +257,30 @@ class DestinationEntry(StrictModel):
     environment: Text | None = None
 
 
+class FirstContact(StrictModel):
+    """Who is asked before a workload reaches a zone for the first time, how many, and how long the question stands."""
+
+    approvers: Annotated[list[Approver], Field(min_length=1)] = Field(alias="from")
+    quorum: Annotated[int, Field(ge=1, le=100)] = 1
+    within: Duration
+
+
+def _first_contact(value: Any) -> Any:
+    if value != "deny" and not isinstance(value, dict):
+        raise ValueError("expected `deny`, or who is asked: `{from: [group:NAME], quorum: 1, within: 30m}`")
+    return value
+
+
 class ZoneEntry(StrictModel):
     """A zone: whose workloads start in it, and how sensitive a place they may reach in each zone."""
 
     subjects: list[Line] = []
     reaches: dict[Name, SensitivityWord] = {}
+    then: dict[Name, SensitivityWord] | None = None
+    first_contact: Annotated[
+        Literal["deny"] | FirstContact | None,
+        BeforeValidator(_first_contact, json_schema_input_type=Literal["deny"] | FirstContact | None),
+    ] = None
 
 
 class Destinations(PolicyFile):
@@ -314,13 +333,10 @@ class StepDestinations(StrictModel):
         return self
 
 
-class Approval(StrictModel):
+class Approval(FirstContact):
     """When a person is asked, who, how many, and for how long the question stands."""
 
     when: Expression | None = None
-    approvers: Annotated[list[Approver], Field(min_length=1)] = Field(alias="from")
-    quorum: Annotated[int, Field(ge=1, le=100)] = 1
-    within: Duration
 
 
 class KeepEntry(StrictModel):
@@ -345,6 +361,7 @@ class StepEntry(StrictModel):
     after_any: list[Name] = []
     not_after: list[Name] = []
     at_most: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    not_above: SensitivityWord | None = None
     arguments: dict[str, Schema]
     require: list[Expression] = []
     keep: dict[Word, Keep] = {}

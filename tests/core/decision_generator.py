@@ -16,7 +16,7 @@ from types import SimpleNamespace
 from core_cases import EXPORT, FINGERPRINT, NOW, SUBJECT, TICK, Case, Says, good
 
 from agentguard.core.facts import Answer, RunStatus
-from agentguard.core.policy import Fault, RiskRule, Tool, Zone
+from agentguard.core.policy import ApprovalRule, Fault, RiskRule, Tool, Zone
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Assurance, Destination, Risk, Sensitivity, ToolEffect, Unavailable
 
@@ -50,6 +50,20 @@ def place(sensitivity: Sensitivity | None, zone: str | None) -> Change:
         return c.with_facts(destinations=(*c.facts.destinations, more))  # type: ignore[misc]
 
     return change
+
+
+def zone(name: str, **changes: object) -> Change:
+    """The good case with one of its zones changed."""
+
+    def change(c: Case) -> Case:
+        changed = replace(c.policy.zones[name], **changes)  # type: ignore[arg-type]
+        return c.with_policy(zones={**c.policy.zones, name: changed})
+
+    return change
+
+
+def asks(*people: str, quorum: int = 1) -> ApprovalRule:
+    return ApprovalRule(None, people, quorum, timedelta(minutes=5))
 
 
 # Each moves one thing by the most that must not matter, or adds something for the breaks to bite on.
@@ -98,6 +112,23 @@ NUDGES: dict[str, Change] = {
     "a second step out of order": a_second_step(after=("never",)),
     "a second step for less": a_second_step(up_to=Sensitivity.PUBLIC),
     "no conditions": lambda c: c.with_step(EXPORT, require=()),
+    "has been where it goes, which allows that": lambda c: zone("data", then={"data": Sensitivity.CONFIDENTIAL})(
+        c.with_run(zones=frozenset({"data"}))
+    ),
+    "goes where afterwards nothing is allowed": zone("data", then={}),
+    "has been where nothing follows from": lambda c: c.with_run(zones=frozenset({"data", "agents", "gone"})),
+    "reads no more than the step may follow": lambda c: c.with_step(EXPORT, not_above=Sensitivity.INTERNAL),
+    "a zone it knows asks about the first contact": lambda c: zone("data", first_contact=asks("user:erin"))(
+        c.with_run(contacts=frozenset({"data"}))
+    ),
+    "a zone it knows admits nobody new": lambda c: zone("data", first_contact="deny")(
+        c.with_run(contacts=frozenset({"agents", "data"}))
+    ),
+    "a zone it does not go to admits nobody new": zone("agents", first_contact="deny"),
+    "first contact, and those asked agree": lambda c: answers(yes("user:alice"), yes("user:bob"), yes("user:erin"))(
+        zone("data", first_contact=asks("user:erin"))(c)
+    ),
+    "first contact, asked of the same people": zone("data", first_contact=asks("group:data-stewards", quorum=2)),
 }
 
 ESCALATING: dict[str, Change] = {
@@ -133,6 +164,18 @@ ESCALATING: dict[str, Change] = {
     "approved under another revision": lambda c: c.with_approval(policy_revision=OTHER),
     "approved another step": lambda c: c.with_approval(step="look-up"),
     "approval used": lambda c: c.with_approval(consumed=True),
+    "first contact, the zone's people not among those who agreed": zone("data", first_contact=asks("user:erin")),
+    "first contact, one short": zone("data", first_contact=asks("group:data-stewards", "user:erin", quorum=3)),
+    "first contact, no approvers": zone("data", first_contact=asks()),
+    "first contact, nobody asked": lambda c: zone("data", first_contact=asks("anyone"))(
+        c.with_step(EXPORT, approval=None).with_facts(approval=None)
+    ),
+    "first contact, the step's people not among those who agreed": lambda c: answers(yes("user:erin"))(
+        zone("data", first_contact=asks("user:erin"))(c)
+    ),
+    "first contact, another subject's zones known": lambda c: zone("data", first_contact=asks("user:erin"))(
+        c.with_run(contacts=frozenset({"agents"}))
+    ),
 }
 
 DENYING: dict[str, Change] = {
@@ -183,6 +226,29 @@ DENYING: dict[str, Change] = {
     "subject in two zones": lambda c: c.with_policy(
         zones={**c.policy.zones, "more": Zone("more", frozenset({SUBJECT}), {"data": Sensitivity.SECRET})}
     ),
+    "been where what it reaches is one too much": lambda c: zone("data", then={"data": Sensitivity.INTERNAL})(
+        c.with_run(zones=frozenset({"data"}))
+    ),
+    "been where nothing may follow": lambda c: zone("data", then={})(c.with_run(zones=frozenset({"data"}))),
+    "been where only elsewhere may follow": lambda c: zone("agents", then={"agents": Sensitivity.SECRET})(
+        c.with_run(zones=frozenset({"agents"}))
+    ),
+    "been somewhere, then an unlisted place": lambda c: place(None, None)(
+        zone("data", then={"data": Sensitivity.SECRET})(
+            c.with_run(zones=frozenset({"data"})).with_step(EXPORT, allow_unclassified=True)
+        ).with_workflow(no_write_down=False)
+    ),
+    "one call reaches a zone and what may not follow it": lambda c: place(Sensitivity.CONFIDENTIAL, "vault")(
+        c.with_policy(
+            zones={
+                "agents": Zone("agents", frozenset({SUBJECT}), dict.fromkeys(("data", "vault"), Sensitivity.SECRET)),
+                "data": Zone("data", frozenset(), {}),
+                "vault": Zone("vault", frozenset(), {}, then={"vault": Sensitivity.SECRET}),
+            }
+        )
+    ),
+    "read one above the step": lambda c: c.with_step(EXPORT, not_above=Sensitivity.PUBLIC),
+    "a zone that admits nobody new": zone("data", first_contact="deny"),
     "read one above": lambda c: c.with_run(high_water=Sensitivity.CONFIDENTIAL),
     "risk high": lambda c: c.with_run(risk=Risk.HIGH),
     "risk medium": lambda c: c.with_run(risk=Risk.MEDIUM),

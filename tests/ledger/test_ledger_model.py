@@ -41,11 +41,12 @@ class Model:
     answered: set[tuple[str, str]] = field(default_factory=set)
     records: int = len(RUNS) + 2
     suspended: bool = False
+    contacts: frozenset[str] = frozenset()
 
     def seen(self, name: str, second: int) -> RunState:
         run = self.runs[name]
         day = sum(amount for when, amount in self.spends if when > second - 50)
-        return replace(run, spent={**run.spent, "day": day}, subject_suspended=self.suspended)
+        return replace(run, spent={**run.spent, "day": day}, subject_suspended=self.suspended, contacts=self.contacts)
 
     def move(self, name: str, **fields: Any) -> None:
         self.runs[name] = replace(self.runs[name], version=self.runs[name].version + 1, **fields)
@@ -68,7 +69,13 @@ class Model:
                 counts={**run.counts, op["step"]: run.counts.get(op["step"], 0) + 1},
                 spent={**run.spent, "run": run.spent.get("run", 0) + op["amount"]},
                 high_water=max(op["level"], run.high_water or Sensitivity.PUBLIC),
+                zones=run.zones | op["zones"],
             )
+            if not op["zones"] <= self.contacts:
+                self.contacts |= op["zones"]
+                for name, other in self.runs.items():
+                    if other.status is RunStatus.ACTIVE:
+                        self.move(name)
             self.spends.append((op["at"], op["day"]))
             self.consumed.add(op["approval"])
             self.open[op["id"]] = (run.id, op["step"])
@@ -100,6 +107,7 @@ OPERATIONS = st.one_of(
             "at": st.integers(0, 200),
             "approval": st.sampled_from([None, None, None, "ask-r0", "ask-r1", "ask-none"]),
             "level": st.sampled_from(list(Sensitivity)),
+            "zones": st.frozensets(st.sampled_from(["data", "office"])),
         }
     ),
     st.fixed_dictionaries(
@@ -192,6 +200,7 @@ def _step(ledger: SqliteLedger, model: Model, op: dict[str, Any]) -> None:
                     assertion_key=("iss", str(op["assertion"])),
                     approval_id=op["approval"],
                     read_sensitivity=op["level"],
+                    zones=op["zones"],
                 ),
                 windows=WINDOWS,
             )

@@ -65,6 +65,25 @@ MISTAKES: list[tuple[str, str, str, str, tuple[str, ...]]] = [
     (W, "[group:data-stewards]", "[data-stewards]", "from:", ("`group:NAME`",)),
     (W, "of: export", "of: exprt", "rows: {sum", ("no step `exprt`", "did you mean `export`?")),
     (D, "prod: internal}", "prd: internal}", "reaches:", ("no zone `prd`", "did you mean `prod`?")),
+    (D, "prod: {}", "prod: {then: {prd: secret}}", "then:", ("no zone `prd`", "did you mean `prod`?")),
+    (D, "prod: {}", "prod: {then: {prod: scret}}", "then:", ("did you mean `secret`?",)),
+    (D, "prod: {}", "prod: {first_contact: allow}", "first_contact:", ("expected `deny`, or who is asked",)),
+    (D, "prod: {}", "prod: {first_contact: {from: [user:a]}}", "first_contact:", ("`within` is missing",)),
+    (
+        D,
+        "prod: {}",
+        "prod: {first_contact: {from: [group:data-steward], within: 1m}}",
+        "first_contact:",
+        ("no group `data-steward`", "`data-stewards`"),
+    ),
+    (
+        D,
+        "prod: {}",
+        "prod: {first_contact: {from: [user:a], quorum: 2, within: 1m}}",
+        "first_contact:",
+        ("can never be reached", "only 1"),
+    ),
+    (W, "at_most: 5", "not_above: middling", "not_above:", ("found `middling`",)),
     (D, "zone: office,", "zone: ofice,", "zone: ofice", ("no zone `ofice`", "did you mean `office`?")),
     # the order of steps
     (
