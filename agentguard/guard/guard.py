@@ -33,6 +33,7 @@ from agentguard.guard.records import RecordData, record
 from agentguard.guard.run import RunContext
 from agentguard.ledger import Ledger, RecordFilter, open_ledger
 from agentguard.policy import Bundle, Reloader
+from agentguard.signals import Receiver, Streams
 
 ADAPTERS = "agentguard.adapters"
 # A wall clock that falls back further than any skew we grant would make old assertions fresh again.
@@ -192,6 +193,18 @@ class Guard:
         if state is None:
             raise ConfigurationError(f"there is no run `{run_id}` in this ledger; `agentguard runs list` shows them")
         return RunContext(self, state.workflow, {}, None, run_id)
+
+    def receiver(self) -> Receiver:
+        """Takes the security events of the streams that Trust names, as the bundle in force has them.
+
+        Raises ConfigurationError where one of them could not be listened to.
+        """
+
+        def streams() -> Streams:
+            bundle = self.bundle
+            return Streams(bundle.streams, bundle.directory)
+
+        return Receiver(streams, self.operations, clock=self.clock)
 
     def records(self, **wanted: Any) -> Iterator[RecordData]:
         """Records in order; keywords as in ``RecordFilter``."""

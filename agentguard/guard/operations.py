@@ -93,13 +93,23 @@ class Operations:
         data = record("operation", at, subject=about, outcome=what, risk=word, by=by, why=why)
         settle(self._ledger.signal((OPERATIONS, new_id("s")), [said], at=at, records=[data]))
 
-    def apply(self, identifier: tuple[str, str], signals: Sequence[Signal], at: datetime) -> bool:
+    def apply(
+        self,
+        identifier: tuple[str, str],
+        signals: Sequence[Signal],
+        at: datetime,
+        *,
+        heard: datetime | None = None,
+        status: str | None = None,
+    ) -> bool:
         """Let what a verified message of a stream says take effect, once for each (issuer, jti), each a record.
 
-        ``at`` is when it was received. False: this message was heard before, and nothing was changed.
+        ``at`` is when it was received, ``heard`` when it was sent, if that is known; ``status`` what the stream says it
+        is from then on. False: this message was heard before, and nothing was changed.
         """
         records = [_signal_record(identifier, said, at) for said in signals]
-        news: bool = settle(self._ledger.signal(identifier, signals, at=at, records=records))
+        spoken = at if heard is None else min(at, heard)
+        news: bool = settle(self._ledger.signal(identifier, signals, at=spoken, records=records, status=status))
         return news
 
     def stream_heard(self, name: str, *, at: datetime, status: str = "enabled", why: str | None = None) -> None:

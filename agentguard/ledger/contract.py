@@ -166,7 +166,7 @@ class StreamStatus(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StreamState:
-    """One stream of signals: when anything was last received of it, by our clock, and whether it is meant to send."""
+    """One stream of signals: when it last spoke, and whether it is meant to."""
 
     name: str
     heard_at: datetime
@@ -235,13 +235,20 @@ class Ledger(Protocol):
         """The states of these credentials; one that operations never registered is missing, or revoked by a signal."""
 
     def signal(
-        self, identifier: tuple[str, str], signals: Sequence[Signal], *, at: datetime, records: Sequence[RecordData]
+        self,
+        identifier: tuple[str, str],
+        signals: Sequence[Signal],
+        *,
+        at: datetime,
+        records: Sequence[RecordData],
+        status: str | None = None,
     ) -> Future[bool]:
         """Let signals take effect, once for each (issuer, jti). False: heard before, and nothing was written.
 
         What is said is kept by source. A source takes back only what it said itself, and what it said later stands: a
         signal older than its last about the same is ignored, and of two for the same moment the worse counts.
-        Every run that is touched gets a new version; the signals' streams count as heard at ``at``."""
+        Every run that is touched gets a new version; the signals' streams count as heard at ``at``. ``status`` is what
+        they say they are from then on (``enabled``, ``paused``, ``disabled``); None: as before."""
 
     def stream_heard(
         self, name: str, *, at: datetime, status: str = "enabled", record: RecordData | None = None

@@ -31,6 +31,7 @@ class ReadySignals(NamedTuple):
     signals: Sequence[tuple[Signal, int]]
     at: int
     rows: Sequence[Row]
+    status: StreamStatus | None
 
 
 class ReadyStream(NamedTuple):
@@ -54,7 +55,11 @@ class Word(NamedTuple):
 
 
 def encode_signals(
-    identifier: tuple[str, str], signals: Sequence[Signal], at: datetime, records: Sequence[RecordData]
+    identifier: tuple[str, str],
+    signals: Sequence[Signal],
+    at: datetime,
+    records: Sequence[RecordData],
+    status: str | None,
 ) -> ReadySignals:
     """Check every signal's shape and encode all. Raises LedgerError."""
     if len(identifier) != 2:
@@ -68,6 +73,7 @@ def encode_signals(
         [(signal_, micros(signal_.at)) for signal_ in signals],
         micros(at),
         [encode_record(record) for record in records],
+        None if status is None else _status(status),
     )
 
 
@@ -75,9 +81,13 @@ def encode_stream(name: str, at: datetime, status: str, record: RecordData | Non
     """Check a sign of life and encode it. Raises LedgerError."""
     if not known_text(name, "a stream's name") or stream_of(name) != name:
         raise LedgerError(f"`{name}` is not a stream's name; expected one of `streams` in Trust")
-    if status not in set(StreamStatus):
-        raise LedgerError(f"`{status}` is not a stream's status; expected one of {', '.join(StreamStatus)}")
-    return ReadyStream(name, micros(at), StreamStatus(status), None if record is None else encode_record(record))
+    return ReadyStream(name, micros(at), _status(status), None if record is None else encode_record(record))
+
+
+def _status(word: str) -> StreamStatus:
+    if word not in set(StreamStatus):
+        raise LedgerError(f"`{word}` is not a stream's status; expected one of {', '.join(StreamStatus)}")
+    return StreamStatus(word)
 
 
 def signal(store: Store, ready: ReadySignals) -> bool:
@@ -90,7 +100,7 @@ def signal(store: Store, ready: ReadySignals) -> bool:
             say(store, kind, about, signal_, at)
         stream = stream_of(signal_.source)
         if stream is not None:
-            _hear(store, stream, ready.at, None)
+            _hear(store, stream, ready.at, ready.status)
     store.drop_runs()
     for row in ready.rows:
         store.append(row)
@@ -161,21 +171,22 @@ def _is_news(said: Signal, at: int, before: int | None, *, worse: bool) -> bool:
 
 
 def stream_heard(store: Store, ready: ReadyStream) -> None:
-    """A sign of life, or a change of status. What depended on a stream that falls silent is decided again."""
-    before = store.cursor.execute(schema.STREAM, (ready.name,)).fetchone()
+    """A sign of life, or a change of status."""
     _hear(store, ready.name, ready.at, ready.status)
-    if before is not None and before[1] != ready.status.value:
-        store.flush()
-        store.cursor.execute(schema.BUMP_ALL)
-        store.drop_runs()
     if ready.row is not None:
         store.append(ready.row)
 
 
 def _hear(store: Store, name: str, at: int, status: StreamStatus | None) -> None:
-    """A signal by itself enables no stream that was paused."""
+    """A signal by itself enables no stream that was paused, and what a stream said of itself before it last spoke is no
+    news. What depended on a stream that falls silent is decided again."""
     before, was = store.cursor.execute(schema.STREAM, (name,)).fetchone() or (at, StreamStatus.ENABLED.value)
-    store.cursor.execute(schema.PUT_STREAM, (name, max(at, before), was if status is None else status.value))
+    now = was if status is None or at < before else status.value
+    store.cursor.execute(schema.PUT_STREAM, (name, max(at, before), now))
+    if now != was:
+        store.flush()
+        store.cursor.execute(schema.BUMP_ALL)
+        store.drop_runs()
 
 
 def streams(store: Store, _: None) -> Mapping[str, StreamState]:

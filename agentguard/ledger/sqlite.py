@@ -113,11 +113,17 @@ class SqliteLedger:
         )
 
     def signal(
-        self, identifier: tuple[str, str], signals: Sequence[Signal], *, at: datetime, records: Sequence[RecordData]
+        self,
+        identifier: tuple[str, str],
+        signals: Sequence[Signal],
+        *,
+        at: datetime,
+        records: Sequence[RecordData],
+        status: str | None = None,
     ) -> Future[bool]:
         """Let signals take effect, once for each (issuer, jti). False: heard before, and nothing was written."""
         return self._submit(
-            Need.DURABLE, sources.signal, lambda: sources.encode_signals(identifier, signals, at, records)
+            Need.DURABLE, sources.signal, lambda: sources.encode_signals(identifier, signals, at, records, status)
         )
 
     def stream_heard(

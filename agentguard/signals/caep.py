@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from agentguard.core.declarations import StreamTrust
 from agentguard.core.signals import Signal, SignalEffect
@@ -25,6 +25,9 @@ SSF = "https://schemas.openid.net/secevent/ssf/event-type/"
 STATUSES = ("enabled", "paused", "disabled")
 # What a record holds of somebody else's reason.
 _MAX_REASON = 500
+# What these take away is whatever began before they happened.
+_UP_TO = frozenset({SignalEffect.END_RUNS, SignalEffect.REQUIRE_NEWER})
+_REST_OF_A_SECOND = timedelta(microseconds=999_999)
 _NOTED = "this type of event has no effect here"
 
 Event = Mapping[str, Json]
@@ -58,17 +61,18 @@ class Statement:
 
 def read(events: SecurityEvents, trust: StreamTrust, *, now: datetime) -> tuple[Statement, ...]:
     """Everything a verified SET says. Raises SetRefused: then none of it counts."""
-    latest = now.timestamp() + trust.skew.total_seconds()
     return tuple(
-        statement for name, event in events.events.items() for statement in _read(events, trust, name, event, latest)
+        statement for name, event in events.events.items() for statement in _read(events, trust, name, event, now)
     )
 
 
-def _read(events: SecurityEvents, trust: StreamTrust, name: str, event: Event, latest: float) -> Iterator[Statement]:
+def _read(events: SecurityEvents, trust: StreamTrust, name: str, event: Event, now: datetime) -> Iterator[Statement]:
     reader = EVENTS.get(name)
     meaning = Meaning(SignalEffect.NOTE, why=_NOTED) if reader is None else reader(event)
     everybody = whom(events.subject, principal=meaning.principal)
-    at, why = _moment(event, events.issued_at, latest), meaning.why or _reason(event)
+    at, why = _moment(event, events.issued_at, now + trust.skew), meaning.why or _reason(event)
+    if meaning.effect in _UP_TO:
+        at = _end_of_second(at, now)
     for one in everybody:
         # A stream speaks of itself by its own id, which is nobody's name here.
         about = NOBODY if name.startswith(SSF) else one
@@ -92,14 +96,19 @@ def _signal(stream: str, name: str, meaning: Meaning, one: Whom, at: datetime, w
     )
 
 
-def _moment(event: Event, issued: datetime, latest: float) -> datetime:
+def _end_of_second(at: datetime, now: datetime) -> datetime:
+    """What is written in whole seconds may have happened at any time within one, but not after it was told."""
+    return at if at.microsecond else max(at, min(at + _REST_OF_A_SECOND, now))
+
+
+def _moment(event: Event, issued: datetime, latest: datetime) -> datetime:
     """When it happened: what the event says, else when it was said."""
     if "event_timestamp" not in event:
         return issued
     seconds = numeric_date(event["event_timestamp"])
     if seconds is None:
         raise SetRefused(SetRefusal.INVALID_EVENT, "`event_timestamp` is not a number of seconds since 1970")
-    if seconds > latest:
+    if seconds > latest.timestamp():
         raise SetRefused(SetRefusal.INVALID_EVENT, "`event_timestamp` lies in the future")
     return datetime.fromtimestamp(seconds, UTC)
 

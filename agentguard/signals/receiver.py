@@ -39,7 +39,13 @@ class Hand(Protocol):
         """One run, or None."""
 
     def apply(
-        self, identifier: tuple[str, str], signals: Sequence[Signal], *, heard: datetime, status: str | None
+        self,
+        identifier: tuple[str, str],
+        signals: Sequence[Signal],
+        at: datetime,
+        *,
+        heard: datetime | None = None,
+        status: str | None = None,
     ) -> bool:
         """Let the signals take effect, durably. False: heard before, and nothing was done."""
 
@@ -128,7 +134,7 @@ class Receiver:
         signals = tuple(self._limited(trust, one.signal) for one in stated)
         status = next((one.status for one in stated if one.status is not None), None)
         identifier = (events.issuer, events.identifier)
-        fresh = self._hand.apply(identifier, signals, heard=min(now, events.issued_at), status=status)
+        fresh = self._hand.apply(identifier, signals, now, heard=events.issued_at, status=status)
         return Received(trust.name, events.identifier, fresh, signals)
 
     def _limited(self, trust: StreamTrust, said: Signal) -> Signal:

@@ -293,6 +293,25 @@ def test_a_paused_stream_counts_as_silent_until_it_is_enabled(ledger: SqliteLedg
     assert got(ledger.streams())["idp"].last_heard == at(4)
 
 
+@pytest.mark.parametrize("status", ["paused", "disabled"])
+def test_a_message_can_say_that_its_stream_is_paused(ledger: SqliteLedger, status: str) -> None:
+    """In the transaction that hears it, so that a repeated message neither loses nor repeats it."""
+
+    def hear(jti: str, when: int, status: str | None) -> bool:
+        note = [said(SignalEffect.NOTE)]
+        return got(ledger.signal(("https://idp.example", jti), note, at=at(when), records=[], status=status))
+
+    hear("1", 1, None)
+    version = run_now(ledger).version
+    assert hear("2", 2, status)
+    assert run_now(ledger).version > version
+    assert got(ledger.streams())["idp"].last_heard is None
+    assert hear("3", 3, "enabled")
+    assert not hear("2", 4, status), "a message that was heard before is not heard again"
+    assert hear("4", 2, status), "what a stream said of itself before it last spoke is no news"
+    assert got(ledger.streams())["idp"].last_heard == at(3)
+
+
 def test_a_sign_of_life_disturbs_no_decision_under_way(ledger: SqliteLedger) -> None:
     """Streams say every few seconds that they are there."""
     got(ledger.stream_heard("idp", at=at(1)))
@@ -317,6 +336,9 @@ NONSENSE: dict[str, Callable[[SqliteLedger], object]] = {
     "no jti": lambda ledger: got(ledger.signal(("iss",), [], at=T0, records=[])),  # type: ignore[arg-type]
     "jti is a number": lambda ledger: got(ledger.signal(("iss", 1), [], at=T0, records=[])),  # type: ignore[arg-type]
     "a record with a seq": lambda ledger: got(ledger.signal(("i", "j"), [], at=T0, records=[record(seq=1)])),
+    "no such status of a message": lambda ledger: got(
+        ledger.signal(("i", "j"), [], at=T0, records=[], status="asleep")
+    ),
     "no such status": lambda ledger: got(ledger.stream_heard("idp", at=T0, status="asleep")),
     "a stream of ours": lambda ledger: got(ledger.stream_heard(OPERATIONS, at=T0)),
     "an opinion as a stream": lambda ledger: got(ledger.stream_heard("idp/device", at=T0)),

@@ -98,7 +98,13 @@ class FakeHand:
         return self.runs.get(run_id)
 
     def apply(
-        self, identifier: tuple[str, str], signals: Sequence[Signal], *, heard: datetime, status: str | None
+        self,
+        identifier: tuple[str, str],
+        signals: Sequence[Signal],
+        at: datetime,
+        *,
+        heard: datetime | None = None,
+        status: str | None = None,
     ) -> bool:
         if self.broken is not None:
             raise self.broken
@@ -106,7 +112,7 @@ class FakeHand:
             return False
         self.heard.add(identifier)
         self.applied += signals
-        self.heard_at.append(heard)
+        self.heard_at.append(at if heard is None else min(at, heard))
         self.statuses.append(status)
         return True
 

@@ -214,9 +214,22 @@ def test_an_unknown_event_is_recorded_and_changes_nothing(bench: Bench) -> None:
 
 def test_when_it_happened_is_what_the_event_says_else_when_it_was_said(bench: Bench) -> None:
     """A run that began after the session was revoked is another session."""
-    assert bench.signal(said={"event_timestamp": NOW - 100}).at == at(-100)
-    assert bench.signal(jti="j-2", iat=NOW - 7).at == at(-7)
-    assert bench.signal(jti="j-3", said={"event_timestamp": NOW + 5}).at == at(5)
+    assert bench.signal("session-presented", said={"event_timestamp": NOW - 100}).at == at(-100)
+    assert bench.signal("session-presented", jti="j-2", iat=NOW - 7).at == at(-7)
+    assert bench.signal("session-presented", jti="j-3", said={"event_timestamp": NOW + 5}).at == at(5)
+
+
+@pytest.mark.parametrize("event", ["session-revoked", "token-claims-change"])
+@pytest.mark.parametrize(
+    ("stamp", "moment"), [(-100, -99.000001), (-100.5, -100.5), (0, 0.25), (-1, -0.000001), (3, 3)]
+)
+def test_what_is_written_in_whole_seconds_happened_by_the_end_of_that_second(
+    bench: Bench, event: str, stamp: float, moment: float
+) -> None:
+    """A run that began in the very second in which its session was revoked is not spared. Ours is a quarter past."""
+    bench.now = at(0.25)
+
+    assert bench.signal(event, said={"event_timestamp": NOW + stamp}).at == at(moment)
 
 
 @pytest.mark.parametrize(
