@@ -40,7 +40,7 @@ def list_(
     if not views:
         common.line("nobody waits for an answer" if not all_ else "nobody has ever been asked")
         return
-    common.table(
+    common.id_table(
         ("APPROVAL", "STANDING", "AGREED", "WORKFLOW", "STEP", "TOOL", "REQUESTED BY", "TIME"),
         (
             (

@@ -10,6 +10,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from agentguard.approvals import display
+from agentguard.cli import common
 from agentguard.core.declarations import IssuerTrust, Source
 from agentguard.core.values import Unavailable
 from agentguard.errors import ConfigurationError
@@ -17,14 +19,9 @@ from agentguard.identity import MAX_TOKEN_BYTES, KeySet, Verifier
 from agentguard.identity.profiles import PROFILES
 from agentguard.jose.keyset import MAX_SET_BYTES
 
-app = typer.Typer(help="Judge identity assertions.", no_args_is_help=True)
+app = common.new_app("Judge one identity assertion.")
 
 _PREFIX = "assertion_"
-
-
-@app.callback()
-def main() -> None:
-    """Judge identity assertions."""
 
 
 @app.command()
@@ -42,7 +39,10 @@ def verify(
     revoked: Annotated[list[str] | None, typer.Option(help="A `kid` that is revoked; repeatable.")] = None,
     profile: Annotated[str, typer.Option(help="The issuer's profile.")] = "oidc",
 ) -> None:
-    """Verify the assertion on standard input; print {"verdict", "reason"}; exit 0 for accept, 1 for deny."""
+    """Verify the assertion on standard input; print {"verdict", "reason"}; exit 0 for accept, 1 for deny.
+
+    Example: agentguard assertion verify --keys keys.json --issuer https://idp.example --audience agentguard < token.jwt
+    """
     try:
         verifier = Verifier(
             IssuerTrust(
@@ -111,5 +111,5 @@ def _moment(now: float | None) -> datetime:
 
 
 def _stop(message: str) -> NoReturn:
-    typer.echo(f"error: {message}", err=True)
+    typer.echo(f"agentguard: {display.plain(message)}", err=True)
     raise typer.Exit(2)

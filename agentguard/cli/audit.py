@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any
@@ -189,27 +190,36 @@ def _near(word: str, words: tuple[str, ...]) -> str:
 def _printer(json: bool) -> Callable[[dict[str, Any]], None]:
     if json:
         return common.print_json
+    from rich.text import Text
+
     out = common.console()
-    return lambda data: out.print(line_of(data))
+
+    def print_one(data: dict[str, Any]) -> None:
+        head, tail = line_of(data)
+        # A terminal would break a long line anywhere, in the id too.
+        broken = sys.stdout.isatty() and len(head) + len(tail) > out.width
+        out.print(head + Text(f"\n{'':8}" if broken else "") + tail)
+
+    return print_one
 
 
-def line_of(data: dict[str, Any]) -> Text:
-    """One record on one line. Every text in it may come from anybody, so every text is escaped."""
+def line_of(data: dict[str, Any]) -> tuple[Text, Text]:
+    """One record: what happened, and why to whom. Every text in it may come from anybody, so every text is escaped."""
     from rich.text import Text
 
     word = str(data.get("effect") or data.get("outcome") or "")
     what = data.get("tool") or data.get("workflow") or data.get("subject")
-    reasons = ",".join(map(str, data.get("reasons") or [])) or data.get("why") or data.get("error") or ""
+    codes = data.get("reasons")
+    reasons = ",".join(map(str, codes if isinstance(codes, list) else [])) or data.get("why") or data.get("error") or ""
     who = data.get("decision_id") or data.get("approval_id") or data.get("run_id") or ""
-    return Text.assemble(
-        (f"{data.get('seq', 0):>6}  ", "dim"),
+    head = Text.assemble(
+        (f"{_cell(data.get('seq')):>6}  ", "dim"),
         f"{_cell(data.get('time'))[:19]:<19}  ",
         f"{_cell(data.get('kind')):<9} ",
         (f"{_cell(word):<10} ", COLOURS.get(word, "")),
         f"{_cell(what):<24} ",
-        f"{_cell(reasons)}  ",
-        (_cell(who), "dim"),
     )
+    return head, Text.assemble(f"{_cell(reasons)}  " if reasons else "", (_cell(who), "dim"))
 
 
 def _cell(text: Any) -> str:

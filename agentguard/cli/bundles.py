@@ -33,11 +33,16 @@ def load(directory: Path, *, on_file: Callable[[int, int], None] | None = None) 
     return bundle
 
 
-def load_with_cases(directory: Path) -> tuple[Bundle, tuple[Case, ...]]:
-    """The bundle and the decision cases beside it. Raises PolicyError with all problems of the first that has any."""
+def load_with_cases(
+    directory: Path, *, on_file: Callable[[int, int], None] | None = None
+) -> tuple[Bundle, tuple[Case, ...]]:
+    """The bundle and the decision cases beside it. ``on_file`` as in ``load``.
+
+    Raises PolicyError with all problems of the first that has any.
+    """
     from agentguard.policy.cases import load_cases
 
-    bundle = load(directory)
+    bundle = load(directory, on_file=on_file)
     return bundle, load_cases(directory, bundle.policy)
 
 

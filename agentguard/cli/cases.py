@@ -41,7 +41,8 @@ def test(
     now = common.now_utc()
     moment = now if at is None else common.moment(at, "--at", now)
     try:
-        bundle, cases = bundles.load_with_cases(directory)
+        with common.progress(f"loading {directory}") as on_file:
+            bundle, cases = bundles.load_with_cases(directory, on_file=on_file)
     except PolicyError as error:
         if not json:
             raise
@@ -51,7 +52,12 @@ def test(
     if only is not None:
         cases = tuple(case for case in cases if only in case.name or only in case.workflow)
     catalog = Catalog(bundle.catalog)
-    report = [_judged(bundle, case, moment, catalog) for case in cases]
+    report = []
+    with common.progress("judging cases") as on_case:
+        for case in cases:
+            report.append(_judged(bundle, case, moment, catalog))
+            if on_case is not None:
+                on_case(len(report), len(cases))
     failed = sum(not entry["passed"] for entry in report)
     if json:
         common.print_json({"ok": bool(report) and not failed, "cases": report})

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,7 +29,7 @@ def check(
     from agentguard.cli import bundles
 
     try:
-        with _progress(f"loading {directory}") as on_file:
+        with common.progress(f"loading {directory}") as on_file:
             bundle = bundles.load(directory, on_file=on_file)
     except PolicyError as error:
         if json:
@@ -71,20 +68,3 @@ def describe(bundle: Bundle) -> dict[str, Any]:
 
 def _counted(number: int, names: str) -> str:
     return f"{number} {names if number != 1 else names.removesuffix('s')}"
-
-
-@contextmanager
-def _progress(what: str) -> Iterator[Callable[[int, int], None] | None]:
-    """A bar on a terminal while a big bundle loads; nothing in a pipe."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    from agentguard.approvals import display
-
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=Console(stderr=True, markup=False), transient=True) as bar:
-        task = bar.add_task(display.plain(what), total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

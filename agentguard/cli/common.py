@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import stat
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
@@ -71,6 +72,9 @@ def ledger_path(given: Path | None) -> Path:
     path = given if given is not None else home / "ledger.sqlite3"
     remedy = "point --ledger or AGENTGUARD_HOME at the ledger of a guard that has run"
     try:
+        # Opening a pipe or a device would wait for somebody to write to it.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise LedgerError(f"the ledger at `{path}` is not a regular file; {remedy}")
         with path.open("rb") as file:
             head = file.read(len(_SQLITE))
     except FileNotFoundError:
@@ -174,6 +178,25 @@ def table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
     console(wide=True).print(drawn)
 
 
+def id_table(headings: Iterable[str], cells: Iterable[Iterable[str]]) -> None:
+    """As ``table``, for rows that begin with an id to be copied: where the screen is too narrow for all of it, the id
+    has a line of its own, and the rest stands under it."""
+    from rich.text import Text
+
+    given = [list(row) for row in cells]
+    shown = [[display.shown(cell) for cell in row] for row in given]
+    names = list(headings)
+    widths = [max(map(len, column)) for column in zip(names, *shown, strict=True)]
+    out = console(wide=True)
+    if sum(widths) + 2 * (len(widths) - 1) <= out.width:
+        table(names, given)
+        return
+    out.print(Text("  ".join(names), "bold"))
+    for first, *rest in shown:
+        out.print(Text(first))
+        out.print(Text.assemble("  ", *((f"{cell}  ", COLOURS.get(cell, "")) for cell in rest)))
+
+
 def rows(pairs: Iterable[tuple[str, str]]) -> None:
     """Labels and texts, one a line. The texts are escaped already; no value can begin a line or imitate a label."""
     from rich.text import Text
@@ -191,6 +214,21 @@ def line(text: str) -> None:
 def print_json(data: Any) -> None:
     """One line of JSON."""
     typer.echo(display.machine(data))
+
+
+@contextlib.contextmanager
+def progress(what: str) -> Iterator[Callable[[int, int], None] | None]:
+    """A bar on a terminal while something big is worked on: call it with (done, in all). Nothing in a pipe."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=Console(stderr=True, markup=False), transient=True) as bar:
+        task = bar.add_task(display.plain(what), total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def now_utc() -> datetime:

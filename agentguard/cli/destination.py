@@ -9,11 +9,13 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from agentguard.approvals import display
+from agentguard.cli import common
 from agentguard.core.values import Json
 from agentguard.destinations import Ambiguous, Catalog, Kind, find_kind, kind_names
 from agentguard.destinations.derive import safely
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None)
+app = common.new_app("Say which place a value leads to.", group=False)
 
 
 def describe(kind: Kind, value: Json, options: Mapping[str, Json], catalog: Catalog) -> dict[str, Json]:
@@ -59,12 +61,15 @@ def parse_options(dialect: str | None, given: list[str]) -> dict[str, Json]:
 @app.command()
 def destination(
     value: Annotated[str, typer.Argument(help="The argument to read. Put `--` before one that begins with `-`.")],
-    kind: Annotated[str, typer.Option(help="What kind of destination it is: url, host, path, dsn, sql …")],
+    kind: Annotated[str, typer.Option(help="What kind of destination it is: url, host, path, dsn, sql ...")],
     dialect: Annotated[str | None, typer.Option(help="The SQL dialect, for the kind sql.")] = None,
     option: Annotated[list[str] | None, typer.Option(help="An option of the kind, as NAME=VALUE.")] = None,
     policy: Annotated[Path | None, typer.Option(help="A bundle whose catalog says what the place is worth.")] = None,
 ) -> None:
-    """Show which place a value leads to, as one JSON object; exit 1 where that is ambiguous."""
+    """Show which place a value leads to, as one JSON object; exit 1 where that is ambiguous.
+
+    Example: agentguard destination --kind url "https://files.example/out"
+    """
     answer(kind, value, parse_options(dialect, option or []), catalog_of(policy))
 
 
@@ -86,5 +91,5 @@ def _value(text: str) -> Json:
 
 
 def _misused(message: str) -> NoReturn:
-    typer.echo(f"error: {message}", err=True)
+    typer.echo(f"agentguard: {display.plain(message)}", err=True)
     raise typer.Exit(2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from agentguard.guard.cases import CaseResult
     from agentguard.policy.cases import Case
+
+_USER = re.compile(r"user:[^\x00-\x20]{1,200}")
 
 app = common.new_app("Say why a call is, or was, decided so.", group=False)
 
@@ -96,12 +99,19 @@ def explain(
             claims={},
             bound_to_call=False,
         ),
-        answers=tuple(CaseAnswer(person, True) for person in approved_by) if approved_by else None,
+        answers=tuple(CaseAnswer(_person(person), True) for person in approved_by) if approved_by else None,
         revoked_credentials=(),
         now=now if at is None else common.moment(at, "--at", now),
         expect=Expectation(Effect.PERMIT, frozenset(), None),
     )
     _show(_imagined(directory, case, now), json)
+
+
+def _person(name: str) -> str:
+    """A name as Trust and the ledger write it. Raises ConfigurationError: another would silently count for nobody."""
+    if _USER.fullmatch(name) is None:
+        raise ConfigurationError(f"--approved-by: `{name}` is not a person; expected user:NAME, such as user:alice")
+    return name
 
 
 def _imagined(directory: Path, case: Case, now: datetime) -> dict[str, Any]:

@@ -7,9 +7,12 @@ not do it; 70 a defect of agentguard; 130 interrupted. Nobody at a terminal ever
 from __future__ import annotations
 
 import contextlib
+import difflib
 import os
+import re
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import typer
 
@@ -19,6 +22,8 @@ from agentguard.errors import AgentGuardError, LedgerError, PolicyError
 
 DEFECT = 70
 INTERRUPTED = 130
+# What may follow the name is a guess of Typer's own; ours is made the same way everywhere.
+_NO_COMMAND = re.compile(r"No such command '(.*?)'(\. Did you mean .*)?", re.DOTALL)
 _CLICK_ERROR = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
 
@@ -49,8 +54,7 @@ def _failed(error: Exception) -> int:
     if isinstance(error, AgentGuardError):
         return _say(str(error), 2)
     if isinstance(error, _CLICK_ERROR):
-        text = getattr(error, "format_message", error.__str__)()
-        return _say(f"{text} (`agentguard --help`, or --help after a command, shows what can be written)", 2)
+        return _say(f"{_usage(error)} (`agentguard --help`, or --help after a command, shows what can be written)", 2)
     if isinstance(error, OSError):
         return _say(_operating_system(error), 2)
     return _say(
@@ -58,6 +62,17 @@ def _failed(error: Exception) -> int:
         "Run the command once more; if it fails again, please report the command and this line",
         DEFECT,
     )
+
+
+def _usage(error: Any) -> str:
+    """What is wrong with the command line, in our manner of speaking, with the nearest command where there is none."""
+    text = str(error.format_message()).rstrip(".")
+    unknown = _NO_COMMAND.fullmatch(text)
+    if unknown is None:
+        return text[:1].lower() + text[1:]
+    known = error.ctx.command.list_commands(error.ctx)
+    close = difflib.get_close_matches(unknown[1], known, 1)
+    return f"there is no command `{unknown[1]}`; " + (f"did you mean `{close[0]}`?" if close else ", ".join(known))
 
 
 def _operating_system(error: OSError) -> str:

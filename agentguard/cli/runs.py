@@ -39,7 +39,7 @@ def list_(
     if not found:
         common.line("no runs" if not active else "no run is under way")
         return
-    common.table(
+    common.id_table(
         ("RUN", "STATUS", "RISK", "WORKFLOW", "SUBJECT", "REQUESTER", "STARTED", "CALLS"),
         (
             (

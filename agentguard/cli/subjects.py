@@ -23,8 +23,10 @@ def suspend(subject: Subject, ledger: LedgerOption = None, why: WhyOption = "no 
 
     Example: agentguard subjects suspend spiffe://corp.example/agent/exporter --why "key leaked"
     """
-    _set(subject, ledger, why, suspended=True)
+    known = _set(subject, ledger, why, suspended=True)
     common.line(f"suspended `{subject}`; every call of it is refused until `agentguard subjects restore`")
+    if not known:
+        common.line("note: no call of this workload is on record; compare the spelling with `agentguard runs list`")
 
 
 @app.command()
@@ -37,9 +39,14 @@ def restore(subject: Subject, ledger: LedgerOption = None, why: WhyOption = "no 
     common.line(f"restored `{subject}`")
 
 
-def _set(subject: str, ledger: LedgerOption, why: str, *, suspended: bool) -> None:
+def _set(subject: str, ledger: LedgerOption, why: str, *, suspended: bool) -> bool:
+    """Do it; whether any run of this workload is on record."""
+    from agentguard.ledger import RecordFilter
+
     if not subject or subject != subject.strip() or len(subject) > MAX_SUBJECT or not subject.isprintable():
         raise ConfigurationError(f"`{subject[:100]}` is not a subject; expected such as spiffe://corp.example/agent/x")
     reason = common.reason_given(why)
     with common.operations(ledger) as operations:
+        known = any(True for _ in operations.records(RecordFilter(subject=subject, kind="run"), limit=1))
         operations.suspend_subject(subject, by=account(), why=reason, suspended=suspended)
+    return known

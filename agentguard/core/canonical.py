@@ -87,7 +87,7 @@ def _check_bounds(value: Any) -> bool:
                 continue
             elif kind is int:
                 if not -MAX_INTEGER <= item <= MAX_INTEGER:
-                    raise NotCanonical(f"an integer beyond ±{MAX_INTEGER} would not survive as JSON; pass it as text")
+                    raise NotCanonical(f"an integer beyond +-{MAX_INTEGER} would not survive as JSON; pass it as text")
             elif kind is dict or kind is list:
                 if depth + 1 > MAX_DEPTH:
                     raise NotCanonical(f"nested deeper than {MAX_DEPTH}")
@@ -102,7 +102,7 @@ def _check_bounds(value: Any) -> bool:
                 # RFC 8785 writes these as integers, which no reader could give back (or check) as the same number.
                 if MAX_INTEGER < abs(item) < _FIRST_EXPONENT:
                     raise NotCanonical(
-                        f"a number beyond ±{MAX_INTEGER} would be read back as an integer; pass it as text"
+                        f"a number beyond +-{MAX_INTEGER} would be read back as an integer; pass it as text"
                     )
                 floats = True
             else:
@@ -154,7 +154,7 @@ def _no_constant(_: str) -> NoReturn:
 def _parse_int(digits: str) -> int:
     # int() of a long digit string is quadratic; anything longer than this is past MAX_INTEGER anyway.
     if len(digits) > 20:
-        raise NotCanonical(f"an integer beyond ±{MAX_INTEGER} would not survive as JSON; pass it as text")
+        raise NotCanonical(f"an integer beyond +-{MAX_INTEGER} would not survive as JSON; pass it as text")
     return int(digits)
 
 

@@ -76,9 +76,9 @@ class Identities:
         names = ", ".join(trust.name for trust in fitting)
         wanted = "of profile `local`" if local else "for the identity source"
         if fitting:
-            raise ConfigurationError(f"Trust lists several issuers {wanted} ({names}); say which: Guard.load(issuer=…)")
+            raise ConfigurationError(f"Trust lists several issuers {wanted} ({names}); say which: Guard.load(issuer=)")
         named = f" called `{self._issuer_name}`" if self._issuer_name is not None else ""
-        remedy = "add one, or pass Guard.load(identity=…)" if local else "add the issuer of its assertions"
+        remedy = "add one, or pass Guard.load(identity=)" if local else "add the issuer of its assertions"
         raise ConfigurationError(f"Trust lists no issuer {wanted}{named}; {remedy}")
 
     def subject_for(self, workflow: Workflow) -> str | None:
@@ -91,10 +91,10 @@ class Identities:
         if len(allowed) == 1:
             return allowed[0]
         if allowed:
-            raise ConfigurationError(f"`{workflow.name}` is for {', '.join(allowed)}; say whom: Guard.load(subject=…)")
+            raise ConfigurationError(f"`{workflow.name}` is for {', '.join(allowed)}; say whom: Guard.load(subject=)")
         raise ConfigurationError(
             f"the local issuer may speak for none of the subjects of `{workflow.name}`; list one in Trust, or pass "
-            "Guard.load(identity=…)"
+            "Guard.load(identity=)"
         )
 
     def identify(self, digest: str, subject: str | None, now: Now) -> Identity | Unavailable:

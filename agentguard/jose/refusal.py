@@ -21,4 +21,4 @@ class Refused(Exception):
 def shown(value: object, limit: int = 120) -> str:
     """A stranger's value for a reviewer's eye: escaped, quoted and bounded. ASCII only, so nothing can be forged."""
     text = ascii(value[: limit + 1]) if isinstance(value, str) else ascii(value)
-    return f"`{text[:limit]}…`" if len(text) > limit else f"`{text}`"
+    return f"`{text[:limit]}...`" if len(text) > limit else f"`{text}`"

@@ -69,8 +69,13 @@ def encode_values(values: Mapping[str, Json], what: str) -> Values:
 
 
 def decode_record(seq: int, body: bytes) -> RecordData:
-    """The record as it is read: what was written, and its number."""
-    record: RecordData = json.loads(body)
+    """The record as it is read: what was written, and its number. Raises LedgerError where it is none."""
+    try:
+        record = json.loads(body)
+    except (ValueError, RecursionError):
+        record = None
+    if not isinstance(record, dict):
+        raise LedgerError(f"record {seq} is damaged; keep the ledger's file as it is, and restore a backup beside it")
     record["seq"] = seq
     return record
 

@@ -141,7 +141,7 @@ class _Loader:
         for line, message in troubles:
             self._say(path, line, message)
         if not documents and not troubles:
-            self._say(path, 0, "is empty; remove it, or begin with `apiVersion: agentguard/v1` and `kind: …`")
+            self._say(path, 0, "is empty; remove it, or begin with `apiVersion: agentguard/v1` and `kind: ...`")
         for document in documents:
             kind = self._kind(path, document, quiet=bool(troubles))
             if troubles or kind is None:
@@ -155,7 +155,7 @@ class _Loader:
         if not isinstance(data, dict):
             if not quiet:
                 self._say(
-                    path, document.line(), "expected `apiVersion: agentguard/v1`, `kind: …` and what the kind holds"
+                    path, document.line(), "expected `apiVersion: agentguard/v1`, `kind: ...` and what the kind holds"
                 )
             return None
         kind = data.get("kind")

@@ -36,7 +36,7 @@ _PATTERNS: Mapping[str, str] = {
     r"^user:[^\x00-\x20]{1,200}$": "`user:NAME`",
     r"^sha256:[0-9a-f]{64}$": "`sha256:` and 64 hex digits",
     models.ADDRESS: "an https:// address without user name, or http:// on loopback",
-    models.ABOUT: "a subject or `user:NAME`, or everything below one: `…/*` or `…#*`",
+    models.ABOUT: "a subject or `user:NAME`, or everything below one: `.../*` or `...#*`",
     models.ENVIRONMENT: "the name of an environment variable, in capitals",
 }
 

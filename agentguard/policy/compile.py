@@ -398,7 +398,7 @@ class _Workflow:
     def _destinations(self, name: str, step: models.StepEntry, tool: ToolDeclaration) -> None:
         if tool.destinations and step.destinations is None:
             message = (
-                f"{shown(step.tool)} reaches destinations, so the step must say how far: `destinations: {{up_to: …}}`"
+                f"{shown(step.tool)} reaches destinations, so the step must say how far: `destinations: {{up_to: ...}}`"
             )
             self.say(("steps", name), message)
         elif step.destinations is not None and not tool.destinations:

@@ -267,7 +267,7 @@ def _no_overload(operator: str, types: str) -> str:
     words = [_type_word(part) for part in types.strip("()").split(", ") if part]
     sign = operator.replace("_", "").replace("@", "") or operator
     if set(words) == {"a whole number", "a number with decimals"}:
-        return f"{shown(sign)} between {words[0]} and {words[1]}; write `double(…)` around the whole number"
+        return f"{shown(sign)} between {words[0]} and {words[1]}; write `double(...)` around the whole number"
     return f"{shown(sign)} does not go with {' and '.join(words) or 'nothing'}"
 
 
@@ -294,7 +294,7 @@ def _type_word(name: str) -> str:
 
 
 def _remedy(result: str, what: str) -> str:
-    return "; compare it, such as `… == true`" if result == "DYN" and what == "true or false" else ""
+    return "; compare it, such as `... == true`" if result == "DYN" and what == "true or false" else ""
 
 
 def _is_encodable(text: str) -> bool:

@@ -44,7 +44,7 @@ def flow_troubles(steps: Mapping[str, StepOrder]) -> Iterator[Trouble]:
     for name, step in steps.items():
         needed = _needed(name, steps)
         if name in needed:
-            circle = " → ".join(_circle(name, steps))
+            circle = " -> ".join(_circle(name, steps))
             yield ("steps", name, "after"), f"steps wait for each other, so none can begin: {circle}"
         elif name not in reachable:
             key = "after_any" if step.after_any and not reachable & set(step.after_any) else "after"

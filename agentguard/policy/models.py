@@ -329,7 +329,7 @@ class StepDestinations(StrictModel):
     @model_validator(mode="after")
     def _something(self) -> StepDestinations:
         if self.up_to is None and self.unclassified is None:
-            raise ValueError("expected `up_to: …`, `unclassified: allow` or both")
+            raise ValueError("expected `up_to: ...`, `unclassified: allow` or both")
         return self
 
 

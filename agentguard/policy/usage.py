@@ -105,7 +105,7 @@ class _Inspector:
         return self.scope.names.get(name, ANYTHING)
 
     def _root(self, name: str) -> None:
-        if name in NAMES:  # `int`, `string` … are names of types, not of the view
+        if name in NAMES:  # `int`, `string` ... are names of types, not of the view
             self.found.roots.add(name)
 
     def _uses(self, node: Node, here: _Here) -> None:
@@ -130,7 +130,7 @@ class _Inspector:
         if test_only:
             path = _path(operand)
             if required(owner, name):
-                self.say(f"{shown(_written(operand, name))} is always there; remove `has(…)`")
+                self.say(f"{shown(_written(operand, name))} is always there; remove `has(...)`")
             elif path is not None:
                 self.found.tested.add((*path, name))
         found = member(owner, name)
@@ -223,7 +223,7 @@ class _Inspector:
         for side, about in zip(sides, known, strict=True):
             if SCALE in about:
                 words = ", ".join(f'"{word}"' for word in about["enum"][:2])
-                self.say(f"{shown(_words_of(side))} is a word, and `<` compares its letters; write `in [{words} …]`")
+                self.say(f"{shown(_words_of(side))} is a word, and `<` compares its letters; write `in [{words} ...]`")
 
     def _matched(self, pattern: Node) -> None:
         if not isinstance(pattern, Const) or type(pattern.value) is not str:
@@ -250,7 +250,7 @@ def _pattern_trouble(pattern: str) -> str | None:
                 return None
     except re2.error:
         return "is not a regular expression (RE2)"
-    return "also matches in the middle of a text; write `^(…)$`, with `.*` where anything may stand"
+    return "also matches in the middle of a text; write `^(...)$`, with `.*` where anything may stand"
 
 
 def _has_outer_choice(pattern: str) -> bool:

@@ -13,7 +13,7 @@ _MOST_SHOWN = 80
 def shown(text: object) -> str:
     """The user's text in backticks: one line, escaped, and cut where it is long."""
     plain = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
-    return f"`{plain if len(plain) <= _MOST_SHOWN else plain[:_MOST_SHOWN] + '…'}`"
+    return f"`{plain if len(plain) <= _MOST_SHOWN else plain[:_MOST_SHOWN] + '...'}`"
 
 
 def listed(words: Iterable[str]) -> str:

@@ -103,7 +103,10 @@ def parse(raw: bytes) -> tuple[list[Document], list[Trouble]]:
         pass
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        builder.say(mark.line + 1 if mark is not None else 0, f"not YAML: {error.problem or error.context}")
+        line = mark.line if mark is not None else -1
+        tab = line >= 0 and any(at.lstrip(" ").startswith("\t") for at in text.split("\n")[line : line + 1])
+        hint = "; indent with spaces, not with tabs" if tab else ""
+        builder.say(line + 1, f"not YAML: {error.problem or error.context}{hint}")
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         builder.say(0, f"not YAML: {type(error).__name__}")
     return builder.documents, builder.troubles
@@ -187,7 +190,7 @@ class _Builder:
 
     def _document(self, event: Any) -> None:
         if event.version is not None or event.tags:
-            self._stop(event, "YAML directives (`%…`) are not used here; remove the line")
+            self._stop(event, "YAML directives (`%...`) are not used here; remove the line")
 
     def _alias(self, event: Any) -> None:
         self._stop(event, f"aliases are not used here; write the value of {shown('*' + event.anchor)} out")
@@ -315,7 +318,7 @@ def _number(text: str) -> Json | _Refused:
     if _INTEGER.fullmatch(text) is not None:
         if len(text) < 18 and -MAX_INTEGER <= int(text) <= MAX_INTEGER:
             return int(text) if text != "-0" else 0
-        return _Refused(f"{shown(text)} is beyond ±{MAX_INTEGER}; write it in quotes")
+        return _Refused(f"{shown(text)} is beyond +-{MAX_INTEGER}; write it in quotes")
     if _DECIMAL.fullmatch(text) is not None:
         value = float(text)
         if value - value != 0.0:

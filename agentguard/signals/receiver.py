@@ -187,7 +187,7 @@ def authorization(trust: StreamTrust) -> bytes | None:
     if not value or not value.isascii() or not value.isprintable() or value != value.strip():
         raise ConfigurationError(
             f"{trust.source}: stream `{trust.name}`: the environment variable `{trust.authorization_env}` must hold "
-            "the whole Authorization value, such as `Bearer …`"
+            "the whole Authorization value, such as `Bearer ...`"
         )
     return value.encode()
 

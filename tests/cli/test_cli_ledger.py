@@ -283,10 +283,18 @@ def test_the_risk_of_a_run_is_set(store: Path, call: Call) -> None:
 def test_a_subject_is_suspended_and_restored(store: Path, call: Call) -> None:
     """In every run of it."""
     subject = "spiffe://corp.example/agent/exporter"
-    assert call("subjects", "suspend", subject, "--ledger", store).code == 0
+    suspended = call("subjects", "suspend", subject, "--ledger", store)
+    assert suspended.code == 0 and "note" not in suspended.out
     assert state(store).subject_suspended is True
     assert call("subjects", "restore", subject, "--ledger", store).code == 0
     assert state(store).subject_suspended is False
+
+
+def test_suspending_whom_nobody_knows_is_noted(store: Path, call: Call) -> None:
+    """Whoever stops a workload in a hurry must learn of a misspelt name at once; it is suspended all the same."""
+    for _ in ("it is now, and its own record must not count when it is repeated", "again"):
+        ended = call("subjects", "suspend", "spiffe://corp.example/agent/exportr", "--ledger", store)
+        assert ended.code == 0 and "no call of this workload is on record" in ended.out
 
 
 def test_a_credential_is_revoked_and_activated(store: Path, call: Call) -> None:

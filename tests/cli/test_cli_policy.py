@@ -281,6 +281,7 @@ def test_the_command_of_the_page_says_what_the_page_says(bundle: Path, call: Cal
         (["DIR", "--workflow", "customer-export", "--tool", "tickets.get", "--risk", "HIGH"], "--risk"),
         (["DIR", "--workflow", "customer-export", "--tool", "tickets.get", "--at", "now"], "--at"),
         (["DIR", "--workflow", "customer-export", "--tool", "tickets.get", "--inputs", '{"ticket": 7}'], "inputs"),
+        (["DIR", "--workflow", "customer-export", "--tool", "tickets.get", "--approved-by", "alice"], "user:alice"),
     ],
     ids=lambda a: " ".join(a)[-30:].encode("ascii", "replace").decode() if isinstance(a, list) else a,
 )

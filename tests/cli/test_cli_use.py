@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
+import fcntl
 import os
+import sqlite3
 import stat
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
 
+import agentguard
 from agentguard.cli import run as runner
 from agentguard.cli.app import COMMANDS
 from agentguard.errors import ConfigurationError, LedgerError
-from cli.conftest import NASTY, ROOT, Call, Ended, real
+from agentguard.ledger import open_ledger
+from cli.conftest import NASTY, ROOT, Call, Ended, ask, decide, real, start
 
 GROUPS = {
     "approvals": ("list", "show", "approve", "deny"),
@@ -21,8 +29,8 @@ GROUPS = {
     "runs": ("list", "show", "stop", "risk"),
     "subjects": ("suspend", "restore"),
     "credentials": ("revoke", "activate"),
+    "assertion": ("verify",),
 }
-OURS = [name for name in COMMANDS if name not in ("assertion", "destination")]
 PATHS = [[name] for name in COMMANDS] + [[group, name] for group, names in GROUPS.items() for name in names]
 
 
@@ -44,10 +52,12 @@ def test_every_command_explains_itself(path: list[str], call: Call) -> None:
     assert len(ended.out.split()) > 12
 
 
-@pytest.mark.parametrize("path", [p for p in PATHS if p[0] in OURS and p not in [[g] for g in GROUPS]], ids=" ".join)
-def test_every_command_of_ours_gives_an_example(path: list[str], call: Call) -> None:
+@pytest.mark.parametrize("path", [p for p in PATHS if p not in [[g] for g in GROUPS]], ids=" ".join)
+def test_every_command_gives_an_example(path: list[str], call: Call) -> None:
     """An example says more than a list of flags."""
-    assert "Example: agentguard " + " ".join(path) in " ".join(call(*path, "--help").out.split())
+    shown = call(*path, "--help").out
+    assert "Example: agentguard " + " ".join(path) in " ".join(shown.split())
+    assert shown.isascii() and "completion" not in shown
 
 
 def test_the_list_of_commands_is_whole_and_its_summaries_are_not_cut(call: Call) -> None:
@@ -86,7 +96,10 @@ def test_the_version_is_told(call: Call) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["nonsense"], "nonsense"),
+        (["nonsense"], "there is no command `nonsense`; check, test, "),
+        (["chek"], "did you mean `check`?"),
+        (["audit", "lst"], "did you mean `list`?"),
+        (["audit", "list\n"], "did you mean `list`?"),
         (["--nonsense"], "--nonsense"),
         (["approvals", "nonsense"], "nonsense"),
         (["approvals", "show"], "APPROVAL"),
@@ -170,8 +183,6 @@ def _truncated(path: Path) -> None:
 
 
 def _foreign(path: Path) -> None:
-    import sqlite3
-
     connection = sqlite3.connect(path)
     connection.execute("CREATE TABLE addresses (a)")
     connection.commit()
@@ -182,17 +193,47 @@ def _directory(path: Path) -> None:
     path.mkdir()
 
 
-@pytest.mark.parametrize("spoil", [_not_sqlite, _empty, _truncated, _foreign, _directory])
+def _pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("spoil", [_not_sqlite, _empty, _truncated, _foreign, _directory, _pipe])
 def test_what_is_not_a_ledger_is_refused_and_left_as_it_was(spoil: object, tmp_path: Path, call: Call) -> None:
     """Somebody else's file must survive a wrong --ledger."""
     path = tmp_path / "ledger.sqlite3"
     spoil(path)  # type: ignore[operator]
-    before = None if path.is_dir() else path.read_bytes()
+    before = path.read_bytes() if path.is_file() else None
     ended = call("audit", "list", "--ledger", path)
     assert ended.code == 3
     assert is_clear(ended), ended.err
     assert before is None or path.read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["ledger.sqlite3"]
+
+
+@pytest.mark.parametrize("body", [b"\x00\xff", b"[]", b"5", b"[" * 5_000])
+@pytest.mark.parametrize("arguments", [["audit", "list"], ["audit", "show", "1"], ["audit", "list", "--json"]], ids=str)
+def test_a_damaged_record_is_named_with_the_remedy(store: Path, call: Call, body: bytes, arguments: list[str]) -> None:
+    """It is no defect of the command, and a reader must not take the rest for everything."""
+    connection = sqlite3.connect(store)
+    connection.execute("UPDATE records SET body = ? WHERE seq = 1", (body,))
+    connection.commit()
+    connection.close()
+    ended = call(*arguments, "--ledger", store)
+    assert ended.code == 3
+    assert is_clear(ended), ended.err
+    assert "record 1 is damaged" in ended.err and "backup" in ended.err
+
+
+def test_a_record_whose_fields_are_of_another_kind_is_still_shown(store: Path, call: Call) -> None:
+    """Whoever can write the file can write anything into it."""
+    connection = sqlite3.connect(store)
+    odd = '{"kind": 5, "time": [], "reasons": 7, "effect": {}, "tool": null, "decision_id": 1.5}'
+    connection.execute("UPDATE records SET body = ? WHERE seq = 1", (odd,))
+    connection.commit()
+    connection.close()
+    ended = call("audit", "list", "--ledger", store)
+    assert ended.code == 0 and "1.5" in ended.out
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")
@@ -341,3 +382,67 @@ def test_as_a_real_process_too(store: Path) -> None:
     assert missing.code == 3
     assert missing.out == ""
     assert is_clear(missing)
+
+
+def on_a_terminal(columns: int, *arguments: object) -> list[str]:
+    """The lines that a real terminal of this width shows."""
+    parent, child = os.openpty()
+    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+    started = subprocess.Popen(
+        [sys.executable, "-c", "from agentguard.cli import main; raise SystemExit(main())", *map(str, arguments)],
+        stdin=child, stdout=child, stderr=child, cwd=ROOT, env=environment | {"TERM": "dumb"},
+    )  # fmt: skip
+    os.close(child)
+    shown = b""
+    with contextlib.suppress(OSError):  # the other end was closed
+        while piece := os.read(parent, 65_536):
+            shown += piece
+    os.close(parent)
+    assert started.wait() == 0
+    return shown.decode("ascii").replace("\r", "").splitlines()
+
+
+LONG_ID = "a-" + "5" * 32
+
+
+@pytest.mark.parametrize("arguments", [("approvals", "list"), ("runs", "list"), ("audit", "list")], ids=" ".join)
+def test_ids_can_be_copied_from_a_narrow_terminal(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """An id broken over four lines cannot be given to the next command."""
+    path = tmp_path / "ledger.sqlite3"
+    ledger = open_ledger(path)
+    start(ledger, LONG_ID)
+    ask(ledger, LONG_ID)
+    decide(ledger, LONG_ID)
+    ledger.shut()
+
+    lines = on_a_terminal(80, *arguments, "--ledger", path)
+
+    assert any(LONG_ID in line for line in lines), lines
+    assert all(len(line.rstrip()) <= 80 for line in lines), lines
+
+
+def test_our_own_words_are_ascii() -> None:
+    """Messages are shown by an allow-list of ASCII: an ellipsis of ours would come out as an escape."""
+    tables = {"destinations/hosts.py", "destinations/text.py"}  # of look-alike and invisible characters
+    root = Path(agentguard.__file__).parent
+    found = [
+        f"{file.relative_to(root)}:{node.lineno}"
+        for file in sorted(root.rglob("*.py"))
+        if str(file.relative_to(root)) not in tables
+        for node in _texts(ast.parse(file.read_text("utf-8")))
+        if not node.value.isascii()
+    ]
+    assert found == []
+
+
+def _texts(tree: ast.Module) -> list[ast.Constant]:
+    """Every text that is no docstring."""
+    homes = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    first = [node.body[0] for node in ast.walk(tree) if isinstance(node, homes) and node.body]
+    docstrings = {id(statement.value) for statement in first if isinstance(statement, ast.Expr)}
+    return [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings
+    ]

@@ -233,3 +233,10 @@ def test_what_is_taken_the_usual_reader_takes_too(text: str) -> None:
 
     if not troubles and documents:
         assert [document.data for document in documents] == list(yaml.safe_load_all(text))
+
+
+@pytest.mark.parametrize("text", ["\tkind: Trust\n", "a:\n\t- 1\n", "a:\n  \tb: 1\n"])
+def test_a_tab_is_answered_with_what_to_write_instead(text: str) -> None:
+    """The reader's own words for it say nothing to an owner."""
+    (_, message), *_ = parse(text.encode())[1]
+    assert "not with tabs" in message
