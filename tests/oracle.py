@@ -19,6 +19,7 @@ from agentguard.core.request import Request
 from agentguard.core.values import Destination, Identity, Sensitivity, Unavailable
 
 LEVELS = ["public", "internal", "confidential", "restricted", "secret"]
+RISKS = ["low", "medium", "high"]
 PROOFS = ["local", "bearer", "bearer-single-use", "call-bound"]
 SKEW = 60_000_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -65,6 +66,7 @@ def _insist_on_kinds(facts: Facts) -> None:
         (facts.destinations, (tuple,)),
         (facts.approval, (ApprovalState, type(None))),
         (facts.credentials_revoked, (tuple,)),
+        (facts.streams, (Mapping,)),
     ]
     for fact, allowed in kinds:
         if not isinstance(fact, (*allowed, Unavailable)):
@@ -94,7 +96,9 @@ def _clock(facts: Facts) -> int | None:
 
 def _against_the_call(request: Request, policy: Policy, facts: Facts) -> Iterator[str]:
     """Everything that speaks against the call under any step."""
-    for fact in (facts.now, facts.identity, facts.run, facts.destinations, facts.approval, facts.credentials_revoked):
+    found_out: list[object] = [facts.now, facts.identity, facts.run, facts.destinations]
+    found_out += [facts.approval, facts.credentials_revoked, facts.streams]
+    for fact in found_out:
         if isinstance(fact, Unavailable):
             yield str(fact.reason)  # what could not be found out never permits
 
@@ -149,6 +153,26 @@ def _against_the_call(request: Request, policy: Policy, facts: Facts) -> Iterato
 
     if not isinstance(facts.credentials_revoked, Unavailable) and len(facts.credentials_revoked) > 0:
         yield "credential_revoked"
+
+    if run is not None and run.credential_refused:
+        yield "credential_revoked"
+    earliest = None if run is None else run.issued_after
+    if earliest is not None and identity is not None and not _micros(earliest) <= _micros(identity.issued_at):
+        yield "identity_outdated"
+
+    if now is not None and isinstance(facts.streams, Mapping):
+        for name, needed in policy.streams.items():
+            if any(LEVELS[_level(place)] in {level.word for level in needed.sensitivities} for place in places):
+                last = facts.streams.get(name)
+                latest_allowed = now + SKEW
+                if last is None or not now - _length(needed.max_silence) <= _micros(last) <= latest_allowed:
+                    yield "signals_unavailable"
+
+    if run is not None:
+        for risk, most in policy.risk_ceilings.items():
+            in_force = RISKS.index(run.risk.word) >= RISKS.index(risk.word)
+            if in_force and any(_level(place) > LEVELS.index(most.word) for place in places):
+                yield "risk_too_high"
 
     if policy.zones and identity is not None and not all(_reaches(policy, identity.subject, p) for p in places):
         yield "zone_not_reachable"

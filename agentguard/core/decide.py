@@ -277,6 +277,45 @@ def identity_is_valid_now(case: _Case) -> tuple[Finding, ...]:
     return found
 
 
+def no_signal_refuses_the_proof(case: _Case) -> tuple[Finding, ...]:
+    """What the caller proves itself with may have been revoked, or only what was issued before a moment."""
+    run, identity = case.run, case.identity
+    if run is None:
+        return _NONE
+    found = _NONE
+    if run.credential_refused:
+        found += _deny(Reason.CREDENTIAL_REVOKED, "assertions of the workload, or of whom it works for, are refused")
+    if run.issued_after is not None and identity is not None and identity.issued_at < run.issued_after:
+        found += _deny(Reason.IDENTITY_OUTDATED, f"assertions issued before {run.issued_after} are refused")
+    return found
+
+
+def streams_are_heard(case: _Case) -> tuple[Finding, ...]:
+    """A silent stream may have something to say: until it is heard, what depends on it is refused."""
+    heard = case.facts.streams
+    if isinstance(heard, Unavailable):
+        return _deny(heard.reason, heard.detail)
+    if not isinstance(heard, Mapping):
+        raise TypeError("streams is not a mapping")
+    if not case.policy.streams or not case.places or case.now is None:
+        return _NONE
+    levels = {_level(place) for place in case.places}
+    return tuple(
+        Finding(Effect.DENY, Reason.SIGNALS_UNAVAILABLE, f"stream `{name}` is silent")
+        for name, rule in case.policy.streams.items()
+        if not levels.isdisjoint(rule.sensitivities) and not _is_heard(heard.get(name), case.now, rule.max_silence)
+    )
+
+
+def _is_heard(at: datetime | None, now: datetime, max_silence: timedelta) -> bool:
+    return at is not None and -SKEW <= now - at <= max_silence
+
+
+def _level(place: Destination) -> Sensitivity:
+    """An unclassified destination is treated as the most sensitive there is."""
+    return Sensitivity.SECRET if place.sensitivity is None else place.sensitivity
+
+
 def credentials_are_active(case: _Case) -> tuple[Finding, ...]:
     revoked = case.facts.credentials_revoked
     if isinstance(revoked, Unavailable):
@@ -380,6 +419,22 @@ def risk_leaves_the_effect(case: _Case) -> tuple[Finding, ...]:
     return _NONE
 
 
+def risk_leaves_the_destination(case: _Case) -> tuple[Finding, ...]:
+    """What a level of risk takes away it takes away at every higher one."""
+    if not case.policy.risk_ceilings or not case.places or case.run is None:
+        return _NONE
+    risk = case.run.risk
+    ceilings = [ceiling for level, ceiling in case.policy.risk_ceilings.items() if level <= risk]
+    if not ceilings:
+        return _NONE
+    ceiling = min(ceilings)
+    return tuple(
+        Finding(Effect.DENY, Reason.RISK_TOO_HIGH, f"risk {risk.word} leaves nothing over {ceiling.word}; {place.id}")
+        for place in case.places
+        if _level(place) > ceiling
+    )
+
+
 def no_person_said_no(case: _Case) -> tuple[Finding, ...]:
     """A refusal stands for this request, whatever the predicate that asked says the second time."""
     approval = case.facts.approval
@@ -400,6 +455,8 @@ CALL_CHECKS: tuple[Callable[[_Case], tuple[Finding, ...]], ...] = (
     tool_is_as_approved,
     subject_is_allowed,
     identity_is_valid_now,
+    no_signal_refuses_the_proof,
+    streams_are_heard,
     credentials_are_active,
     destinations_are_known,
     zones_are_reachable,
@@ -407,6 +464,7 @@ CALL_CHECKS: tuple[Callable[[_Case], tuple[Finding, ...]], ...] = (
     zones_are_known_to_the_subject,
     nothing_is_written_down,
     risk_leaves_the_effect,
+    risk_leaves_the_destination,
     no_person_said_no,
 )
 
@@ -503,8 +561,7 @@ def _per_sensitivity(case: _Case, limits: Mapping[Sensitivity, _T]) -> Sequence[
     """The limits that the call's worst destination brings: what is demanded at a level is demanded above it too."""
     if not limits or not case.places:
         return ()
-    # An unclassified destination is treated as the most sensitive there is.
-    worst = max(Sensitivity.SECRET if place.sensitivity is None else place.sensitivity for place in case.places)
+    worst = max(map(_level, case.places))
     return [limit for level, limit in limits.items() if level <= worst]
 
 

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from agentguard.core.values import Destination, Identity, Json, Risk, Sensitivity, Unavailable
 
 _NOTHING: Mapping[str, int] = MappingProxyType({})
+_UNHEARD: Mapping[str, datetime | None] = MappingProxyType({})
 
 
 class RunStatus(enum.StrEnum):
@@ -83,7 +84,8 @@ class Facts:
     """All facts of one decision. ``approval`` None means: nobody has been asked about this request.
 
     ``definition`` is the fingerprint measured on the wrapped tool now; ``arguments`` are the values re-read from the
-    canonical bytes; ``credentials_revoked`` names the tool's registered credentials that are not active.
+    canonical bytes; ``credentials_revoked`` names the tool's registered credentials that are not active; ``streams``
+    says when each stream of signals was last heard, None for never or paused.
     """
 
     now: datetime | Unavailable
@@ -93,3 +95,4 @@ class Facts:
     approval: ApprovalState | Unavailable | None = None
     definition: str | None = None
     credentials_revoked: tuple[str, ...] | Unavailable = ()
+    streams: Mapping[str, datetime | None] | Unavailable = field(default_factory=lambda: _UNHEARD)

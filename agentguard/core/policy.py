@@ -5,6 +5,7 @@ The decision knows a condition, an argument shape or an amount only as the small
 
 from __future__ import annotations
 
+import enum
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -146,6 +147,27 @@ DEFAULT_RISK: Mapping[Risk, RiskRule] = MappingProxyType(
 )
 
 
+class Counted(enum.StrEnum):
+    """What of a run a rule that raises its risk counts."""
+
+    CALLS = "calls"
+    DENIALS = "denials"
+
+
+@dataclass(frozen=True, slots=True)
+class RiskTrigger:
+    """A workflow's rule that raises a run's risk by itself: to ``to``, after ``at_least`` of these ``within`` a time.
+
+    The one that reaches the number is decided as before; the next is decided at the new risk.
+    """
+
+    name: str
+    to: Risk
+    counts: Counted
+    at_least: int
+    within: timedelta
+
+
 @dataclass(frozen=True, slots=True)
 class Workflow:
     """One approved workflow. ``review_by`` is the last day (UTC) on which it permits anything.
@@ -163,6 +185,7 @@ class Workflow:
     budgets: tuple[Budget, ...] = ()
     risk: Mapping[Risk, RiskRule] = field(default_factory=lambda: DEFAULT_RISK)
     no_write_down: bool = False
+    raise_risk: tuple[RiskTrigger, ...] = ()
     steps_by_tool: Mapping[str, tuple[Step, ...]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -189,8 +212,19 @@ class Zone:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamRule:
+    """Calls to places of these sensitivities need a stream of signals that was heard within ``max_silence``."""
+
+    max_silence: timedelta
+    sensitivities: frozenset[Sensitivity]
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
-    """Everything approved, under one revision."""
+    """Everything approved, under one revision.
+
+    ``risk_ceilings``: how sensitive a place any call may reach at a risk, and at every higher one.
+    """
 
     revision: str
     workflows: Mapping[str, Workflow]
@@ -199,6 +233,8 @@ class Policy:
     zones: Mapping[str, Zone] = field(default_factory=lambda: MappingProxyType({}))
     max_age_by_sensitivity: Mapping[Sensitivity, timedelta] = field(default_factory=lambda: MappingProxyType({}))
     assurance_by_sensitivity: Mapping[Sensitivity, Assurance] = field(default_factory=lambda: MappingProxyType({}))
+    streams: Mapping[str, StreamRule] = field(default_factory=lambda: MappingProxyType({}))
+    risk_ceilings: Mapping[Risk, Sensitivity] = field(default_factory=lambda: MappingProxyType({}))
     zone_by_subject: Mapping[str, str] = field(init=False)
 
     def __post_init__(self) -> None:

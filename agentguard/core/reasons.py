@@ -47,6 +47,7 @@ class Reason(enum.StrEnum):
     IDENTITY_NOT_YET_VALID = "identity_not_yet_valid"
     IDENTITY_EXPIRED = "identity_expired"
     IDENTITY_NOT_BOUND = "identity_not_bound"
+    IDENTITY_OUTDATED = "identity_outdated"
     SUBJECT_NOT_ALLOWED = "subject_not_allowed"
     SUBJECT_CHANGED = "subject_changed"
     SUBJECT_SUSPENDED = "subject_suspended"

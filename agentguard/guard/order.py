@@ -9,7 +9,7 @@ and asynchronously by ``drive``. In order:
 4. ``ledger.admit``: one transaction. If the world has moved, gather and decide again.
    The first look may use the run as this guard saw it last: ``admit`` permits nothing by a state that has changed
    since. Everything but a permit is decided again on what the ledger says now.
-5. A denial is raised; an escalation asks a person and starts again at 2.
+5. A denial is raised; an escalation asks a person and starts again at 2 once somebody answered, or took power away.
 6. Only after a durable permit does the tool run, with arguments re-read from the canonical bytes.
 7. The outcome is written.
 """
@@ -31,8 +31,19 @@ from agentguard.core.request import Request
 from agentguard.core.values import Assurance, Destination, Effect, Identity, Json, Sensitivity, ToolEffect, Unavailable
 from agentguard.destinations import derive, rewrite
 from agentguard.errors import ApprovalPending, ApprovalRefused, ToolCallDenied
+from agentguard.guard.raising import risk_watches
 from agentguard.guard.records import decision_record, new_id, record, redact, rfc3339
-from agentguard.ledger import Admission, Admitted, ApprovalRequest, ApprovalRow, Charge, Closing, Outcome, Refusal
+from agentguard.ledger import (
+    Admission,
+    Admitted,
+    ApprovalRequest,
+    ApprovalRow,
+    Charge,
+    Closing,
+    Outcome,
+    Refusal,
+    Watch,
+)
 
 if TYPE_CHECKING:
     from agentguard.guard.gate import Gate
@@ -141,7 +152,9 @@ def _events(
             redacted=call.redacted,
             framework=gate.framework,
         )
-        admission = _admission(decision_id, decision, call, facts, now, data)
+        workflow = bundle.policy.workflows.get(call.request.workflow)
+        watches = risk_watches(workflow, facts.run, data, now)
+        admission = _admission(decision_id, decision, call, facts, now, data, watches)
         flight.admission = admission if admission.permit else None
         windows = {charge.budget: charge.per for charge in admission.charges}
         answer = yield Wait(guard.ledger.admit(admission, windows=windows))
@@ -151,11 +164,12 @@ def _events(
                 identity = Unavailable(Reason.ASSERTION_REPLAYED, "this assertion has been used before")
             continue
         flight.saw(answer.run)
-        guard.emit(data)
+        for shown in (data, *answer.raised):
+            guard.emit(shown)
         if decision.effect is Effect.PERMIT and decision.step is not None:
             return (yield from _perform(guard, flight, decision.step.name, call))
         if decision.effect is Effect.ESCALATE:
-            asked = yield from _ask(guard, decision_id, decision, call, facts, now, asked)
+            asked = yield from _ask(guard, decision_id, decision, call, facts, now, asked, gate.tool)
             identity = None  # proved again after the wait
             continue
         refused = asked is not None and (Reason.APPROVAL_REFUSED in decision.reasons)
@@ -233,11 +247,11 @@ def _facts(
     if any(step.approval is not None for step in steps) or _zones(call.destinations):
         row = yield Wait(guard.ledger.approval_for(call.request.digest))
         approval = row.state() if isinstance(row, ApprovalRow) and _speaks_of(row, guard) else None
-    declaration = guard.bundle.tools.get(gate.tool)
-    inactive: tuple[str, ...] = ()
-    if declaration is not None and declaration.credentials:
-        states = yield Wait(guard.ledger.credential_states(declaration.credentials))
-        inactive = tuple(name for name in declaration.credentials if states.get(name) != "active")
+    inactive = yield from _inactive_credentials(guard, gate.tool)
+    streams: dict[str, datetime | None] = {}
+    if guard.bundle.policy.streams:
+        states = yield Wait(guard.ledger.streams())
+        streams = {name: state.last_heard for name, state in states.items()}
     return Facts(
         now=guard.now(),
         identity=identity,
@@ -246,7 +260,17 @@ def _facts(
         approval=approval,
         definition=gate.definition,
         credentials_revoked=inactive,
+        streams=streams,
     )
+
+
+def _inactive_credentials(guard: Guard, tool: str) -> Generator[Ask, Any, tuple[str, ...]]:
+    """Which of the credentials this tool uses are not in force. One that was never registered is not."""
+    declaration = guard.bundle.tools.get(tool)
+    if declaration is None or not declaration.credentials:
+        return ()
+    states = yield Wait(guard.ledger.credential_states(declaration.credentials))
+    return tuple(name for name in declaration.credentials if states.get(name) != "active")
 
 
 def _speaks_of(row: ApprovalRow, guard: Guard) -> bool:
@@ -265,7 +289,13 @@ def _decide(call: _Call, policy: Any, facts: Facts) -> Decision:
 
 
 def _admission(
-    decision_id: str, decision: Decision, call: _Call, facts: Facts, now: datetime, data: dict[str, Any]
+    decision_id: str,
+    decision: Decision,
+    call: _Call,
+    facts: Facts,
+    now: datetime,
+    data: dict[str, Any],
+    watches: tuple[Watch, ...],
 ) -> Admission:
     run = facts.run if isinstance(facts.run, RunState) else None
     identity = facts.identity if isinstance(facts.identity, Identity) else None
@@ -290,6 +320,7 @@ def _admission(
         approval_id=decision.approval if permit else None,
         read_sensitivity=_read_sensitivity(data, facts) if permit else None,
         zones=_zones(facts.destinations) if permit else frozenset(),
+        watches=watches,
     )
 
 
@@ -420,8 +451,9 @@ def _ask(
     facts: Facts,
     now: datetime,
     asked: _Question | None,
+    tool: str,
 ) -> Generator[Ask, Any, _Question]:
-    """Put the question durably; return when the answers have changed, or raise that the call must wait."""
+    """Put the question durably; return when the answers or the call's standing changed, or raise that it must wait."""
     rule, run, step = decision.ask, facts.run, decision.step
     if rule is None or step is None or not isinstance(run, RunState):
         raise ToolCallDenied(decision_id)
@@ -476,6 +508,25 @@ def _ask(
         fresh = yield Wait(guard.ledger.approval(asked.row.request.id))
         if isinstance(fresh, ApprovalRow) and len(fresh.answers) != seen:
             return replace(asked, row=fresh)
+        if (yield from _moved(guard, run, facts, asked, tool)):
+            return asked
+
+
+def _moved(guard: Guard, run: RunState, facts: Facts, asked: _Question, tool: str) -> Generator[Ask, Any, bool]:
+    """Whether somebody took power from a waiting call, or gave it back: then it is decided again at once.
+
+    What the run's own other calls change can wait for the answer; it is judged then with everything else.
+    """
+    if asked.row.request.policy_revision != guard.bundle.revision:
+        return True
+    fresh = yield Wait(guard.ledger.run(run.id, at=guard.last_known_time, windows={}))
+    if not isinstance(fresh, RunState) or any(getattr(fresh, name) != getattr(run, name) for name in _POWER):
+        return True
+    inactive = yield from _inactive_credentials(guard, tool)
+    return inactive != facts.credentials_revoked
+
+
+_POWER = ("status", "risk", "subject_suspended", "issued_after", "credential_refused")
 
 
 def _shown(destinations: tuple[Destination, ...] | Unavailable) -> Json:

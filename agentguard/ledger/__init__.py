@@ -17,6 +17,7 @@ from agentguard.ledger.contract import (
     Refused,
     StreamState,
     StreamStatus,
+    Watch,
 )
 from agentguard.ledger.memory import memory_ledger
 from agentguard.ledger.sqlite import SqliteLedger, open_ledger
@@ -37,6 +38,7 @@ __all__ = [
     "SqliteLedger",
     "StreamState",
     "StreamStatus",
+    "Watch",
     "memory_ledger",
     "open_ledger",
 ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from agentguard.core.facts import RunState, RunStatus
 from agentguard.errors import LedgerError
-from agentguard.ledger import schema
+from agentguard.ledger import schema, watches
 from agentguard.ledger.contract import Admission, Admitted, Outcome, Refusal, Refused
 from agentguard.ledger.encode import ReadyAdmission, ReadyClosing
 from agentguard.ledger.runs import Run
@@ -23,6 +23,7 @@ def admit(store: Store, ready: ReadyAdmission) -> Admitted | Refused:
         return _refused(store, ready, Refusal.RUN_MOVED, run)
     if asked.permit and store.is_open(asked.decision_id):
         raise LedgerError(f"decision `{asked.decision_id}` was admitted before; each call needs its own decision id")
+    due = watches.due(store, ready, run)
     if ready.assertion is not None and not store.assertions.use(ready.assertion, ready.until):
         return _refused(store, ready, Refusal.ASSERTION_USED, run)
     if asked.permit and run is not None:
@@ -37,10 +38,11 @@ def admit(store: Store, ready: ReadyAdmission) -> Admitted | Refused:
         seq = _take(store, ready, run)
     else:
         seq = store.append(ready.row)
+    after = None if run is None else store.must_run(run.id)
+    raised = watches.count(store, ready, after, seq, due)
     if ready.assertion is not None:
         store.assertions.sweep(ready.at)
-    after = None if run is None else store.must_run(run.id)
-    return Admitted(seq, None if after is None else store.state(after, ready.at, ready.windows))
+    return Admitted(seq, None if after is None else store.state(after, ready.at, ready.windows), raised)
 
 
 def close(store: Store, ready: ReadyClosing) -> RunState | None:

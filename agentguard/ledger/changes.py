@@ -72,6 +72,7 @@ def change_run(store: Store, change: Change) -> RunState:
         raise LedgerError(f"run `{run.id}` is {run.status.value} and never becomes active again; start a new run")
     if change.status is not None and _RANK[change.status] > _RANK[run.status]:
         run.status = change.status
+        store.cursor.execute(schema.FORGET_RUN_HAPPENINGS, (run.n,))
     if change.risk is not None:
         run.risk = change.risk
     store.changed(run)

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from agentguard.core.facts import Answer, ApprovalState, RunState
+from agentguard.core.policy import Counted
 from agentguard.core.signals import Signal
 from agentguard.core.values import Json, Risk, Sensitivity
 
@@ -42,13 +43,27 @@ class Charge:
 
 
 @dataclass(frozen=True, slots=True)
+class Watch:
+    """A rule that raises the run's risk by itself, to ``to`` and as ``source``, once ``at_least`` of what it counts
+    happened ``within`` the time before ``Admission.at``, this one included. ``record`` is written when it does."""
+
+    source: str
+    to: Risk
+    counts: Counted
+    at_least: int
+    within: timedelta
+    record: RecordData
+
+
+@dataclass(frozen=True, slots=True)
 class Admission:
-    """One decision, to be made durable. Only a permit takes anything; a denial writes its record alone.
+    """One decision, to be made durable. Only a permit takes anything; a denial writes its record, and is counted.
 
     ``run_version`` is the version the decision saw; any other version now is ``RUN_MOVED``. ``assertion_key`` is
     (issuer, jti) and is remembered until ``assertion_until``; a used one is refused whatever the effect.
     ``record`` is the decision record without ``seq``. ``zones`` are those the call reaches: the run has been there
-    then, and its subject too; where that is new, every run of the subject gets a new version.
+    then, and its subject too; where that is new, every run of the subject gets a new version. ``watches`` count this
+    very decision.
     """
 
     decision_id: str
@@ -66,14 +81,17 @@ class Admission:
     approval_id: str | None = None
     read_sensitivity: Sensitivity | None = None
     zones: frozenset[str] = frozenset()
+    watches: tuple[Watch, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """The admission is durable. ``run`` is the run as it is now; None where there was no run."""
+    """The admission is durable. ``run`` is the run as it is now; None where there was no run. ``raised``: the records
+    of rules that raised its risk now."""
 
     seq: int
     run: RunState | None
+    raised: tuple[RecordData, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
 from agentguard.core.canonical import NotCanonical, canonical_bytes
-from agentguard.core.values import Json
+from agentguard.core.policy import Counted
+from agentguard.core.values import Json, Risk
 from agentguard.errors import LedgerError
-from agentguard.ledger.contract import Admission, Charge, Closing, RecordData
+from agentguard.ledger.contract import Admission, Charge, Closing, RecordData, Watch
 
 # time, kind, run_id, subject, tool, effect, decision_id, reasons, body
 Row: TypeAlias = (
@@ -119,6 +120,8 @@ def encode_admission(asked: Admission, windows: Mapping[str, timedelta | None]) 
         _check_charge(charge)
     for zone in asked.zones:
         known_text(zone, "a zone")
+    for watch in asked.watches:
+        _check_watch(watch)
     used, until = asked.assertion_key, asked.assertion_until
     return ReadyAdmission(
         asked,
@@ -160,6 +163,16 @@ def _check_charge(charge: Charge) -> None:
     if charge.per is not None and charge.per <= timedelta(0):
         raise LedgerError(f"budget `{charge.budget}`: the window is not longer than nothing")
     known_text(charge.budget, "a budget's name")
+
+
+def _check_watch(watch: Watch) -> None:
+    known_text(watch.source, "a rule's name")
+    if type(watch.to) is not Risk or type(watch.counts) is not Counted:
+        raise LedgerError(f"rule `{watch.source}` counts or raises what nobody knows; expected values of core")
+    if type(watch.at_least) is not int or watch.at_least < 1:
+        raise LedgerError(f"rule `{watch.source}`: the number to reach is not a whole number from 1 up")
+    if watch.within <= timedelta(0):
+        raise LedgerError(f"rule `{watch.source}`: the time it looks back is not longer than nothing")
 
 
 def _canonical(value: Any, what: str) -> bytes:

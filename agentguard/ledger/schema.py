@@ -145,6 +145,14 @@ CREATE TABLE standings (        -- what each source says, apart: one never takes
     PRIMARY KEY (kind, about, source)
 ) WITHOUT ROWID;
 
+CREATE TABLE happenings (       -- what rules that raise risk count; seq is that of the decision record
+    n INTEGER NOT NULL,
+    what TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (n, what, at, seq)
+) WITHOUT ROWID;
+
 CREATE TABLE heard (            -- SHA-256 of (issuer, jti) of every signal that took effect; for ever
     key BLOB PRIMARY KEY
 ) WITHOUT ROWID;
@@ -277,6 +285,12 @@ STOP_RUN = """
 UPDATE run_states SET status = 'stopped', version = version + 1
 WHERE status = 'active' AND n = (SELECT n FROM runs WHERE id = :about AND started_at <= :ended)"""
 HEAR = "INSERT OR IGNORE INTO heard VALUES (?)"
+
+# --- what rules that raise risk count
+HAPPENINGS = "SELECT count(*) FROM happenings WHERE n = ? AND what = ? AND at > ?"
+ADD_HAPPENING = "INSERT INTO happenings VALUES (?, ?, ?, ?)"
+FORGET_HAPPENINGS = "DELETE FROM happenings WHERE n = ? AND what = ? AND at <= ?"
+FORGET_RUN_HAPPENINGS = "DELETE FROM happenings WHERE n = ?"
 
 # --- streams of signals
 STREAMS = "SELECT name, heard_at, status FROM streams ORDER BY name"

@@ -24,6 +24,7 @@ from agentguard.policy.compile import (
     add_trust,
     add_workflow,
     check_zones,
+    core_streams,
     core_tools,
 )
 from agentguard.policy.files import list_files, read_file, signature
@@ -207,6 +208,8 @@ class _Loader:
             zones=MappingProxyType(parts.zones),
             max_age_by_sensitivity=MappingProxyType(parts.freshness),
             assurance_by_sensitivity=MappingProxyType(parts.assurance),
+            streams=core_streams(parts),
+            risk_ceilings=MappingProxyType(parts.risk_ceilings),
         )
         return Bundle(
             directory=self.directory,

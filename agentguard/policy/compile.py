@@ -21,9 +21,12 @@ from agentguard.core.policy import (
     DEFAULT_RISK,
     ApprovalRule,
     Budget,
+    Counted,
     Fault,
     RiskRule,
+    RiskTrigger,
     Step,
+    StreamRule,
     Tool,
     Workflow,
     Zone,
@@ -78,6 +81,7 @@ class Parts:
     zones: dict[str, Zone] = field(default_factory=dict)
     freshness: dict[Sensitivity, timedelta] = field(default_factory=dict)
     assurance: dict[Sensitivity, Assurance] = field(default_factory=dict)
+    risk_ceilings: dict[Risk, Sensitivity] = field(default_factory=dict)
     workflows: dict[str, Workflow] = field(default_factory=dict)
     inputs: dict[str, CompiledShape] = field(default_factory=dict)
     keeps: dict[tuple[str, str], tuple[Keep, ...]] = field(default_factory=dict)
@@ -207,7 +211,7 @@ def _tool(name: str, entry: models.ToolEntry, written: Written) -> ToolDeclarati
 
 
 def add_destinations(parts: Parts, written: Written) -> None:
-    """The catalog, the zones, and what each sensitivity asks of an identity."""
+    """The catalog, the zones, what each sensitivity asks of an identity, and what each risk leaves in reach."""
     file: models.Destinations = written.model
     for index, entry in enumerate(file.destinations):
         parts.catalog.append(
@@ -233,6 +237,9 @@ def add_destinations(parts: Parts, written: Written) -> None:
     for word, level in file.assurance.items():
         if parts.is_new("assurance of", word, written.source("assurance", word)):
             parts.assurance[Sensitivity.parse(word)] = Assurance.parse(level)
+    for risk, ceiling in file.risk.items():
+        if parts.is_new("risk", risk, written.source("risk", risk)):
+            parts.risk_ceilings[Risk.parse(risk)] = Sensitivity.parse(ceiling.up_to)
 
 
 def _zone(name: str, zone: models.ZoneEntry) -> Zone:
@@ -320,6 +327,7 @@ class _Workflow:
         kept = [name for step in self.file.steps.values() for name in step.keep]
         steps = [self._step(name, step, inputs, kept) for name, step in self.file.steps.items()]
         budgets = [self._budget(name, budget) for name, budget in self.file.budgets.items()]
+        triggers = self._triggers()
         for path, message in flow_troubles(self.file.steps):
             self.say(path, message)
         duplicates = len(self.file.subjects) - len(set(self.file.subjects))
@@ -340,6 +348,7 @@ class _Workflow:
             budgets=tuple(budget for budget in budgets if budget is not None),
             risk=_risk(self.file.risk),
             no_write_down=self.file.no_write_down,
+            raise_risk=triggers,
         )
 
     def _digest(self) -> str:
@@ -444,6 +453,17 @@ class _Workflow:
         amount = self._amount((*here, "sum"), budget, known)
         return Budget(name, frozenset(budget.of), amount, at_most, budget.per)
 
+    def _triggers(self) -> tuple[RiskTrigger, ...]:
+        found: dict[str, RiskTrigger] = {}
+        for index, rule in enumerate(self.file.raise_risk):
+            name = rule.name or str(index + 1)
+            if name in found:
+                self.say(("raise_risk", index), f"rule {shown(name)} is given twice; give each its own `name`")
+            counts = Counted.CALLS if rule.after.denials is None else Counted.DENIALS
+            number = rule.after.denials or rule.after.calls or 1
+            found[name] = RiskTrigger(name, Risk.parse(rule.to), counts, number, rule.after.within)
+        return tuple(found.values())
+
     def _amount(self, path: tuple[Any, ...], budget: models.BudgetEntry, known: bool) -> CompiledAmount | None:
         """The amount must make sense in every step the budget covers; it means the same in each."""
         amount = None
@@ -474,6 +494,17 @@ def _risk(written: Mapping[models.RiskWord, models.RiskEntry]) -> Mapping[Risk, 
         lower = default.lower_ceiling_by if entry.lower_ceiling_by is None else entry.lower_ceiling_by
         rules[level] = RiskRule(effects, lower)
     return MappingProxyType(rules)
+
+
+def core_streams(parts: Parts) -> Mapping[str, StreamRule]:
+    """What the decision must know of each stream that calls depend on."""
+    return MappingProxyType(
+        {
+            name: StreamRule(stream.max_silence, frozenset(stream.required_for))
+            for name, stream in parts.streams.items()
+            if stream.max_silence is not None and stream.required_for
+        }
+    )
 
 
 def core_tools(parts: Parts) -> Mapping[str, Tool]:

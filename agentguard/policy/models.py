@@ -283,6 +283,12 @@ class ZoneEntry(StrictModel):
     ] = None
 
 
+class RiskCeiling(StrictModel):
+    """How sensitive a place any call may reach at a level of risk, whatever its workflow says."""
+
+    up_to: SensitivityWord
+
+
 class Destinations(PolicyFile):
     """Which places there are, how sensitive each is, and which zone may reach which."""
 
@@ -291,6 +297,7 @@ class Destinations(PolicyFile):
     zones: dict[Name, ZoneEntry] = {}
     freshness: dict[SensitivityWord, Duration] = {}
     assurance: dict[SensitivityWord, AssuranceWord] = {}
+    risk: dict[RiskWord, RiskCeiling] = {}
 
 
 # Workflow
@@ -398,6 +405,32 @@ class RiskEntry(StrictModel):
     lower_ceiling_by: Annotated[int, Field(ge=0, le=5)] | None = None
 
 
+# The times of that many are kept for each run under way.
+_MOST_COUNTED = 10_000
+
+
+class RaiseAfter(StrictModel):
+    """So many of something, within a time."""
+
+    denials: Annotated[int, Field(ge=1, le=_MOST_COUNTED)] | None = None
+    calls: Annotated[int, Field(ge=1, le=_MOST_COUNTED)] | None = None
+    within: Duration
+
+    @model_validator(mode="after")
+    def _one_of(self) -> RaiseAfter:
+        if (self.denials is None) is (self.calls is None):
+            raise ValueError("expected `denials: NUMBER` or `calls: NUMBER`, and not both")
+        return self
+
+
+class RaiseRisk(StrictModel):
+    """A rule that raises a run's risk by itself. Its name stands in the record; without one, its place in the list."""
+
+    name: Name | None = None
+    to: Literal["medium", "high"]
+    after: RaiseAfter
+
+
 class Workflow(PolicyFile):
     """One approved workflow."""
 
@@ -409,6 +442,7 @@ class Workflow(PolicyFile):
     steps: Annotated[dict[Name, StepEntry], Field(min_length=1)]
     budgets: dict[Name, BudgetEntry] = {}
     risk: dict[RiskWord, RiskEntry] = {}
+    raise_risk: list[RaiseRisk] = []
     no_write_down: bool = False
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from agentguard.core.canonical import canonical_bytes, read_canonical
 from agentguard.core.decide import Decision, decide
 from agentguard.core.facts import Answer, ApprovalState, Facts, RunState, RunStatus
-from agentguard.core.policy import ApprovalRule, Budget, Policy, Step, Tool, View, Workflow, Zone
+from agentguard.core.policy import ApprovalRule, Budget, Policy, Step, StreamRule, Tool, View, Workflow, Zone
 from agentguard.core.request import Request
 from agentguard.core.values import Assurance, Destination, Identity, Risk, Sensitivity, ToolEffect
 
@@ -167,6 +167,8 @@ def good() -> Case:
         },
         max_age_by_sensitivity={Sensitivity.CONFIDENTIAL: timedelta(seconds=45)},
         assurance_by_sensitivity={Sensitivity.INTERNAL: Assurance.BEARER_SINGLE_USE},
+        streams={"idp": StreamRule(timedelta(minutes=5), frozenset({Sensitivity.CONFIDENTIAL, Sensitivity.SECRET}))},
+        risk_ceilings={Risk.MEDIUM: Sensitivity.CONFIDENTIAL},
     )
     facts = Facts(
         now=NOW,
@@ -196,6 +198,7 @@ def good() -> Case:
             succeeded=frozenset({"look-up"}),
             spent={"rows": 500_000_000, "calls": 1_000_000},
             high_water=Sensitivity.INTERNAL,
+            issued_after=NOW - timedelta(minutes=2),
         ),
         destinations=(
             Destination("url", "https://dw.example/orders", Sensitivity.CONFIDENTIAL, "data"),
@@ -215,6 +218,7 @@ def good() -> Case:
         ),
         definition=FINGERPRINT,
         credentials_revoked=(),
+        streams={"idp": NOW - timedelta(minutes=5), "hr": None},
     )
     return Case(request, policy, facts)
 

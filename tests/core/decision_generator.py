@@ -16,7 +16,7 @@ from types import SimpleNamespace
 from core_cases import EXPORT, FINGERPRINT, NOW, SUBJECT, TICK, Case, Says, good
 
 from agentguard.core.facts import Answer, RunStatus
-from agentguard.core.policy import ApprovalRule, Fault, RiskRule, Tool, Zone
+from agentguard.core.policy import ApprovalRule, Fault, RiskRule, StreamRule, Tool, Zone
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Assurance, Destination, Risk, Sensitivity, ToolEffect, Unavailable
 
@@ -40,6 +40,16 @@ def a_second_step(**changes: object) -> Change:
     def change(c: Case) -> Case:
         plain = replace(c.workflow.steps[EXPORT], name="export-again", approval=None, **changes)  # type: ignore[arg-type]
         return c.with_workflow(steps=(*c.workflow.steps, plain))
+
+    return change
+
+
+def stream(heard: object, *, rule: StreamRule | None = None) -> Change:
+    """The one stream heard at this time, the rule as it was or another."""
+
+    def change(c: Case) -> Case:
+        known = c.with_facts(streams={"idp": heard})
+        return known if rule is None else known.with_policy(streams={"idp": rule})
 
     return change
 
@@ -129,6 +139,20 @@ NUDGES: dict[str, Change] = {
         zone("data", first_contact=asks("user:erin"))(c)
     ),
     "first contact, asked of the same people": zone("data", first_contact=asks("group:data-stewards", quorum=2)),
+    "no signals": lambda c: c.with_policy(streams={}).with_facts(streams={}),
+    "stream heard a skew ahead": stream(NOW + timedelta(seconds=60)),
+    "silent stream, for other places": stream(None, rule=StreamRule(TICK, frozenset({Sensitivity.RESTRICTED}))),
+    "silent stream, no destinations": lambda c: c.with_facts(streams={}, destinations=()),
+    "issued at the very moment": lambda c: c.with_run(issued_after=NOW - timedelta(seconds=45)),
+    "any assertion": lambda c: c.with_run(issued_after=None),
+    "risk below its ceiling": lambda c: c.with_policy(risk_ceilings={Risk.MEDIUM: Sensitivity.PUBLIC}),
+    "no ceilings": lambda c: c.with_policy(risk_ceilings={}),
+    "ceiling at the place": lambda c: c.with_policy(risk_ceilings={Risk.LOW: Sensitivity.CONFIDENTIAL}),
+    "unlisted and allowed, ceiling at the top": lambda c: place(None, None)(
+        c.with_step(EXPORT, allow_unclassified=True)
+        .with_workflow(no_write_down=False)
+        .with_policy(risk_ceilings={Risk.LOW: Sensitivity.SECRET})
+    ),
 }
 
 ESCALATING: dict[str, Change] = {
@@ -301,6 +325,36 @@ DENYING: dict[str, Change] = {
     "destinations that run dry": lambda c: c.with_facts(destinations=iter(())),
     "approval of another make": lambda c: c.with_facts(approval=SimpleNamespace(answers=())),
     "credentials of another make": lambda c: c.with_facts(credentials_revoked=""),
+    "assertions refused": lambda c: c.with_run(credential_refused=True),
+    "issued a tick too early": lambda c: c.with_run(issued_after=NOW - timedelta(seconds=45) + TICK),
+    "stream silent a tick too long": stream(NOW - timedelta(minutes=5) - TICK),
+    "stream heard from the future": stream(NOW + timedelta(seconds=60) + TICK),
+    "stream never heard": stream(None),
+    "stream unknown": lambda c: c.with_facts(streams={"idp2": NOW}),
+    "stream heard at another's time": lambda c: c.with_facts(streams={"hr": NOW}),
+    "one of two streams silent": lambda c: c.with_policy(
+        streams={**c.policy.streams, "hr": StreamRule(timedelta(days=1), frozenset({Sensitivity.INTERNAL}))}
+    ),
+    "silent stream, unlisted and allowed": lambda c: place(None, None)(
+        stream(None, rule=StreamRule(TICK, frozenset({Sensitivity.SECRET})))(
+            c.with_step(EXPORT, allow_unclassified=True).with_workflow(no_write_down=False)
+        )
+    ),
+    "stream time in no zone": stream(NOW.replace(tzinfo=None)),
+    "stream time of another make": stream(1_800_000_000.0),
+    "no streams found out": lambda c: c.with_facts(streams=Unavailable(Reason.SIGNALS_UNAVAILABLE)),
+    "streams of another make": lambda c: c.with_facts(streams=[("idp", NOW)]),
+    "ceiling one below the place": lambda c: c.with_policy(risk_ceilings={Risk.LOW: Sensitivity.INTERNAL}),
+    "ceiling of a lower risk": lambda c: (
+        c.with_run(risk=Risk.MEDIUM)
+        .with_step(EXPORT, up_to=Sensitivity.SECRET)
+        .with_policy(risk_ceilings={Risk.LOW: Sensitivity.INTERNAL, Risk.MEDIUM: Sensitivity.SECRET})
+    ),
+    "unlisted and allowed, ceiling below the top": lambda c: place(None, None)(
+        c.with_step(EXPORT, allow_unclassified=True)
+        .with_workflow(no_write_down=False)
+        .with_policy(risk_ceilings={Risk.LOW: Sensitivity.RESTRICTED})
+    ),
     "clock of another make": lambda c: c.with_facts(now=1_800_000_000.0),
 }
 

@@ -177,7 +177,7 @@ def test_a_step_that_denies_and_asks_denies() -> None:
 
 # 3. What could not be found out never permits.
 
-FACTS = ("now", "identity", "run", "destinations", "approval", "credentials_revoked")
+FACTS = ("now", "identity", "run", "destinations", "approval", "credentials_revoked", "streams")
 
 
 @pytest.mark.parametrize("fact", FACTS)
@@ -196,6 +196,8 @@ def test_a_fact_of_another_make_denies(fact: str, lie: object) -> None:
     """An object any code can construct is not a fact, whatever attributes it has."""
     if isinstance(lie, tuple) and fact in ("destinations", "credentials_revoked"):
         pytest.skip("an empty tuple is a value here")
+    if isinstance(lie, dict) and fact == "streams":
+        pytest.skip("an empty mapping is a value here: no stream was ever heard")
 
     assert good().with_facts(**{fact: lie}).decide().reasons == (Reason.INTERNAL_ERROR,)
 
@@ -276,6 +278,35 @@ def test_a_step_that_was_called_but_did_not_succeed_is_not_done() -> None:
     assert case.decide().reasons == (Reason.STEP_OUT_OF_ORDER,)
 
 
+SIGNALS = {
+    "assertions refused": Reason.CREDENTIAL_REVOKED,
+    "issued a tick too early": Reason.IDENTITY_OUTDATED,
+    "stream silent a tick too long": Reason.SIGNALS_UNAVAILABLE,
+    "stream heard from the future": Reason.SIGNALS_UNAVAILABLE,
+    "stream never heard": Reason.SIGNALS_UNAVAILABLE,
+    "stream unknown": Reason.SIGNALS_UNAVAILABLE,
+    "stream heard at another's time": Reason.SIGNALS_UNAVAILABLE,
+    "one of two streams silent": Reason.SIGNALS_UNAVAILABLE,
+    "silent stream, unlisted and allowed": Reason.SIGNALS_UNAVAILABLE,
+    "ceiling one below the place": Reason.RISK_TOO_HIGH,
+    "ceiling of a lower risk": Reason.RISK_TOO_HIGH,
+    "unlisted and allowed, ceiling below the top": Reason.RISK_TOO_HIGH,
+}
+
+
+@pytest.mark.parametrize("name", SIGNALS)
+def test_a_signal_denies_for_its_own_reason(name: str) -> None:
+    """Whoever reads the record must see what was taken away, and by whom it can be given back."""
+    assert DENYING[name](good()).decide().reasons == (SIGNALS[name],)
+
+
+def test_a_silent_stream_is_named() -> None:
+    """Operations look after streams by their names."""
+    (finding,) = DENYING["one of two streams silent"](good()).decide().findings
+
+    assert finding.detail == "stream `hr` is silent"
+
+
 # 4. An approval lifts escalate to permit and nothing else.
 
 
@@ -340,6 +371,8 @@ def _shuffled(case: Case, random: Random) -> Case:
         zones=dict(mixed(case.policy.zones.items())),
         tools=dict(mixed(case.policy.tools.items())),
         max_age_by_sensitivity=dict(mixed(case.policy.max_age_by_sensitivity.items())),
+        streams=dict(mixed(case.policy.streams.items())),
+        risk_ceilings=dict(mixed(case.policy.risk_ceilings.items())),
     )
 
 

@@ -35,6 +35,11 @@ FILES: Mapping[str, str] = {
             keys_file: keys.json
             minimum_assurance: bearer
         streams:
+          - name: quiet
+            issuer: https://quiet.example
+            audience: https://agentguard.corp.example
+            keys_file: quiet.json
+            max_silence: 1d
           - name: idp
             issuer: https://idp.corp.example
             audience: https://agentguard.corp.example
@@ -75,6 +80,7 @@ FILES: Mapping[str, str] = {
           prod: {}
         freshness: {restricted: 30s}
         assurance: {secret: call-bound}
+        risk: {medium: {up_to: confidential}, high: {up_to: public}}
         """,
     # The example of DESIGN section 4, word for word.
     "customer-export.yaml": """\

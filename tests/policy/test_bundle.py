@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from agentguard.core.declarations import StreamTrust
-from agentguard.core.policy import DEFAULT_RISK, MICROS, RiskRule
+from agentguard.core.policy import DEFAULT_RISK, MICROS, Counted, RiskRule, RiskTrigger, StreamRule
 from agentguard.core.values import Assurance, Risk, Sensitivity, ToolEffect
 from agentguard.errors import PolicyError
 from agentguard.policy import Bundle, Reloader, load, schemas
@@ -58,6 +58,10 @@ def test_the_example_of_the_design_loads_into_core_values(bundle_dir: Path) -> N
     assert bundle.policy.zone_by_subject == {EXPORTER: "office"}
     assert bundle.policy.max_age_by_sensitivity == {Sensitivity.RESTRICTED: timedelta(seconds=30)}
     assert bundle.policy.assurance_by_sensitivity == {Sensitivity.SECRET: Assurance.CALL_BOUND}
+    assert bundle.policy.risk_ceilings == {Risk.MEDIUM: Sensitivity.CONFIDENTIAL, Risk.HIGH: Sensitivity.PUBLIC}
+    # A stream that nothing depends on may be silent.
+    levels = frozenset({Sensitivity.RESTRICTED, Sensitivity.SECRET})
+    assert bundle.policy.streams == {"idp": StreamRule(timedelta(minutes=10), levels)}
     assert bundle.workflows_inputs["customer-export"].refusal({"ticket": "EXP-1"}) is None
     assert bundle.workflows_inputs["customer-export"].refusal({"ticket": "EXP-1", "x": 1}) is not None
     (keep,) = bundle.keeps["customer-export", "look-up"]
@@ -84,8 +88,9 @@ def test_declarations_keep_their_lines_and_options(bundle_dir: Path) -> None:
     assert (local.profile, local.subjects, local.keys_file) == ("local", (EXPORTER,), None)
     assert (corp.max_age, corp.max_lifetime, corp.skew) == (timedelta(minutes=5), timedelta(hours=1), timedelta(0))
     assert (corp.keys_file, corp.minimum_assurance, corp.single_use) == ("keys.json", Assurance.BEARER, True)
-    (stream,) = bundle.streams
-    assert str(stream.source) == f"{bundle_dir / 'trust.yaml'}:24"
+    quiet, stream = bundle.streams
+    assert quiet.required_for == ()
+    assert str(stream.source) == f"{bundle_dir / 'trust.yaml'}:29"
     assert replace(stream, source=corp.source) == StreamTrust(
         "idp",
         "https://idp.corp.example",
@@ -117,6 +122,17 @@ def test_what_a_step_may_say(broken: Broken, step: str, checks: tuple[object, ..
     found = load(broken("customer-export.yaml", old, new)).policy.workflows["customer-export"].steps[1]
 
     assert (found.max_age, found.minimum_assurance, found.bound_to_call, found.allow_unclassified) == checks
+
+
+def test_rules_that_raise_risk_are_named_or_numbered(broken: Broken) -> None:
+    """The name stands in the record of each rise, so it must lead back to one rule."""
+    rules = "{to: medium, after: {denials: 5, within: 10m}}, {name: burst, to: high, after: {calls: 100, within: 1m}}"
+    workflow = load(broken("customer-export.yaml", "steps:", f"raise_risk: [{rules}]\nsteps:")).policy.workflows
+
+    assert workflow["customer-export"].raise_risk == (
+        RiskTrigger("1", Risk.MEDIUM, Counted.DENIALS, 5, timedelta(minutes=10)),
+        RiskTrigger("burst", Risk.HIGH, Counted.CALLS, 100, timedelta(minutes=1)),
+    )
 
 
 def test_a_count_budget_needs_no_amount(broken: Broken) -> None:
