@@ -25,9 +25,9 @@ def describe(kind: Kind, value: Json, options: Mapping[str, Json], catalog: Cata
         return {"verdict": "refused", "reason": derived.reason}
     destinations: list[Json] = []
     for place in derived:
-        found = catalog.classify(place)
-        word = "unclassified" if found.sensitivity is None else found.sensitivity.word
-        destinations.append({"kind": found.kind, "id": found.id, "sensitivity": word, "zone": found.zone})
+        for found in catalog.destinations(place):
+            word = "unclassified" if found.sensitivity is None else found.sensitivity.word
+            destinations.append({"kind": found.kind, "id": found.id, "sensitivity": word, "zone": found.zone})
     return {"verdict": "ok", "destinations": destinations}
 
 

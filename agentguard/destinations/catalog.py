@@ -7,11 +7,11 @@ catalog.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from agentguard.core.declarations import CatalogEntry
 from agentguard.core.values import Destination, Place
-from agentguard.destinations.kinds import find_kind, kind_names
+from agentguard.destinations.kinds import Divided, find_kind, kind_names
 from agentguard.errors import PolicyError, PolicyProblem
 
 
@@ -33,6 +33,7 @@ class Catalog:
         if problems:
             raise PolicyError(problems)
         self._index: Mapping[str, Mapping[str, CatalogEntry]] = index
+        self._parts = _parts(index)
         self.entries = tuple(entries)
 
     def classify(self, place: Place) -> Destination:
@@ -41,6 +42,31 @@ class Catalog:
         if entry is None:
             return Destination(place.kind, place.id, None)
         return Destination(place.kind, place.id, entry.sensitivity, entry.zone, entry.owner, entry.category)
+
+    def destinations(self, place: Place) -> Iterator[Destination]:
+        """The place, and each listed part of it that is reached: a column counts beside its table, never instead."""
+        whole = self.classify(place)
+        yield whole
+        listed = self._parts.get(place.kind)
+        if listed is None:
+            return
+        kind = find_kind(place.kind)
+        if not isinstance(kind, Divided):
+            return
+        found: dict[str, CatalogEntry] = {}
+        for key in kind.place_keys(place):
+            for part, entry in listed.get(key, {}).items():
+                found.setdefault(part, entry)
+        for part, entry in sorted(found.items()):
+            if kind.touches(place, part):
+                yield Destination(
+                    place.kind,
+                    kind.part_id(place, part),
+                    entry.sensitivity,
+                    entry.zone or whole.zone,
+                    entry.owner or whole.owner,
+                    entry.category or whole.category,
+                )
 
     def find(self, place: Place) -> CatalogEntry | None:
         """The most specific entry that covers the place."""
@@ -53,6 +79,20 @@ class Catalog:
             if entry is not None:
                 return entry
         return None
+
+
+def _parts(index: Mapping[str, Mapping[str, CatalogEntry]]) -> dict[str, dict[str, dict[str, CatalogEntry]]]:
+    """Kind, key of the whole place, name of the part: what is listed about parts."""
+    found: dict[str, dict[str, dict[str, CatalogEntry]]] = {}
+    for name, listed in index.items():
+        kind = find_kind(name)
+        if not isinstance(kind, Divided):
+            continue
+        for key, entry in listed.items():
+            split = kind.split_pattern(key)
+            if split is not None:
+                found.setdefault(name, {}).setdefault(split[0], {})[split[1]] = entry
+    return found
 
 
 def _key(entry: CatalogEntry, problems: list[PolicyProblem]) -> str | None:

@@ -40,8 +40,8 @@ def derive(
         for place in _places(declaration, arguments):
             if isinstance(place, Unavailable):
                 return place
-            if (place.kind, place.id) not in found:
-                found[place.kind, place.id] = catalog.classify(place)
+            for one in catalog.destinations(place):
+                found.setdefault((one.kind, one.id), one)
     return tuple(found.values())
 
 

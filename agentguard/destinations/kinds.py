@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Protocol, TypeAlias, cast, runtime_checkable
 
 from agentguard.core.values import Json, Place
 
@@ -67,6 +67,20 @@ class Kind(Protocol):
 
     def place_keys(self, place: Place) -> Iterable[str]:
         """Every pattern key that covers the place, most specific first."""
+
+
+@runtime_checkable
+class Divided(Kind, Protocol):
+    """A kind whose places have parts that a catalog can list on their own, as a table has columns."""
+
+    def split_pattern(self, pattern: str) -> tuple[str, str] | None:
+        """The pattern of the place and the name of the part, or None for a pattern of whole places."""
+
+    def touches(self, place: Place, part: str) -> bool:
+        """Whether a listed part may be reached. Only certainty says no."""
+
+    def part_id(self, place: Place, part: str) -> str:
+        """The id of a place's part."""
 
 
 _BUILT_IN: Mapping[str, str] = MappingProxyType(

@@ -5,18 +5,20 @@ of the owner's own functions that only compute). Read by ``sqlglot``, and refuse
 database does: only node types on a list are accepted (``sql_allowed``), and only text that every server cuts into the
 same pieces (``sql_text``).
 
-The id is ``sql:DIALECT:[database.][schema.]table`` in lower case; ``parts["access"]`` is ``read`` or ``write``.
+The id is ``sql:DIALECT:[database.][schema.]table`` in lower case; ``parts["access"]`` is ``read`` or ``write``,
+``parts["columns"]`` what it may touch of the table (``*``: everything).
 
 Patterns: ``postgres:sales.orders``, ``postgres:sales.*``, ``snowflake:prod.sales.orders``, ``snowflake:prod.sales.*``,
 ``snowflake:prod.*.*``, ``postgres:orders`` (a table that no schema is known for; no wildcard covers it). A pattern
-covers names with as many parts as it has.
+covers names with as many parts as it has. ``postgres:sales.customers(email)`` lists a column: where a statement may
+touch it, it is a destination beside its table (``sql_columns``).
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from contextvars import ContextVar
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -24,6 +26,7 @@ from typing import TYPE_CHECKING
 from agentguard.core.values import Json, Place
 from agentguard.destinations.kinds import Ambiguous, Derived, make_place, option_words, unknown_options
 from agentguard.destinations.sql_allowed import ARGUMENTS, NODES, STATEMENTS, UNTYPED_FUNCTIONS, WRITERS, keywords
+from agentguard.destinations.sql_columns import EVERY, Columns
 from agentguard.destinations.sql_text import MAX_LENGTH, text_problem
 from agentguard.destinations.text import is_plain_text
 
@@ -53,6 +56,9 @@ DIALECTS: Mapping[str, str] = MappingProxyType(
 _TWO_PARTS_AT_MOST = frozenset({"mysql", "sqlite", "clickhouse", "oracle"})
 _NAME = re.compile(r"\w(?:[\w $-]*[\w$])?")
 _PLAIN = re.compile(r"[a-z0-9_$-]+")
+# What a catalog may list. Every other name of a column cannot be listed, so it is under its table.
+_COLUMN = re.compile(r"[a-z0-9_$-](?:[a-z0-9_$ -]*[a-z0-9_$-])?|\*")
+_COLUMN_PATTERN = re.compile(r"(.+)\((.+)\)", re.DOTALL)
 # Where the engine takes a schema of this name for a file format.
 _FILE_FORMATS = frozenset(
     {"avro", "binaryfile", "csv", "delta", "hive", "hudi", "iceberg", "image", "json", "lance", "libsvm", "orc"}
@@ -144,6 +150,26 @@ class _Sql:
         return unknown_options(options, self.options)
 
     def pattern_key(self, pattern: str) -> str:
+        split = self.split_pattern(pattern)
+        if split is None:
+            return self._table_key(pattern)
+        table, column = split
+        if column == "*" or _COLUMN.fullmatch(column) is None:
+            raise ValueError(f"`{pattern}` names no column; expected such as `postgres:sales.customers(email)`")
+        return f"{self._table_key(table)}({column})"
+
+    def split_pattern(self, pattern: str) -> tuple[str, str] | None:
+        match = _COLUMN_PATTERN.fullmatch(pattern)
+        return None if match is None else (match[1], match[2])
+
+    def touches(self, place: Place, part: str) -> bool:
+        touched = place.parts["columns"].split(",")
+        return part in touched or not EVERY.isdisjoint(touched)
+
+    def part_id(self, place: Place, part: str) -> str:
+        return f"{place.id}({part})"
+
+    def _table_key(self, pattern: str) -> str:
         dialect, colon, rest = pattern.partition(":")
         names = rest.split(".")
         if (
@@ -233,8 +259,26 @@ def _has_nameless_alias(table: exp.Expr) -> bool:
 def _places(tree: exp.Expr, dialect: str, options: Mapping[str, Json]) -> Iterator[Place]:
     """Each table once, written tables as such, in the order of their names."""
     targets = {id(target) for target in _targets(tree)}
-    aliases = _aliases(tree)
+    tables = [(table, id(table) in targets) for table in _tables(tree, targets)]
+    columns = Columns(tree, [table for table, _ in tables], dialect)
     access: dict[tuple[str, str, str], str] = {}
+    touched: dict[tuple[str, str, str], frozenset[str]] = {}
+    for table, written in tables:
+        name = _full_name(table, dialect, options)
+        access[name] = "write" if written else access.get(name, "read")
+        touched[name] = touched.get(name, frozenset()) | columns.of(table)
+    for (database, schema, last), how in sorted(access.items()):
+        shown = ".".join(_shown(part) for part in (database, schema, last) if part)
+        yield make_place(
+            "sql", f"sql:{dialect}:{shown}",
+            dialect=dialect, database=_shown(database), schema=_shown(schema), table=_shown(last), access=how,
+            columns=",".join(sorted(filter(_COLUMN.fullmatch, touched[database, schema, last]))),
+        )  # fmt: skip
+
+
+def _tables(tree: exp.Expr, targets: Set[int]) -> Iterator[exp.Table]:
+    """The real tables in a statement. Raises _Refused where a name may be something else."""
+    aliases = _aliases(tree)
     for table in tree.find_all(_table_type()):
         if _is_row_source(table) or _is_lock_name(table, tree):
             continue
@@ -246,14 +290,7 @@ def _places(tree: exp.Expr, dialect: str, options: Mapping[str, Json]) -> Iterat
                 continue
         elif _lower(table.text("catalog") or table.text("db")) in aliases:
             raise _Refused("column_as_table")
-        name = _full_name(table, dialect, options)
-        access[name] = "write" if written else access.get(name, "read")
-    for (database, schema, last), how in sorted(access.items()):
-        shown = ".".join(_shown(part) for part in (database, schema, last) if part)
-        yield make_place(
-            "sql", f"sql:{dialect}:{shown}",
-            dialect=dialect, database=_shown(database), schema=_shown(schema), table=_shown(last), access=how,
-        )  # fmt: skip
+        yield table
 
 
 def _table_type() -> type[exp.Table]:

@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 
-def _words(text: str) -> frozenset[str]:
+def words(text: str) -> frozenset[str]:
+    """The words of a text, as a set."""
     return frozenset(text.split())
 
 
-STATEMENTS = _words("Select Values Union Intersect Except Subquery Insert Update Delete Merge")
-WRITERS = _words("Insert Update Delete Merge")
+STATEMENTS = words("Select Values Union Intersect Except Subquery Insert Update Delete Merge")
+WRITERS = words("Insert Update Delete Merge")
 
 _STRUCTURE = """
     Alias Aliases AnonymousAggFunc Between Boolean Bracket ByteString CTE Column ColumnDef CombinedAggFunc
@@ -65,10 +66,10 @@ _FUNCTIONS = """
     UnixMillis UnixSeconds UnixToStr UnixToTime Unnest Upper UtcDate UtcTime UtcTimestamp Uuid Variance VariancePop
     Week WeekOfYear WidthBucket Year YearOfWeek YearOfWeekIso
 """
-NODES = _words(_STRUCTURE + _OPERATORS + _FUNCTIONS)
+NODES = words(_STRUCTURE + _OPERATORS + _FUNCTIONS)
 
 # Functions that sqlglot has no type for. None of them reads anything but its arguments.
-UNTYPED_FUNCTIONS = _words(
+UNTYPED_FUNCTIONS = words(
     """age array_length array_lower array_upper bit_count bool_and bool_or btrim cardinality charindex choose
     clock_timestamp curdate curtime date date_format date_part every field find_in_set format_datetime from_unixtime
     hash isfinite json_agg json_array_elements json_array_elements_text json_array_length json_build_array
@@ -87,35 +88,35 @@ UNTYPED_FUNCTIONS = _words(
 _WITH = "with with_ "
 ARGUMENTS: Mapping[str, frozenset[str]] = MappingProxyType(
     {
-        "Select": _words(
+        "Select": words(
             _WITH + "expressions distinct limit from from_ joins laterals where group having qualify windows order "
             "offset locks operation_modifiers"
         ),
-        "Table": _words("this db catalog alias joins laterals only ordinality hints sample"),
-        "Insert": _words(_WITH + "this expression conflict returning default ignore"),
-        "Update": _words(_WITH + "this expressions from from_ where returning order limit"),
-        "Delete": _words(_WITH + "this using where returning order limit"),
-        "Returning": _words("expressions"),
+        "Table": words("this db catalog alias joins laterals only ordinality hints sample"),
+        "Insert": words(_WITH + "this expression conflict returning default ignore"),
+        "Update": words(_WITH + "this expressions from from_ where returning order limit"),
+        "Delete": words(_WITH + "this using where returning order limit"),
+        "Returning": words("expressions"),
         # `x in name` reads a table in SQLite and ClickHouse; the parser takes the name for a column.
-        "In": _words("this expressions query unnest"),
-        "Merge": _words(_WITH + "this using on whens returning"),
+        "In": words("this expressions query unnest"),
+        "Merge": words(_WITH + "this using on whens returning"),
     }
 )
 
 # Words that no server takes for a name unless they are quoted, though the parser does: what stands there is a clause,
 # a table function or (in T-SQL, which needs no semicolon) the next statement.
-_KEYWORDS = _words(
+_KEYWORDS = words(
     """alter call create delete describe drop dumpfile except exec execute explain from grant infile insert intersect
     into join lateral merge outfile pivot revoke select show summarize table truncate union unpivot update where"""
 )
 _KEYWORDS_OF: Mapping[str, frozenset[str]] = MappingProxyType(
     {
-        "clickhouse": _words("format global in parallel prewhere settings watch"),
-        "mysql": _words(
+        "clickhouse": words("format global in parallel prewhere settings watch"),
+        "mysql": words(
             """cross delayed force high_priority ignore inner left load lock low_priority natural outer procedure quick
             release replace right set sql_big_result sql_calc_found_rows sql_small_result straight_join unlock use"""
         ),
-        "tsql": _words(
+        "tsql": words(
             """backup begin break browse bulk checkpoint close commit containstable continue dbcc deallocate declare
             deny disk end errlvl exit fetch for freetexttable get go goto holdlock if kill load move offsets open
             opendatasource openjson openquery openrowset openxml print proc procedure raiserror read readtext receive
