@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from agentguard.core.values import Json
@@ -84,7 +85,7 @@ class Gate:
     def astream(
         self,
         arguments: Mapping[str, Json],
-        run: Callable[[dict[str, Any]], AsyncIterator[R]],
+        run: Callable[[dict[str, Any]], AsyncGenerator[R, None]],
         *,
         call_id: str | None = None,
     ) -> AsyncIterator[R]:
@@ -92,12 +93,15 @@ class Gate:
         pending = self._events(arguments, call_id)
         return self._astream(pending, run)
 
-    async def _astream(self, pending: Events, run: Callable[[dict[str, Any]], AsyncIterator[R]]) -> AsyncIterator[R]:
+    async def _astream(
+        self, pending: Events, run: Callable[[dict[str, Any]], AsyncGenerator[R, None]]
+    ) -> AsyncIterator[R]:
         try:
             values = await advance_async(pending, self._guard.identify_async)
             try:
-                async for item in run(values):
-                    yield item
+                async with aclosing(run(values)) as items:
+                    async for item in items:
+                        yield item
             except BaseException as error:
                 finish(pending, error)
                 raise

@@ -99,6 +99,7 @@ class Guard:
         needs a person blocks; None raises ApprovalPending at once. ``log`` True writes JSON lines to standard error.
         Raises PolicyError, ConfigurationError, LedgerError.
         """
+        _check_options(wait, clock, log)
         place = Path(home) if home is not None else Path(os.environ.get("AGENTGUARD_HOME") or ".agentguard")
         reloader = Reloader(directory)
         check_bundle(reloader.current)
@@ -287,6 +288,16 @@ class Guard:
             self._log.info(data["kind"], **data)
         except Exception:
             logging.getLogger("agentguard").warning("a record could not be logged; it stands in the ledger")
+
+
+def _check_options(wait: object, clock: object, log: object) -> None:
+    """Raises ConfigurationError for what would otherwise fail in the middle of a call."""
+    if wait is not None and not (isinstance(wait, timedelta) and wait >= timedelta(0)):
+        raise ConfigurationError(f"wait={wait!r}: expected a timedelta, such as timedelta(minutes=5), or None")
+    if not callable(clock):
+        raise ConfigurationError(f"clock={clock!r}: expected a function that gives the time, with its zone")
+    if not (log is None or isinstance(log, bool) or callable(getattr(log, "write", None))):
+        raise ConfigurationError(f"log={log!r}: expected True, or an open text file")
 
 
 def _adapter_for(tool: object) -> EntryPoint | None:

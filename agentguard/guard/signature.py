@@ -60,9 +60,15 @@ class Signature:
         )
         try:
             model = create_model(f"{name}_arguments", __config__=config, **fields)
+            shown = json.dumps(model.model_json_schema(by_alias=True))
         except PydanticUserError as error:
             hint = "annotate its parameters with types that pydantic reads"
             raise ConfigurationError(f"`{name}` cannot be guarded: {error.message.splitlines()[0]}; {hint}") from None
+        if '"writeOnly": true' in shown:
+            raise ConfigurationError(
+                f"`{name}` cannot be guarded: SecretStr is written as asterisks, which the tool would get; "
+                "use str, and list the argument under `secrets` in Tools"
+            )
         return cls(signature, model, names)
 
     def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:

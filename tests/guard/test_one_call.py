@@ -6,12 +6,16 @@ import asyncio
 import contextlib
 import json
 import pickle
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey
+from pydantic import SecretBytes, SecretStr
 
 from agentguard.errors import (
     ApprovalPending,
@@ -565,6 +569,29 @@ def test_what_cannot_be_guarded_is_refused_when_wrapping(guard: Guard, tools: To
         guard.wrap(good)
 
 
+@pytest.mark.parametrize(
+    ("kind", "remedy"),
+    [
+        (SecretStr, "`secrets` in Tools"),
+        (list[SecretBytes], "`secrets` in Tools"),
+        (dict[str, SecretStr | None], "`secrets` in Tools"),
+        (Callable[[int], int], "types that pydantic reads"),
+        (Iterator[int], "types that pydantic reads"),
+        (threading.Lock, "types that pydantic reads"),
+        ("Nowhere", "cannot be read"),
+    ],
+    ids=str,
+)
+def test_a_type_that_cannot_be_read_back_is_refused_when_wrapping(guard: Guard, kind: Any, remedy: str) -> None:
+    """A secret would reach the tool as asterisks, and a function not at all; the developer learns it at start-up."""
+
+    def get_ticket(ticket_id: Any) -> None: ...
+
+    get_ticket.__annotations__["ticket_id"] = kind
+    with pytest.raises(ConfigurationError, match=remedy):
+        guard.wrap(get_ticket)
+
+
 def test_a_guarded_function_offers_no_door_to_the_original(guard: Guard, tools: Tools) -> None:
     look, _ = guard.wrap(tools.functions())
 
@@ -656,3 +683,39 @@ issuers:
                     with contextlib.suppress(ToolCallDenied):
                         look("EXP-7")
             assert len(tools.ran) == runs, decisions(made)[-1]
+
+
+@pytest.mark.parametrize(
+    "option",
+    [{"wait": 300}, {"wait": timedelta(seconds=-1)}, {"clock": 5}, {"log": "audit.jsonl"}, {"log": 5}],
+    ids=str,
+)
+def test_an_option_of_a_wrong_kind_is_refused_at_once(bundle: Path, tmp_path: Path, option: dict[str, Any]) -> None:
+    """`wait=300` would fail in the middle of the first call that needs a person."""
+    with pytest.raises(ConfigurationError, match=f"{next(iter(option))}=.*expected"):
+        Guard.load(bundle, ledger=memory_ledger(), home=tmp_path / "home", **option)
+
+
+def test_an_async_stream_left_early_has_cleaned_up_before_its_outcome_is_written(guard: Guard) -> None:
+    """Otherwise the tool would go on after the record says how it ended."""
+    seen: list[list[str | None]] = []
+
+    async def get_ticket(ticket_id: str) -> AsyncIterator[int]:
+        try:
+            yield 1
+            yield 2
+        finally:
+            await asyncio.sleep(0)
+            seen.append([record["outcome"] for record in guard.records(kind="outcome")])
+
+    async def main() -> None:
+        async with guard.run("customer-export", inputs=TICKET):
+            stream = look("EXP-7")
+            assert await anext(stream) == 1
+            await stream.aclose()
+
+    look = guard.wrap(get_ticket)
+    asyncio.run(main())
+
+    assert seen == [[]]
+    assert [record["outcome"] for record in guard.records(kind="outcome")] == ["unknown"]
