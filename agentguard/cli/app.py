@@ -40,6 +40,7 @@ COMMANDS = {
     "runs": Entry("agentguard.cli.runs", "List runs, stop one, set its risk."),
     "subjects": Entry("agentguard.cli.subjects", "Suspend a workload everywhere, or restore it."),
     "credentials": Entry("agentguard.cli.credentials", "Revoke or activate a credential that tools use."),
+    "signals": Entry("agentguard.cli.signals", "Receive the security events of streams, by push or poll."),
     "assertion": Entry("agentguard.cli.assertion", "Judge one identity assertion."),
     "destination": Entry("agentguard.cli.destination", "Say which place a value leads to."),
 }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -50,16 +49,16 @@ def verify(
                 profile=profile,
                 issuer=issuer,
                 audience=audience,
-                max_age=_seconds("--max-age", max_age),
-                max_lifetime=_seconds("--max-lifetime", max_lifetime),
-                skew=_seconds("--skew", skew),
+                max_age=common.seconds(max_age, "--max-age"),
+                max_lifetime=common.seconds(max_lifetime, "--max-lifetime"),
+                skew=common.seconds(skew, "--skew"),
                 source=Source("command line", 1),
                 trust_domain=trust_domain,
                 revoked_keys=tuple(revoked or ()),
             ),
             _key_set(keys, profile),
         )
-        moment = _moment(now)
+        moment = common.point_in_time(now, "--now")
     except ConfigurationError as error:
         _stop(str(error))
     verdict = verifier.verify(_token(), now=moment)
@@ -94,20 +93,6 @@ def _key_set(path: Path, profile: str) -> KeySet:
         return KeySet.parse(data, uses=PROFILES[profile].key_uses)
     except ConfigurationError as error:
         raise ConfigurationError(f"--keys: `{path}`: {error}") from None
-
-
-def _seconds(flag: str, value: float) -> timedelta:
-    try:
-        return timedelta(seconds=value)
-    except (OverflowError, ValueError):
-        raise ConfigurationError(f"{flag}: `{value}` is not a number of seconds that can be used") from None
-
-
-def _moment(now: float | None) -> datetime:
-    try:
-        return datetime.now(UTC) if now is None else datetime.fromtimestamp(now, UTC)
-    except (OverflowError, ValueError, OSError):
-        raise ConfigurationError(f"--now: `{now}` is not a time in seconds since 1970") from None
 
 
 def _stop(message: str) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Loading a bundle as the guard does: files, catalog, and the verifiers of its issuers."""
+"""Loading a bundle as the guard does: files, catalog, and the verifiers of its issuers and streams."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ def load(directory: Path, *, on_file: Callable[[int, int], None] | None = None) 
     except PolicyError as error:
         problems.extend(error.problems)
     problems.extend(_issuer_problems(bundle))
+    problems.extend(_stream_problems(bundle))
     if problems:
         raise PolicyError(sorted(set(problems), key=lambda problem: (problem.file, problem.line, problem.message)))
     return bundle
@@ -55,5 +56,16 @@ def _issuer_problems(bundle: Bundle) -> Iterator[PolicyProblem]:
             continue
         try:
             Verifier(trust, key_source(trust, bundle.directory))
+        except ConfigurationError as error:
+            yield PolicyProblem(trust.source.file, trust.source.line, str(error))
+
+
+def _stream_problems(bundle: Bundle) -> Iterator[PolicyProblem]:
+    """What would keep a receiver from verifying a stream's events."""
+    from agentguard.signals import stream_verifier
+
+    for trust in bundle.streams:
+        try:
+            stream_verifier(trust, bundle.directory)
         except ConfigurationError as error:
             yield PolicyProblem(trust.source.file, trust.source.line, str(error))

@@ -66,10 +66,15 @@ def _nothing() -> None:
     """A group does nothing by itself."""
 
 
+def ledger_named(given: Path | None) -> Path:
+    """Which ledger is meant, whether it is there or not."""
+    home = Path(os.environ.get("AGENTGUARD_HOME") or ".agentguard")
+    return given if given is not None else home / "ledger.sqlite3"
+
+
 def ledger_path(given: Path | None) -> Path:
     """Which ledger is meant. Raises LedgerError where it is not an SQLite file; never creates one."""
-    home = Path(os.environ.get("AGENTGUARD_HOME") or ".agentguard")
-    path = given if given is not None else home / "ledger.sqlite3"
+    path = ledger_named(given)
     remedy = "point --ledger or AGENTGUARD_HOME at the ledger of a guard that has run"
     try:
         # Opening a pipe or a device would wait for somebody to write to it.
@@ -90,7 +95,20 @@ def ledger_path(given: Path | None) -> Path:
 @contextlib.contextmanager
 def operations(given: Path | None) -> Iterator[Operations]:
     """The hand on the switch over one ledger that exists. Raises LedgerError."""
-    path = ledger_path(given)
+    with _opened(ledger_path(given)) as hand:
+        yield hand
+
+
+@contextlib.contextmanager
+def first_operations(given: Path | None) -> Iterator[Operations]:
+    """As ``operations``, for what may run before any guard has: a ledger that is not there yet is made."""
+    path = ledger_named(given)
+    with _opened(ledger_path(path) if path.exists() else path) as hand:
+        yield hand
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Operations]:
     from agentguard.guard import Operations
     from agentguard.ledger import open_ledger
 
@@ -229,6 +247,22 @@ def progress(what: str) -> Iterator[Callable[[int, int], None] | None]:
     with Progress(*columns, console=Console(stderr=True, markup=False), transient=True) as bar:
         task = bar.add_task(display.plain(what), total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def seconds(value: float, flag: str) -> timedelta:
+    """A number of seconds. Raises ConfigurationError for one that cannot be used."""
+    try:
+        return timedelta(seconds=value)
+    except (OverflowError, ValueError):
+        raise ConfigurationError(f"{flag}: `{value}` is not a number of seconds that can be used") from None
+
+
+def point_in_time(value: float | None, flag: str) -> datetime:
+    """Seconds since 1970, or now. Raises ConfigurationError for what is no time."""
+    try:
+        return now_utc() if value is None else datetime.fromtimestamp(value, UTC)
+    except (OverflowError, ValueError, OSError):
+        raise ConfigurationError(f"{flag}: `{value}` is not a time in seconds since 1970") from None
 
 
 def now_utc() -> datetime:

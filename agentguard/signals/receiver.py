@@ -68,6 +68,25 @@ class Received:
     signals: tuple[Signal, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A token that was verified and understood; nothing of it has taken effect."""
+
+    events: SecurityEvents
+    statements: tuple[Statement, ...]
+
+
+def judge(verifier: SetVerifier, token: str | bytes, *, now: datetime) -> Said | RefusedSet:
+    """Verify one token and read all of its events. Never raises, applies nothing."""
+    events = verifier.verify(token, now=now)
+    if isinstance(events, RefusedSet):
+        return events
+    try:
+        return Said(events, read(events, verifier.trust, now=now))
+    except SetRefused as refused:
+        return refused.as_value()
+
+
 class Receiver:
     """Safe to share between threads. Raises ConfigurationError where a stream could not be listened to as it is."""
 
@@ -118,24 +137,15 @@ class Receiver:
             # The bundle was reloaded, and its keys are not there yet. The transmitter may try again.
             return RefusedSet(SetRefusal.KEYS_UNAVAILABLE, str(error))
         now = self._clock()
-        events = verifier.verify(token, now=now)
-        if isinstance(events, RefusedSet):
-            return events
-        try:
-            statements = read(events, trust, now=now)
-        except SetRefused as refused:
-            return refused.as_value()
-        return self._apply(trust, events, statements, now)
+        said = judge(verifier, token, now=now)
+        return said if isinstance(said, RefusedSet) else self._apply(trust, said, now)
 
-    def _apply(
-        self, trust: StreamTrust, events: SecurityEvents, statements: Iterable[Statement], now: datetime
-    ) -> Received:
-        stated = tuple(statements)
-        signals = tuple(self._limited(trust, one.signal) for one in stated)
-        status = next((one.status for one in stated if one.status is not None), None)
-        identifier = (events.issuer, events.identifier)
-        fresh = self._hand.apply(identifier, signals, now, heard=events.issued_at, status=status)
-        return Received(trust.name, events.identifier, fresh, signals)
+    def _apply(self, trust: StreamTrust, said: Said, now: datetime) -> Received:
+        signals = tuple(self._limited(trust, one.signal) for one in said.statements)
+        status = next((one.status for one in said.statements if one.status is not None), None)
+        identifier = (said.events.issuer, said.events.identifier)
+        fresh = self._hand.apply(identifier, signals, now, heard=said.events.issued_at, status=status)
+        return Received(trust.name, said.events.identifier, fresh, signals)
 
     def _limited(self, trust: StreamTrust, said: Signal) -> Signal:
         """The signal as far as its stream is believed."""
@@ -162,18 +172,26 @@ class Receiver:
         known = self._verifiers.get(trust.name)
         if known is not None and known.trust == trust:
             return known
-        keys = published_keys(
-            f"{trust.source}: stream `{trust.name}`",
-            file=None if trust.keys_file is None else directory / trust.keys_file,
-            url=trust.keys_url,
-            algorithms=trust.algorithms,
-            uses=frozenset({"sig"}),
-            max_age=trust.keys_max_age,
-            clock=self._monotonic,
-        )
-        made = SetVerifier(trust, keys)
+        made = stream_verifier(trust, directory, clock=self._monotonic)
         self._verifiers[trust.name] = made
         return made
+
+
+def stream_verifier(trust: StreamTrust, directory: Path, *, clock: Clock = time.monotonic) -> SetVerifier:
+    """The verifier of one stream with the keys its trust names; a relative file is looked up in ``directory``.
+
+    Raises ConfigurationError as ``published_keys`` and ``SetVerifier`` do.
+    """
+    keys = published_keys(
+        f"{trust.source}: stream `{trust.name}`",
+        file=None if trust.keys_file is None else directory / trust.keys_file,
+        url=trust.keys_url,
+        algorithms=trust.algorithms,
+        uses=frozenset({"sig"}),
+        max_age=trust.keys_max_age,
+        clock=clock,
+    )
+    return SetVerifier(trust, keys)
 
 
 def authorization(trust: StreamTrust) -> bytes | None:

@@ -30,6 +30,7 @@ GROUPS = {
     "subjects": ("suspend", "restore"),
     "credentials": ("revoke", "activate"),
     "assertion": ("verify",),
+    "signals": ("serve", "poll", "verify", "status"),
 }
 PATHS = [[name] for name in COMMANDS] + [[group, name] for group, names in GROUPS.items() for name in names]
 

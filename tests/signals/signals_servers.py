@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import socket
 import threading
@@ -10,6 +11,10 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import uvicorn
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from signals.signals_maker import signed
 
 
 @contextmanager
@@ -56,3 +61,36 @@ def send(
         return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
     finally:
         connection.close()
+
+
+class Transmitter:
+    """Keeps tokens until they are acknowledged or reported, and hands out as many as are asked for.
+
+    ``wrongly`` answers instead, where it is set.
+    """
+
+    def __init__(self) -> None:
+        self.waiting: dict[str, str] = {}
+        self.questions: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
+        self.errors: dict[str, Any] = {}
+        self.wrongly: Response | None = None
+        self.forgets_nothing = False
+        self.hold = 0.0
+
+    async def answer(self, request: Request) -> Response:
+        asked = await request.json()
+        self.questions.append(asked)
+        self.headers.append(dict(request.headers))
+        await asyncio.sleep(self.hold)
+        if self.wrongly is not None:
+            return self.wrongly
+        self.errors.update(asked.get("setErrs", {}))
+        if not self.forgets_nothing:
+            for told in [*asked["ack"], *asked.get("setErrs", {})]:
+                self.waiting.pop(told, None)
+        given = dict(list(self.waiting.items())[: asked["maxEvents"]])
+        return JSONResponse({"sets": given, "moreAvailable": len(given) < len(self.waiting)})
+
+    def tell(self, *names: str, **over: Any) -> None:
+        self.waiting.update({name: signed(jti=name, **over) for name in names})

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from identity.identity_maker import key_set
-from signals_maker import CAEP, GOOD, KEY, NOW, RUN, SSF, SUBJECT, URI, Bench, at, signed, trust
 
 from agentguard.core.facts import RunState, RunStatus
 from agentguard.core.signals import Signal, SignalEffect
@@ -16,6 +15,7 @@ from agentguard.core.values import Risk
 from agentguard.jose.keyset import KeySet
 from agentguard.signals import Received, RefusedSet, SetVerifier
 from agentguard.signals.caep import EVENTS, read
+from signals.signals_maker import CAEP, GOOD, KEY, NOW, RUN, SSF, SUBJECT, URI, Bench, at, signed, trust
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "ssf_caep_sets.json").read_text())
 PAYLOADS = [pytest.param(p, id=f"{part}-{n}") for part in ("caep", "ssf") for n, p in enumerate(VECTORS[part])]

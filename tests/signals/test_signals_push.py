@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from signals_maker import NOW, OTHER, SSF, SUBJECT, Bench, claims, signed, trust
-from signals_servers import Answer, send, serving
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
@@ -20,6 +18,8 @@ from agentguard.errors import ConfigurationError, LedgerError
 from agentguard.server import push
 from agentguard.server.push import push_app
 from agentguard.signals import MAX_SET_BYTES, Streams
+from signals.signals_maker import NOW, OTHER, SSF, SUBJECT, Bench, claims, signed, trust
+from signals.signals_servers import Answer, send, serving
 
 SET = {"Content-Type": "application/secevent+jwt"}
 SECRET = "Bearer s3cr3t-of-the-stream"

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 from identity.identity_maker import RSA_KEY, Key, b64
-from signals_maker import AUDIENCE, KEY, NOW, OTHER, URI, at, claims, signed, trust, verifier
 
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Unavailable
 from agentguard.errors import ConfigurationError
 from agentguard.jose.keyset import KeySet
 from agentguard.signals import MAX_SET_BYTES, RefusedSet, SecurityEvents, SetRefusal, SetVerifier
+from signals.signals_maker import AUDIENCE, KEY, NOW, OTHER, URI, at, claims, signed, trust, verifier
 
 
 def verdict(token: str | bytes, *keys: Key, now: float = 0, **over: Any) -> str:
