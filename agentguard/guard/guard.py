@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import TracebackType
@@ -18,10 +17,10 @@ import structlog
 
 from agentguard.core.canonical import NotCanonical, canonical_bytes, sha256
 from agentguard.core.policy import Workflow
-from agentguard.core.reasons import Reason
 from agentguard.core.values import Identity, Json, Unavailable
 from agentguard.destinations import Catalog, parse_path
 from agentguard.errors import ConfigurationError
+from agentguard.guard.clock import WatchedClock
 from agentguard.guard.drive import settle
 from agentguard.guard.functions import is_guarded, wrap_function
 from agentguard.guard.gate import Gate
@@ -36,8 +35,6 @@ from agentguard.policy import Bundle, Reloader
 from agentguard.signals import Receiver, Streams
 
 ADAPTERS = "agentguard.adapters"
-# A wall clock that falls back further than any skew we grant would make old assertions fresh again.
-MAX_FALL_BACK = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +62,7 @@ class Guard:
         *,
         wait: timedelta | None = None,
         clock: Callable[[], datetime] = utc_now,
+        elapsed: Callable[[], float] | None = None,
         log: bool | TextIO | None = None,
     ) -> None:
         self.ledger = ledger
@@ -74,8 +72,7 @@ class Guard:
         self._reloader = reloader
         self._identities = identities
         self._log = _logger(log)
-        self._latest = datetime(1970, 1, 2, tzinfo=UTC)
-        self._clock_lock = threading.Lock()
+        self._watched = WatchedClock(clock, elapsed)
         self._in_force = _InForce.of(reloader.current)
 
     @classmethod
@@ -90,6 +87,7 @@ class Guard:
         wait: timedelta | None = None,
         home: str | Path | None = None,
         clock: Callable[[], datetime] = utc_now,
+        elapsed: Callable[[], float] | None = None,
         log: bool | TextIO | None = None,
     ) -> Guard:
         """Load a bundle and the embedded defaults: a SQLite ledger and a local identity under ``home``.
@@ -97,6 +95,7 @@ class Guard:
         ``identity`` is where assertions come from, ``issuer`` the name in Trust that verifies them (needed where Trust
         lists several). Without ``identity`` the local issuer speaks for ``subject``. ``wait`` is how long a call that
         needs a person blocks; None raises ApprovalPending at once. ``log`` True writes JSON lines to standard error.
+        ``clock`` tells the time in UTC, ``elapsed`` the seconds passed, so that a clock that stands still is noticed.
         Raises PolicyError, ConfigurationError, LedgerError.
         """
         _check_options(wait, clock, log)
@@ -109,7 +108,7 @@ class Guard:
         if ledger is None:
             ledger = place / "ledger.sqlite3"
         opened = open_ledger(ledger) if isinstance(ledger, str | Path) else ledger
-        return cls(reloader, opened, identities, wait=wait, clock=clock, log=log)
+        return cls(reloader, opened, identities, wait=wait, clock=clock, elapsed=elapsed, log=log)
 
     def __enter__(self) -> Self:
         return self
@@ -215,27 +214,13 @@ class Guard:
 
     def now(self) -> datetime | Unavailable:
         """The decision's moment, or why the clock cannot be believed."""
-        try:
-            moment = self.clock()
-        except Exception as error:  # whatever a clock raises, it did not tell the time
-            return Unavailable(Reason.CLOCK_UNAVAILABLE, type(error).__name__)
-        try:
-            if not isinstance(moment, datetime) or moment.utcoffset() is None:
-                return Unavailable(Reason.CLOCK_UNTRUSTED, "the clock gives no time with a zone")
-            moment = moment.astimezone(UTC)
-        except Exception as error:  # a zone is code, and a time near the end of the calendar has no UTC
-            return Unavailable(Reason.CLOCK_UNTRUSTED, type(error).__name__)
-        with self._clock_lock:
-            if moment < self._latest - MAX_FALL_BACK:
-                return Unavailable(Reason.CLOCK_UNTRUSTED, f"fell back by {self._latest - moment}")
-            self._latest = max(self._latest, moment)
-        return moment
+        return self._watched.now()
 
     @property
     def last_known_time(self) -> datetime:
         """Now, or the latest moment that could be believed; for records of calls that are refused anyway."""
         moment = self.now()
-        return moment if isinstance(moment, datetime) else self._latest
+        return moment if isinstance(moment, datetime) else self._watched.latest
 
     def identify(self, ask: Identify) -> Identity | Unavailable:
         """Who calls, by a fresh assertion; judged by the issuer that was configured for its source."""

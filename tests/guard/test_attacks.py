@@ -730,7 +730,7 @@ def test_somebody_who_stops_the_program_during_a_decision_is_heard(
 # Clocks
 
 
-def test_a_clock_that_lies_about_its_zone_tells_no_time(guard: Guard, tools: Tools) -> None:
+def test_a_clock_that_lies_about_its_zone_tells_no_time(guard: Guard, tools: Tools, clock: Clock) -> None:
     class Nowhere(tzinfo):
         def utcoffset(self, _: datetime | None) -> None:
             return None
@@ -742,7 +742,7 @@ def test_a_clock_that_lies_about_its_zone_tells_no_time(guard: Guard, tools: Too
     look, _ = guard.wrap(tools.functions())
     with guard.run("customer-export", inputs=TICKET), pytest.MonkeyPatch.context() as patch:
         for zone in (Nowhere(), Raising()):
-            patch.setattr(guard, "clock", lambda zone=zone: datetime(2026, 11, 24, 12, tzinfo=zone))
+            patch.setattr(clock, "at", datetime(2026, 11, 24, 12, tzinfo=zone))
             with pytest.raises(ToolCallDenied):
                 look("EXP-7")
             assert "clock_untrusted" in reasons(guard) or "clock_unavailable" in reasons(guard)

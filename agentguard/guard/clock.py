@@ -1,0 +1,74 @@
+"""The wall clock, as far as it can be believed.
+
+1. Its time has a zone.
+2. It is not more than ``MAX_FALL_BACK`` before the latest moment it told: going back makes old assertions fresh.
+3. It keeps pace with the monotonic clock, by the same measure: standing still keeps an assertion fresh for ever.
+A jump forwards is believed. Machines sleep, and it only makes assertions older.
+
+Once the clock has fallen behind, every call is refused until it is right again; after a jump forwards that was taken
+back, until the process is started anew. Which of the two times was wrong cannot be known from inside.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from agentguard.core.reasons import Reason
+from agentguard.core.values import Unavailable
+from agentguard.guard.operations import utc_now
+
+# A wall clock that falls back further than any skew we grant would make old assertions fresh again.
+MAX_FALL_BACK = timedelta(seconds=60)
+
+Read = Callable[[], datetime]
+Elapsed = Callable[[], float]
+
+
+class WatchedClock:
+    """Reads a wall clock and refuses what it says when it cannot be right. Safe to share between threads.
+
+    ``elapsed`` counts seconds that passed. None means the machine's own monotonic clock beside the machine's own wall
+    clock, and no such comparison for a clock that was passed in.
+    """
+
+    def __init__(self, read: Read, elapsed: Elapsed | None = None) -> None:
+        self._read = read
+        self._elapsed = elapsed if elapsed is not None else time.monotonic if read is utc_now else None
+        self._lock = threading.Lock()
+        self._latest = datetime(1970, 1, 2, tzinfo=UTC)
+        self._lead = -math.inf
+
+    @property
+    def latest(self) -> datetime:
+        """The latest moment that could be believed."""
+        return self._latest
+
+    def now(self) -> datetime | Unavailable:
+        """This moment in UTC, or why it is not known. Never raises."""
+        try:
+            moment = self._read()
+        except Exception as error:  # whatever a clock raises, it did not tell the time
+            return Unavailable(Reason.CLOCK_UNAVAILABLE, type(error).__name__)
+        try:
+            if not isinstance(moment, datetime) or moment.utcoffset() is None:
+                return Unavailable(Reason.CLOCK_UNTRUSTED, "the clock gives no time with a zone")
+            moment = moment.astimezone(UTC)
+        except Exception as error:  # a zone is code, and a time near the end of the calendar has no UTC
+            return Unavailable(Reason.CLOCK_UNTRUSTED, type(error).__name__)
+        with self._lock:
+            return self._judged(moment)
+
+    def _judged(self, moment: datetime) -> datetime | Unavailable:
+        if moment < self._latest - MAX_FALL_BACK:
+            return Unavailable(Reason.CLOCK_UNTRUSTED, f"fell back by {self._latest - moment}")
+        if self._elapsed is not None:
+            lead = moment.timestamp() - self._elapsed()
+            self._lead = max(self._lead, lead)
+            if self._lead - lead > MAX_FALL_BACK.total_seconds():
+                return Unavailable(Reason.CLOCK_UNTRUSTED, f"fell behind the time passed by {self._lead - lead:.0f} s")
+        self._latest = max(self._latest, moment)
+        return moment

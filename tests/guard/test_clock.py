@@ -1,0 +1,136 @@
+"""The wall clock is believed as far as it can be right."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from typing import Any
+
+import pytest
+
+from agentguard.core.reasons import Reason
+from agentguard.core.values import Unavailable
+from agentguard.guard.clock import WatchedClock
+from agentguard.guard.operations import utc_now
+
+NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+
+class Two:
+    """A wall clock and a count of the seconds that passed, each moved by hand."""
+
+    def __init__(self) -> None:
+        self.wall, self.passed = NOON, 1000.0
+        self.watched = WatchedClock(lambda: self.wall, lambda: self.passed)
+
+    def move(self, wall: float, passed: float) -> str:
+        self.wall += timedelta(seconds=wall)
+        self.passed += passed
+        now = self.watched.now()
+        if isinstance(now, Unavailable):
+            return now.reason.value
+        assert now == self.wall
+        return "believed"
+
+
+BELIEVED, UNTRUSTED = "believed", "clock_untrusted"
+
+# (wall seconds, seconds that really passed) moves, and what is said after each.
+MOVES: dict[str, list[tuple[float, float, str]]] = {
+    "in step": [(0, 0, BELIEVED), (5, 5, BELIEVED), (3600, 3600, BELIEVED)],
+    "back, within the limit": [(0, 0, BELIEVED), (-60, 0, BELIEVED)],
+    "back, past the limit": [(0, 0, BELIEVED), (-60.001, 0, UNTRUSTED)],
+    "back step by step": [(0, 0, BELIEVED), (-25, 0, BELIEVED), (-25, 0, BELIEVED), (-25, 0, UNTRUSTED)],
+    "back step by step, hidden by time": [(0, 0, BELIEVED), (5, 35, BELIEVED), (5, 36, UNTRUSTED)],
+    "back, and right again": [(0, 0, BELIEVED), (-300, 0, UNTRUSTED), (300, 0, BELIEVED)],
+    "standing still": [(0, 0, BELIEVED), (0, 60, BELIEVED), (0, 0.001, UNTRUSTED), (0, 1000, UNTRUSTED)],
+    "standing still, looked at often": [(0, 0, BELIEVED), *[(0, 10, BELIEVED)] * 6, (0, 10, UNTRUSTED)],
+    "at half speed": [(0, 0, BELIEVED), (60, 120, BELIEVED), (5, 10, UNTRUSTED)],
+    "forwards": [(0, 0, BELIEVED), (86_400, 0, BELIEVED), (10, 10, BELIEVED)],
+    "asleep": [(0, 0, BELIEVED), (30_000, 1, BELIEVED)],
+    "forwards by mistake, and taken back": [(0, 0, BELIEVED), (3600, 0, BELIEVED), (-3600, 0, UNTRUSTED)],
+    "taken back, and waited for": [(3600, 0, BELIEVED), (-3600, 0, UNTRUSTED), (3600, 3600, UNTRUSTED)],
+}
+
+
+@pytest.mark.parametrize("name", MOVES)
+def test_a_clock_that_moves_like_this(name: str) -> None:
+    """Back and standing still make assertions fresh for longer than anybody allowed; forwards never does."""
+    clocks = Two()
+
+    assert [clocks.move(wall, passed) for wall, passed, _ in MOVES[name]] == [said for *_, said in MOVES[name]]
+
+
+def test_a_clock_without_company_may_not_go_back_step_by_step() -> None:
+    """The latest moment counts, not the last: three small steps are one large one."""
+    told = [NOON]
+    watched = WatchedClock(lambda: told[0])
+    found = []
+    for back in (0, 25, 50, 75):
+        told[0] = NOON - timedelta(seconds=back)
+        found.append(isinstance(watched.now(), datetime))
+
+    assert found == [True, True, True, False]
+
+
+class _NoOffset(tzinfo):
+    def utcoffset(self, _: datetime | None) -> None:
+        return None
+
+
+class _Raises(tzinfo):
+    def utcoffset(self, _: datetime | None) -> timedelta:
+        raise RuntimeError("no zone")
+
+
+NO_MOMENT: dict[str, Any] = {
+    "naive": datetime(2026, 11, 24, 12, 0),
+    "a zone without offset": datetime(2026, 11, 24, 12, 0, tzinfo=_NoOffset()),
+    "a zone that raises": datetime(2026, 11, 24, 12, 0, tzinfo=_Raises()),
+    "past the calendar": datetime.max.replace(tzinfo=timezone(timedelta(hours=-12))),
+    "before the calendar": datetime.min.replace(tzinfo=timezone(timedelta(hours=12))),
+    "a day": NOON.date(),
+    "seconds": NOON.timestamp(),
+    "text": "2026-11-24T12:00:00Z",
+    "nothing": None,
+}
+
+
+@pytest.mark.parametrize("name", NO_MOMENT)
+def test_what_is_no_moment_in_utc_is_not_believed(name: str) -> None:
+    """A naive time is read as local time: hours off, unnoticed."""
+    now = WatchedClock(lambda: NO_MOMENT[name]).now()
+
+    assert isinstance(now, Unavailable) and now.reason is Reason.CLOCK_UNTRUSTED
+
+
+def test_another_zone_is_the_same_moment() -> None:
+    """Records and comparisons are in UTC."""
+    told = NOON.astimezone(timezone(timedelta(hours=5, minutes=45)))
+
+    now = WatchedClock(lambda: told).now()
+
+    assert isinstance(now, datetime) and (now, now.utcoffset()) == (NOON, timedelta(0))
+
+
+def test_a_clock_that_raises_is_unavailable() -> None:
+    """It did not tell the time."""
+
+    def broken() -> datetime:
+        raise OSError("no clock")
+
+    now = WatchedClock(broken).now()
+
+    assert isinstance(now, Unavailable) and now.reason is Reason.CLOCK_UNAVAILABLE
+
+
+def test_the_machines_own_clock_is_watched_without_being_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A frozen clock of the machine is noticed by default; for one passed in, only where `elapsed` is passed in too."""
+    passed = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: passed[0])
+    own, given = WatchedClock(utc_now), WatchedClock(lambda: NOON)
+
+    assert isinstance(own.now(), datetime)
+    passed[0] = 3600.0
+    assert isinstance(own.now(), Unavailable)
+    assert [given.now() for passed[0] in (0.0, 3600.0)] == [NOON, NOON]
