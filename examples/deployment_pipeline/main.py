@@ -7,16 +7,25 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from starlette.routing import Mount
 
 from agentguard import Guard, ToolCallDenied
 from agentguard.identity import AssertionRequest, CallableSource
+from agentguard.server.push import push_app
 from examples.deployment_pipeline.services import PASSWORD, Services, services
 from examples.support.bundle import bundle
 from examples.support.checks import Checks, reasons
 from examples.support.issuer import Issuer, issuing
+from examples.support.serve import serving
 from examples.support.timeline import Timeline
+from examples.support.transmitter import transmitting
 
 KEYS, STORE, TARGET = "http://127.0.0.1:8932", "http://127.0.0.1:8933", "http://127.0.0.1:8934"
+EVENT_KEYS, SECURITY, AUDIENCE = (
+    "http://127.0.0.1:8942",
+    "https://store.corp.example",
+    "https://pipelines.corp.example/signals",
+)
 GITHUB = "https://token.actions.githubusercontent.com"
 CREDENTIAL = "deploy-store"
 
@@ -41,15 +50,29 @@ Job = Callable[[dict[str, str], str], None]
 
 def run(timeline: Timeline, folder: Path, checks: Checks) -> None:
     """The whole example."""
-    with services() as real, issuing(GITHUB) as issuer:
-        addresses = {KEYS: issuer.url, STORE: real.store, TARGET: real.target}
+    with services() as real, issuing(GITHUB) as issuer, transmitting(SECURITY, AUDIENCE) as security:
+        addresses = {KEYS: issuer.url, STORE: real.store, TARGET: real.target, EVENT_KEYS: security.url}
         policy = bundle("deployment_pipeline", folder / "policy", addresses)
         job = _jobs(timeline, folder, policy, real, issuer)
         every_context(timeline, job)
-        with Guard.load(policy, home=folder / "home", identity=CallableSource(lambda _: ""), log=timeline) as guard:
-            timeline.title("The credential is revoked", "the store still accepts it; the guard does not")
-            guard.operations.set_credential(CREDENTIAL, "revoked", by="user:sam", why="seen in a public log")
-            timeline.say("user:sam", f"revokes {CREDENTIAL}: seen in a public log")
+        nobody = CallableSource(lambda _: "")  # this guard runs no tools: it receives signals
+        with (
+            Guard.load(policy, home=folder / "home", identity=nobody, log=timeline) as guard,
+            serving(Mount("/signals", push_app(guard.receiver()))) as receiver,
+        ):
+            timeline.title(
+                "The credential is revoked", "the store has said so, but still accepts it; the guard does not"
+            )
+            status = security.push(
+                f"{receiver}/signals/store",
+                "credential-change",
+                {"format": "iss_sub", "iss": SECURITY, "sub": CREDENTIAL},
+                change_type="revoke",
+                credential_type="token",
+                friendly_name=CREDENTIAL,
+                reason_admin={"en": "seen in a public log"},
+            )
+            timeline.say("store", f"pushes: {CREDENTIAL} is revoked, seen in a public log (answered {status})")
             job(APPROVED, "1.0.1")
             records = list(guard.records())
         accepted = httpx.get(f"{real.store}/v1/secrets/shop/database", headers=_authorized(real), trust_env=False)
@@ -114,6 +137,9 @@ def check(checks: Checks, real: Services, records: list[dict[str, Any]], accepte
     denied = reasons(records, "deny")
     expected = [["condition_false"]] * 3 + [["credential_revoked"]]
     checks.that("each other context was refused, and so was the revoked credential", denied == expected, denied)
+    signals = [(r["by"], r["outcome"], r["signal"]["credential"]) for r in records if r["kind"] == "signal"]
+    said = [("store", "refuse_credential", CREDENTIAL)]
+    checks.that("the revocation came from the store, and is in the records", signals == said, signals)
     fork = [r["reasons"] for r in records if r["kind"] == "run" and r["outcome"] == "refused"]
     checks.that("the fork could not even start a run", fork == [["subject_not_allowed"]], fork)
     checks.that("no record holds the password", PASSWORD not in str(records))

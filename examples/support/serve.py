@@ -9,11 +9,11 @@ from contextlib import contextmanager
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.routing import Route
+from starlette.routing import BaseRoute
 
 
 @contextmanager
-def serving(*routes: Route) -> Iterator[str]:
+def serving(*routes: BaseRoute) -> Iterator[str]:
     """Serve these routes on a free port. Yields the base URL, without a slash at its end."""
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(Starlette(routes=list(routes)), log_level="critical", lifespan="off", access_log=False)

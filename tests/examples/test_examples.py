@@ -17,8 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 # What each example must show besides the permits: the reasons of its refusals.
 SHOWN = {
     "database_export": ["condition_false", "approval_required", "assertion_replayed", "user:dana", "no_run"],
-    "deployment_pipeline": ["condition_false", "subject_not_allowed", "credential_revoked"],
-    "payments_service": ["condition_false", "risk_too_high", "budget_exceeded"],
+    "deployment_pipeline": ["condition_false", "subject_not_allowed", "credential_revoked", "pushes: deploy-store"],
+    "payments_service": ["condition_false", "risk_too_high", "budget_exceeded", "risk HIGH, IMPOSSIBLE_TRAVEL"],
     "incident_response": [
         "step_out_of_order",
         "zone_not_reachable",
