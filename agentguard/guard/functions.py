@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from agentguard.errors import ConfigurationError, ToolCallDenied
 from agentguard.guard.gate import CanaryGate, Gate
-from agentguard.guard.signature import Signature
+from agentguard.guard.signature import Signature, hints_of
 
 if TYPE_CHECKING:
     from agentguard.guard.guard import Guard
@@ -67,8 +67,9 @@ def _door(gate: Gate | CanaryGate, signature: Signature, function: Callable[...,
             return gate.call(signature.arguments(args, kwargs), _runner(signature, function))
 
         guarded = guarded_function
-    for attribute in ("__name__", "__qualname__", "__doc__", "__module__", "__annotations__"):
+    for attribute in ("__name__", "__qualname__", "__doc__", "__module__"):
         setattr(guarded, attribute, getattr(function, attribute, None))
+    guarded.__annotations__ = hints_of(function)  # as types: as text, a framework would read them in this module
     vars(guarded)["__signature__"] = signature.signature
     _GUARDED.add(guarded)
     return guarded

@@ -19,6 +19,14 @@ from agentguard.core.values import Json
 from agentguard.errors import ConfigurationError
 
 
+def hints_of(function: Callable[..., Any]) -> dict[str, Any]:
+    """The annotations of a function as types. Those that were written as text are read where it was written.
+
+    Raises NameError, TypeError or ValueError where one cannot be read.
+    """
+    return typing.get_type_hints(inspect.unwrap(getattr(function, "__func__", function)), include_extras=True)
+
+
 @dataclass(frozen=True, slots=True)
 class Signature:
     """One function's parameters. Field names are made by position, so that no parameter's name can collide."""
@@ -33,7 +41,7 @@ class Signature:
         name = getattr(function, "__name__", repr(function))
         try:
             signature = inspect.signature(function)
-            hints = typing.get_type_hints(inspect.unwrap(getattr(function, "__func__", function)), include_extras=True)
+            hints = hints_of(function)
         except (TypeError, ValueError, NameError) as error:
             raise ConfigurationError(f"`{name}` cannot be guarded: its signature cannot be read ({error})") from None
         fields: dict[str, Any] = {}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import json
 import pickle
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_type_hints
 
 import pytest
 from joserfc import jwt
@@ -719,3 +720,18 @@ def test_an_async_stream_left_early_has_cleaned_up_before_its_outcome_is_written
 
     assert seen == [[]]
     assert [record["outcome"] for record in guard.records(kind="outcome")] == ["unknown"]
+
+
+def test_the_annotations_of_a_guarded_function_are_read_where_they_were_written(guard: Guard) -> None:
+    """Written as text, a framework would look their names up in the guard's module, and fail or find something else."""
+
+    def get_ticket(
+        ticket_id: Annotated[str, "as the customer wrote it"], until: timedelta | None = None
+    ) -> Callable: ...
+
+    guarded = guard.wrap(get_ticket)
+
+    hints = get_type_hints(guarded, include_extras=True)
+    assert hints == get_type_hints(get_ticket, include_extras=True)
+    assert hints["ticket_id"] == Annotated[str, "as the customer wrote it"]
+    assert inspect.signature(guarded) == inspect.signature(get_ticket)

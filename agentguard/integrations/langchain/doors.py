@@ -6,6 +6,7 @@ and objects made in any other way from this class are guarded too.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import weakref
 from collections.abc import Awaitable, Callable, Mapping
@@ -19,6 +20,7 @@ from pydantic import BaseModel
 
 from agentguard.errors import ConfigurationError, ToolCallRefused
 from agentguard.guard import CanaryGate, Gate
+from agentguard.guard.signature import hints_of
 from agentguard.integrations.langchain.arguments import Arguments, Read
 from agentguard.integrations.langchain.hints import config_parameter, parameters_of
 from agentguard.integrations.langchain.refusals import answer_refusal, raise_refusal
@@ -246,5 +248,8 @@ def _disguise(door: Callable[..., Any], func: Callable[..., Any]) -> Callable[..
     for name in ("__name__", "__qualname__", "__doc__", "__module__", "__annotations__"):
         if hasattr(func, name):
             setattr(door, name, getattr(func, name))
+    # As types: as text, a framework that looks for injected arguments would read them in this module.
+    with contextlib.suppress(NameError, TypeError, ValueError):
+        door.__annotations__ = hints_of(func)
     door.__signature__ = inspect.signature(func)  # type: ignore[attr-defined]
     return door
