@@ -38,9 +38,10 @@ COMMANDS = {
     "approvals": Entry("agentguard.cli.approvals", "List, read and answer the calls that wait for a person."),
     "audit": Entry("agentguard.cli.audit", "Read the records: list, show, follow."),
     "runs": Entry("agentguard.cli.runs", "List runs, stop one, set its risk."),
-    "subjects": Entry("agentguard.cli.subjects", "Suspend a workload everywhere, or restore it."),
+    "subjects": Entry("agentguard.cli.subjects", "Suspend a workload, stop its runs, set its risk, or restore it."),
     "credentials": Entry("agentguard.cli.credentials", "Revoke or activate a credential that tools use."),
     "signals": Entry("agentguard.cli.signals", "Receive the security events of streams, by push or poll."),
+    "streams": Entry("agentguard.cli.streams", "Say when each stream of signals was last heard."),
     "assertion": Entry("agentguard.cli.assertion", "Judge one identity assertion."),
     "destination": Entry("agentguard.cli.destination", "Say which place a value leads to."),
 }

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 app = common.new_app("Read the records of what was decided and done.")
 
-KINDS = ("decision", "outcome", "run", "approval", "operation", "canary", "reload")
+KINDS = ("decision", "outcome", "run", "approval", "operation", "signal", "canary", "reload")
 POLL_SECONDS = 0.25
 BATCH = 500
 

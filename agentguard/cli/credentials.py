@@ -9,7 +9,7 @@ import typer
 
 from agentguard.approvals import account
 from agentguard.cli import common
-from agentguard.cli.common import LedgerOption, WhyOption
+from agentguard.cli.common import JsonOption, LedgerOption, WhyOption
 from agentguard.errors import ConfigurationError
 
 app = common.new_app("Revoke or activate a credential that tools use. It is named here, never shown.")
@@ -19,28 +19,39 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="As `credentials` in T
 
 
 @app.command()
-def revoke(name: Name, ledger: LedgerOption = None, why: WhyOption = "no reason given") -> None:
+def revoke(
+    name: Name, ledger: LedgerOption = None, why: WhyOption = "no reason given", json: JsonOption = False
+) -> None:
     """Refuse every call of every tool that uses this credential.
 
     Example: agentguard credentials revoke deploy-token --why "seen in a log"
     """
-    _set(name, "revoked", ledger, why)
-    common.line(f"revoked `{name}`; every call that would use it is refused")
+    _set(name, "revoked", ledger, why, json, f"revoked `{name}`; every call that would use it is refused")
 
 
 @app.command()
-def activate(name: Name, ledger: LedgerOption = None, why: WhyOption = "no reason given") -> None:
+def activate(
+    name: Name, ledger: LedgerOption = None, why: WhyOption = "no reason given", json: JsonOption = False
+) -> None:
     """Register a credential, or put it in force again. One that was never activated counts as not in force.
+
+    One that a stream of signals revoked stays revoked until that stream restores it.
 
     Example: agentguard credentials activate deploy-token --why "rotated today"
     """
-    _set(name, "active", ledger, why)
-    common.line(f"activated `{name}`")
+    _set(name, "active", ledger, why, json, f"activated `{name}`")
 
 
-def _set(name: str, state: str, ledger: LedgerOption, why: str) -> None:
+def _set(name: str, state: str, ledger: LedgerOption, why: str, json: bool, told: str) -> None:
     if _NAME.fullmatch(name) is None:
         raise ConfigurationError(f"`{name[:100]}` is not a credential's name; expected letters, digits and . _ / -")
     reason = common.reason_given(why)
     with common.operations(ledger) as operations:
         operations.set_credential(name, state, by=account(), why=reason)
+        found = operations.credential_states([name])[name]
+    if json:
+        common.print_json({"credential": name, "state": found})
+        return
+    common.line(told)
+    if found != state:
+        common.line("note: a stream of signals says that it is revoked, so it is not in force")

@@ -103,13 +103,16 @@ def risk(
 ) -> None:
     """Set how far a run is trusted. By default `high` leaves it only reading, and `medium` lowers its reach by one.
 
+    What streams and rules say stands beside it: the highest counts.
+
     Example: agentguard runs risk r-5f0c high --why "odd destinations"
     """
     common.choice(level, Risk.words(), "LEVEL")
     reason = common.reason_given(why)
     with common.operations(ledger) as operations:
         state = operations.set_risk(run, level, by=account(), why=reason)
-    _done(state, json, f"`{run}` is now of risk {level}")
+    others = "" if state.risk.word == level else "; a stream, a rule or a word on its subject says more"
+    _done(state, json, f"`{run}` is now of risk {state.risk.word}{others}")
 
 
 def to_json(run: RunState) -> dict[str, Json]:
@@ -123,6 +126,8 @@ def to_json(run: RunState) -> dict[str, Json]:
         "status": str(run.status),
         "risk": run.risk.word,
         "subject_suspended": run.subject_suspended,
+        "credential_refused": run.credential_refused,
+        "issued_after": None if run.issued_after is None else moment(run.issued_after),
         "started_at": moment(run.started_at),
         "inputs": dict(run.inputs),
         "kept": list[Json](sorted(run.kept)),

@@ -79,6 +79,7 @@ def evaluate(bundle: Bundle, case: Case, *, now: datetime, catalog: Catalog | No
         destinations=destinations,
         definition=definition,
         credentials_revoked=tuple(name for name in used if name in case.revoked_credentials),
+        streams={name: None if name in case.silent_streams else at for name in bundle.policy.streams},
     )
     decision = decide(request, bundle.policy, facts)
     if case.answers is not None:
@@ -158,6 +159,8 @@ def _run(bundle: Bundle, case: Case, workflow: Workflow, at: datetime) -> RunSta
         subject_suspended=said.suspended,
         zones=said.zones,
         contacts=frozenset(bundle.policy.zones) if said.contacts is None else said.contacts,
+        credential_refused=said.credential_refused,
+        issued_after=said.issued_after,
     )
 
 

@@ -130,6 +130,11 @@ class Operations:
         data = record("operation", at, outcome=f"credential_{state}", by=by, why=f"{name}: {why}")
         settle(self._ledger.revoke_credential(name, at=at, record=data, state=state))
 
+    def credential_states(self, names: Sequence[str]) -> Mapping[str, str]:
+        """The states of these credentials, streams' words included; one never registered is missing."""
+        found: Mapping[str, str] = settle(self._ledger.credential_states(names))
+        return found
+
     def answer(self, approval_id: str, *, approver: str, approve: bool) -> ApprovalRow:
         """Give one person's answer to one request. ``approver`` is whom the channel authenticated."""
         at = self._clock()

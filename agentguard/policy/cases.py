@@ -54,6 +54,8 @@ class CaseRun:
     requester: str | None
     zones: frozenset[str] = frozenset()
     contacts: frozenset[str] | None = None
+    credential_refused: bool = False
+    issued_after: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ class Expectation:
 class Case:
     """One decision case. ``identity`` None means that none could be had; ``now`` None means the present.
 
-    ``answers`` None means that nobody has been asked.
+    ``answers`` None means that nobody has been asked. Streams of signals were heard just now, but for the silent ones.
     """
 
     file: str
@@ -111,6 +113,7 @@ class Case:
     revoked_credentials: tuple[str, ...]
     now: datetime | None
     expect: Expectation
+    silent_streams: frozenset[str] = frozenset()
 
 
 # How it is written.
@@ -160,7 +163,10 @@ class GivenEntry(models.StrictModel):
     requester: models.Line | None = None
     zones: list[models.Name] | None = None
     contacts: list[models.Name] | None = None
+    credential_refused: bool | None = None
+    issued_after: Moment | None = None
     revoked_credentials: list[models.Name] | None = None
+    silent_streams: list[models.Name] | None = None
     now: Moment | None = None
 
 
@@ -314,6 +320,7 @@ def _case(file: str, line: int, entry: CaseEntry, model: Cases) -> Case:
         revoked_credentials=tuple(given.revoked_credentials or ()),
         now=given.now,
         expect=Expectation(Effect(entry.expect.effect), frozenset(entry.expect.reasons), entry.expect.step),
+        silent_streams=frozenset(given.silent_streams or ()),
     )
 
 
@@ -337,6 +344,8 @@ def _run(given: GivenEntry) -> CaseRun:
         requester=given.requester,
         zones=frozenset(given.zones or ()),
         contacts=None if given.contacts is None else frozenset(given.contacts),
+        credential_refused=given.credential_refused or False,
+        issued_after=given.issued_after,
     )
 
 
@@ -386,6 +395,7 @@ def _unknown_names(case: Case, policy: Policy) -> list[str]:
     found = [] if case.call.tool in policy.tools else [unknown("tool", case.call.tool, policy.tools)]
     named = case.run.zones | (case.run.contacts or frozenset())
     found += [unknown("zone", name, policy.zones) for name in sorted(named - policy.zones.keys())]
+    found += [unknown("stream", name, policy.streams) for name in sorted(case.silent_streams - policy.streams.keys())]
     return found + _unknown_parts(case, workflow)
 
 

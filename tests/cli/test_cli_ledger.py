@@ -16,6 +16,7 @@ import pytest
 
 from agentguard.approvals import account
 from agentguard.cli.audit import followed
+from agentguard.core.signals import Signal, SignalEffect
 from agentguard.guard import Operations
 from agentguard.ledger import RecordFilter, open_ledger
 from cli.conftest import ROOT, Call, ask, decide, real, settle, start
@@ -294,7 +295,7 @@ def test_suspending_whom_nobody_knows_is_noted(store: Path, call: Call) -> None:
     """Whoever stops a workload in a hurry must learn of a misspelt name at once; it is suspended all the same."""
     for _ in ("it is now, and its own record must not count when it is repeated", "again"):
         ended = call("subjects", "suspend", "spiffe://corp.example/agent/exportr", "--ledger", store)
-        assert ended.code == 0 and "no call of this workload is on record" in ended.out
+        assert ended.code == 0 and "no run of or for it is on record" in ended.out
 
 
 def test_a_credential_is_revoked_and_activated(store: Path, call: Call) -> None:
@@ -304,6 +305,83 @@ def test_a_credential_is_revoked_and_activated(store: Path, call: Call) -> None:
         ledger = open_ledger(store)
         assert settle(ledger.credential_states(["deploy-token"])) == {"deploy-token": expected}
         ledger.shut()
+
+
+@pytest.mark.parametrize("subject", ["spiffe://corp.example/agent/exporter", "user:carol"])
+def test_the_runs_of_a_workload_or_for_a_person_are_stopped_and_distrusted(
+    subject: str, store: Path, call: Call
+) -> None:
+    """By one command each, which says by whom and why."""
+    raised = call("subjects", "risk", subject, "high", "--why", "odd", "--json", "--ledger", store)
+    assert json.loads(raised.out) == {"subject": subject, "risk": "high", "known": True}
+    assert state(store).risk.word == "high"
+    stopped = call("subjects", "stop", subject, "--why", "gone", "--ledger", store)
+    assert stopped.code == 0 and "note" not in stopped.out
+    assert state(store).status == "stopped"
+    written = [(data["outcome"], data["subject"], data["by"], data["why"]) for data in records(store, kind="operation")]
+    assert written == [("set_subject_risk", subject, account(), "odd"), ("end_sessions", subject, account(), "gone")]
+
+
+def test_a_risk_that_is_no_risk_changes_nothing(store: Path, call: Call) -> None:
+    """The words are told."""
+    wrong = call("subjects", "risk", "user:carol", "huge", "--ledger", store)
+    assert wrong.code == 2 and "low, medium, high" in wrong.err
+    assert records(store, kind="operation") == []
+
+
+def test_lowering_a_risk_that_others_keep_up_says_so(store: Path, call: Call) -> None:
+    """Whoever lowers it must not believe that the run may write again."""
+    assert call("subjects", "risk", "user:carol", "high", "--ledger", store).code == 0
+    lowered = call("runs", "risk", "r-1", "low", "--ledger", store)
+    assert "is now of risk high" in lowered.out and "says more" in lowered.out
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        (("subjects", "suspend", "user:x"), {"subject": "user:x", "suspended": True, "known": False}),
+        (("subjects", "restore", "user:x"), {"subject": "user:x", "suspended": False, "known": False}),
+        (("subjects", "stop", "user:x"), {"subject": "user:x", "stopped": True, "known": False}),
+        (("credentials", "revoke", "token"), {"credential": "token", "state": "revoked"}),
+        (("credentials", "activate", "token"), {"credential": "token", "state": "active"}),
+    ],
+)
+def test_a_program_reads_what_was_done(
+    command: tuple[str, ...], shown: dict[str, object], store: Path, call: Call
+) -> None:
+    """One line of JSON."""
+    assert json.loads(call(*command, "--json", "--ledger", store).out) == shown
+
+
+def test_a_credential_that_a_stream_revoked_is_not_put_in_force_by_hand(store: Path, call: Call) -> None:
+    """And whoever tries is told."""
+    at = datetime.now(UTC)
+    told = Signal("idp", "x", SignalEffect.REFUSE_CREDENTIAL, at, credential="deploy-token")
+    ledger = open_ledger(store)
+    settle(ledger.signal(("iss", "1"), [told], at=at, records=[]))
+    ledger.shut()
+
+    ended = call("credentials", "activate", "deploy-token", "--ledger", store)
+    assert ended.code == 0 and "a stream of signals says that it is revoked" in ended.out
+    again = call("credentials", "activate", "deploy-token", "--json", "--ledger", store)
+    assert json.loads(again.out) == {"credential": "deploy-token", "state": "revoked"}
+
+
+def test_streams_are_listed_with_when_they_were_heard(store: Path, call: Call) -> None:
+    """For people and for programs; before the first, it says so."""
+    assert "no stream" in call("streams", "list", "--ledger", store).out
+    at = datetime(2026, 9, 1, 12, tzinfo=UTC)
+    ledger = open_ledger(store)
+    settle(ledger.stream_heard("idp", at=at))
+    settle(ledger.stream_heard("hr", at=at, status="paused"))
+    ledger.shut()
+
+    shown = call("streams", "list", "--ledger", store).out
+    assert "idp" in shown and "enabled" in shown and "paused" in shown
+    assert json.loads(call("streams", "list", "--json", "--ledger", store).out) == [
+        {"name": "hr", "status": "paused", "heard_at": "2026-09-01T12:00:00Z"},
+        {"name": "idp", "status": "enabled", "heard_at": "2026-09-01T12:00:00Z"},
+    ]
 
 
 def test_an_open_request_that_expired_is_no_longer_listed(tmp_path: Path, call: Call) -> None:

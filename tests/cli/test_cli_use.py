@@ -27,8 +27,9 @@ GROUPS = {
     "approvals": ("list", "show", "approve", "deny"),
     "audit": ("list", "show", "follow"),
     "runs": ("list", "show", "stop", "risk"),
-    "subjects": ("suspend", "restore"),
+    "subjects": ("suspend", "restore", "stop", "risk"),
     "credentials": ("revoke", "activate"),
+    "streams": ("list",),
     "assertion": ("verify",),
     "signals": ("serve", "poll", "verify", "status"),
 }

@@ -7,7 +7,7 @@ import contextvars
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +18,9 @@ from agentguard.core.signals import Signal, SignalEffect
 from agentguard.core.values import Risk
 from agentguard.errors import ApprovalPending, ToolCallDenied
 from agentguard.guard import Guard
+from agentguard.guard.cases import evaluate
 from agentguard.ledger import memory_ledger
+from agentguard.policy import load, load_case_file
 
 from .conftest import EXPORTER, FILES, Clock, Tools
 
@@ -338,6 +340,39 @@ def test_a_call_to_a_sensitive_place_needs_its_stream(bundle: Path, tmp_path: Pa
                     assert last_reasons(guard) == ["signals_unavailable"]
             clock.pass_by(700)
             look("EXP-7")
+
+
+@pytest.mark.parametrize(
+    ("given", "reasons"),
+    [
+        ("{}", []),
+        ("{silent_streams: [idp]}", ["signals_unavailable"]),
+        ("{credential_refused: true}", ["credential_revoked"]),
+        ("{now: 2026-11-24T12:00:00Z, issued_after: 2026-11-24T12:00:00Z}", []),
+        ("{now: 2026-11-24T12:00:00Z, issued_after: 2026-11-24T12:00:01Z}", ["identity_outdated"]),
+    ],
+)
+def test_a_case_can_say_what_signals_said(bundle: Path, tmp_path: Path, given: str, reasons: list[str]) -> None:
+    """And what it leaves out is ordinary: every stream was heard, and nothing was taken back."""
+    (bundle / "trust.yaml").write_text(FILES["trust.yaml"] + STREAM)
+    file = tmp_path / "x.cases.yaml"
+    arguments = "{table: orders, rows: 5, target: 'https://files.corp.example/a', password: x}"
+    file.write_text(f"""
+apiVersion: agentguard/v1
+kind: Cases
+workflow: customer-export
+given: {{inputs: {{ticket: EXP-7}}, kept: {{tables: [orders]}}, done: [look-up]}}
+cases:
+  - name: one
+    given: {given}
+    call: {{tool: warehouse.export, arguments: {arguments}}}
+    expect: permit
+""")
+    loaded = load(bundle)
+    (case,) = load_case_file(file, loaded.policy)
+    found = evaluate(loaded, case, now=datetime(2026, 11, 24, 12, tzinfo=UTC)).decision
+
+    assert [str(reason) for reason in found.reasons] == reasons
 
 
 # Rules that raise risk by themselves

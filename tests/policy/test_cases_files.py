@@ -40,7 +40,10 @@ LONG = """\
       suspended: true
       high_water: secret
       requester: user:carol
+      credential_refused: true
+      issued_after: 2026-12-31T00:00:00Z
       revoked_credentials: [warehouse]
+      silent_streams: [idp]
       now: 2027-01-01T00:00:00Z
     call:
       tool: warehouse.export
@@ -81,6 +84,7 @@ def test_a_short_case_stands_for_the_ordinary(bundle_dir: Path) -> None:
     assert case.identity is not None
     assert (case.identity.subject, case.identity.age, case.identity.assurance) == (None, timedelta(0), None)
     assert (case.answers, case.call.destinations, case.revoked_credentials) == (None, None, ())
+    assert (case.silent_streams, case.run.credential_refused, case.run.issued_after) == (frozenset(), False, None)
     assert case.now == datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
     assert (case.expect.effect, case.expect.reasons, case.expect.step) == (Effect.PERMIT, frozenset(), None)
     assert load_case_file(path) == (case,)
@@ -100,7 +104,8 @@ def test_a_long_case_says_everything(bundle_dir: Path) -> None:
     assert dict(case.run.spent) == {"rows": MICROS // 2}
     assert (case.run.risk, case.run.status, case.run.suspended) == (Risk.HIGH, RunStatus.STOPPED, True)
     assert (case.run.high_water, case.run.requester) == (Sensitivity.SECRET, "user:carol")
-    assert case.revoked_credentials == ("warehouse",)
+    assert (case.revoked_credentials, case.silent_streams) == (("warehouse",), {"idp"})
+    assert (case.run.credential_refused, case.run.issued_after) == (True, datetime(2026, 12, 31, tzinfo=UTC))
     assert case.call.destinations == (Destination("url", "https://a.example/", Sensitivity.SECRET, "prod"),)
     assert case.identity is not None
     assert (case.identity.subject, case.identity.age) == ("spiffe://corp.example/other", timedelta(seconds=61))
