@@ -725,13 +725,11 @@ def test_an_async_stream_left_early_has_cleaned_up_before_its_outcome_is_written
 def test_the_annotations_of_a_guarded_function_are_read_where_they_were_written(guard: Guard) -> None:
     """Written as text, a framework would look their names up in the guard's module, and fail or find something else."""
 
-    def get_ticket(
-        ticket_id: Annotated[str, "as the customer wrote it"], until: timedelta | None = None
-    ) -> Callable: ...
+    def get_ticket(ticket_id: Annotated[str, "as written"], until: timedelta | None = None) -> Callable: ...
 
     guarded = guard.wrap(get_ticket)
 
     hints = get_type_hints(guarded, include_extras=True)
     assert hints == get_type_hints(get_ticket, include_extras=True)
-    assert hints["ticket_id"] == Annotated[str, "as the customer wrote it"]
+    assert hints["ticket_id"] == Annotated[str, "as written"]
     assert inspect.signature(guarded) == inspect.signature(get_ticket)
