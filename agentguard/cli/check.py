@@ -44,7 +44,7 @@ def check(
     if json:
         common.print_json({"ok": True, "problems": [], **summary})
         return
-    names = ("workflows", "steps", "tools", "destinations", "issuers")
+    names = ("workflows", "steps", "tools", "destinations", "issuers", *(["streams"] if bundle.streams else []))
     common.line("ok: " + ", ".join(_counted(summary[name], name) for name in names))
     common.line(f"revision {summary['revision']}")
     for name in summary["overdue"]:
@@ -62,6 +62,7 @@ def describe(bundle: Bundle) -> dict[str, Any]:
         "tools": len(bundle.tools),
         "destinations": len(bundle.catalog),
         "issuers": len(bundle.issuers),
+        "streams": len(bundle.streams),
         "overdue": sorted(name for name, workflow in workflows.items() if workflow.review_by < today),
     }
 
