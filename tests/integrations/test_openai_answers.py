@@ -161,6 +161,30 @@ def test_a_call_that_cannot_be_read_runs_nothing_and_is_answered(
     assert ran == [("bob", 5)]
 
 
+@pytest.mark.parametrize("written", [None, {"cents": 900}, b'{"cents": 900}', ["{}"], 5], ids=str)
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_arguments_that_are_no_text_are_not_taken_for_none(
+    written: object, asynchronous: bool, keeper: Doorkeeper
+) -> None:
+    """A message that was parsed on its way would run a tool whose arguments all have defaults, with the defaults."""
+
+    def pay_all(cents: int = 5) -> str:
+        ran.append(cents)
+        return "paid"
+
+    tools = OpenAITools(keeper, [pay_all])  # type: ignore[arg-type]
+    keeper.permit()
+    function = {"name": "pay_all", "arguments": written}
+    for message in (
+        {"role": "assistant", "tool_calls": [{"id": "c1", "type": "function", "function": function}]},
+        [{"type": "function_call", "call_id": "c1", **function}],
+    ):
+        (answer,) = asyncio.run(tools.aanswer(message)) if asynchronous else tools.answer(message)
+        assert "not text" in (answer.get("content") or answer["output"])
+
+    assert ran == [] and keeper.judged == []
+
+
 GOOD = ("pay", '{"to": "bob"}')
 WHOLE = {
     "an id twice": (lambda f: f(("c1", *GOOD), ("c1", *GOOD), ("c2", *GOOD)), {"c1", "c2"}, "used twice"),

@@ -41,6 +41,7 @@ class Call:
 
 CUSTOM = "custom tools are not guarded; nothing ran"
 CUT_SHORT = "the message was cut short; nothing ran"
+NOT_TEXT = "the name or the arguments of the call are not text; nothing ran"
 DUPLICATE = "a call id was used twice in one message; nothing ran"
 TOO_MANY = f"more than {MAX_CALLS} calls in one message; nothing ran"
 
@@ -92,8 +93,7 @@ def _chat(message: object, problem: str | None) -> list[Call]:
         if kind != "function":
             raise _not_ours(kind)
         function = _get(call, "function")
-        name, arguments = _text(function, "name"), _text(function, "arguments")
-        found.append(Call("chat", _id(call, "id"), name, arguments, problem))
+        found.append(_function_call("chat", _id(call, "id"), function, problem))
     return found
 
 
@@ -103,8 +103,7 @@ def _items(items: Iterable[object], problem: str | None) -> list[Call]:
         kind = _get(item, "type")
         if kind == "function_call":
             cut = CUT_SHORT if _get(item, "status") not in (None, "completed") else None
-            name, arguments = _text(item, "name"), _text(item, "arguments")
-            found.append(Call(kind, _id(item, "call_id"), name, arguments, problem or cut))
+            found.append(_function_call(kind, _id(item, "call_id"), item, problem or cut))
         elif kind == "custom_tool_call":
             found.append(Call(kind, _id(item, "call_id"), "", "", problem or CUSTOM))
         elif kind == "mcp_approval_request":
@@ -112,6 +111,15 @@ def _items(items: Iterable[object], problem: str | None) -> list[Call]:
         elif kind not in _QUIET:
             raise _not_ours(kind)
     return found
+
+
+def _function_call(form: str, call_id: str, holder: object, problem: str | None) -> Call:
+    """A call of a function. Name and arguments are text, or it must not run: arguments that were parsed by somebody
+    else have lost what was written twice, and must not be taken for none."""
+    name, arguments = _get(holder, "name"), _get(holder, "arguments")
+    if isinstance(name, str) and isinstance(arguments, str):
+        return Call(form, call_id, name, arguments, problem)
+    return Call(form, call_id, "", "", problem or NOT_TEXT)
 
 
 def _not_ours(kind: object) -> ConfigurationError:
@@ -123,11 +131,6 @@ def _not_ours(kind: object) -> ConfigurationError:
 
 def _get(holder: object, name: str) -> Any:
     return holder.get(name) if isinstance(holder, Mapping) else getattr(holder, name, None)
-
-
-def _text(holder: object, name: str) -> str:
-    value = _get(holder, name)
-    return value if isinstance(value, str) else ""
 
 
 def _id(call: object, name: str) -> str:
