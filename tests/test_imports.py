@@ -137,6 +137,25 @@ def test_importing_agentguard_loads_nothing_heavy() -> None:
     assert ran.stdout.split() == []
 
 
+@pytest.mark.parametrize(
+    "use",
+    [
+        "from agentguard import Guard, ConfigurationError\n",
+        "from agentguard.cli import main\nraise SystemExit(main(['audit', 'list', '--ledger', sys.argv[1]]))",
+    ],
+    ids=["library", "command line"],
+)
+def test_a_system_without_file_locks_is_told_where_to_go(use: str, tmp_path: Path) -> None:
+    """Windows has no ``fcntl``. The remedy comes at once, not as a missing module of ours."""
+    (tmp_path / "ledger.sqlite3").write_bytes(b"SQLite format 3\0" + bytes(84))
+    code = f"import sys; sys.modules['fcntl'] = None\n{use}"
+    command = [sys.executable, "-c", code, str(tmp_path / "ledger.sqlite3")]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=CHECKOUT)
+
+    assert ran.returncode != 0
+    assert "needs a POSIX system" in ran.stderr.splitlines()[-1] and "WSL" in ran.stderr.splitlines()[-1]
+
+
 def test_deciding_loads_nothing_heavy() -> None:
     """The whole decision runs on the core alone."""
     code = (

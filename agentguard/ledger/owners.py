@@ -7,13 +7,20 @@ running, and nobody marks it; once it is not, nobody will ever close the call, b
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import secrets
 from pathlib import Path
 
-from agentguard.errors import LedgerError
+from agentguard.errors import ConfigurationError, LedgerError
+
+try:
+    import fcntl
+except ImportError:
+    raise ConfigurationError(
+        "agentguard needs a POSIX system, such as Linux or macOS, for its file locks; on Windows run it in WSL or "
+        "in a container"
+    ) from None
 
 # A new file can be taken for a dead owner's and removed before it is locked; then the next name is tried.
 _ATTEMPTS = 20
