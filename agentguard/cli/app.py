@@ -44,6 +44,7 @@ COMMANDS = {
     "streams": Entry("agentguard.cli.streams", "Say when each stream of signals was last heard."),
     "assertion": Entry("agentguard.cli.assertion", "Judge one identity assertion."),
     "destination": Entry("agentguard.cli.destination", "Say which place a value leads to."),
+    "destinations": Entry("agentguard.cli.destinations", "Compare the catalog with the records; import others."),
 }
 
 

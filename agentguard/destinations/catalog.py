@@ -47,26 +47,33 @@ class Catalog:
         """The place, and each listed part of it that is reached: a column counts beside its table, never instead."""
         whole = self.classify(place)
         yield whole
-        listed = self._parts.get(place.kind)
-        if listed is None:
-            return
-        kind = find_kind(place.kind)
+        kind = find_kind(place.kind) if place.kind in self._parts else None
         if not isinstance(kind, Divided):
             return
+        for part, entry in self._reached(kind, place):
+            yield Destination(
+                place.kind,
+                kind.part_id(place, part),
+                entry.sensitivity,
+                entry.zone or whole.zone,
+                entry.owner or whole.owner,
+                entry.category or whole.category,
+            )
+
+    def parts_of(self, place: Place) -> Iterator[CatalogEntry]:
+        """The entries of the listed parts that a place reaches."""
+        kind = find_kind(place.kind) if place.kind in self._parts else None
+        if isinstance(kind, Divided):
+            yield from (entry for _, entry in self._reached(kind, place))
+
+    def _reached(self, kind: Divided, place: Place) -> Iterator[tuple[str, CatalogEntry]]:
         found: dict[str, CatalogEntry] = {}
         for key in kind.place_keys(place):
-            for part, entry in listed.get(key, {}).items():
+            for part, entry in self._parts[place.kind].get(key, {}).items():
                 found.setdefault(part, entry)
-        for part, entry in sorted(found.items()):
+        for part in sorted(found):
             if kind.touches(place, part):
-                yield Destination(
-                    place.kind,
-                    kind.part_id(place, part),
-                    entry.sensitivity,
-                    entry.zone or whole.zone,
-                    entry.owner or whole.owner,
-                    entry.category or whole.category,
-                )
+                yield part, found[part]
 
     def find(self, place: Place) -> CatalogEntry | None:
         """The most specific entry that covers the place."""

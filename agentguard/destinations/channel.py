@@ -46,6 +46,11 @@ class _Channel:
             return "`service` must be a word such as `slack`"
         return unknown_options(options, self.options)
 
+    def place_from_id(self, identity: str) -> Place | None:
+        service, _, channel = identity.partition(":")
+        derived = self.derive(channel, {"service": service})
+        return None if isinstance(derived, Ambiguous) else derived[0]
+
     def pattern_key(self, pattern: str) -> str:
         service, colon, channel = pattern.partition(":")
         if not colon or _SERVICE.fullmatch(service) is None or (channel != "*" and _canonical(channel) != channel):

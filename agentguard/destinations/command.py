@@ -47,6 +47,13 @@ class _Command:
     def option_problem(self, options: Mapping[str, Json]) -> str | None:
         return unknown_options(options, self.options)
 
+    def place_from_id(self, identity: str) -> Place | None:
+        try:
+            derived = self.derive([*shlex.split(identity)], {})
+        except ValueError:
+            return None
+        return None if isinstance(derived, Ambiguous) else derived[0]
+
     def pattern_key(self, pattern: str) -> str:
         words = pattern.removesuffix(" *")
         if _PLAIN.fullmatch(words) is None or _program_problem(words.split(" ")[0]) is not None:

@@ -51,6 +51,10 @@ class _Git:
     def option_problem(self, options: Mapping[str, Json]) -> str | None:
         return unknown_options(options, self.options)
 
+    def place_from_id(self, identity: str) -> Place | None:
+        derived = self.derive(f"ssh://{identity}", {})
+        return None if isinstance(derived, Ambiguous) else derived[0]
+
     def pattern_key(self, pattern: str) -> str:
         host, slash, path = pattern.partition("/")
         if not slash or pattern != pattern.lower() or pattern.endswith(".git"):

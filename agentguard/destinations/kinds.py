@@ -83,6 +83,14 @@ class Divided(Kind, Protocol):
         """The id of a place's part."""
 
 
+@runtime_checkable
+class Recalled(Kind, Protocol):
+    """A kind whose ids are not arguments, and that can read them back all the same."""
+
+    def place_from_id(self, identity: str) -> Place | None:
+        """The place that an id in a record names, or None."""
+
+
 _BUILT_IN: Mapping[str, str] = MappingProxyType(
     {
         "channel": "agentguard.destinations.channel:CHANNEL",

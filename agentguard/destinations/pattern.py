@@ -50,6 +50,10 @@ class _Pattern:
             return "`pattern` must be an RE2 regular expression"
         return unknown_options(options, self.options)
 
+    def place_from_id(self, identity: str) -> Place | None:
+        label, _, value = identity.partition(":")
+        return make_place(self.name, identity, name=label, value=value) if _NAME.fullmatch(label) and value else None
+
     def pattern_key(self, pattern: str) -> str:
         label, colon, value = pattern.partition(":")
         if not colon or _NAME.fullmatch(label) is None or not value or ("*" in value and value != "*"):

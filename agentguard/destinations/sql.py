@@ -59,6 +59,8 @@ _PLAIN = re.compile(r"[a-z0-9_$-]+")
 # What a catalog may list. Every other name of a column cannot be listed, so it is under its table.
 _COLUMN = re.compile(r"[a-z0-9_$-](?:[a-z0-9_$ -]*[a-z0-9_$-])?|\*")
 _COLUMN_PATTERN = re.compile(r"(.+)\((.+)\)", re.DOTALL)
+_ID_NAME = r'[a-z0-9_$-]+|"[^"]+"'
+_ID = re.compile(rf"sql:([a-z]+):((?:{_ID_NAME})(?:\.(?:{_ID_NAME})){{0,2}})")
 # Where the engine takes a schema of this name for a file format.
 _FILE_FORMATS = frozenset(
     {"avro", "binaryfile", "csv", "delta", "hive", "hudi", "iceberg", "image", "json", "lance", "libsvm", "orc"}
@@ -148,6 +150,19 @@ class _Sql:
         if option_words(options, "functions", frozenset()) is None:
             return "`functions` must be a list of function names"
         return unknown_options(options, self.options)
+
+    def place_from_id(self, identity: str) -> Place | None:
+        """The table. A recorded id does not say which columns were touched, but that one of a column's own."""
+        whole, columns = self.split_pattern(identity) or (identity, "")
+        match = _ID.fullmatch(whole)
+        if match is None or match[1] not in DIALECTS.values():
+            return None
+        names = [name.strip('"') for name in re.findall(_ID_NAME, match[2])]
+        database, schema, table = [""] * (3 - len(names)) + names
+        return make_place(
+            "sql", whole, dialect=match[1], database=_shown(database), schema=_shown(schema), table=_shown(table),
+            access="read", columns=columns,
+        )  # fmt: skip
 
     def pattern_key(self, pattern: str) -> str:
         split = self.split_pattern(pattern)

@@ -68,6 +68,10 @@ class _Url:
             return f"`schemes` must be a list of some of {', '.join(sorted(DEFAULT_PORTS))}"
         return unknown_options(options, self.options)
 
+    def place_from_id(self, identity: str) -> Place | None:
+        place = read_url(identity, frozenset(DEFAULT_PORTS))
+        return None if isinstance(place, Ambiguous) else place
+
     def pattern_key(self, pattern: str) -> str:
         match = re.fullmatch(r"([a-z]+)://([^/?#@]+?)(?::([0-9]+))?(/[^?#]*)", pattern)
         if match is None or match[1] not in DEFAULT_PORTS:

@@ -32,6 +32,7 @@ GROUPS = {
     "streams": ("list",),
     "assertion": ("verify",),
     "signals": ("serve", "poll", "verify", "status"),
+    "destinations": ("coverage", "import"),
 }
 PATHS = [[name] for name in COMMANDS] + [[group, name] for group, names in GROUPS.items() for name in names]
 
