@@ -17,11 +17,20 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import calls, decision, durable
+from benchmarks import calls, decision, durable, identity
 from benchmarks.measure import FULL, QUICK, Effort
 from benchmarks.report import judge, table
 
-LIBRARIES = ("agentguard", "cedarpy", "pycasbin", "langchain-core", "cel-expr-python", "jsonschema-rs")
+LIBRARIES = (
+    "agentguard",
+    "cedarpy",
+    "pycasbin",
+    "langchain-core",
+    "cel-expr-python",
+    "jsonschema-rs",
+    "joserfc",
+    "PyJWT",
+)
 
 
 def main() -> None:
@@ -55,7 +64,7 @@ def main() -> None:
 
 def measure(effort: Effort, folder: Path, console: Console) -> dict[str, Any]:
     """All parts, with a progress bar."""
-    steps = 3 + 2 * len(effort.workflows) + 1 + 2 * len(effort.callers)
+    steps = 3 + 2 * len(effort.workflows) + 1 + 2 * len(effort.callers) + identity.STEPS
     columns = (TextColumn("{task.description:32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("", total=steps)
@@ -68,6 +77,7 @@ def measure(effort: Effort, folder: Path, console: Console) -> dict[str, Any]:
             "calls": calls.measure(effort, folder, tick),
             "decision": decision.measure(effort, folder, tick),
             "durable": durable.measure(effort, folder, tick),
+            "identity": identity.measure(effort, folder, tick),
         }
     found["aims"] = judge(found)
     return found

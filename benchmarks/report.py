@@ -116,6 +116,17 @@ def table(found: Found) -> str:
         rows |= {f"guarded call, {callers} {kind}": row for callers, row in durable[kind].items()}
     for name, row in rows.items():
         lines.append(_row(name, row["per_second"], row["p50_us"], row["p99_us"]))
+    lines += [
+        "",
+        "| verify, µs | keys read anew | keys known | joserfc | PyJWT |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    for algorithm, row in found["identity"]["verify"].items():
+        lines.append(_row(algorithm, *(row[column] for column in ("cold", "cached", "joserfc", "pyjwt"))))
+    lines += ["", "| proof of a call, µs | agentguard | joserfc | PyJWT |", "| --- | ---: | ---: | ---: |"]
+    for kind, row in found["identity"]["proof"].items():
+        for word, what in (("make", "made"), ("verify", "verified")):
+            lines.append(_row(f"{kind}, {what}", *(row[f"{word}{by}"] for by in ("", "_joserfc", "_pyjwt"))))
     return "\n".join(lines)
 
 

@@ -19,7 +19,7 @@ def test_the_quick_form_gives_every_key(tmp_path: Path) -> None:
     )
     assert ended.returncode == 0, ended.stderr
     found = json.loads(out.read_text())
-    assert found.keys() == {"machine", "calls", "decision", "durable", "aims"}
+    assert found.keys() == {"machine", "calls", "decision", "durable", "identity", "aims"}
     assert found["calls"].keys() == {"function", "async_function", "langchain_tool"}
     assert all(row.keys() == {"bare", "guarded_in_memory", "guarded_durable"} for row in found["calls"].values())
     columns = {"load_s", "plain", "three_conditions", "cedarpy", "cedarpy_parsed_once", "pycasbin"}
@@ -28,5 +28,11 @@ def test_the_quick_form_gives_every_key(tmp_path: Path) -> None:
     assert durable.keys() == {"threads", "tasks", "in_turn"}
     assert durable["in_turn"].keys() == {"raw_fdatasync", "bare_sqlite_commit", "guarded_call"}
     assert durable["threads"].keys() == durable["tasks"].keys() == {"1", "4"}
+    identity = found["identity"]
+    assert identity.keys() == {"verify", "proof"}
+    assert identity["verify"].keys() == {"RS256", "PS256", "ES256", "ES384", "EdDSA", "HS256, local"}
+    assert all(row.keys() == {"cold", "cached", "joserfc", "pyjwt"} for row in identity["verify"].values())
+    assert identity["proof"].keys() == {"wpt", "dpop"}
+    assert all(len(row) == 6 and min(row.values()) > 0 for row in identity["proof"].values())
     assert len(found["aims"]) == 9
     assert "| Aim |" in tables.read_text()

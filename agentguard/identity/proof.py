@@ -10,8 +10,10 @@ but not the call, so it is refused here; ``verify_wpt`` alone reads plain WPTs.
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import hmac
+import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -167,8 +169,17 @@ def confirmed_key(confirmation: Json) -> VerificationKey:
 
 
 def _jwk(entry: Json) -> VerificationKey:
+    if not isinstance(entry, dict):
+        raise _invalid("it names no key")
+    return _imported(json.dumps(entry, sort_keys=True))
+
+
+# A workload signs many calls with one key, and importing it takes as long as half a verification. Refusals are
+# exceptions, so only good keys are kept; a caller that sends ever new ones only empties the cache.
+@functools.lru_cache(maxsize=256)
+def _imported(text: str) -> VerificationKey:
     try:
-        key = public_key(entry, default_kid="proof") if entry is not None else None
+        key = public_key(json.loads(text), default_kid="proof")
     except ConfigurationError as error:
         raise _invalid(str(error)) from None
     if key is None:
