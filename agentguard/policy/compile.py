@@ -114,7 +114,9 @@ def add_trust(parts: Parts, written: Written) -> None:
             parts.issuers[issuer.name] = _issuer(issuer, source)
     for index, stream in enumerate(trust.streams):
         source = written.source("streams", index)
-        if parts.is_new("stream", stream.name, source):
+        # An event of one could be sent as the other's, which may be believed about more.
+        apart = parts.is_new("a stream from and to", f"{stream.issuer} {stream.audience}", source)
+        if parts.is_new("stream", stream.name, source) and apart:
             parts.streams[stream.name] = _stream(stream, source)
 
 

@@ -44,6 +44,13 @@ tools:
   notes.read: {{effect: read}}
 """
 STREAM = f"  - {{name: idp, issuer: '{ISSUER}', audience: '{AUDIENCE}', keys_file: idp.json"
+
+
+def named(stream: str, name: str) -> str:
+    """The same stream under another name, with an audience of its own."""
+    return stream.replace("idp,", f"{name},").replace(AUDIENCE, f"{AUDIENCE}/{name}")
+
+
 TYPE = {"Content-Type": "application/secevent+jwt"}
 
 
@@ -138,7 +145,7 @@ def test_poll_asks_every_stream_whatever_became_of_the_one_before(tmp_path: Path
     idp = Transmitter()
     idp.waiting = {"a": fresh(jti="a")}
     with serving(Starlette(routes=[Route("/poll", idp.answer, methods=["POST"])])) as port:
-        down = STREAM.replace("idp,", "down,") + ", poll_url: 'http://127.0.0.1:1/poll'"
+        down = named(STREAM, "down") + ", poll_url: 'http://127.0.0.1:1/poll'"
         bundle = write(tmp_path / "bundle", down, f"{STREAM}, poll_url: 'http://127.0.0.1:{port}/poll'")
         ended = call("signals", "poll", bundle, "--once", "--ledger", tmp_path / "ledger.sqlite3")
 
@@ -228,9 +235,7 @@ def test_status_shows_which_streams_are_silent(tmp_path: Path, call: Call) -> No
     """Silent for longer than Trust allows, paused, or never heard at all."""
     needed = STREAM + ", max_silence: 10m, required_for: [secret]"
     names = ("fresh", "old", "paused", "never")
-    bundle = write(
-        tmp_path / "bundle", *(needed.replace("idp,", f"{name},") for name in names), STREAM.replace("idp,", "any,")
-    )
+    bundle = write(tmp_path / "bundle", *(named(needed, name) for name in names), named(STREAM, "any"))
     ledger = open_ledger(tmp_path / "ledger.sqlite3")
     now = time.time()
     for name, age, status in (("fresh", 5, "enabled"), ("old", 601, "enabled"), ("paused", 5, "paused")):

@@ -308,6 +308,7 @@ MISTAKES: list[tuple[str, str, str, str, tuple[str, ...]]] = [
         "- name: idp",
         ("stream `idp` is given twice",),
     ),
+    (I, "issuer: https://quiet", "issuer: https://idp.corp", "- name: idp", ("a stream from and to", "is given twice")),
     # YAML
     (W, "at_most: 5", "at_most: 5\n    at_most: 6", "at_most: 6", ("given twice", "the first is in line")),
     (W, "at_most: 5", "at_most: &five 5", "&five", ("anchors are not used here",)),
