@@ -25,9 +25,7 @@ class Checks:
     def that(self, promise: str, kept: bool, found: object = None) -> None:
         """Note one promise; where it is broken, show what was found instead."""
         self.broken += not kept
-        self._timeline.console.print(
-            f"  [green]✔[/] {promise}" if kept else f"  [bold red]✘ {promise}[/]", highlight=False
-        )
+        self._timeline.note("✔" if kept else "✘", promise, "green" if kept else "bold red")
         if not kept and found is not None:
             self._timeline.console.print(f"    found: {found}", markup=False)
 

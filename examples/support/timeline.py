@@ -42,6 +42,14 @@ class Timeline(io.StringIO):
         if below:
             self.console.print(Text(below, style="dim"))
 
+    def note(self, sign: str, text: str, style: str) -> None:
+        """One point of a list; what does not fit on the line goes on under its beginning."""
+        row = Table.grid(padding=(0, 1))
+        row.add_column(width=3, justify="right")
+        row.add_column()
+        row.add_row(Text(sign, style=style), Text(text, style=style.partition(" ")[2] and style))
+        self.console.print(row)
+
     def say(self, who: str, text: str) -> None:
         """What somebody other than the guard says."""
         self._line(None, Text(who, style="bold cyan"), Text(text, style="italic"))
