@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rich.text import Text
+
 from agentguard import AgentGuardError
 from examples.support.timeline import Timeline
 
@@ -25,7 +27,8 @@ class Checks:
     def that(self, promise: str, kept: bool, found: object = None) -> None:
         """Note one promise; where it is broken, show what was found instead."""
         self.broken += not kept
-        self._timeline.note("✔" if kept else "✘", promise, "green" if kept else "bold red")
+        sign, text = (Text("✔", "green"), Text(promise)) if kept else (Text("✘", "bold red"), Text(promise, "bold red"))
+        self._timeline.note(sign, text)
         if not kept and found is not None:
             self._timeline.console.print(f"    found: {found}", markup=False)
 

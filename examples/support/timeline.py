@@ -42,12 +42,12 @@ class Timeline(io.StringIO):
         if below:
             self.console.print(Text(below, style="dim"))
 
-    def note(self, sign: str, text: str, style: str) -> None:
+    def note(self, sign: Text, text: Text) -> None:
         """One point of a list; what does not fit on the line goes on under its beginning."""
         row = Table.grid(padding=(0, 1))
         row.add_column(width=3, justify="right")
         row.add_column()
-        row.add_row(Text(sign, style=style), Text(text, style=style.partition(" ")[2] and style))
+        row.add_row(sign, text)
         self.console.print(row)
 
     def say(self, who: str, text: str) -> None:
