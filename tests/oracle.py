@@ -8,10 +8,13 @@ set of reasons, and the step.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from agentguard.core.facts import ApprovalState, Facts, RunState
 from agentguard.core.policy import ApprovalRule, Policy, Step, View, Workflow
@@ -190,18 +193,70 @@ def _against_the_call(request: Request, policy: Policy, facts: Facts) -> Iterato
                 yield "zone_first_contact"
 
     if workflow is not None and tool is not None and run is not None:
-        if workflow.no_write_down and run.high_water is not None and str(tool.effect) != "read":
+        does = _does(str(tool.effect), places, run)
+        if workflow.no_write_down and run.high_water is not None and does != "read":
             mark = LEVELS.index(run.high_water.word)
             if any(place.sensitivity is None or _level(place) < mark for place in places):
                 yield "write_down"
         rule = {level.word: rule for level, rule in workflow.risk.items()}.get(run.risk.word)
         if rule is None:
             yield "risk_unavailable"
-        elif rule.effects is not None and str(tool.effect) not in {str(effect) for effect in rule.effects}:
+        elif rule.effects is not None and does not in {str(effect) for effect in rule.effects}:
             yield "risk_too_high"
 
     if isinstance(facts.approval, ApprovalState) and not all(a.approve is True for a in facts.approval.answers):
         yield "approval_refused"
+
+
+def _does(declared: str, places: tuple[Destination, ...], run: RunState) -> str:
+    """What a tool does: reading from a place that an outsider named sends something there."""
+    named = [place for place in places if place.chosen]
+    if declared != "read" or not named:
+        return declared
+    if run.seen.overflowed:
+        return "send"
+    outside = [mark.text for mark in run.seen.marks]
+    for place in named:
+        host = urlsplit(place.id).hostname or place.id.rpartition("@")[2].partition("/")[0].partition(":")[0]
+        for words in (place.id, host):
+            if any(_bare(words) in text for text in outside if text and words):
+                return "send"
+    return "read"
+
+
+def _bare(text: str) -> str:
+    """Plain ASCII letters and digits only, which is all that the cases of the generator need."""
+    return "".join(letter for letter in text.lower() if letter.isalnum())
+
+
+def _comes_from(value: Any, words: frozenset[str], places: tuple[Destination, ...], run: RunState) -> bool:
+    """Whether every text and number in a value comes from a named source, and no outsider had it first."""
+    if run.seen.overflowed:
+        return False
+    if isinstance(value, dict | list):
+        inner = list(value.values()) if isinstance(value, dict) else value
+        return bool(inner) and all(_comes_from(each, words, places, run) for each in inner)
+    if value is None or isinstance(value, bool):
+        return False
+    key = hashlib.sha256(json.dumps(value).encode()).digest()
+    sources: dict[str, int | None] = {}
+    for name, given in run.inputs.items():
+        if value == given and type(value) is type(given):
+            sources |= {"inputs": 0, f"inputs.{name}": 0}
+    for mark in run.seen.marks:
+        if key in mark.values and not mark.source.startswith("kept."):
+            sources[mark.source] = min(mark.order, sources.get(mark.source) or mark.order)
+    for name, kept in run.kept.items():
+        if value == kept and type(value) is type(kept):
+            when = [m.order for m in run.seen.marks if m.source == f"kept.{name}" and key in m.values]
+            sources[f"kept.{name}"] = min(when, default=None)
+    outside = [mark.order for mark in run.seen.marks if mark.text and _bare(str(value)) in mark.text]
+    known = [order for order in sources.values() if order is not None]
+    if outside and (not known or min(outside) <= min(known)):
+        return False
+    if "catalog" in words and places and all(place.sensitivity is not None for place in places):
+        return True
+    return bool(words & sources.keys())
 
 
 def _level(place: Destination) -> int:
@@ -251,6 +306,11 @@ def _against_the_step(step: Step, request: Request, policy: Policy, facts: Facts
 
     if step.arguments.refusal(request.arguments) is not None:
         yield "no", "arguments_invalid"
+
+    if run is not None:
+        for name, words in step.sources.items():
+            if name in request.arguments and not _comes_from(request.arguments[name], words, places, run):
+                yield "no", "provenance_unmet"
 
     for condition in step.require:
         said = condition.holds(view)

@@ -146,17 +146,24 @@ def moment(text: str, flag: str, now: datetime) -> datetime:
 
 def parse_object(text: str, flag: str) -> dict[str, Json]:
     """A JSON object from a flag, or from the file after ``@``. Raises ConfigurationError, without the value."""
+    wanted = "a JSON object, such as '{\"rows\": 5}'"
+    found = parse_value(text, flag, wanted)
+    if not isinstance(found, dict):
+        raise ConfigurationError(f"{flag}: expected {wanted}")
+    return found
+
+
+def parse_value(text: str, flag: str, wanted: str = "JSON") -> Json:
+    """Any JSON from a flag, or from the file after ``@``. Raises ConfigurationError, without the value."""
     from agentguard.core.canonical import NotCanonical, parse_json
 
     try:
-        found = parse_json(Path(text[1:]).read_bytes() if text.startswith("@") else text)
+        found: Json = parse_json(Path(text[1:]).read_bytes() if text.startswith("@") else text)
     except NotCanonical as error:
-        raise ConfigurationError(f"{flag}: {error}; expected a JSON object, such as '{{\"rows\": 5}}'") from None
+        raise ConfigurationError(f"{flag}: {error}; expected {wanted}") from None
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "not a path"
         raise ConfigurationError(f"{flag}: `{text[1:]}` cannot be read ({why})") from None
-    if not isinstance(found, dict):
-        raise ConfigurationError(f"{flag}: expected a JSON object, such as '{{\"rows\": 5}}'")
     return found
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from agentguard.guard.cases import CaseResult
-    from agentguard.policy.cases import Case
+    from agentguard.policy.cases import Case, CaseSeen
 
 _USER = re.compile(r"user:[^\x00-\x20]{1,200}")
 
@@ -46,6 +46,10 @@ def explain(
     assurance: Annotated[str, typer.Option("--assurance", help="How it was proved.")] = "call-bound",
     risk: Annotated[str, typer.Option("--risk", help="The run's risk: low, medium or high.")] = "low",
     at: Annotated[str | None, typer.Option("--at", help="When, as RFC 3339; else now.")] = None,
+    seen: Annotated[
+        list[str] | None,
+        typer.Option("--seen", help="What a tool returned before: TOOL=JSON or TOOL=@FILE; repeatable, in order."),
+    ] = None,
     requester: Annotated[str | None, typer.Option("--requester", help="For whom the run works.")] = None,
     approved_by: Annotated[list[str] | None, typer.Option("--approved-by", help="user:NAME; repeatable.")] = None,
     ledger: LedgerOption = None,
@@ -90,6 +94,7 @@ def explain(
             suspended=False,
             high_water=None,
             requester=requester,
+            seen=tuple(map(_seen, seen or ())),
         ),
         call=CaseCall(tool, common.parse_object(args, "--args"), None),
         identity=CaseIdentity(
@@ -112,6 +117,15 @@ def _person(name: str) -> str:
     if _USER.fullmatch(name) is None:
         raise ConfigurationError(f"--approved-by: `{name}` is not a person; expected user:NAME, such as user:alice")
     return name
+
+
+def _seen(text: str) -> CaseSeen:
+    from agentguard.policy.cases import CaseSeen
+
+    tool, sign, result = text.partition("=")
+    if not sign:
+        raise ConfigurationError(f"--seen: found `{text}`, expected TOOL=JSON, such as 'vendors.lookup={{\"id\": 7}}'")
+    return CaseSeen(tool, common.parse_value(result, "--seen"))
 
 
 def _imagined(directory: Path, case: Case, now: datetime) -> dict[str, Any]:
@@ -153,6 +167,7 @@ def described(result: CaseResult) -> dict[str, Any]:
         ],
         "spends": {spend.budget.name: spend.amount / MICROS for spend in decision.spends},
         "arguments": dict(result.request.arguments),
+        "origins": dict(result.origins),
         "request_digest": result.request.digest,
     }
 
@@ -184,6 +199,8 @@ def _lines(data: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
         yield "destination", display.value(place)
     for where, what in display.leaves(data.get("arguments")):
         yield f"argument {where}", what
+    for name, words in (data.get("origins") or {}).items():
+        yield f"origin of {display.shown(name)}", display.shown(", ".join(words))
     findings = [found for found in data.get("findings") or [] if isinstance(found, Mapping)]
     for found in findings:
         step = found.get("step")
@@ -207,6 +224,7 @@ _MEANINGS: dict[str, str] = {
     Reason.STEP_EXCLUDED: "a step it must not follow has been called in this run",
     Reason.STEP_USED_UP: "the step's at_most is reached; another run starts anew",
     Reason.ARGUMENTS_INVALID: "the arguments do not fit the step; an argument that is not listed is refused",
+    Reason.PROVENANCE_UNMET: "the argument must come from where the step's `from` says, and not from outsiders first",
     Reason.CONDITION_FALSE: "the condition was evaluated and is false",
     Reason.CONDITION_FAILED: "the condition could not be evaluated to true or false; that never permits",
     Reason.SUBJECT_NOT_ALLOWED: "list the workload under the workflow's subjects, if it may run it",
@@ -219,6 +237,9 @@ _MEANINGS: dict[str, str] = {
     Reason.CREDENTIAL_REVOKED: "a credential, or the assertions themselves, were revoked; the record says by whom",
     Reason.IDENTITY_OUTDATED: "the workload must prove itself with an assertion from after the signal",
     Reason.SIGNALS_UNAVAILABLE: "`agentguard streams list` shows which stream is silent; operations must repair it",
+    Reason.WRITE_DOWN: "the run has read something more sensitive than this may follow",
+    Reason.ZONE_NOT_REACHABLE: "no way leads there from the workload's zone, or from where the run has been",
+    Reason.ZONE_FIRST_CONTACT: "the workload has never reached this zone; --approved-by names who agrees",
     Reason.BUDGET_EXCEEDED: "the workflow's budget has not enough left for this call",
     Reason.APPROVAL_REQUIRED: "a person must agree; the call may be repeated afterwards",
     Reason.APPROVAL_PENDING: "more people must agree",

@@ -17,6 +17,7 @@ that escalates; else it is denied with the findings of all.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,7 @@ from typing import Any, NoReturn, TypeVar
 
 from agentguard.core.facts import ApprovalState, Facts, RunState, RunStatus
 from agentguard.core.policy import ApprovalRule, Budget, Fault, Policy, Step, Tool, View, Workflow, Zone
+from agentguard.core.provenance import CATALOG, Origins, Trail
 from agentguard.core.reasons import Reason
 from agentguard.core.request import Request
 from agentguard.core.values import Destination, Effect, Identity, Sensitivity, ToolEffect, Unavailable
@@ -57,6 +59,7 @@ class Decision:
 
     ``step`` is the step the call was permitted or escalated under. ``spends`` are taken when the call is admitted.
     ``approval`` is the approval this permit uses up; ``ask`` is the rule an escalated call must be put to people by.
+    ``tool_effect`` is what the tool was taken to do; None where that is not known.
     """
 
     effect: Effect
@@ -65,6 +68,7 @@ class Decision:
     spends: tuple[Spend, ...] = ()
     approval: str | None = None
     ask: ApprovalRule | None = None
+    tool_effect: ToolEffect | None = None
 
     def __bool__(self) -> NoReturn:
         raise TypeError("compare the effect; a decision is not a yes or a no")
@@ -89,13 +93,21 @@ class _Case:
     approval: ApprovalState | None
     workflow: Workflow | None
     tool: Tool | None
+    effect: ToolEffect | None
     _view: View | None = None
+    _trail: Trail | None = None
 
     @property
     def view(self) -> View:
         if self._view is None:
             self._view = _view_of(self)
         return self._view
+
+    def origins(self, run: RunState, argument: str) -> Origins | None:
+        """Where an argument came from, or None where that cannot be found out."""
+        if self._trail is None:
+            self._trail = Trail(run.inputs, run.kept, run.seen)
+        return self._trail.origins(self.request.arguments[argument])
 
 
 @dataclass(slots=True)
@@ -119,17 +131,21 @@ def decide(request: Request, policy: Policy, facts: Facts) -> Decision:
 
 
 def _decide(request: Request, policy: Policy, facts: Facts) -> Decision:
+    run = _known(facts.run, RunState)
+    places = _known(facts.destinations, tuple)
+    tool = policy.tools.get(request.tool)
     case = _Case(
         request=request,
         policy=policy,
         facts=facts,
         now=_utc(_known(facts.now, datetime)),
         identity=_known(facts.identity, Identity),
-        run=_known(facts.run, RunState),
-        places=_known(facts.destinations, tuple),
+        run=run,
+        places=places,
         approval=None if facts.approval is None else _known(facts.approval, ApprovalState),
         workflow=policy.workflows.get(request.workflow),
-        tool=policy.tools.get(request.tool),
+        tool=tool,
+        effect=_effect(tool, places, run),
     )
     findings: list[Finding] = []
     for check in CALL_CHECKS:
@@ -149,10 +165,37 @@ def _decide(request: Request, policy: Policy, facts: Facts) -> Decision:
                         tuple(result.spends),
                         result.approval,
                         result.ask,
+                        case.effect,
                     )
     for _, result in results:
         findings.extend(result.findings)
-    return Decision(Effect.DENY, _in_order(findings))
+    return Decision(Effect.DENY, _in_order(findings), tool_effect=case.effect)
+
+
+def _effect(tool: Tool | None, places: tuple[Destination, ...] | None, run: RunState | None) -> ToolEffect | None:
+    """What the tool does. Reading from where an outsider said tells the outsider something: that is sending."""
+    if tool is None or tool.effect is not ToolEffect.READ or run is None or not places:
+        return None if tool is None else tool.effect
+    if not run.seen.marks and not run.seen.overflowed:
+        return tool.effect
+    chosen = [text for place in places if place.chosen for text in (place.id, *_hosts(place.id))]
+    return ToolEffect.SEND if chosen and run.seen.holds(*chosen) else tool.effect
+
+
+# The host in a canonical id: of a URL, an address of e-mail, or `host:port`.
+_HOST = re.compile(r"(?:[a-z][a-z0-9+.-]*://)?(?:[^/?#]*@)?(\[[^\]]*\]|[^/:?#]+)")
+
+
+def _hosts(place: str) -> tuple[str, ...]:
+    """The host part of a place, as canonical ids have it and as people write it."""
+    found = _HOST.match(place)
+    if found is None:
+        return ()
+    host = found[1]
+    try:
+        return (host, host.encode("ascii").decode("idna")) if "xn--" in host else (host,)
+    except UnicodeError:
+        return (host,)
 
 
 _T = TypeVar("_T")
@@ -398,7 +441,7 @@ def nothing_is_written_down(case: _Case) -> tuple[Finding, ...]:
     run, tool = case.run, case.tool
     if case.workflow is None or not case.workflow.no_write_down or run is None or run.high_water is None:
         return _NONE
-    if tool is None or tool.effect is ToolEffect.READ or not case.places:
+    if tool is None or case.effect is ToolEffect.READ or not case.places:
         return _NONE
     high = run.high_water
     return tuple(
@@ -414,8 +457,9 @@ def risk_leaves_the_effect(case: _Case) -> tuple[Finding, ...]:
     rule = case.workflow.risk.get(case.run.risk)
     if rule is None:
         return _deny(Reason.RISK_UNAVAILABLE, f"no rule for risk {case.run.risk.word}")
-    if rule.effects is not None and case.tool.effect not in rule.effects:
-        return _deny(Reason.RISK_TOO_HIGH, f"risk {case.run.risk.word} takes away {case.tool.effect}")
+    if rule.effects is not None and case.effect not in rule.effects:
+        how = "" if case.effect is case.tool.effect else ": an outsider chose where it reads"
+        return _deny(Reason.RISK_TOO_HIGH, f"risk {case.run.risk.word} takes away {case.effect}{how}")
     return _NONE
 
 
@@ -509,6 +553,30 @@ def arguments_fit(case: _Case, step: Step, result: _StepResult) -> None:
     refusal = step.arguments.refusal(case.request.arguments)
     if refusal is not None:
         _no(result, step, Reason.ARGUMENTS_INVALID, refusal)
+
+
+def values_come_from_where_they_must(case: _Case, step: Step, result: _StepResult) -> None:
+    if case.run is None:
+        return
+    for name, sources in step.sources.items():
+        if name in case.request.arguments:
+            gap = _origin_gap(case, case.run, name, sources)
+            if gap is not None:
+                _no(result, step, Reason.PROVENANCE_UNMET, f"`{name}` {gap}")
+
+
+def _origin_gap(case: _Case, run: RunState, name: str, sources: frozenset[str]) -> str | None:
+    """Why an argument does not count as coming from one of these sources, without its value; None where it does."""
+    found = case.origins(run, name)
+    if found is None:
+        return "may come from anywhere: not all that was returned in this run could be followed"
+    listed = CATALOG in sources and case.places and all(place.sensitivity is not None for place in case.places)
+    for part in found.parts:
+        if part.outsider_first:
+            return f"was first in what outsiders can write: {', '.join(sorted(part.outsiders))}"
+        if not listed and sources.isdisjoint(part.clean):
+            return f"comes from {', '.join(found.words)}; expected {' or '.join(sorted(sources))}"
+    return None
 
 
 def conditions_hold(case: _Case, step: Step, result: _StepResult) -> None:
@@ -709,6 +777,7 @@ STEP_CHECKS: tuple[Callable[[_Case, Step, _StepResult], None], ...] = (
     step_is_not_used_up,
     nothing_too_sensitive_was_read,
     arguments_fit,
+    values_come_from_where_they_must,
     conditions_hold,
     identity_is_fresh,
     assurance_is_enough,
@@ -726,6 +795,12 @@ def _view_of(case: _Case) -> View:
     if case.run is not None:
         run = case.run
         names.update(inputs=run.inputs, kept=run.kept, counts=run.counts, risk=run.risk.word)
+        traced = _traced_arguments(case)
+        found = {name: case.origins(run, name) for name in traced or ()}
+        # One that cannot be found out takes the whole name away: `has(origins.x)` must fault, not be false.
+        known = {name: origins.words for name, origins in found.items() if origins is not None}
+        if traced is not None and len(known) == len(found):
+            names["origins"] = known
     if case.identity is not None:
         identity = case.identity
         names.update(subject=identity.subject, claims=identity.claims, assurance=identity.assurance.word)
@@ -745,6 +820,15 @@ def _view_of(case: _Case) -> View:
         if shown:
             names["destination"] = shown[0]
     return View(names)
+
+
+def _traced_arguments(case: _Case) -> list[str] | None:
+    """The arguments of this call that a condition may ask about; None where its workflow follows no values."""
+    if case.workflow is None or not case.workflow.follows:
+        return None
+    steps = case.workflow.steps_by_tool.get(case.request.tool, ())
+    named = frozenset[str]().union(*(step.traced for step in steps))
+    return sorted(named & case.request.arguments.keys())
 
 
 def _worst_first(place: Destination) -> tuple[int | str, ...]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 
+from agentguard.core.provenance import NOTHING_SEEN, Seen
 from agentguard.core.values import Destination, Identity, Json, Risk, Sensitivity, Unavailable
 
 _NOTHING: Mapping[str, int] = MappingProxyType({})
@@ -31,6 +32,7 @@ class RunState:
     ``high_water``: the most sensitive destination this run has read, None before the first.
     ``risk``: the highest that operations, a rule or a stream says of the run, its subject or its requester.
     ``issued_after``: assertions issued before it are refused. ``credential_refused``: all of them are.
+    ``seen``: what tools returned in it, where its workflow asks where values come from.
     ``zones``: where its calls have been. ``contacts``: where any admitted call of its subject has been, in any run.
     """
 
@@ -54,6 +56,7 @@ class RunState:
     credential_refused: bool = False
     zones: frozenset[str] = frozenset()
     contacts: frozenset[str] = frozenset()
+    seen: Seen = field(default=NOTHING_SEEN, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

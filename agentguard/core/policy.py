@@ -27,7 +27,7 @@ class Fault:
 
 
 class View:
-    """What a condition may see: the nine names of the language, built once per decision.
+    """What a condition may see: the names of the language, built once per decision.
 
     ``prepared`` belongs to the compiler of the conditions, which may keep its own form of ``names`` there.
     """
@@ -92,7 +92,11 @@ class ApprovalRule:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One approved step: a tool, when it may be called, with what, to where."""
+    """One approved step: a tool, when it may be called, with what, to where.
+
+    ``sources``: for each argument that must come from somewhere, the words of where. ``traced``: the arguments whose
+    origins a condition of this step may ask for.
+    """
 
     name: str
     tool: str
@@ -109,6 +113,8 @@ class Step:
     bound_to_call: bool = False
     approval: ApprovalRule | None = None
     not_above: Sensitivity | None = None
+    sources: Mapping[str, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
+    traced: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +178,8 @@ class RiskTrigger:
 class Workflow:
     """One approved workflow. ``review_by`` is the last day (UTC) on which it permits anything.
 
-    ``digest`` covers its whole content: a run started under another digest does not go on.
+    ``digest`` covers its whole content: a run started under another digest does not go on. ``follows``: what tools
+    return in its runs is remembered, because something in it asks where values come from.
     """
 
     name: str
@@ -186,6 +193,7 @@ class Workflow:
     risk: Mapping[Risk, RiskRule] = field(default_factory=lambda: DEFAULT_RISK)
     no_write_down: bool = False
     raise_risk: tuple[RiskTrigger, ...] = ()
+    follows: bool = False
     steps_by_tool: Mapping[str, tuple[Step, ...]] = field(init=False)
 
     def __post_init__(self) -> None:

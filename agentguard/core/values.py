@@ -138,7 +138,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A place with what the catalog knows of it. ``sensitivity`` None means unclassified: listed nowhere."""
+    """A place with what the catalog knows of it. ``sensitivity`` None means unclassified: listed nowhere.
+
+    ``chosen``: an argument of the call named it; else it is the tool's fixed one.
+    """
 
     kind: str
     id: str
@@ -146,3 +149,4 @@ class Destination:
     zone: str | None = None
     owner: str | None = None
     category: str | None = None
+    chosen: bool = True

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import TypeAlias, cast
 
@@ -36,13 +37,16 @@ def derive(
 ) -> tuple[Destination, ...] | Unavailable:
     """Every destination of a call, each once, in the order declared; or why they cannot all be told."""
     found: dict[tuple[str, str], Destination] = {}
+    chosen: set[tuple[str, str]] = set()
     for declaration in declarations:
         for place in _places(declaration, arguments):
             if isinstance(place, Unavailable):
                 return place
             for one in catalog.destinations(place):
                 found.setdefault((one.kind, one.id), one)
-    return tuple(found.values())
+                if declaration.fixed is None:
+                    chosen.add((one.kind, one.id))
+    return tuple(one if key in chosen else replace(one, chosen=False) for key, one in found.items())
 
 
 def rewrite(declarations: Sequence[DestinationDeclaration], arguments: Mapping[str, Json]) -> dict[str, Json]:

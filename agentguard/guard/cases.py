@@ -14,11 +14,13 @@ from agentguard.core.canonical import NotCanonical, canonical_bytes, read_canoni
 from agentguard.core.decide import Decision, decide
 from agentguard.core.facts import Answer, ApprovalState, Facts, RunState
 from agentguard.core.policy import Policy, Workflow
+from agentguard.core.provenance import NOTHING_SEEN, UNKNOWN, Seen, Trail, digests
 from agentguard.core.reasons import Reason
 from agentguard.core.request import Request
 from agentguard.core.values import Assurance, Destination, Effect, Identity, Json, Unavailable
 from agentguard.destinations import Catalog, derive, rewrite
 from agentguard.errors import ConfigurationError
+from agentguard.guard.marks import brought, result_path
 from agentguard.policy import Bundle
 from agentguard.policy.cases import Case
 
@@ -29,13 +31,17 @@ _LONG = timedelta(days=3660)
 
 @dataclass(frozen=True, slots=True)
 class CaseResult:
-    """A case, the decision it got, what that was taken on, and how it differs from what was expected."""
+    """A case, the decision it got, what that was taken on, and how it differs from what was expected.
+
+    ``origins``: in words, where each argument came from, as far as the case says what tools returned.
+    """
 
     case: Case
     decision: Decision
     request: Request
     destinations: tuple[Destination, ...] | Unavailable
     at: datetime
+    origins: Mapping[str, list[str]]
     problems: tuple[str, ...]
 
     @property
@@ -72,10 +78,11 @@ def evaluate(bundle: Bundle, case: Case, *, now: datetime, catalog: Catalog | No
         definition=definition,
     )
     used = declaration.credentials if declaration is not None else ()
+    run = _run(bundle, case, workflow, at)
     facts = Facts(
         now=at,
         identity=_identity(case, workflow, at, request.digest),
-        run=_run(bundle, case, workflow, at),
+        run=run,
         destinations=destinations,
         definition=definition,
         credentials_revoked=tuple(name for name in used if name in case.revoked_credentials),
@@ -85,7 +92,10 @@ def evaluate(bundle: Bundle, case: Case, *, now: datetime, catalog: Catalog | No
     if case.answers is not None:
         asked = _approval(case, bundle.policy, workflow, request, decision, at)
         decision = decide(request, bundle.policy, replace(facts, approval=asked))
-    return CaseResult(case, decision, request, destinations, at, tuple(_differences(case, decision)))
+    trail = Trail(run.inputs, run.kept, run.seen)
+    found = {name: trail.origins(value) for name, value in values.items()}
+    words = {name: [UNKNOWN] if origins is None else origins.words for name, origins in found.items()}
+    return CaseResult(case, decision, request, destinations, at, words, tuple(_differences(case, decision)))
 
 
 def _workflow(policy: Policy, case: Case) -> Workflow:
@@ -161,7 +171,22 @@ def _run(bundle: Bundle, case: Case, workflow: Workflow, at: datetime) -> RunSta
         contacts=frozenset(bundle.policy.zones) if said.contacts is None else said.contacts,
         credential_refused=said.credential_refused,
         issued_after=said.issued_after,
+        seen=_seen(bundle, case),
     )
+
+
+def _seen(bundle: Bundle, case: Case) -> Seen:
+    """What the case's earlier calls brought. What is kept counts from the first result that holds all of it."""
+    seen, unplaced = NOTHING_SEEN, dict(case.run.kept)
+    for number, entry in enumerate(case.run.seen, 1):
+        tool = bundle.tools.get(bundle.tool_by_alias.get(entry.tool, entry.tool))
+        paths = tuple(map(result_path, tool.untrusted_results)) if tool is not None else ()
+        held = digests(entry.result)
+        kept = {name: value for name, value in unplaced.items() if digests(value) and digests(value) <= held}
+        unplaced = {name: value for name, value in unplaced.items() if name not in kept}
+        name = entry.tool if tool is None else tool.name
+        seen = seen.after(brought(name, paths, number, entry.result, kept), number)
+    return seen
 
 
 def _run_subject(case: Case, workflow: Workflow) -> str:

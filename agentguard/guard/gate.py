@@ -67,7 +67,7 @@ class Gate:
         self, arguments: Mapping[str, Json], run: Callable[[dict[str, Any]], Iterator[R]], *, call_id: str | None = None
     ) -> Iterator[R]:
         """As ``call``, for a tool that yields. Decided before the first item, in the run it was called in."""
-        pending = self._events(arguments, call_id)
+        pending = self._events(arguments, call_id, streamed=True)
         return self._stream(pending, run)
 
     def _stream(self, pending: Events, run: Callable[[dict[str, Any]], Iterator[R]]) -> Iterator[R]:
@@ -90,7 +90,7 @@ class Gate:
         call_id: str | None = None,
     ) -> AsyncIterator[R]:
         """As ``stream``, for a tool that yields asynchronously."""
-        pending = self._events(arguments, call_id)
+        pending = self._events(arguments, call_id, streamed=True)
         return self._astream(pending, run)
 
     async def _astream(
@@ -113,8 +113,8 @@ class Gate:
         """Record that these public entries of the wrapped tool were seen to refuse."""
         self._guard.record_canary(self, entries)
 
-    def _events(self, arguments: Mapping[str, Json], call_id: str | None) -> Events:
-        return events(self._guard, self, arguments, call_id, current_run(self._guard))
+    def _events(self, arguments: Mapping[str, Json], call_id: str | None, *, streamed: bool = False) -> Events:
+        return events(self._guard, self, arguments, call_id, current_run(self._guard), streamed=streamed)
 
 
 class CanaryGate:

@@ -25,6 +25,7 @@ from agentguard.guard.drive import settle
 from agentguard.guard.functions import is_guarded, wrap_function
 from agentguard.guard.gate import Gate
 from agentguard.guard.identities import Identities, Source
+from agentguard.guard.marks import ResultPath, result_path
 from agentguard.guard.operations import Operations, utc_now
 from agentguard.guard.order import Identify
 from agentguard.guard.parts import check_bundle
@@ -44,11 +45,13 @@ class _InForce:
     bundle: Bundle
     catalog: Catalog
     secrets: Mapping[str, tuple[tuple[str | None, ...], ...]]
+    outsiders: Mapping[str, tuple[ResultPath, ...]]
 
     @classmethod
     def of(cls, bundle: Bundle) -> _InForce:
         secrets = {name: tuple(map(parse_path, tool.secrets)) for name, tool in bundle.tools.items()}
-        return cls(bundle, Catalog(bundle.catalog), secrets)
+        outsiders = {name: tuple(map(result_path, tool.untrusted_results)) for name, tool in bundle.tools.items()}
+        return cls(bundle, Catalog(bundle.catalog), secrets, outsiders)
 
 
 class Guard:
@@ -237,6 +240,10 @@ class Guard:
     def secret_paths(self, tool: str) -> tuple[tuple[str | None, ...], ...]:
         """Where this tool's declared secrets stand in its arguments."""
         return self._in_force.secrets.get(tool, ())
+
+    def outsiders_paths(self, tool: str) -> tuple[ResultPath, ...]:
+        """Where outsiders can write in this tool's results."""
+        return self._in_force.outsiders.get(tool, ())
 
     def record_canary(self, gate: Gate, entries: Sequence[str]) -> None:
         """Record that these entries of a wrapped tool refused a canary call."""

@@ -25,12 +25,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from agentguard.core.canonical import NotCanonical, canonical_bytes, read_canonical
 from agentguard.core.decide import STOPS, Decision, Finding, decide
 from agentguard.core.facts import ApprovalState, Facts, RunState
-from agentguard.core.policy import Fault
+from agentguard.core.policy import Fault, Policy, Tool
+from agentguard.core.provenance import Brought
 from agentguard.core.reasons import Reason
 from agentguard.core.request import Request
 from agentguard.core.values import Assurance, Destination, Effect, Identity, Json, Sensitivity, ToolEffect, Unavailable
 from agentguard.destinations import derive, rewrite
 from agentguard.errors import ApprovalPending, ApprovalRefused, ToolCallDenied
+from agentguard.guard.marks import brought, brought_by_error, lost
 from agentguard.guard.raising import risk_watches
 from agentguard.guard.records import decision_record, new_id, record, redact, rfc3339
 from agentguard.ledger import (
@@ -103,10 +105,19 @@ class _Call:
 
 
 def events(
-    guard: Guard, gate: Gate, arguments: Mapping[str, Json], call_id: str | None, context: RunContext | None
+    guard: Guard,
+    gate: Gate,
+    arguments: Mapping[str, Json],
+    call_id: str | None,
+    context: RunContext | None,
+    *,
+    streamed: bool = False,
 ) -> Events:
-    """All events of one call. Returns what the tool returned; raises as DESIGN section 6 says."""
-    flight = _Flight(guard, context)
+    """All events of one call. Returns what the tool returned; raises as DESIGN section 6 says.
+
+    ``streamed``: what the tool gives out is not seen here.
+    """
+    flight = _Flight(guard, context, streamed)
     try:
         return (yield from _events(guard, gate, _read(arguments), call_id, context, flight))
     except BaseException as error:
@@ -154,7 +165,7 @@ def _events(
         )
         workflow = bundle.policy.workflows.get(call.request.workflow)
         watches = risk_watches(workflow, facts.run, data, now)
-        admission = _admission(decision_id, decision, call, facts, now, data, watches)
+        admission = _admission(decision_id, decision, call, bundle.policy, facts, now, data, watches)
         flight.admission = admission if admission.permit else None
         windows = {charge.budget: charge.per for charge in admission.charges}
         answer = yield Wait(guard.ledger.admit(admission, windows=windows))
@@ -164,6 +175,7 @@ def _events(
                 identity = Unavailable(Reason.ASSERTION_REPLAYED, "this assertion has been used before")
             continue
         flight.saw(answer.run)
+        flight.follow(bundle.policy, call.request, answer.run)
         for shown in (data, *answer.raised):
             guard.emit(shown)
         if decision.effect is Effect.PERMIT and decision.step is not None:
@@ -292,6 +304,7 @@ def _admission(
     decision_id: str,
     decision: Decision,
     call: _Call,
+    policy: Policy,
     facts: Facts,
     now: datetime,
     data: dict[str, Any],
@@ -318,15 +331,15 @@ def _admission(
         assertion_key=None if single_use is None else (single_use.issuer, single_use.assertion_id),
         assertion_until=None if single_use is None else single_use.expires_at + REPLAY_MARGIN,
         approval_id=decision.approval if permit else None,
-        read_sensitivity=_read_sensitivity(data, facts) if permit else None,
+        read_sensitivity=_read_sensitivity(policy.tools.get(call.request.tool), facts) if permit else None,
         zones=_zones(facts.destinations) if permit else frozenset(),
         watches=watches,
     )
 
 
-def _read_sensitivity(data: dict[str, Any], facts: Facts) -> Sensitivity | None:
+def _read_sensitivity(tool: Tool | None, facts: Facts) -> Sensitivity | None:
     """The most sensitive place this call reads. What nobody classified may be anything, so it counts as the worst."""
-    if data["tool_effect"] != ToolEffect.READ or isinstance(facts.destinations, Unavailable):
+    if tool is None or tool.effect is not ToolEffect.READ or isinstance(facts.destinations, Unavailable):
         return None
     levels = (place.sensitivity for place in facts.destinations)
     return max((Sensitivity.SECRET if level is None else level for level in levels), default=None)
@@ -341,12 +354,16 @@ def _zones(destinations: tuple[Destination, ...] | Unavailable) -> frozenset[str
 class _Flight:
     """How far a call has come, so that a permit gets its outcome whatever interrupts it, and wherever.
 
-    ``admission`` is the permit that the ledger was asked to make durable.
+    ``admission`` is the permit that the ledger was asked to make durable. ``call`` is its number in a run in which
+    values are followed, else None.
     """
 
     guard: Guard
     context: RunContext | None
+    streamed: bool
     admission: Admission | None = None
+    tool: str = ""
+    call: int | None = None
     started: bool = False
     returned: bool = False
 
@@ -356,9 +373,10 @@ class _Flight:
             self.context.asked(error.approval_id)
         name = type(error).__name__
         if self.returned:
-            self.close(Outcome.SUCCEEDED, name, {})
+            self.close(Outcome.SUCCEEDED, name, {}, None if self.call is None else lost(self.tool, self.call))
         elif self.started:
-            self.close(Outcome.FAILED if isinstance(error, Exception) else Outcome.UNKNOWN, name, {})
+            outcome = Outcome.FAILED if isinstance(error, Exception) else Outcome.UNKNOWN
+            self.close(outcome, name, {}, self._brought_by(error))
         else:
             # The ledger does things in the order they were asked: if it still admits the call, this comes after; if
             # it does not, this comes to nothing.
@@ -369,10 +387,36 @@ class _Flight:
         if self.context is not None:
             self.context.remember(run)
 
-    def close(self, outcome: Outcome, error: str | None, kept: Mapping[str, Json]) -> None:
+    def follow(self, policy: Policy, request: Request, run: RunState | None) -> None:
+        """Remember which call of its run this is, where its workflow asks where values come from."""
+        workflow = policy.workflows.get(request.workflow)
+        if workflow is not None and workflow.follows and run is not None:
+            self.tool, self.call = request.tool, sum(run.counts.values())
+
+    def brought(self, result: Any, kept: Mapping[str, Json]) -> Brought | None:
+        """What the result brings into the run."""
+        if self.call is None:
+            return None
+        if self.streamed:
+            return lost(self.tool, self.call)
+        return brought(self.tool, self.guard.outsiders_paths(self.tool), self.call, result, kept)
+
+    def _brought_by(self, error: BaseException) -> Brought | None:
+        """What came of a call that broke: parts of a stream, or an error with outsiders' words in it."""
+        if self.call is None:
+            return None
+        if self.streamed:
+            return lost(self.tool, self.call)
+        return brought_by_error(self.tool, self.guard.outsiders_paths(self.tool), self.call, error)
+
+    def close(
+        self, outcome: Outcome, error: str | None, kept: Mapping[str, Json], brought: Brought | None = None
+    ) -> None:
         """Write the outcome, once."""
         if self.admission is not None:
-            closed = _close(self.guard, self.admission, outcome, error=error, kept=kept, admitted=self.started)
+            closed = _close(
+                self.guard, self.admission, outcome, error=error, kept=kept, brought=brought, admitted=self.started
+            )
             if self.context is not None:
                 self.context.expect(closed)
             self.admission = None
@@ -385,7 +429,7 @@ def _perform(guard: Guard, flight: _Flight, step: str, call: _Call) -> Generator
     result = yield RunTool(values)
     flight.returned = True
     kept, trouble = _keep(guard, call.request.workflow, step, result)
-    flight.close(Outcome.SUCCEEDED, trouble, kept)
+    flight.close(Outcome.SUCCEEDED, trouble, kept, flight.brought(result, kept))
     return result
 
 
@@ -412,6 +456,7 @@ def _close(
     *,
     error: str | None,
     kept: Mapping[str, Json],
+    brought: Brought | None,
     admitted: bool,
 ) -> Future[Any]:
     at = guard.last_known_time
@@ -429,6 +474,7 @@ def _close(
         at=at,
         record=data,
         kept=kept,
+        brought=brought,
     )
     future = guard.ledger.close(closing)
     guard.note_close(future, data, admitted=admitted)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from agentguard.core.declarations import DestinationDeclaration
 from agentguard.destinations import Catalog, declaration_problem, parse_path
 from agentguard.errors import PolicyError, PolicyProblem
+from agentguard.guard.marks import result_path
 from agentguard.policy import Bundle
 
 
@@ -25,6 +26,11 @@ def check_bundle(bundle: Bundle) -> None:
             if any(_overlap(secret, declaration) for declaration in tool.destinations):
                 problem = f"secrets: `{path}` cannot be a secret: it is a destination, and those are in every record"
                 problems.append(PolicyProblem(tool.source.file, tool.source.line, problem))
+        for path in tool.untrusted_results:
+            try:
+                result_path(path)
+            except ValueError as error:
+                problems.append(PolicyProblem(tool.source.file, tool.source.line, f"untrusted_results: {error}"))
     try:
         Catalog(bundle.catalog)
     except PolicyError as error:

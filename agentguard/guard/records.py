@@ -8,7 +8,7 @@ from typing import Any
 
 from agentguard.core.decide import Decision
 from agentguard.core.facts import Facts, RunState
-from agentguard.core.policy import Policy
+from agentguard.core.policy import Policy, Tool
 from agentguard.core.request import Request
 from agentguard.core.values import Identity, Json, Unavailable
 from agentguard.jose.nonce import nonce
@@ -82,7 +82,7 @@ def decision_record(
         run_id=request.run_id or None,
         requester=None if run is None else run.requester,
         tool=request.tool,
-        tool_effect=None if tool is None else str(tool.effect),
+        tool_effect=_tool_effect(decision, tool),
         framework=framework,
         call_id=request.call_id,
         arguments=arguments,
@@ -104,6 +104,12 @@ def decision_record(
         approved_by=[] if approval is None else sorted({a.approver for a in approval.answers if a.approve}),
         **_who(facts.identity, run),
     )
+
+
+def _tool_effect(decision: Decision, tool: Tool | None) -> str | None:
+    """What the tool was taken to do: what it declares, or more."""
+    effect = decision.tool_effect if decision.tool_effect is not None or tool is None else tool.effect
+    return None if effect is None else str(effect)
 
 
 def _who(identity: Identity | Unavailable, run: RunState | None) -> dict[str, Json]:

@@ -11,6 +11,7 @@ from agentguard.errors import LedgerError
 from agentguard.ledger import schema, watches
 from agentguard.ledger.contract import Admission, Admitted, Outcome, Refusal, Refused
 from agentguard.ledger.encode import ReadyAdmission, ReadyClosing
+from agentguard.ledger.marks import see
 from agentguard.ledger.runs import Run
 from agentguard.ledger.store import OpenCall, Store, fits
 
@@ -60,6 +61,8 @@ def close(store: Store, ready: ReadyClosing) -> RunState | None:
         store.append(ready.row)
         if run is not None and asked.outcome is Outcome.SUCCEEDED:
             _succeed(store, run, ready)
+        if run is not None and asked.brought is not None:
+            see(store, run, asked.brought)
     return None if run is None else store.state(run, 0, {})
 
 

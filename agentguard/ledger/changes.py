@@ -17,6 +17,7 @@ from agentguard.errors import LedgerError
 from agentguard.ledger import schema
 from agentguard.ledger.contract import Outcome, RecordData
 from agentguard.ledger.encode import Row, Values, decode_record, encode_record, micros
+from agentguard.ledger.marks import forget, lose
 from agentguard.ledger.runs import load_standing
 from agentguard.ledger.store import Store
 
@@ -73,6 +74,7 @@ def change_run(store: Store, change: Change) -> RunState:
     if change.status is not None and _RANK[change.status] > _RANK[run.status]:
         run.status = change.status
         store.cursor.execute(schema.FORGET_RUN_HAPPENINGS, (run.n,))
+        forget(store, run)
     if change.risk is not None:
         run.risk = change.risk
     store.changed(run)
@@ -143,6 +145,10 @@ def recover(store: Store, asked: tuple[datetime, Callable[[str], bool]]) -> Sequ
             store.end_call(decision_id, seq)
             store.append(encode_record(unknown_outcome(decision, at)))
             marked.append(decision)
+            run = store.run(str(decision.get("run_id")))
+            if run is not None:
+                # Whoever called may have had the result, and nobody knows what was in it.
+                lose(store, run)
     return marked
 
 

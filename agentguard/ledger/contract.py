@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from agentguard.core.facts import Answer, ApprovalState, RunState
 from agentguard.core.policy import Counted
+from agentguard.core.provenance import Brought
 from agentguard.core.signals import Signal
 from agentguard.core.values import Json, Risk, Sensitivity
 
@@ -112,7 +113,10 @@ class Outcome(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """The outcome of one admitted call. Closing a call twice changes nothing the second time."""
+    """The outcome of one admitted call. Closing a call twice changes nothing the second time.
+
+    ``brought`` is what the run has seen by it, in the same transaction; forgotten when the run ends or is stopped.
+    """
 
     decision_id: str
     run_id: str
@@ -121,6 +125,7 @@ class Closing:
     at: datetime
     record: RecordData
     kept: Mapping[str, Json] = field(default_factory=dict)
+    brought: Brought | None = None
 
 
 @dataclass(frozen=True, slots=True)

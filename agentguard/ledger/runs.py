@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 
 from agentguard.core.canonical import canonical_bytes, read_canonical
 from agentguard.core.facts import RunState, RunStatus
+from agentguard.core.provenance import Seen
 from agentguard.core.values import Json, Risk, Sensitivity
 from agentguard.ledger import schema
 from agentguard.ledger.encode import moment
+from agentguard.ledger.marks import load_seen
 
 
 class Held:
@@ -75,6 +77,7 @@ class Run:
     standing: Standing
     zones: frozenset[str]
     contacts: frozenset[str]
+    seen: Seen
 
     def state(self, spent: Mapping[str, int]) -> RunState:
         """What a decision sees."""
@@ -99,6 +102,7 @@ class Run:
             self.standing.refused,
             self.zones,
             self.contacts,
+            self.seen,
         )
 
     def saved(self) -> tuple[Any, ...]:
@@ -147,6 +151,7 @@ def load_run(cursor: sqlite3.Cursor, run_id: str) -> Run | None:
         load_standing(cursor, run_id, subject, requester),
         frozenset(json.loads(been)),
         frozenset(value for (value,) in cursor.execute(schema.CONTACTS, (subject,))),
+        load_seen(cursor, n),
     )
 
 

@@ -72,6 +72,16 @@ CREATE TABLE run_values (
     PRIMARY KEY (n, kind, name)
 ) WITHOUT ROWID;
 
+CREATE TABLE marks (            -- what a run has seen (core/provenance.py); gone when it ends
+    n INTEGER NOT NULL,
+    k INTEGER NOT NULL,
+    source TEXT NOT NULL,       -- '' in the only row of a run where something was lost
+    place INTEGER NOT NULL,
+    digests BLOB NOT NULL,      -- SHA-256 of clean values, one after the other
+    text TEXT NOT NULL,         -- what outsiders could write, without what a spelling can change
+    PRIMARY KEY (n, k)
+) WITHOUT ROWID;
+
 CREATE TABLE spends (           -- what each call took of a budget with a time window
     n INTEGER PRIMARY KEY,
     workflow TEXT NOT NULL,
@@ -225,6 +235,12 @@ BUMP_SUBJECT = """
 UPDATE run_states SET version = version + 1
 WHERE status = 'active' AND n IN (SELECT n FROM runs WHERE subject = ?)"""
 BUMP_ALL = "UPDATE run_states SET version = version + 1 WHERE status = 'active'"
+
+# --- what runs have seen
+MARKS = "SELECT source, place, digests, text FROM marks WHERE n = ? ORDER BY k"
+ADD_MARK = "INSERT INTO marks VALUES (?, ?, ?, ?, ?, ?)"
+FORGET_MARKS = "DELETE FROM marks WHERE n = ?"
+FORGET_MARKS_OF_ENDED = "DELETE FROM marks WHERE (SELECT status FROM run_states AS s WHERE s.n = marks.n) <> 'active'"
 
 # --- budgets with a time window
 LAST_SPEND = "SELECT coalesce(max(n), 0) FROM spends"

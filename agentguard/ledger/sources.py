@@ -119,6 +119,8 @@ def say(store: Store, kind: str, about: str, said: Signal, at: int) -> None:
     store.cursor.execute(schema.PUT_STANDING, (kind, about, said.source, *after))
     move = _MOVES[kind, said.effect is SignalEffect.END_RUNS]
     store.cursor.execute(move, {"about": about, "ended": after.ended})
+    if said.effect is SignalEffect.END_RUNS:
+        store.cursor.execute(schema.FORGET_MARKS_OF_ENDED)
 
 
 # The statement that moves the runs a word is about; True where it ends them.

@@ -36,6 +36,14 @@ _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\
 
 
 @dataclass(frozen=True, slots=True)
+class CaseSeen:
+    """What one earlier call returned."""
+
+    tool: str
+    result: Json
+
+
+@dataclass(frozen=True, slots=True)
 class CaseRun:
     """The run before the call. ``counts`` holds one for each step done that the case does not count itself.
 
@@ -56,6 +64,7 @@ class CaseRun:
     contacts: frozenset[str] | None = None
     credential_refused: bool = False
     issued_after: datetime | None = None
+    seen: tuple[CaseSeen, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +157,13 @@ ReasonWord: TypeAlias = Annotated[
 ]
 
 
+class SeenEntry(models.StrictModel):
+    """What one earlier call returned, in its JSON form; calls in order, the first first."""
+
+    tool: models.ToolName
+    result: models.AnyJson
+
+
 class GivenEntry(models.StrictModel):
     """The run before the call."""
 
@@ -165,6 +181,7 @@ class GivenEntry(models.StrictModel):
     contacts: list[models.Name] | None = None
     credential_refused: bool | None = None
     issued_after: Moment | None = None
+    seen: list[SeenEntry] | None = None
     revoked_credentials: list[models.Name] | None = None
     silent_streams: list[models.Name] | None = None
     now: Moment | None = None
@@ -346,6 +363,7 @@ def _run(given: GivenEntry) -> CaseRun:
         contacts=None if given.contacts is None else frozenset(given.contacts),
         credential_refused=given.credential_refused or False,
         issued_after=given.issued_after,
+        seen=tuple(CaseSeen(entry.tool, entry.result) for entry in given.seen or ()),
     )
 
 
@@ -392,7 +410,8 @@ def _unknown_names(case: Case, policy: Policy) -> list[str]:
     workflow = policy.workflows.get(case.workflow)
     if workflow is None:
         return [unknown("workflow", case.workflow, policy.workflows)]
-    found = [] if case.call.tool in policy.tools else [unknown("tool", case.call.tool, policy.tools)]
+    tools = dict.fromkeys((case.call.tool, *(entry.tool for entry in case.run.seen)))
+    found = [unknown("tool", name, policy.tools) for name in tools if name not in policy.tools]
     named = case.run.zones | (case.run.contacts or frozenset())
     found += [unknown("zone", name, policy.zones) for name in sorted(named - policy.zones.keys())]
     found += [unknown("stream", name, policy.streams) for name in sorted(case.silent_streams - policy.streams.keys())]

@@ -46,6 +46,7 @@ from agentguard.policy.flow import flow_troubles
 from agentguard.policy.keeps import Keep, compile_keep
 from agentguard.policy.scope import Scope
 from agentguard.policy.shapes import CompiledShape, compile_shape
+from agentguard.policy.sources import SourceWords, is_reserved, source_troubles, sources, without_sources
 from agentguard.policy.words import shown, unknown
 from agentguard.policy.yaml import Document
 
@@ -320,6 +321,7 @@ class _Workflow:
         self.before = len(parts.problems)
         self.steps = tuple(self.file.steps)
         self.scopes: dict[str, Scope] = {}
+        self.words = SourceWords.of(self.file, parts.tools)
 
     def say(self, path: tuple[Any, ...], message: str) -> None:
         self.parts.say(self.written.source(*path), message)
@@ -351,7 +353,19 @@ class _Workflow:
             risk=_risk(self.file.risk),
             no_write_down=self.file.no_write_down,
             raise_risk=triggers,
+            follows=self._follows(steps),
         )
+
+    def _follows(self, steps: Iterable[Step | None]) -> bool:
+        """Whether anything asks where values come from. Then no tool may be called like another source."""
+        asked = any(step.sources or step.traced for step in steps if step is not None)
+        if not asked and not self.words.untrusted:
+            return False
+        for name, step in self.file.steps.items():
+            if is_reserved(step.tool):
+                message = f"no tool can be called {shown(step.tool)} where values are followed: it is another source"
+                self.say(("steps", name, "tool"), message)
+        return True
 
     def _digest(self) -> str:
         """Over the workflow's own content and the tools it uses: a change of either stops its runs."""
@@ -373,7 +387,9 @@ class _Workflow:
             self.say((*here, "tool"), unknown("tool", step.tool, self.parts.tools))
         else:
             self._destinations(name, step, tool)
-        shape = self._shape((*here, "arguments"), step.arguments)
+        for path, message in source_troubles(step.arguments, tool, self.words):
+            self.say((*here, "arguments", *path), message)
+        shape = self._shape((*here, "arguments"), without_sources(step.arguments))
         self._keeps(name, step)
         if shape is None or inputs is None or tool is None:
             return None
@@ -381,6 +397,7 @@ class _Workflow:
             arguments=shape.schema,
             inputs=inputs.schema,
             kept=kept,
+            origins=self.words.in_conditions,
             steps=self.steps,
             has_destinations=bool(tool.destinations),
         )
@@ -404,7 +421,16 @@ class _Workflow:
             bound_to_call=identity.proof == "call",
             approval=self._approval((*here, "approval"), step.approval, scope),
             not_above=None if step.not_above is None else Sensitivity.parse(step.not_above),
+            sources=sources(step.arguments),
+            traced=frozenset(step.arguments if self._asks_for_origins(name, step) else ()),
         )
+
+    def _asks_for_origins(self, name: str, step: models.StepEntry) -> bool:
+        """By the word alone: one that stands in a text by chance costs a little time and nothing else."""
+        texts = list(step.require)
+        texts += [] if step.approval is None else [step.approval.when or ""]
+        texts += [budget.total or "" for budget in self.file.budgets.values() if name in budget.of]
+        return any("origins" in text for text in texts)
 
     def _destinations(self, name: str, step: models.StepEntry, tool: ToolDeclaration) -> None:
         if tool.destinations and step.destinations is None:

@@ -47,6 +47,7 @@ _BASE: Mapping[str, Any] = {
     "inputs": _OPEN,
     "kept": _OPEN,
     "counts": _T.Map(_T.STRING, _T.INT),
+    "origins": _T.Map(_T.STRING, _T.List(_T.STRING)),
     "subject": _T.STRING,
     "claims": _OPEN,
     "destination": _PLACE,

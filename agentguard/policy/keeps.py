@@ -51,7 +51,7 @@ class Keep:
 
     def _follow(self, value: Any) -> Any:
         for part in self._path:
-            inside = _structure(value)
+            inside = structure(value)
             if isinstance(part, int):
                 if not isinstance(inside, list) or part >= len(inside):
                     return Fault(f"`{self.text}`: there is no element {part}")
@@ -112,7 +112,7 @@ def _compile(pattern: str) -> Any:
     return compiled
 
 
-def _structure(value: Any) -> Any:
+def structure(value: Any) -> Any:
     """A container as a plain dict or list; anything else as it is."""
     if isinstance(value, dict | list):
         return value
@@ -134,7 +134,7 @@ def _as_json(value: Any) -> Json | Fault:
 
 
 def _plain(value: Any, depth: int) -> Any:
-    inside = _structure(value)
+    inside = structure(value)
     if depth > 64:
         raise ValueError("nested too deeply")
     if isinstance(inside, dict):

@@ -47,7 +47,7 @@ _ALWAYS: Mapping[str, Known] = {
     "assurance": _words(Assurance.words()),
     "now": ANYTHING,
 }
-NAMES = ("args", "inputs", "kept", "counts", *_ALWAYS)
+NAMES = ("args", "inputs", "kept", "counts", "origins", *_ALWAYS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +64,17 @@ class Scope:
         arguments: Known,
         inputs: Known,
         kept: Iterable[str],
+        origins: Iterable[str],
         steps: tuple[str, ...],
         has_destinations: bool,
     ) -> Scope:
-        """``arguments`` and ``inputs`` are the closed schemas of ``shapes``."""
+        """``arguments`` and ``inputs`` are the closed schemas of ``shapes``; ``origins`` are the words for sources."""
+        words = {"type": "array", "items": {"type": "string", "enum": list(origins)}}
         names = {
             "args": arguments,
             "inputs": inputs,
             "kept": closed(dict.fromkeys(kept, ANYTHING)),
+            "origins": closed(dict.fromkeys(arguments["properties"], words)),
             "counts": closed({step: {"type": "integer"} for step in steps}),
             **_ALWAYS,
         }

@@ -69,6 +69,7 @@ _LEFT_OUT: Mapping[str, str] = {
     "default": "the tool's own default is what runs; mark the argument `optional: true`",
     "patternProperties": "list the properties",
     "$schema": "it is always draft 2020-12",
+    "from": "it stands in an argument of a step, beside the type of the whole argument",
 }
 
 

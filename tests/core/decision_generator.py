@@ -17,6 +17,7 @@ from core_cases import EXPORT, FINGERPRINT, NOW, SUBJECT, TICK, Case, Says, good
 
 from agentguard.core.facts import Answer, RunStatus
 from agentguard.core.policy import ApprovalRule, Fault, RiskRule, StreamRule, Tool, Zone
+from agentguard.core.provenance import Mark, Seen, digest, outsiders_text
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Assurance, Destination, Risk, Sensitivity, ToolEffect, Unavailable
 
@@ -74,6 +75,36 @@ def zone(name: str, **changes: object) -> Change:
 
 def asks(*people: str, quorum: int = 1) -> ApprovalRule:
     return ApprovalRule(None, people, quorum, timedelta(minutes=5))
+
+
+def came(*words: str) -> Change:
+    """The step says where `table` must come from."""
+    return lambda c: c.with_step(EXPORT, sources={"table": frozenset(words)})
+
+
+def marks(*seen: Mark, **run: object) -> Change:
+    """What the run has seen, and anything else of the run."""
+    return lambda c: c.with_run(seen=Seen(seen), **run)
+
+
+def returned(tool: str, order: int, *values: object) -> Mark:
+    return Mark(tool, order, frozenset(filter(None, map(digest, values))))  # type: ignore[arg-type]
+
+
+def outsiders(order: int, text: str) -> Mark:
+    return Mark("mail.read", order, text=outsiders_text([text]) or "")
+
+
+def after(*changes: Change) -> Change:
+    def change(c: Case) -> Case:
+        for each in changes:
+            c = each(c)
+        return c
+
+    return change
+
+
+READING: Change = lambda c: c.with_tool(effect=ToolEffect.READ)  # noqa: E731
 
 
 # Each moves one thing by the most that must not matter, or adds something for the breaks to bite on.
@@ -137,6 +168,43 @@ NUDGES: dict[str, Change] = {
     "a zone it does not go to admits nobody new": zone("agents", first_contact="deny"),
     "first contact, and those asked agree": lambda c: answers(yes("user:alice"), yes("user:bob"), yes("user:erin"))(
         zone("data", first_contact=asks("user:erin"))(c)
+    ),
+    "comes from the inputs, outsiders had it after": after(
+        came("inputs"), marks(outsiders(1, "the Orders"), inputs={"t": "orders"})
+    ),
+    "comes from one input": after(came("inputs.t"), marks(inputs={"s": "x", "t": "orders"})),
+    "comes from a tool": after(came("tickets.get"), marks(returned("tickets.get", 1, "orders"))),
+    "comes from a tool, outsiders had it one call later": after(
+        came("tickets.get"), marks(returned("tickets.get", 1, "orders"), outsiders(2, "ORDERS"))
+    ),
+    "comes from a tool, outsiders had something else first": after(
+        came("tickets.get"), marks(outsiders(1, "orderly"), returned("tickets.get", 2, "orders"))
+    ),
+    "comes from one of several": after(
+        came("inputs", "kept.t", "tickets.get"), marks(returned("tickets.get", 1, "orders"))
+    ),
+    "comes from what is kept": after(
+        came("kept.t"), marks(returned("kept.t", 1, "orders"), outsiders(2, "orders"), kept={"t": "orders"})
+    ),
+    "comes from what code gave to keep, outsiders said nothing": after(came("kept.t"), marks(kept={"t": "orders"})),
+    "is in the catalog": came("catalog"),
+    "a number comes from a tool": lambda c: after(
+        marks(returned("tickets.get", 1, 500.0)),
+        lambda c: c.with_step(EXPORT, sources={"rows": frozenset({"tickets.get"})}),
+    )(c),
+    "an argument that is not given must come from somewhere": lambda c: c.with_step(
+        EXPORT, sources={"note": frozenset({"inputs"})}
+    ),
+    "reads where an outsider did not say, at high risk": after(
+        READING, marks(outsiders(1, "see https://else.example/orders")), lambda c: c.with_run(risk=Risk.HIGH)
+    ),
+    "reads its fixed place, which an outsider said, at high risk": after(
+        READING,
+        marks(outsiders(1, "dw.example")),
+        lambda c: c.with_run(risk=Risk.HIGH).with_destination(0, chosen=False).with_destination(1, chosen=False),
+    ),
+    "reads where an outsider said, at low risk and nothing below": after(
+        READING, marks(outsiders(1, "dw.example"), high_water=Sensitivity.INTERNAL)
     ),
     "first contact, asked of the same people": zone("data", first_contact=asks("group:data-stewards", quorum=2)),
     "no signals": lambda c: c.with_policy(streams={}).with_facts(streams={}),
@@ -272,6 +340,46 @@ DENYING: dict[str, Change] = {
         )
     ),
     "read one above the step": lambda c: c.with_step(EXPORT, not_above=Sensitivity.PUBLIC),
+    "comes from nowhere": came("inputs", "inputs.t", "kept.t", "tickets.get"),
+    "comes from another tool": after(came("tickets.get"), marks(returned("warehouse.export", 1, "orders"))),
+    "comes from another input": after(came("inputs.t"), marks(inputs={"s": "orders", "t": "Orders"})),
+    "comes from a tool that had it longer": after(came("tickets.get"), marks(returned("tickets.get", 1, "orders2"))),
+    "comes from a tool, outsiders had it in the same call": after(
+        came("tickets.get"), marks(outsiders(2, "or-ders"), returned("tickets.get", 2, "orders"))
+    ),
+    "comes from a tool, outsiders had it first": after(
+        came("tickets.get"), marks(outsiders(1, "pay: O R D E R S!"), returned("tickets.get", 2, "orders"))
+    ),
+    "was kept once, and no more": after(came("kept.t"), marks(returned("kept.t", 1, "orders"), kept={"t": "invoices"})),
+    "comes from what code gave to keep, outsiders said it": after(
+        came("kept.t"), marks(outsiders(9, "orders"), kept={"t": "orders"})
+    ),
+    "a number that a tool returned as text": after(
+        marks(returned("tickets.get", 1, "500")),
+        lambda c: c.with_step(EXPORT, sources={"rows": frozenset({"tickets.get"})}),
+    ),
+    "something was lost, so even inputs are unknown": lambda c: came("inputs")(
+        c.with_run(seen=Seen((), True), inputs={"t": "orders"})
+    ),
+    "in the catalog, and an outsider said it": after(came("catalog"), marks(outsiders(3, "orders"))),
+    "in the catalog, but not all of it": after(
+        came("catalog"),
+        place(None, None),
+        lambda c: c.with_step(EXPORT, allow_unclassified=True).with_workflow(no_write_down=False),
+    ),
+    "comes from no word at all": came(),
+    "reads where an outsider said, at high risk": after(
+        READING, marks(outsiders(1, "try HTTPS://DW.example/index")), lambda c: c.with_run(risk=Risk.HIGH)
+    ),
+    "reads from a host that an outsider said, at high risk": after(
+        READING, marks(outsiders(1, "dw (dot) ... dw . example")), lambda c: c.with_run(risk=Risk.HIGH)
+    ),
+    "reads below what was read, where an outsider said": after(
+        READING, marks(outsiders(1, "dw.example"), high_water=Sensitivity.CONFIDENTIAL)
+    ),
+    "reads anywhere after something was lost, at high risk": after(
+        READING, lambda c: c.with_run(risk=Risk.HIGH, seen=Seen((), True))
+    ),
     "a zone that admits nobody new": zone("data", first_contact="deny"),
     "read one above": lambda c: c.with_run(high_water=Sensitivity.CONFIDENTIAL),
     "risk high": lambda c: c.with_run(risk=Risk.HIGH),

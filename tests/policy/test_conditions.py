@@ -58,6 +58,7 @@ def scope(**changes: Any) -> Scope:
         "arguments": arguments.schema,
         "inputs": inputs.schema,
         "kept": ["tables", "big", "id"],
+        "origins": ["inputs", "vendors.lookup", "untrusted"],
         "steps": ("look-up", "export"),
         "has_destinations": True,
     }
@@ -81,6 +82,7 @@ def view(changed: Mapping[str, Any] | None = None, /, **names: Any) -> View:
         "inputs": {"ticket": "EXP-7"},
         "kept": {"tables": ["orders", "items"], "id": 7},
         "counts": {"look-up": 2},
+        "origins": {"table": ["vendors.lookup"], "rows": ["untrusted"]},
         "subject": "spiffe://corp.example/agent/exporter",
         "claims": {"team": "data"},
         "destination": place,

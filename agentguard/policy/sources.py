@@ -1,0 +1,109 @@
+"""``from:`` of an argument: the words for where a value may come from, checked against what the workflow declares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, TypeAlias
+
+from agentguard.core.declarations import ToolDeclaration
+from agentguard.core.provenance import CATALOG, FIRST, INPUTS, RESERVED, UNKNOWN, UNTRUSTED
+from agentguard.policy import models
+from agentguard.policy.words import shown, unknown
+
+Trouble: TypeAlias = "tuple[tuple[Any, ...], str]"
+
+FROM = "from"
+_EXPECTED = "expected `inputs`, `inputs.NAME`, `kept.NAME`, the name of a tool, `catalog`, or a list of these"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceWords:
+    """The words of one workflow. ``untrusted``: its tools whose results outsiders can write in."""
+
+    in_from: frozenset[str]
+    in_conditions: tuple[str, ...]
+    untrusted: frozenset[str]
+
+    @classmethod
+    def of(cls, workflow: models.Workflow, tools: Mapping[str, ToolDeclaration]) -> SourceWords:
+        """What this workflow's inputs, steps and tools bring."""
+        used = {step.tool for step in workflow.steps.values()}
+        kept = {f"kept.{name}" for step in workflow.steps.values() for name in step.keep}
+        inputs = {INPUTS, *(f"{INPUTS}.{name}" for name in workflow.inputs)}
+        untrusted = frozenset(name for name in used if name in tools and tools[name].untrusted_results)
+        outside = {UNTRUSTED, FIRST, UNKNOWN, *(f"{UNTRUSTED}:{name}" for name in untrusted)}
+        return cls(
+            in_from=frozenset(used | kept | inputs | {CATALOG}),
+            in_conditions=tuple(sorted(used | kept | inputs | outside)),
+            untrusted=untrusted,
+        )
+
+
+def is_reserved(tool: str) -> bool:
+    """Whether a tool's name is a word for another source."""
+    return tool in RESERVED or tool.startswith((f"{INPUTS}.", "kept.", f"{UNTRUSTED}:"))
+
+
+def sources(arguments: Mapping[str, models.Schema]) -> Mapping[str, frozenset[str]]:
+    """What each argument that must come from somewhere may come from."""
+    found = {name: schema[FROM] for name, schema in arguments.items() if FROM in schema}
+    return MappingProxyType(
+        {name: frozenset([words] if isinstance(words, str) else words) for name, words in found.items()}
+    )
+
+
+def without_sources(arguments: Mapping[str, models.Schema]) -> dict[str, models.Schema]:
+    """The arguments' schemas as JSON Schema knows them."""
+    return {name: {key: schema[key] for key in schema if key != FROM} for name, schema in arguments.items()}
+
+
+def source_troubles(
+    arguments: Mapping[str, models.Schema], tool: ToolDeclaration | None, words: SourceWords
+) -> Iterator[Trouble]:
+    """Everything wrong with where the arguments of a step are said to come from."""
+    for name, schema in arguments.items():
+        if FROM not in schema:
+            continue
+        given = schema[FROM]
+        named = [given] if isinstance(given, str) else given
+        if not isinstance(named, list) or not named or not all(isinstance(word, str) for word in named):
+            yield (name, FROM), f"{name}.from: {_EXPECTED}"
+            continue
+        for word in named:
+            if word not in words.in_from:
+                yield (name, FROM), f"{name}.from: {unknown('source', word, words.in_from)}"
+        if len(set(named)) != len(named):
+            yield (name, FROM), f"{name}.from: a source is listed twice"
+        if CATALOG in named and tool is not None and not _is_destination(name, tool):
+            message = f"{shown(tool.name)} declares no destination whose `argument` is {shown(name)}"
+            yield (name, FROM), f"{name}.from: {message}, so no catalog lists it"
+        why = _cannot_pass(schema)
+        if why is not None:
+            yield (name, FROM), f"{name}.from: {why}"
+
+
+def _is_destination(name: str, tool: ToolDeclaration) -> bool:
+    """Whether every value in the argument is a destination."""
+    return any(place.argument in (name, f"{name}[*]") for place in tool.destinations)
+
+
+def _cannot_pass(schema: Any) -> str | None:
+    """What in a schema no value could ever pass with, or could pass unseen."""
+    pending = [schema]
+    while pending:
+        part = pending.pop()
+        if isinstance(part, list):
+            pending += part
+        if not isinstance(part, dict):
+            continue
+        types = part.get("type")
+        if {"boolean", "null"} & set(types if isinstance(types, list) else [types]):
+            return "a boolean or null comes from nowhere; leave out `from`, or mark the argument `optional: true`"
+        if part.get("additionalProperties", False) is not False:
+            return "the names of an open object could come from anywhere; list its `properties`"
+        properties = part.get("properties")
+        pending += [*properties.values()] if isinstance(properties, dict) else []
+        pending += [part[key] for key in ("items", "anyOf", "oneOf") if key in part]
+    return None

@@ -1,0 +1,259 @@
+"""Where values come from: what outsiders wrote is known again however it is spelt, and what is unknown never passes."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentguard.core import provenance
+from agentguard.core.provenance import (
+    NOTHING_SEEN,
+    Brought,
+    Mark,
+    Origins,
+    Seen,
+    Trail,
+    digest,
+    digests,
+    outsiders_text,
+    spellings,
+)
+from agentguard.core.values import Json
+
+IBAN = "DE89370400440532013000"
+
+
+def mail(text: Json, order: int = 1) -> Mark:
+    return Mark("mail.read", order, text=outsiders_text([text]) or "")
+
+
+def vendor(*values: Json, order: int = 2) -> Mark:
+    return Mark("vendors.lookup", order, frozenset(key for key in map(digest, values) if key is not None))
+
+
+def origins(
+    value: Json, *marks: Mark, inputs: dict[str, Json] | None = None, kept: dict[str, Json] | None = None
+) -> Origins:
+    found = Trail(inputs or {}, kept or {}, Seen(marks)).origins(value)
+    assert found is not None
+    return found
+
+
+def full_width(text: str) -> str:
+    return "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in text)
+
+
+def arabic_digits(text: str) -> str:
+    return "".join(chr(0x0660 + int(c)) if c.isdecimal() else c for c in text)
+
+
+SPELLINGS = {
+    "as it is": lambda v: v,
+    "lower": str.lower,
+    "in groups": lambda v: " ".join(v[at : at + 4] for at in range(0, len(v), 4)),
+    "hyphens": lambda v: "-".join(v[at : at + 3] for at in range(0, len(v), 3)),
+    "dots between all": ".".join,
+    "zero-width spaces": "\u200b".join,
+    "soft hyphens and joiners": "\u00ad\u2060".join,
+    "Hangul fillers": "\u3164".join,
+    "combining marks": lambda v: "".join(c + "\u0301" for c in v),
+    "full-width": full_width,
+    "bold letters": lambda v: "".join(chr(0x1D400 + ord(c) - 65) if "A" <= c <= "Z" else c for c in v),
+    "circled letters": lambda v: "".join(chr(0x24B6 + ord(c) - 65) if "A" <= c <= "Z" else c for c in v),
+    "digits of another script": arabic_digits,
+    "over two lines": lambda v: f"{v[:7]}\r\n{v[7:]}",
+    "in JSON": lambda v: json.dumps({"pay": {"to": [v]}}),
+    "in JSON in JSON": lambda v: json.dumps(json.dumps({"to": v})),
+    "in JSON, with a line break": lambda v: json.dumps(f"{v[:7]}\n{v[7:]}"),
+    "JSON escapes": lambda v: "".join(f"\\u{unit:04x}" for unit in memoryview(v.encode("utf-16-le")).cast("H")),
+    "percent-encoded": lambda v: "".join(f"%{byte:02X}" for byte in v.encode()),
+    "HTML entities": lambda v: "".join(f"&#{ord(c)};" for c in v),
+    "HTML hex entities": lambda v: "".join(f"&#x{ord(c):x};" for c in v),
+    "in a sentence": lambda v: f"Hello,\nplease pay to {v}. Thanks!",
+}
+
+
+@pytest.mark.parametrize("how", SPELLINGS)
+def test_no_spelling_of_an_outsiders_value_passes_as_clean(how: str) -> None:
+    """The lookup returned it, too; but the message had it first, whatever it looked like there."""
+    part = origins(IBAN, mail(SPELLINGS[how](IBAN)), vendor(IBAN)).parts[0]
+
+    assert part.outsider_first
+    assert part.outsiders == {"mail.read"}
+
+
+@given(value=st.text(st.characters(codec="utf-8"), min_size=1, max_size=30), how=st.sampled_from(sorted(SPELLINGS)))
+def test_any_text_is_found_in_any_spelling_of_it(value: str, how: str) -> None:
+    """Of text of every script. A spelling that changes only ASCII leaves the rest as it is."""
+    assert Seen((mail(SPELLINGS[how](value)), mail("x", 2))).holds(value) or outsiders_text([value]) == ""
+
+
+@given(value=st.text(max_size=20), form=st.sampled_from(["NFC", "NFD", "NFKC", "NFKD"]))
+def test_normal_forms_are_one_spelling(value: str, form: str) -> None:
+    """An agent or its framework may normalise text on the way from the mail to the call."""
+    assert spellings(value) == spellings(unicodedata.normalize(form, value))  # type: ignore[arg-type]
+
+
+@given(value=st.text(max_size=20))
+def test_taking_the_spelling_away_twice_changes_nothing(value: str) -> None:
+    for spelling in spellings(value):
+        assert spelling in spellings(spelling)
+
+
+@given(number=st.one_of(st.integers(-(2**53), 2**53), st.floats(allow_nan=False, allow_infinity=False)))
+def test_a_number_is_found_in_text_however_it_is_written(number: float) -> None:
+    """As JSON writes it, as Python does, and without an exponent."""
+    for written in (json.dumps(number), repr(number), f"{number:.3f}" if abs(number) < 1e15 else str(number)):
+        if float(written) == number:
+            assert Seen((mail(f"amount: {written} EUR"),)).holds() is False
+            assert origins(number, mail(f"amount: {written} EUR")).parts[0].outsider_first, written
+
+
+@pytest.mark.parametrize(
+    ("number", "written"),
+    [
+        (4900, "4.900"),
+        (4900, "4,900.00"),
+        (49.5, "49.50"),
+        (0.5, ".5"),
+        (1e21, "1000000000000000000000"),
+        (1e-7, "0.0000001"),
+    ],
+)
+def test_a_number_is_found_as_people_write_it(number: float, written: str) -> None:
+    assert origins(number, mail(written)).parts[0].outsiders == {"mail.read"}
+
+
+@pytest.mark.parametrize(("value", "returned"), [("4900", 4900), (0.00001, "0.00001"), (1e21, 10**21), ("12", 12.0)])
+def test_numbers_and_text_are_told_apart_where_clean_and_not_where_outsiders_wrote(value: Json, returned: Json) -> None:
+    """A clean value is exactly what was returned; an outsider's counts in any form."""
+    assert origins(value, vendor(returned)).words == ["unknown"] or digest(value) == digest(returned)
+    assert origins(value, mail(returned)).parts[0].outsider_first
+
+
+def test_a_value_split_over_fields_of_one_result_is_found() -> None:
+    text = outsiders_text(["from: DE89", 3704, "0044 0532 0130 00"])
+
+    assert origins(IBAN, Mark("mail.read", 1, text=text or "")).parts[0].outsider_first
+
+
+def test_the_order_of_calls_decides_who_had_a_value_first() -> None:
+    """In a tie, outsiders."""
+    assert not origins(IBAN, vendor(IBAN, order=1), mail(IBAN, order=2)).parts[0].outsider_first
+    assert origins(IBAN, vendor(IBAN, order=2), mail(IBAN, order=2)).parts[0].outsider_first
+    assert origins(IBAN, mail(IBAN, order=1), vendor(IBAN, order=2)).parts[0].outsider_first
+    assert not origins(IBAN, mail(IBAN, order=1), inputs={"to": IBAN}).parts[0].outsider_first
+
+
+def test_words_say_where_a_value_came_from() -> None:
+    """A clean word holds for every part of a list; one that warns, for any."""
+    marks = (vendor("a1", "b2", order=1), mail("b2 c3"))
+    assert origins("a1", *marks).words == ["vendors.lookup"]
+    assert origins(["a1", "b2"], *marks).words == [
+        "untrusted",
+        "untrusted-first",
+        "untrusted:mail.read",
+        "vendors.lookup",
+    ]
+    assert origins(["a1", "zz"], *marks).words == ["unknown"]
+    assert origins("k", kept={"name": {"deep": ["k"]}}).words == ["kept.name"]
+    assert origins("k", inputs={"name": ["k"]}).words == ["inputs", "inputs.name"]
+
+
+@pytest.mark.parametrize(
+    "nothing", [True, False, None, [], {}, [[]], {"a": {}}, [None], ["a", True], {"k": "a", "l": []}]
+)
+def test_what_says_nothing_comes_from_nowhere(nothing: Json) -> None:
+    """Any result holds a true or a null, and a list of nothing has nothing that could have been returned."""
+    parts = origins(nothing, vendor("a"), inputs={"x": nothing, "y": "a"}, kept={"z": nothing}).parts
+
+    assert any(not part.clean for part in parts)
+
+
+def test_after_a_loss_nothing_is_known() -> None:
+    """Not even of inputs: what was lost may have been an outsider's, and first."""
+    assert Trail({"x": "a"}, {}, Seen((), True)).origins("a") is None
+    assert Seen((), True).holds("anything")
+
+
+def test_an_argument_of_too_many_parts_is_unknown() -> None:
+    """Each part is compared with all that was seen, so their number is bounded."""
+    parts: list[Json] = ["a"] * provenance.MAX_PARTS
+    assert Trail({"x": "a"}, {}, NOTHING_SEEN).origins(parts) is not None
+    assert Trail({"x": "a"}, {}, NOTHING_SEEN).origins([*parts, "a"]) is None
+
+
+def brought(*values: Json, text: str = "", tool: str = "t", call: int = 1) -> Brought:
+    return Brought(tool, call, {tool: digests(list(values))}, text)
+
+
+def test_the_bounds_are_reached_and_then_everything_is_lost() -> None:
+    """The last value that fits, and one more."""
+    full = NOTHING_SEEN.after(brought(*range(provenance.MAX_VALUES)), 1)
+    assert not full.overflowed
+    assert full.after(brought(-1), 2) == Seen((), True)
+
+    text = NOTHING_SEEN.after(brought(text="x" * provenance.MAX_TEXT), 1)
+    assert not text.overflowed
+    assert text.after(brought(text="y"), 2).overflowed
+
+    many = Seen(tuple(Mark("t", n, text=f"m{n}") for n in range(provenance.MAX_MARKS)))
+    assert many.after(brought(text="n"), 2).overflowed
+    assert full.after(Brought("t", 9, {}, lost=True), 9).overflowed
+    assert Seen((), True).after(brought(1), 2).overflowed
+
+
+def test_what_is_returned_again_takes_no_room_and_stays_as_old_as_it_is() -> None:
+    """A poll must not fill the run up, nor make a value older or younger."""
+    seen = NOTHING_SEEN.after(brought("a", "b", text="hello"), 1)
+
+    assert seen.after(brought("b", "a", text="hello", call=2), 2) == seen
+    assert [mark.order for mark in seen.after(brought("a", "c", call=2), 2).marks] == [1, 1, 2]
+
+
+def test_the_same_text_of_two_tools_is_kept_for_both() -> None:
+    """A condition may ask which tool's fields a value stood in."""
+    seen = NOTHING_SEEN.after(brought(text="hello", tool="a"), 1).after(brought(text="hello", tool="b"), 2)
+
+    assert origins("hello", *seen.marks).parts[0].outsiders == {"a", "b"}
+
+
+def test_clean_values_count_from_the_end_of_a_call_and_outsiders_from_its_beginning() -> None:
+    """Of two calls at the same time nobody knows which result was read first, so outsiders were."""
+    clean_then_mail = NOTHING_SEEN.after(brought("v", tool="vendors.lookup", call=1), 2)
+    both = clean_then_mail.after(Brought("mail.read", 2, {}, "v"), 2)
+
+    assert origins("v", *both.marks).parts[0].outsider_first
+
+
+def test_long_text_of_outsiders_is_lost() -> None:
+    assert outsiders_text(["x" * provenance.MAX_RAW]) is not None
+    assert outsiders_text(["x" * provenance.MAX_RAW, "y"]) is None
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "&#" + "9" * 5000 + ";",
+        "\ud800",
+        "%ff%fe",
+        "\\ud800",
+        "&#xD800;",
+        "\\",
+        "&",
+        "%",
+        float("nan"),
+        float("inf"),
+        2**70,
+    ],
+)
+def test_odd_values_break_nothing(odd: Json) -> None:
+    """A result holds anything; whoever writes a mail must not be able to stop the outcome from being written."""
+    outsiders_text([odd])
+    spellings(odd)
+    origins(odd, mail("a"), vendor("b"))
+    assert digests([odd]) is not None
