@@ -11,6 +11,7 @@ import ada_url
 import httpx
 import requests
 import urllib3
+import yarl
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -51,6 +52,11 @@ def _ada(url: str) -> tuple[str, int]:
     return _plain(read.hostname, int(read.port or 0), read.protocol.rstrip(":"))
 
 
+def _yarl(url: str) -> tuple[str, int]:
+    read = yarl.URL(url)
+    return _plain(read.raw_host, read.port, read.scheme)
+
+
 CLIENTS: Mapping[str, Callable[[str], tuple[str, int]]] = {
     "ada": _ada,
     "httpx": _httpx,
@@ -58,4 +64,5 @@ CLIENTS: Mapping[str, Callable[[str], tuple[str, int]]] = {
     "urllib": _urllib,
     "urllib.request": _urllib_request,
     "urllib3": _urllib3,
+    "yarl": _yarl,
 }

@@ -36,6 +36,39 @@ def test_each_spelling_has_the_answer_written_down(case: dict[str, str]) -> None
         assert [place.id for place in derived] == [case["id"]]
 
 
+def corpus() -> list[tuple[str, str]]:
+    lines = (HERE / "url_hostile.tsv").read_text("utf-8").splitlines()
+    return [(json.loads(text), said) for text, said in (line.split("\t") for line in lines if line[0] != "#")]
+
+
+def test_each_line_of_the_corpus_has_the_answer_written_down() -> None:
+    """Every trick that is known or that we could think of, with the place it leads to, or a refusal."""
+    wrong = []
+    for text, said in corpus():
+        derived = derive(text)
+        if said != ("refused" if isinstance(derived, Ambiguous) else derived[0].id):
+            wrong.append((text, said, derived))
+    assert wrong == []
+    assert len(corpus()) > 400
+
+
+def test_no_ordinary_address_is_refused() -> None:
+    """A guard that refuses everything is switched off."""
+    lines = [line for line in (HERE / "url_harmless.txt").read_text("utf-8").splitlines() if line[0] != "#"]
+    assert len(lines) > 100
+    assert [(line, derive(line)) for line in lines if isinstance(derive(line), Ambiguous)] == []
+
+
+def test_every_client_reads_what_the_corpora_accept_alike() -> None:
+    """The corpus says what we read; these say what would be connected to, in both spellings."""
+    harmless = (HERE / "url_harmless.txt").read_text("utf-8").splitlines()[1:]
+    for text in [text for text, said in corpus() if said != "refused"] + harmless:
+        derived = derive(text)
+        assert not isinstance(derived, Ambiguous)
+        ours = {(derived[0].parts["host"].strip("[]"), int(derived[0].parts["port"]))}
+        assert agreed_host(text) == agreed_host(derived[0].id) == ours
+
+
 def agreed_host(url: str) -> set[tuple[str, int] | str]:
     return {client(url) for client in CLIENTS.values()}
 
