@@ -72,6 +72,7 @@ AIMS = (
     Aim("a guarded LangChain call without the disk, beside a bare one", _langchain, "at most", 1.25, "x"),
     Aim("one durable call beside a bare SQLite commit", _one_call, "at most", 1.3, "x"),
     Aim("durable calls with the most callers", _most_callers, "at least", 10_000, "a second"),
+    Aim("from a signal to the first refusal, p99", lambda f: float(f["revocation"]["p99_ms"]), "at most", 1_000, "ms"),
     Aim("load 1,000 workflows", lambda f: float(_at(f, 1_000)["load_s"]), "at most", 2, "s"),
 )
 
@@ -127,6 +128,10 @@ def table(found: Found) -> str:
     for kind, row in found["identity"]["proof"].items():
         for word, what in (("make", "made"), ("verify", "verified")):
             lines.append(_row(f"{kind}, {what}", *(row[f"{word}{by}"] for by in ("", "_joserfc", "_pyjwt"))))
+    lines += ["", "| revocation, across two processes | signals | p50, ms | p99, ms |", "| --- | ---: | ---: | ---: |"]
+    revocation = found["revocation"]
+    row = (revocation["signals"], revocation["p50_ms"], revocation["p99_ms"])
+    lines.append(_row("from a signal to the first refusal", *row))
     return "\n".join(lines)
 
 

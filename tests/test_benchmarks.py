@@ -19,7 +19,7 @@ def test_the_quick_form_gives_every_key(tmp_path: Path) -> None:
     )
     assert ended.returncode == 0, ended.stderr
     found = json.loads(out.read_text())
-    assert found.keys() == {"machine", "calls", "decision", "durable", "identity", "aims"}
+    assert found.keys() == {"machine", "calls", "decision", "durable", "identity", "revocation", "aims"}
     assert found["calls"].keys() == {"function", "async_function", "langchain_tool"}
     assert all(row.keys() == {"bare", "guarded_in_memory", "guarded_durable"} for row in found["calls"].values())
     columns = {"load_s", "plain", "three_conditions", "cedarpy", "cedarpy_parsed_once", "pycasbin"}
@@ -34,5 +34,6 @@ def test_the_quick_form_gives_every_key(tmp_path: Path) -> None:
     assert all(row.keys() == {"cold", "cached", "joserfc", "pyjwt"} for row in identity["verify"].values())
     assert identity["proof"].keys() == {"wpt", "dpop"}
     assert all(len(row) == 6 and min(row.values()) > 0 for row in identity["proof"].values())
-    assert len(found["aims"]) == 9
+    assert found["revocation"].keys() == {"signals", "p50_ms", "p99_ms"}
+    assert len(found["aims"]) == 10
     assert "| Aim |" in tables.read_text()

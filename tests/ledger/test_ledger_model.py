@@ -18,21 +18,29 @@ from hypothesis import strategies as st
 from ledger_kit import a_charge, a_closing, a_question, a_run, an_admission, an_answer, at, got, record, seqs
 
 from agentguard.core.facts import RunState, RunStatus
-from agentguard.core.values import Sensitivity
+from agentguard.core.policy import Counted
+from agentguard.core.signals import Signal, SignalEffect
+from agentguard.core.values import Risk, Sensitivity
 from agentguard.errors import LedgerError
-from agentguard.ledger import Admitted, Outcome, Refusal, SqliteLedger, memory_ledger, open_ledger
+from agentguard.ledger import Admitted, Outcome, Refusal, SqliteLedger, Watch, memory_ledger, open_ledger
 from agentguard.ledger.writer import Need
 
 PER = timedelta(seconds=50)
 WINDOWS: dict[str, timedelta | None] = {"run": None, "day": PER}
 RUNS = ("r0", "r1")
+# The person each run is for; both are the same workload's.
+PEOPLE = {"r0": "user:ann", "r1": "user:bob"}
+WITHIN = 20
+RULES = {True: (Counted.CALLS, 3, Risk.MEDIUM), False: (Counted.DENIALS, 2, Risk.HIGH)}
 
 
 @dataclass
 class Model:
     """What the ledger must be, written for reading."""
 
-    runs: dict[str, RunState] = field(default_factory=lambda: {name: a_run(name) for name in RUNS})
+    runs: dict[str, RunState] = field(
+        default_factory=lambda: {name: a_run(name, requester=PEOPLE[name]) for name in RUNS}
+    )
     spends: list[tuple[int, int]] = field(default_factory=list)
     assertions: set[Any] = field(default_factory=set)
     open: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -42,11 +50,71 @@ class Model:
     records: int = len(RUNS) + 2
     suspended: bool = False
     contacts: frozenset[str] = frozenset()
+    said: list[Signal] = field(default_factory=list)
+    heard: set[int] = field(default_factory=set)
+    rises: dict[tuple[str, bool], Risk] = field(default_factory=dict)
+    happened: list[tuple[str, bool, int]] = field(default_factory=list)
+    credential: str | None = None
 
     def seen(self, name: str, second: int) -> RunState:
         run = self.runs[name]
         day = sum(amount for when, amount in self.spends if when > second - 50)
-        return replace(run, spent={**run.spent, "day": day}, subject_suspended=self.suspended, contacts=self.contacts)
+        spent = {**run.spent, "day": day}
+        held = {"subject_suspended": self.suspended, "contacts": self.contacts, **self.standing(name)}
+        return replace(run, spent=spent, **held)
+
+    def standing(self, name: str) -> dict[str, Any]:
+        """The worst of what every source says last of the run, its subject and its person."""
+        about: list[dict[str, str]] = [{"about": "spiffe://x/a"}, {"about": PEOPLE[name]}, {"run_id": name}]
+        mine = [each for each in self.said if any(_is_about(each, **thing) for thing in about)]
+        newer = [each.at for each in mine if each.effect is SignalEffect.REQUIRE_NEWER]
+        risks = [each.risk or Risk.LOW for each in self.last(mine, SignalEffect.SET_RISK)]
+        risks += [risk for (run, _), risk in self.rises.items() if run == name]
+        last = self.last(mine, SignalEffect.REFUSE_CREDENTIAL, SignalEffect.RESTORE_CREDENTIAL)
+        return {
+            "risk": max(risks, default=Risk.LOW),
+            "credential_refused": any(each.effect is SignalEffect.REFUSE_CREDENTIAL for each in last),
+            "issued_after": max(newer, default=None),
+        }
+
+    def last(self, said: list[Signal], *effects: SignalEffect) -> list[Signal]:
+        """Of each source about each thing, all that it said for the latest moment."""
+        mine = [each for each in said if each.effect in effects]
+        return [
+            each
+            for each in mine
+            if each.at == max(other.at for other in mine if _source_and_thing(other) == _source_and_thing(each))
+        ]
+
+    def credential_state(self) -> dict[str, str]:
+        named = [each for each in self.said if each.credential is not None]
+        last = self.last(named, SignalEffect.REFUSE_CREDENTIAL, SignalEffect.RESTORE_CREDENTIAL)
+        if any(each.effect is SignalEffect.REFUSE_CREDENTIAL for each in last):
+            return {"db": "revoked"}
+        return {} if self.credential is None else {"db": self.credential}
+
+    def hear(self, said: Signal) -> None:
+        before = {name: self.standing(name) for name in RUNS}
+        self.said.append(said)
+        self.records += 1
+        for name, run in self.runs.items():
+            about = [said.about in (PEOPLE[name], "spiffe://x/a"), said.run_id == name]
+            ended = said.effect is SignalEffect.END_RUNS and any(about) and run.started_at <= said.at
+            if run.status is RunStatus.ACTIVE and (ended or before[name] != self.standing(name)):
+                self.move(name, **({"status": RunStatus.STOPPED} if ended else {}))
+
+    def count(self, name: str, permit: bool, second: int) -> None:
+        """One more call or denial of an active run, and what its rule makes of that."""
+        if self.runs[name].status is not RunStatus.ACTIVE:
+            return
+        others = [each for each in self.happened if each[:2] != (name, permit)]
+        lately = [each for each in self.happened if each[:2] == (name, permit) and each[2] > second - WITHIN]
+        self.happened = [*others, *lately, (name, permit, second)]
+        _, at_least, to = RULES[permit]
+        if len(lately) + 1 >= at_least and (name, permit) not in self.rises:
+            self.rises[name, permit] = to
+            self.records += 1
+            self.move(name)
 
     def move(self, name: str, **fields: Any) -> None:
         self.runs[name] = replace(self.runs[name], version=self.runs[name].version + 1, **fields)
@@ -79,6 +147,7 @@ class Model:
             self.spends.append((op["at"], op["day"]))
             self.consumed.add(op["approval"])
             self.open[op["id"]] = (run.id, op["step"])
+        self.count(run.id, op["permit"], op["at"])
         self.assertions.add(op["assertion"])
         self.recorded.add(op["id"])
         self.records += 1
@@ -125,7 +194,31 @@ OPERATIONS = st.one_of(
         {"do": st.just("stop"), "run": st.sampled_from(RUNS), "really": st.sampled_from([0, 0, 0, 1])}
     ),
     st.fixed_dictionaries({"do": st.just("suspend"), "on": st.sampled_from([False, False, True])}),
-    st.fixed_dictionaries({"do": st.just("revoke")}),
+    st.fixed_dictionaries({"do": st.just("revoke"), "state": st.sampled_from(["active", "rotated", "revoked"])}),
+    st.fixed_dictionaries(
+        {
+            "do": st.just("signal"),
+            "jti": st.integers(0, 40),
+            "source": st.sampled_from(["idp", "idp/device", "hr"]),
+            "effect": st.sampled_from([each for each in SignalEffect if each is not SignalEffect.END_RUNS]),
+            "thing": st.sampled_from(
+                [{"about": "spiffe://x/a"}, {"about": "user:ann"}, {"run_id": "r1"}, {"credential": "db"}]
+            ),
+            "at": st.integers(0, 3),
+            "risk": st.sampled_from(list(Risk)),
+        }
+    ),
+    st.fixed_dictionaries(
+        {
+            "do": st.just("signal"),
+            "jti": st.integers(0, 40),
+            "source": st.just("idp"),
+            "effect": st.just(SignalEffect.END_RUNS),
+            "thing": st.sampled_from([{"about": "user:ann"}, {"about": "user:zoe"}, {"run_id": "r1"}]),
+            "at": st.sampled_from([-1, -1, 0]),
+            "risk": st.none(),
+        }
+    ),
     st.fixed_dictionaries({"do": st.just("fail")}),
 )
 SEQUENCES = st.lists(st.tuples(st.integers(0, 1), OPERATIONS), min_size=5, max_size=60)
@@ -165,7 +258,7 @@ def test_any_sequence_of_operations_gives_what_the_model_gives(world: Any) -> No
 def _play(ledgers: tuple[SqliteLedger, SqliteLedger], sequence: list[tuple[int, dict[str, Any]]]) -> None:
     model = Model()
     for name in RUNS:
-        got(ledgers[0].start_run(a_run(name), record("run")))
+        got(ledgers[0].start_run(a_run(name, requester=PEOPLE[name]), record("run")))
         got(ledgers[0].ask(a_question(f"ask-{name}", request_digest=name, run_id=name), record("approval")))
     for n, (which, op) in enumerate(sequence):
         _step(ledgers[which], model, {**op, "id": f"d{n}"})
@@ -181,6 +274,8 @@ def _play(ledgers: tuple[SqliteLedger, SqliteLedger], sequence: list[tuple[int, 
             model.runs[name] = replace(model.runs[name], version=state.version)
     assert seqs(ledgers[0]) == seqs(ledgers[1]) == list(range(1, model.records + 1))
     assert {each["decision_id"] for each in got(ledgers[0].open_calls())} == set(model.open)
+    for ledger in ledgers:
+        assert got(ledger.credential_states(["db"])) == model.credential_state()
 
 
 def _step(ledger: SqliteLedger, model: Model, op: dict[str, Any]) -> None:
@@ -201,6 +296,7 @@ def _step(ledger: SqliteLedger, model: Model, op: dict[str, Any]) -> None:
                     approval_id=op["approval"],
                     read_sensitivity=op["level"],
                     zones=op["zones"],
+                    watches=(_watch(op["permit"]),),
                 ),
                 windows=WINDOWS,
             )
@@ -233,11 +329,33 @@ def _step(ledger: SqliteLedger, model: Model, op: dict[str, Any]) -> None:
         model.suspended = op["on"]
         _bump_active(model)
     elif op["do"] == "revoke":
-        got(ledger.revoke_credential("db", at=at(0), record=record("operation"), state="revoked"))
+        got(ledger.revoke_credential("db", at=at(0), record=record("operation"), state=op["state"]))
+        model.credential = op["state"]
         _bump_active(model)
+    elif op["do"] == "signal":
+        risk = op["risk"] if op["effect"] is SignalEffect.SET_RISK else None
+        said = Signal(op["source"], "test", op["effect"], at(op["at"]), risk=risk, **op["thing"])
+        news = got(ledger.signal(("iss", str(op["jti"])), [said], at=at(0), records=[record("signal")]))
+        assert news is (op["jti"] not in model.heard)
+        if news:
+            model.heard.add(op["jti"])
+            model.hear(said)
     elif op["do"] == "fail":
         future = ledger._submit(Need.DURABLE, lambda store, row: store.append(row) // 0, lambda: (None,) * 9)
         assert isinstance(future.exception(60), LedgerError)
+
+
+def _watch(permit: bool) -> Watch:
+    counts, at_least, to = RULES[permit]
+    return Watch(f"rule:{counts}", to, counts, at_least, timedelta(seconds=WITHIN), record("signal"))
+
+
+def _is_about(said: Signal, **thing: str) -> bool:
+    return said.credential is None and all(getattr(said, name) == value for name, value in thing.items())
+
+
+def _source_and_thing(said: Signal) -> tuple[Any, ...]:
+    return said.source, said.about, said.run_id, said.credential
 
 
 def _bump_active(model: Model) -> None:

@@ -1,0 +1,180 @@
+"""Rules that raise a run's risk count in the admission itself: exactly, per run, across processes, and once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ledger_kit import T0, a_run, an_admission, at, got, record, run_now, seqs
+
+from agentguard.core.policy import Counted
+from agentguard.core.values import Risk
+from agentguard.errors import LedgerError
+from agentguard.ledger import Admission, Admitted, RecordFilter, Refusal, SqliteLedger, Watch, open_ledger
+
+MINUTE = timedelta(minutes=1)
+RISE = record("signal", by="rule:1")
+
+
+@pytest.fixture(autouse=True)
+def _a_run(ledger: SqliteLedger) -> None:
+    got(ledger.start_run(a_run(), record("run", run_id="r")))
+
+
+def watch(at_least: int = 3, counts: Counted = Counted.CALLS, **fields: Any) -> Watch:
+    base = {"source": "rule:1", "to": Risk.MEDIUM, "within": MINUTE, "record": RISE} | fields
+    return Watch(counts=counts, at_least=at_least, **base)
+
+
+def asked(ledger: SqliteLedger, name: str, when: float = 0, **fields: Any) -> Admission:
+    base = {"at": at(when), "watches": (watch(),)} | fields
+    return an_admission(name, run_now(ledger).version, **base)
+
+
+def admit(ledger: SqliteLedger, name: str, when: float = 0, **fields: Any) -> Admitted:
+    answer = got(ledger.admit(asked(ledger, name, when, **fields), windows={}))
+    assert isinstance(answer, Admitted)
+    return answer
+
+
+def test_the_number_is_reached_by_the_one_that_reaches_it(ledger: SqliteLedger) -> None:
+    """It is admitted as decided; the state it leaves is of the new risk, and the rise is told and recorded."""
+    answers = [admit(ledger, f"d{n}") for n in range(4)]
+
+    assert [answer.run and answer.run.risk for answer in answers] == [Risk.LOW, Risk.LOW, Risk.MEDIUM, Risk.MEDIUM]
+    assert [answer.raised for answer in answers] == [(), (), (RISE,), ()]
+    assert seqs(ledger, RecordFilter(kind="signal")) == [answers[2].seq + 1]
+
+
+@pytest.mark.parametrize(("last", "risk"), [(59.999999, Risk.MEDIUM), (60, Risk.LOW)])
+def test_what_is_as_old_as_the_window_is_long_does_not_count(ledger: SqliteLedger, last: float, risk: Risk) -> None:
+    """To the microsecond."""
+    for name, when in (("d1", 0), ("d2", 0), ("d3", last)):
+        admit(ledger, name, when)
+    assert run_now(ledger).risk is risk
+
+
+def test_a_clock_that_was_set_back_forgets_nothing(ledger: SqliteLedger) -> None:
+    """What happened "later" counts as well: turning the clock is no way round."""
+    for name, when in (("d1", 500), ("d2", 500), ("d3", 0)):
+        admit(ledger, name, when)
+    assert run_now(ledger).risk is Risk.MEDIUM
+
+
+def test_a_decision_made_before_the_rise_is_not_admitted_after_it(ledger: SqliteLedger) -> None:
+    """It was made at the old risk."""
+    early = replace(asked(ledger, "early"), permit=True)
+    denial = {"permit": False, "step": None, "watches": (watch(1, Counted.DENIALS),)}
+    admit(ledger, "d1", **denial)
+
+    assert run_now(ledger).risk is Risk.MEDIUM
+    assert got(ledger.admit(early, windows={})).reason is Refusal.RUN_MOVED  # type: ignore[union-attr]
+
+
+def test_calls_and_denials_are_counted_apart(ledger: SqliteLedger) -> None:
+    """Two calls and two denials are neither three calls nor three denials."""
+    for n in range(2):
+        admit(ledger, f"c{n}")
+        admit(ledger, f"d{n}", permit=False, watches=(watch(3, Counted.DENIALS),))
+    assert run_now(ledger).risk is Risk.LOW
+    admit(ledger, "d3", permit=False, watches=(watch(3, Counted.DENIALS),))
+    assert run_now(ledger).risk is Risk.MEDIUM
+
+
+def test_what_was_refused_is_not_counted(ledger: SqliteLedger) -> None:
+    """It is tried again, and counts then."""
+    stale = replace(asked(ledger, "stale"), run_version=99)
+    used_up = replace(asked(ledger, "used"), step_at_most=0)
+    for refused in (stale, used_up, stale, used_up):
+        assert not isinstance(got(ledger.admit(refused, windows={})), Admitted)
+    admit(ledger, "d1")
+    admit(ledger, "d2")
+    assert run_now(ledger).risk is Risk.LOW
+
+
+def test_several_rules_are_reached_by_one(ledger: SqliteLedger) -> None:
+    """Each for itself, the highest counts, and the longest window keeps what the shorter has forgotten."""
+    short = watch(2, source="rule:short", to=Risk.HIGH, within=timedelta(seconds=1), record=record("signal", by="s"))
+    both = (short, watch(3))
+    for name, when in (("d1", 0), ("d2", 30), ("d3", 59)):
+        admit(ledger, name, when, watches=both)
+    assert run_now(ledger).risk is Risk.MEDIUM
+    assert len(admit(ledger, "d4", 59.5, watches=both).raised) == 1
+    assert run_now(ledger).risk is Risk.HIGH
+
+
+def test_another_run_is_another_count(ledger: SqliteLedger) -> None:
+    """The same workload in two runs."""
+    got(ledger.start_run(a_run("other"), record("run")))
+    for n in range(2):
+        admit(ledger, f"a{n}")
+        version = run_now(ledger, "other").version
+        got(ledger.admit(an_admission(f"b{n}", version, run_id="other", watches=(watch(),)), windows={}))
+    assert (run_now(ledger).risk, run_now(ledger, "other").risk) == (Risk.LOW, Risk.LOW)
+
+
+@pytest.mark.parametrize("status", ["stopped", "ended"])
+def test_a_run_that_is_over_is_not_counted(ledger: SqliteLedger, status: str) -> None:
+    """There is nothing left to take from it."""
+    got(ledger.change_run("r", at=T0, record=record("run"), status=status))
+    answer = admit(ledger, "d1", permit=False, watches=(watch(1, Counted.DENIALS),))
+    assert (answer.raised, run_now(ledger).risk) == ((), Risk.LOW)
+
+
+def test_a_denial_outside_any_run_counts_for_nobody(ledger: SqliteLedger) -> None:
+    """No run, no risk."""
+    denial = an_admission("d1", None, permit=False, run_id=None, watches=(watch(1, Counted.DENIALS),))
+    answer = got(ledger.admit(denial, windows={}))
+    assert isinstance(answer, Admitted)
+    assert answer.raised == ()
+
+
+BAD: dict[str, Callable[[], Watch]] = {
+    "a rise that cannot be stored": lambda: watch(1, record=record(value=float("nan"))),
+    "a rise with a number of its own": lambda: watch(1, record=record(seq=1)),
+    "reached by nothing": lambda: watch(0),
+    "a number that is true": lambda: watch(True),
+    "no time at all": lambda: watch(within=timedelta(0)),
+    "a risk that is a number": lambda: watch(to=2),
+    "counts a word": lambda: watch(counts="calls"),  # type: ignore[arg-type]
+    "a name that is none": lambda: watch(source=1),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_rule_that_makes_no_sense_admits_nothing(ledger: SqliteLedger, case: str) -> None:
+    """Neither the call, nor its assertion, nor half of the count."""
+    wrong = replace(asked(ledger, "d1"), watches=(BAD[case](),), assertion_key=("iss", "jti"))
+    with pytest.raises(LedgerError):
+        got(ledger.admit(wrong, windows={}))
+    assert seqs(ledger) == [1]
+    assert run_now(ledger).version == 1
+    admit(ledger, "d1", assertion_key=("iss", "jti"))
+
+
+def test_two_ledgers_on_one_file_count_together_and_raise_once(tmp_path: Path) -> None:
+    """Two processes' guards, from many threads at once."""
+    one, two = open_ledger(tmp_path / "l.sqlite3"), open_ledger(tmp_path / "l.sqlite3")
+    got(one.start_run(a_run("both"), record("run")))
+    rule = watch(50, source="rule:both")
+
+    def call(n: int) -> Risk:
+        ledger = (one, two)[n % 2]
+        while True:
+            state = run_now(ledger, "both")
+            wanted = an_admission(f"d{n}", state.version, run_id="both", watches=(rule,))
+            if isinstance(got(ledger.admit(wanted, windows={})), Admitted):
+                return state.risk
+
+    with ThreadPoolExecutor(8) as pool:
+        risks = list(pool.map(call, range(100)))
+    rises = seqs(one, RecordFilter(kind="signal"))
+    one.shut()
+    two.shut()
+
+    assert (risks.count(Risk.LOW), risks.count(Risk.MEDIUM), len(rises)) == (50, 50, 1)
