@@ -37,6 +37,7 @@ def verify(
     now: Annotated[float | None, typer.Option(help="Judge at this time, in seconds since 1970.")] = None,
     revoked: Annotated[list[str] | None, typer.Option(help="A `kid` that is revoked; repeatable.")] = None,
     profile: Annotated[str, typer.Option(help="The issuer's profile.")] = "oidc",
+    reusable: Annotated[bool, typer.Option("--reusable", help="As `single_use: false`: `jti` may be absent.")] = False,
 ) -> None:
     """Verify the assertion on standard input; print {"verdict", "reason"}; exit 0 for accept, 1 for deny.
 
@@ -55,6 +56,7 @@ def verify(
                 source=Source("command line", 1),
                 trust_domain=trust_domain,
                 revoked_keys=tuple(revoked or ()),
+                single_use=not reusable,
             ),
             _key_set(keys, profile),
         )

@@ -19,9 +19,10 @@ UNITS = {"s": "seconds", "m": "minutes", "h": "hours"}
 ISSUERS = [
     pytest.param(issuer, id=issuer["name"])
     for block in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
-    for issuer in yaml.safe_load(block)["issuers"]
+    for issuer in yaml.safe_load(block).get("issuers", [])
 ]
-CODE = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+# Code that loads a policy is run with that policy, in `test_identity_docs_followed.py`.
+CODE = [code for code in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "Guard.load(" not in code]
 
 
 def _span(text: str) -> timedelta:
@@ -45,15 +46,13 @@ def test_each_issuer_on_the_page_can_be_trusted_as_written(issuer: dict[str, Any
 @pytest.mark.parametrize("code", CODE)
 def test_each_piece_of_code_on_the_page_runs(code: str) -> None:
     """Names, arguments and keys, as a reader will copy them."""
-    if "SpiffeSource" in code:
-        pytest.importorskip("spiffe", reason="the spiffe extra is not installed")
     names: dict[str, Any] = {}
     exec(compile(code, "identity.md", "exec"), names)
 
-    assert hasattr(names["source"], "assertion")
+    assert any(hasattr(value, "assertion") and not isinstance(value, type) for value in names.values())
 
 
 def test_the_page_has_its_examples() -> None:
     """So that the two tests above cannot pass by finding nothing."""
     assert len(ISSUERS) >= 8
-    assert len(CODE) >= 5
+    assert len(CODE) >= 3

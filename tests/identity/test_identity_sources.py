@@ -7,15 +7,13 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from identity_maker import AUDIENCE, DIGEST, NOW, SUBJECT, Key, at, claims, verifier, word
 from identity_servers import Script, serving
+from identity_workload_api import SVID_KEY, workload_api
 
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Unavailable
@@ -309,47 +307,7 @@ def test_outside_a_job_there_is_no_token(over: dict[str, str]) -> None:
     assert isinstance(obtain(_github("http://127.0.0.1:1", **over), REQUEST), Unavailable)
 
 
-# A Workload API server of ours, over a real Unix socket
-
-SVID_KEY = Key("k1", use="jwt-svid")
-
-
-class _Agent:
-    """What the Workload API answers: whatever ``token`` makes of the request."""
-
-    def __init__(self) -> None:
-        self.token: Any = lambda request: SVID_KEY.sign(claims(aud=request.audience[0], jti="j"))
-        self.requests: list[Any] = []
-        self.metadata: list[dict[str, str]] = []
-
-
-@contextmanager
-def _workload_api(directory: Path) -> Iterator[tuple[_Agent, str]]:
-    pytest.importorskip("spiffe", reason="the spiffe extra is not installed")
-    import grpc
-    from spiffe._proto import workload_pb2, workload_pb2_grpc
-
-    agent = _Agent()
-
-    class Servicer(workload_pb2_grpc.SpiffeWorkloadAPIServicer):  # type: ignore[misc]
-        def FetchJWTSVID(self, request: Any, context: Any) -> Any:
-            agent.requests.append(request)
-            agent.metadata.append(dict(context.invocation_metadata()))
-            token = agent.token(request)
-            if token is None:
-                context.abort(grpc.StatusCode.PERMISSION_DENIED, "no identity issued")
-            svids = [workload_pb2.JWTSVID(spiffe_id=SUBJECT, svid=token)] if token else []
-            return workload_pb2.JWTSVIDResponse(svids=svids)
-
-    server = grpc.server(ThreadPoolExecutor(2))
-    workload_pb2_grpc.add_SpiffeWorkloadAPIServicer_to_server(Servicer(), server)
-    socket = f"unix://{directory}/api.sock"
-    server.add_insecure_port(socket)
-    server.start()
-    try:
-        yield agent, socket
-    finally:
-        server.stop(0).wait()
+# The Workload API
 
 
 def _live(**over: Any) -> dict[str, Any]:
@@ -389,7 +347,7 @@ SVIDS: dict[str, tuple[Any, set[str]]] = {
 def test_what_the_workload_api_hands_out_is_verified_like_a_strangers_token(name: str, tmp_path: Path) -> None:
     """The client library has let through a foreign subject, a missing expiry and a trailing newline."""
     make, expected = SVIDS[name]
-    with _workload_api(tmp_path) as (agent, socket):
+    with workload_api(tmp_path) as (agent, socket):
         agent.token = make
         source = SpiffeSource(socket, timeout=5)
         try:
@@ -408,7 +366,7 @@ def test_an_agent_that_is_not_there_is_a_reason(tmp_path: Path) -> None:
     source = SpiffeSource(f"unix://{tmp_path}/api.sock", timeout=0.5)
 
     assert word(obtain(source, REQUEST)) == "missing"  # type: ignore[arg-type]
-    with _workload_api(tmp_path) as (agent, _):
+    with workload_api(tmp_path) as (agent, _):
         agent.token = lambda _: _sign()
         assert _verified(source) == "accept"
         source.close()

@@ -65,6 +65,17 @@ def test_a_line_end_after_the_token_is_refused_with_a_hint(tmp_path: Path) -> No
     assert "printf %s" in result.stderr
 
 
+def test_a_reusable_token_may_lack_its_id_and_only_that(tmp_path: Path) -> None:
+    """The flag is `single_use: false` of Trust, so that an operator sees what the guard sees."""
+    found = {}
+    for vector in SET["vectors"]:
+        result = CliRunner().invoke(app, [*_flags(tmp_path), "--reusable"], input=_token(vector))
+        found[vector["name"]] = json.loads(result.stdout)["reason"]
+    expected = {vector["name"]: vector["reason"] or "" for vector in SET["vectors"]} | {"jti missing": ""}
+
+    assert found == expected
+
+
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
