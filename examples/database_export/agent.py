@@ -11,8 +11,9 @@ from typing import Any
 from langchain_core.messages import ToolMessage
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
-from openai import DefaultHttpxClient, OpenAI
+from openai import DefaultHttpxClient, OpenAI, OpenAIError
 
+from agentguard import ConfigurationError
 from examples.support.model import Turn, scripted_model
 
 MOST_TURNS = 20
@@ -55,12 +56,21 @@ def model() -> Iterator[tuple[OpenAI, str]]:
 
 
 def work(client: OpenAI, name: str, tools: Sequence[BaseTool], task: str, say: Callable[[str], None]) -> str:
-    """Let the model call tools until it has nothing more to call. Returns its last words."""
+    """Let the model call tools until it has nothing more to call. Returns its last words.
+
+    Raises ConfigurationError where the model cannot be asked.
+    """
     by_name = {tool.name: tool for tool in tools}
     offered: Any = [convert_to_openai_tool(tool) for tool in tools]
     messages: list[Any] = [{"role": "system", "content": INSTRUCTIONS}, {"role": "user", "content": task}]
     for _ in range(MOST_TURNS):
-        answer = client.chat.completions.create(model=name, messages=messages, tools=offered).choices[0].message
+        try:
+            answer = client.chat.completions.create(model=name, messages=messages, tools=offered).choices[0].message
+        except OpenAIError as error:
+            raise ConfigurationError(
+                f"the model `{name}` cannot be asked ({type(error).__name__}); check the network, OPENAI_API_KEY and "
+                "OPENAI_MODEL, or unset OPENAI_API_KEY to see the scripted model"
+            ) from None
         messages.append(answer.model_dump(exclude_none=True))
         if answer.content:
             say(answer.content)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -62,6 +63,26 @@ def test_an_example_keeps_its_promises_and_cleans_up(name: str, folder: Path) ->
     assert "Traceback" not in ended.stdout + ended.stderr
     assert [reason for reason in SHOWN[name] if reason not in ended.stdout] == []
     assert list(folder.glob("agentguard-example-*")) == [], "it left something behind"
+
+
+def test_a_model_that_cannot_be_asked_is_one_clear_line(folder: Path) -> None:
+    """A wrong key and a missing network are what a newcomer meets first."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: every connection is refused
+        place = f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
+        ended = subprocess.run(
+            [sys.executable, "-m", "examples.database_export"],
+            cwd=ROOT,
+            env={**_environment(folder), "OPENAI_API_KEY": "wrong", "OPENAI_BASE_URL": place, "NO_PROXY": "*"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stdout + ended.stderr
+    assert "unset OPENAI_API_KEY" in " ".join(ended.stdout.split())
+    assert list(folder.glob("agentguard-example-*")) == []
 
 
 def test_an_interrupted_example_says_so_and_cleans_up(folder: Path) -> None:
