@@ -57,9 +57,6 @@ def serve(
     push, uvicorn = _server()
     with common.first_operations(ledger) as operations:
         receiver = _receiver(bundle, operations)
-        pushed = [trust.name for trust in receiver.streams() if trust.poll_url is None]
-        if not pushed:
-            raise ConfigurationError(f"Trust in `{bundle}` names no stream that is pushed; add one without `poll_url`")
         config = uvicorn.Config(
             push.push_app(receiver),
             log_level="warning",
@@ -77,8 +74,9 @@ def serve(
                 f"--certificate: `{certificate}`, with --key: `{key}`, cannot be used: {error.strerror or error}"
             ) from None
         with _listening(host, port) as listener:
-            name = f"[{host}]" if ":" in host else host
-            where = f"{'http' if certificate is None else 'https'}://{name}:{listener.getsockname()[1]}"
+            site = f"[{host}]" if ":" in host else host
+            where = f"{'http' if certificate is None else 'https'}://{site}:{listener.getsockname()[1]}"
+            pushed = [trust.name for trust in receiver.streams() if trust.poll_url is None]
             common.line("listening: " + ", ".join(f"{where}/{name}" for name in pushed))
             sys.stdout.flush()
             uvicorn.Server(config).run(sockets=[listener])

@@ -45,11 +45,14 @@ class _NotTaken(Exception):
 def push_app(receiver: Receiver) -> Starlette:
     """An ASGI application with one address a pushed stream, ``/NAME``; serve it, or mount it in your own.
 
-    Raises ConfigurationError where the environment lacks an ``Authorization`` value that Trust names.
+    Raises ConfigurationError where no stream is pushed, and where the environment lacks an ``Authorization`` value that
+    Trust names.
     """
-    for trust in receiver.streams():
-        if trust.poll_url is None:
-            authorization(trust)
+    pushed = [trust for trust in receiver.streams() if trust.poll_url is None]
+    if not pushed:
+        raise ConfigurationError("Trust names no stream that is pushed; add one without `poll_url`")
+    for trust in pushed:
+        authorization(trust)
     app = Starlette(routes=[Route("/{stream}", _Endpoint(receiver).push, methods=["POST"])])
     app.router.redirect_slashes = False
     return app

@@ -39,7 +39,7 @@ class Meaning:
 
     ``opinion``: this source's word of that name stands apart from its others, so that it takes back only itself.
     ``principal``: the part of a complex subject that is meant. ``credential``: the one it names. ``status``: what
-    the stream is from now on.
+    the stream is from now on. ``state``: what a verification was asked for with.
     """
 
     effect: SignalEffect
@@ -48,6 +48,7 @@ class Meaning:
     principal: str | None = None
     credential: str | None = None
     status: str | None = None
+    state: str | None = None
     why: str = ""
 
 
@@ -57,6 +58,7 @@ class Statement:
 
     signal: Signal
     status: str | None = None
+    state: str | None = None
 
 
 def read(events: SecurityEvents, trust: StreamTrust, *, now: datetime) -> tuple[Statement, ...]:
@@ -76,7 +78,7 @@ def _read(events: SecurityEvents, trust: StreamTrust, name: str, event: Event, n
     for one in everybody:
         # A stream speaks of itself by its own id, which is nobody's name here.
         about = NOBODY if name.startswith(SSF) else one
-        yield Statement(_signal(trust.name, name, meaning, about, at, why), meaning.status)
+        yield Statement(_signal(trust.name, name, meaning, about, at, why), meaning.status, meaning.state)
 
 
 def _signal(stream: str, name: str, meaning: Meaning, one: Whom, at: datetime, why: str) -> Signal:
@@ -217,9 +219,10 @@ def _note(_: Event) -> Meaning:
 
 
 def _verification(event: Event) -> Meaning:
-    if not isinstance(event.get("state", ""), str):
+    state = event.get("state")
+    if "state" in event and not isinstance(state, str):
         raise SetRefused(SetRefusal.INVALID_EVENT, "`state` is no text")
-    return Meaning(SignalEffect.NOTE, why="the stream is alive")
+    return Meaning(SignalEffect.NOTE, state=state if isinstance(state, str) else None, why="the stream is alive")
 
 
 def _stream_updated(event: Event) -> Meaning:

@@ -104,6 +104,7 @@ class Receiver:
         self._clock = clock
         self._monotonic = monotonic
         self._verifiers: dict[str, SetVerifier] = {}
+        self._asked: dict[str, str] = {}
         now = streams()
         for trust in now.trusts:
             self._verifier(trust, now.directory)
@@ -115,6 +116,13 @@ class Receiver:
     def stream(self, name: str) -> StreamTrust | None:
         """One stream in force, or None."""
         return _named(self._streams().trusts, name)
+
+    def expect(self, stream: str, state: str) -> None:
+        """Remember the ``state`` that this stream was just asked to verify itself with (SSF 1.0 section 8.1.4).
+
+        From now on its verification events are refused if they bear another one.
+        """
+        self._asked[stream] = state
 
     def receive(self, stream: str, token: str | bytes) -> Received | RefusedSet:
         """Take one token of a stream; when this returns ``Received`` its effects are durable.
@@ -138,7 +146,11 @@ class Receiver:
             return RefusedSet(SetRefusal.KEYS_UNAVAILABLE, str(error))
         now = self._clock()
         said = judge(verifier, token, now=now)
-        return said if isinstance(said, RefusedSet) else self._apply(trust, said, now)
+        if isinstance(said, RefusedSet):
+            return said
+        if any(one.state not in (None, self._asked.get(stream, one.state)) for one in said.statements):
+            return RefusedSet(SetRefusal.INVALID_EVENT, "its `state` is not the one that was asked for")
+        return self._apply(trust, said, now)
 
     def _apply(self, trust: StreamTrust, said: Said, now: datetime) -> Received:
         signals = tuple(self._limited(trust, one.signal) for one in said.statements)

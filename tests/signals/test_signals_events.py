@@ -266,6 +266,27 @@ def test_a_verification_shows_that_the_stream_is_alive(bench: Bench) -> None:
     assert (bench.hand.heard_at, bench.hand.statuses) == ([at(-3)], [None])
 
 
+def test_a_verification_that_was_asked_for_must_answer_the_question(bench: Bench) -> None:
+    """An old answer is no answer. One that bears no state is a sign of life like any other."""
+
+    def verification(jti: str, state: str | None) -> bool:
+        opaque = {"format": "opaque", "id": "stream-1"}
+        said = {} if state is None else {"state": state}
+        return isinstance(bench.take(f"{SSF}verification", subject=opaque, said=said, jti=jti), Received)
+
+    assert verification("1", "anything")
+    bench.receiver.expect("idp", "first")
+    bench.receiver.expect("idp", "second")
+    assert [verification(f"2{state}", state) for state in ("first", "second", None, "", "second ")] == [
+        False,
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert isinstance(bench.take("session-revoked", jti="3"), Received)
+
+
 def iss_sub(subject: str) -> dict[str, str]:
     return {"format": "iss_sub", "iss": IDP, "sub": subject}
 

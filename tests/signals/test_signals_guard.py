@@ -12,8 +12,9 @@ from identity.identity_maker import OTHER, key_set
 
 from agentguard import Guard, ToolCallDenied
 from agentguard.server.push import push_app
+from signals.conftest import Stage
 from signals.signals_maker import AUDIENCE, ISSUER, KEY, SSF, SUBJECT, URI, claims
-from signals.signals_servers import send, serving
+from signals.signals_servers import send
 
 BUNDLE = {
     "trust.yaml": f"""
@@ -95,9 +96,10 @@ def put() -> None:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+def site(tmp_path: Path, stage: Stage) -> Iterator[Site]:
     made = Site(tmp_path)
-    with made.serving, made.calling, serving(push_app(made.serving.receiver())) as made.port:
+    with made.serving, made.calling:
+        stage.app, made.port = push_app(made.serving.receiver()), stage.port
         yield made
 
 

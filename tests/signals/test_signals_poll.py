@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,9 @@ from starlette.routing import Route
 from agentguard.errors import ConfigurationError, LedgerError
 from agentguard.jose.fetch import ReadFailed
 from agentguard.signals import Poller, poll
+from signals.conftest import Stage
 from signals.signals_maker import OTHER, Bench, signed, trust
-from signals.signals_servers import Transmitter, serving
+from signals.signals_servers import Transmitter
 
 
 class Line(Bench):
@@ -34,10 +34,10 @@ class Line(Bench):
 
 
 @pytest.fixture
-def line(tmp_path: Path) -> Iterator[Line]:
+def line(tmp_path: Path, stage: Stage) -> Line:
     idp = Transmitter()
-    with serving(Starlette(routes=[Route("/poll", idp.answer, methods=["POST"])])) as port:
-        yield Line(tmp_path, port, idp)
+    stage.app = Starlette(routes=[Route("/poll", idp.answer, methods=["POST"])])
+    return Line(tmp_path, stage.port, idp)
 
 
 def test_everything_is_taken_and_acknowledged_after_it_is_durable(line: Line) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from agentguard.errors import ConfigurationError, LedgerError
 from agentguard.server import push
 from agentguard.server.push import push_app
 from agentguard.signals import MAX_SET_BYTES, Streams
+from signals.conftest import Stage
 from signals.signals_maker import NOW, OTHER, SSF, SUBJECT, Bench, claims, signed, trust
 from signals.signals_servers import Answer, send, serving
 
@@ -37,19 +37,19 @@ class Server(Bench):
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
+def server(tmp_path: Path, stage: Stage) -> Server:
     made = Server(tmp_path)
-    with serving(push_app(made.receiver)) as made.port:
-        yield made
+    stage.app, made.port = push_app(made.receiver), stage.port
+    return made
 
 
 @pytest.fixture
-def guarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+def guarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: Stage) -> Server:
     """One whose transmitter must say a secret."""
     monkeypatch.setenv("IDP_PUSH", SECRET)
     made = Server(tmp_path, authorization_env="IDP_PUSH")
-    with serving(push_app(made.receiver)) as made.port:
-        yield made
+    stage.app, made.port = push_app(made.receiver), stage.port
+    return made
 
 
 def test_a_good_token_is_accepted_once_it_is_applied_and_again_when_it_comes_again(server: Server) -> None:
@@ -121,8 +121,12 @@ def test_an_address_of_no_stream_is_nowhere(server: Server, path: str) -> None:
 
 
 def test_a_stream_that_is_polled_is_not_pushed(tmp_path: Path) -> None:
-    """Security chose how its events come."""
+    """Security chose how its events come. Where all are polled, there is nothing to serve."""
     made = Server(tmp_path, poll_url="http://127.0.0.1:1/poll")
+    with pytest.raises(ConfigurationError, match="no stream that is pushed"):
+        push_app(made.receiver)
+    pushed = trust(name="mdm", issuer="https://mdm.example")
+    made.streams = Streams((*made.streams.trusts, pushed), tmp_path)
     with serving(push_app(made.receiver)) as made.port:
         assert made.post().status == 404
 
