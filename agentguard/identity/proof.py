@@ -30,6 +30,9 @@ from agentguard.jose.refusal import Refused, shown
 
 _MAX_ID = 256
 _THUMBPRINT_MEMBERS = {"RSA": ("e", "kty", "n"), "EC": ("crv", "kty", "x", "y"), "OKP": ("crv", "kty", "x")}
+# A WPT may hash a transaction token and others of the same request (draft-ietf-wimse-wpt). A tool call carries none,
+# and a recipient that cannot check such a hash must refuse.
+_OTHER_TOKENS = frozenset({"tth", "oth"})
 # The method a DPoP proof names for a tool call, which is no HTTP request.
 DPOP_METHOD = "TOOL"
 # A proof is made for one call that is under way, however old its token may be. Past this it was kept for later.
@@ -90,6 +93,8 @@ def verify_wpt(
     _equal(claims, "aud", audience)
     if access_token is not None or "ath" in claims:
         _equal(claims, "ath", hash_of((access_token or "").encode()))
+    for name in _OTHER_TOKENS & claims.keys():
+        raise _invalid(f"`{name}` hashes a token that did not come with it")
     _identifier(claims)
     if now >= _time(claims, "exp") + skew:
         raise _invalid("it has expired")

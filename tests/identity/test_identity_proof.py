@@ -93,6 +93,9 @@ PROOFS: dict[str, Callable[[str], str | None]] = {
     "of another type": lambda token: _wpt(token, header={"typ": "dpop+jwt"}),
     "without type": lambda token: _wpt(token, header={"typ": None}),
     "hash of something else": lambda token: _wpt(token, ath="AAAA"),
+    "hash of a transaction token": lambda token: _wpt(token, tth="AAAA"),
+    "hashes of other tokens": lambda token: _wpt(token, oth={"x": "AAAA"}),
+    "no hashes of other tokens, said": lambda token: _wpt(token, oth=None, tth=""),
     "the token itself": lambda token: token,
 }
 

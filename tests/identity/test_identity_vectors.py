@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from identity_maker import trust, word
 from typer.testing import CliRunner
 
+from agentguard.cli import assertion
 from agentguard.cli.assertion import app
 from agentguard.identity import KeySet, Verifier
 
@@ -63,6 +65,16 @@ def test_a_line_end_after_the_token_is_refused_with_a_hint(tmp_path: Path) -> No
 
     assert json.loads(result.stdout) == {"verdict": "deny", "reason": "malformed"}
     assert "printf %s" in result.stderr
+
+
+def test_without_standard_input_the_remedy_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service manager may have closed it; that is no verdict."""
+    monkeypatch.setattr("sys.stdin", None)
+
+    with pytest.raises(typer.Exit) as ended:
+        assertion._token()
+
+    assert ended.value.exit_code == 2
 
 
 def test_a_reusable_token_may_lack_its_id_and_only_that(tmp_path: Path) -> None:
