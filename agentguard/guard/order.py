@@ -261,7 +261,7 @@ def _facts(
         approval = row.state() if isinstance(row, ApprovalRow) and _speaks_of(row, guard) else None
     inactive = yield from _inactive_credentials(guard, gate.tool)
     streams: dict[str, datetime | None] = {}
-    if guard.bundle.policy.streams:
+    if guard.bundle.policy.streams and call.destinations:
         states = yield Wait(guard.ledger.streams())
         streams = {name: state.last_heard for name, state in states.items()}
     return Facts(

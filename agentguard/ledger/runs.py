@@ -157,7 +157,9 @@ def load_run(cursor: sqlite3.Cursor, run_id: str) -> Run | None:
 
 def load_standing(cursor: sqlite3.Cursor, run_id: str, subject: str, requester: str | None) -> Standing:
     """What sources say of a run, whether it is there yet or not."""
-    about = {"run_id": run_id, "subject": subject, "requester": requester}
+    # Code that starts a run may write a person without `user:`; whoever speaks of people writes it.
+    person = None if requester is None else f"user:{requester.removeprefix('user:')}"
+    about = {"run_id": run_id, "subject": subject, "requester": requester, "person": person}
     risk, refused, newer, ended = cursor.execute(schema.STANDING_OF_RUN, about).fetchone()
     return Standing(
         Risk(risk or 0),

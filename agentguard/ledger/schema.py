@@ -281,7 +281,7 @@ ADD_ANSWER = "INSERT INTO answers VALUES (?, ?, ?, ?)"
 CONSUME_APPROVAL = "UPDATE approvals SET consumed = 1 WHERE n = ?"
 
 # --- what sources say
-_OF_RUN = "(kind = 'party' AND about IN (:subject, :requester)) OR (kind = 'run' AND about = :run_id)"
+_OF_RUN = "(kind = 'party' AND about IN (:subject, :requester, :person)) OR (kind = 'run' AND about = :run_id)"
 STANDING_OF_RUN = f"SELECT max(risk), max(refused), max(newer), max(ended) FROM standings WHERE {_OF_RUN}"  # noqa: S608 - constants
 STANDING = """
 SELECT risk, risk_at, refused, refused_at, newer, ended FROM standings WHERE kind = ? AND about = ? AND source = ?"""
@@ -289,14 +289,14 @@ PUT_STANDING = "INSERT OR REPLACE INTO standings VALUES (?, ?, ?, ?, ?, ?, ?, ?,
 CREDENTIAL_REFUSED = "SELECT max(refused) FROM standings WHERE kind = 'credential' AND about = ?"
 BUMP_PARTY = """
 UPDATE run_states SET version = version + 1
-WHERE status = 'active' AND n IN (SELECT n FROM runs WHERE subject = :about OR requester = :about)"""
+WHERE status = 'active' AND n IN (SELECT n FROM runs WHERE subject = :about OR requester IN (:about, :bare))"""
 BUMP_RUN = """
 UPDATE run_states SET version = version + 1
 WHERE status = 'active' AND n = (SELECT n FROM runs WHERE id = :about)"""
 STOP_PARTY = """
 UPDATE run_states SET status = 'stopped', version = version + 1
 WHERE status = 'active'
-AND n IN (SELECT n FROM runs WHERE (subject = :about OR requester = :about) AND started_at <= :ended)"""
+AND n IN (SELECT n FROM runs WHERE (subject = :about OR requester IN (:about, :bare)) AND started_at <= :ended)"""
 STOP_RUN = """
 UPDATE run_states SET status = 'stopped', version = version + 1
 WHERE status = 'active' AND n = (SELECT n FROM runs WHERE id = :about AND started_at <= :ended)"""
@@ -306,6 +306,8 @@ HEAR = "INSERT OR IGNORE INTO heard VALUES (?)"
 HAPPENINGS = "SELECT count(*) FROM happenings WHERE n = ? AND what = ? AND at > ?"
 ADD_HAPPENING = "INSERT INTO happenings VALUES (?, ?, ?, ?)"
 FORGET_HAPPENINGS = "DELETE FROM happenings WHERE n = ? AND what = ? AND at <= ?"
+FORGET_ENDED_HAPPENINGS = """
+DELETE FROM happenings WHERE n NOT IN (SELECT n FROM run_states WHERE status = 'active')"""
 FORGET_RUN_HAPPENINGS = "DELETE FROM happenings WHERE n = ?"
 
 # --- streams of signals

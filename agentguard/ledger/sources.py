@@ -117,8 +117,11 @@ def say(store: Store, kind: str, about: str, said: Signal, at: int) -> None:
     if after == before:
         return
     store.cursor.execute(schema.PUT_STANDING, (kind, about, said.source, *after))
-    move = _MOVES[kind, said.effect is SignalEffect.END_RUNS]
-    store.cursor.execute(move, {"about": about, "ended": after.ended})
+    ends = said.effect is SignalEffect.END_RUNS
+    whom = {"about": about, "bare": about.removeprefix("user:"), "ended": after.ended}
+    store.cursor.execute(_MOVES[kind, ends], whom)
+    if ends:
+        store.cursor.execute(schema.FORGET_ENDED_HAPPENINGS)
     if said.effect is SignalEffect.END_RUNS:
         store.cursor.execute(schema.FORGET_MARKS_OF_ENDED)
 

@@ -72,6 +72,18 @@ def test_a_signal_reaches_the_run_it_is_about_and_no_other(
     assert isinstance(got(ledger.admit(an_admission("d2", 1, run_id="other"), windows={})), Admitted)
 
 
+@pytest.mark.parametrize("effect", EFFECTS)
+def test_a_person_is_known_by_name_with_or_without_the_word_user(ledger: SqliteLedger, effect: str) -> None:
+    """Code that starts a run may write `ann`; whoever speaks of people writes `user:ann`."""
+    got(ledger.start_run(a_run("bare", requester="ann"), record("run")))
+    make, expected = EFFECTS[effect]
+    assert tell(ledger, make(about=ANN))
+
+    assert standing(run_now(ledger, "bare")) == standing(run_now(ledger)) == expected
+    assert got(ledger.admit(an_admission("d1", 1, run_id="bare"), windows={})).reason is Refusal.RUN_MOVED
+    assert standing(got(ledger.start_run(a_run("later", requester="ann", started_at=T0), record("run")))) == expected
+
+
 NEAR_MISSES = {
     "a longer subject": {"about": SUBJECT + "b"},
     "a shorter subject": {"about": SUBJECT[:-1]},

@@ -13,9 +13,11 @@ import pytest
 from ledger_kit import T0, a_run, an_admission, at, got, record, run_now, seqs
 
 from agentguard.core.policy import Counted
+from agentguard.core.signals import Signal, SignalEffect
 from agentguard.core.values import Risk
 from agentguard.errors import LedgerError
 from agentguard.ledger import Admission, Admitted, RecordFilter, Refusal, SqliteLedger, Watch, open_ledger
+from agentguard.ledger.writer import Need
 
 MINUTE = timedelta(minutes=1)
 RISE = record("signal", by="rule:1")
@@ -124,6 +126,21 @@ def test_a_run_that_is_over_is_not_counted(ledger: SqliteLedger, status: str) ->
     got(ledger.change_run("r", at=T0, record=record("run"), status=status))
     answer = admit(ledger, "d1", permit=False, watches=(watch(1, Counted.DENIALS),))
     assert (answer.raised, run_now(ledger).risk) == ((), Risk.LOW)
+
+
+def test_what_was_counted_is_forgotten_with_the_run(ledger: SqliteLedger) -> None:
+    """However it ended; the records stay."""
+    for name in ("ended", "signalled", "goes-on"):
+        got(ledger.start_run(a_run(name, requester=f"user:{name}"), record("run")))
+        counted = an_admission(f"d-{name}", 1, run_id=name, watches=(watch(),))
+        assert isinstance(got(ledger.admit(counted, windows={})), Admitted)
+    got(ledger.change_run("ended", at=T0, record=record("run"), status="ended"))
+    said = Signal("idp", "x", SignalEffect.END_RUNS, T0, about="user:signalled")
+    got(ledger.signal(("iss", "jti"), [said], at=T0, records=[]))
+
+    query = "SELECT r.id FROM happenings AS h JOIN runs AS r ON r.n = h.n"
+    left = got(ledger._submit(Need.READ, lambda store, _: store.cursor.execute(query).fetchall(), lambda: None))
+    assert left == [("goes-on",)]
 
 
 def test_a_denial_outside_any_run_counts_for_nobody(ledger: SqliteLedger) -> None:
