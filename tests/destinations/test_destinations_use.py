@@ -30,6 +30,7 @@ from agentguard.destinations.use import (
     DestinationRefused,
     GuardedAdapter,
     GuardedTransport,
+    guarded_session,
     open_under,
 )
 from agentguard.destinations.use.gatekeeper import is_public
@@ -284,6 +285,70 @@ def test_tls_asks_for_the_name_and_checks_the_certificate_against_it(client: Cli
         server.close()
 
 
+def test_every_request_of_one_client_is_resolved_again(server: Server) -> None:
+    """A name that is bound to another address while the client lives reaches that address checked, or not at all."""
+    good = f"http://api.example.com:{server.port}/x"
+    guard = {"catalog": LOOPBACK, "permitted": [url(good)]}
+
+    def answers() -> Callable[[str, int], list[str]]:
+        left = [["127.0.0.1"], ["127.0.0.1"], ["10.0.0.1"]]
+        return lambda _host, _port: left.pop(0)
+
+    with (
+        httpx.Client(transport=GuardedTransport(**guard, resolver=answers())) as client,
+        guarded_session(**guard, resolver=answers()) as session,
+    ):
+        for get in (client.get, session.get):
+            assert [get(good).status_code, get(good).status_code] == [200, 200]
+            with pytest.raises(DestinationRefused):
+                get(good)
+    assert len(server.seen) == 4
+
+
+@pytest.mark.parametrize("target", [b"/secret", b"http://inner.example.com/", b"/x"])
+def test_a_request_cannot_ask_for_another_target_than_its_url(server: Server, target: bytes) -> None:
+    """httpx writes the extension `target` onto the wire in place of the path that was judged."""
+    good = f"http://api.example.com:{server.port}/x"
+    guard = {"catalog": LOOPBACK, "permitted": [url(good)], "resolver": here}
+
+    async def main() -> None:
+        async with httpx.AsyncClient(transport=AsyncGuardedTransport(**guard)) as client:
+            await client.get(good, extensions={"target": target})
+
+    with pytest.raises(DestinationRefused), httpx.Client(transport=GuardedTransport(**guard)) as client:
+        client.get(good, extensions={"target": target})
+    with pytest.raises(DestinationRefused):
+        asyncio.run(main())
+    assert server.seen == []
+
+
+def test_proxies_of_the_environment_are_not_asked(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever sets an environment variable does not choose where a call goes."""
+    proxy = Server()
+    try:
+        for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+        monkeypatch.delenv("no_proxy", raising=False)
+        good = f"http://api.example.com:{server.port}/x"
+        guard = {"catalog": LOOPBACK, "permitted": [url(good)], "resolver": here}
+        assert with_httpx(good, **guard) == with_async_httpx(good, **guard) == 200
+        with guarded_session(**guard) as session:
+            assert session.get(good).status_code == 200
+        assert (len(server.seen), proxy.seen) == (3, [])
+    finally:
+        proxy.close()
+
+
+def test_a_guarded_session_has_no_other_way_out(server: Server) -> None:
+    """A redirect to the scheme that nobody thought of mounting would go unguarded."""
+    start = f"http://api.example.com:{server.port}/to"
+    with guarded_session(LOOPBACK, [url(start)], resolver=here) as session:
+        assert set(session.adapters) == {"https://", "http://"}
+        for target in ("https://inner.example.com/", "ftp://inner.example.com/", "file:///etc/passwd"):
+            with pytest.raises((DestinationRefused, requests.exceptions.InvalidSchema)):
+                session.get(f"{start}?{target}")
+
+
 def test_a_proxy_is_refused(server: Server) -> None:
     """A proxy resolves the name itself, out of our sight."""
     good = f"http://api.example.com:{server.port}/x"
@@ -313,6 +378,14 @@ def test_the_internets_addresses_are_public(address: str) -> None:
         "ff02::1",
         "fec0::1",
         "2001:db8::1",
+        "100.100.100.200",
+        "169.254.170.2",
+        "192.0.0.192",
+        "192.88.99.1",
+        "3fff::1",
+        "5f00::1",
+        "fd00:ec2::254",
+        "fe80::1",
     ],
 )
 def test_special_addresses_are_not_public(address: str) -> None:

@@ -1,6 +1,7 @@
 """At the time of use: HTTP clients and a file opener that go only where the decision said.
 
-``GuardedTransport`` and ``AsyncGuardedTransport`` need the extra ``http``, ``GuardedAdapter`` the extra ``requests``.
+``GuardedTransport`` and ``AsyncGuardedTransport`` need the extra ``http``, ``guarded_session`` and ``GuardedAdapter``
+the extra ``requests``.
 """
 
 from __future__ import annotations
@@ -13,15 +14,23 @@ from agentguard.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from agentguard.destinations.use.httpx_transport import AsyncGuardedTransport, GuardedTransport
-    from agentguard.destinations.use.requests_adapter import GuardedAdapter
+    from agentguard.destinations.use.requests_adapter import GuardedAdapter, guarded_session
 
-__all__ = ["AsyncGuardedTransport", "DestinationRefused", "GuardedAdapter", "GuardedTransport", "open_under"]
+__all__ = [
+    "AsyncGuardedTransport",
+    "DestinationRefused",
+    "GuardedAdapter",
+    "GuardedTransport",
+    "guarded_session",
+    "open_under",
+]
 
 # What is imported only when asked for, and the extra that brings its library.
 _LAZY = {
     "AsyncGuardedTransport": ("httpx_transport", "http"),
     "GuardedAdapter": ("requests_adapter", "requests"),
     "GuardedTransport": ("httpx_transport", "http"),
+    "guarded_session": ("requests_adapter", "requests"),
 }
 
 

@@ -27,6 +27,9 @@ Ask: TypeAlias = "Callable[[Destination], bool]"
 MAX_ADDRESSES = 64
 # Azure's platform service, the one metadata address in a public range; the others are link-local or private.
 _METADATA = frozenset({"168.63.129.16"})
+# What some of our Python's tables take for the internet: protocol assignments (RFC 6890; Oracle's metadata service is
+# 192.0.0.192), the relays of 6to4 (RFC 7526), documentation (RFC 9637) and segment routing (RFC 9602).
+_SET_ASIDE = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "3fff::/20", "5f00::/16")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,8 @@ class Gatekeeper:
 def is_public(address: str) -> bool:
     """Whether an address is one of the internet's: not private, loopback, link-local, shared, multicast or metadata."""
     read = ipaddress.ip_address(address)
+    if any(read in network for network in _SET_ASIDE):
+        return False
     if read.is_multicast or read.is_reserved or read.is_private or address in _METADATA:
         return False
     return read.is_global and not (isinstance(read, ipaddress.IPv6Address) and read.is_site_local)

@@ -11,6 +11,7 @@ import httpx
 from agentguard.core.values import Destination
 from agentguard.destinations.catalog import Catalog
 from agentguard.destinations.use.gatekeeper import Ask, Gatekeeper, Passage, Resolver, resolve
+from agentguard.destinations.use.refusal import DestinationRefused
 
 # A kept connection to an address could be taken for another name at the same address, so none is kept.
 _LIMITS = httpx.Limits(max_keepalive_connections=0)
@@ -37,7 +38,7 @@ class GuardedTransport(httpx.BaseTransport):
         )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        place = self._gate.judge(str(request.url), request.headers.get("host"))
+        place = self._gate.judge(_url(request), request.headers.get("host"))
         passage = self._gate.passage(place, self._gate.resolve(place))
         return self._inner.handle_request(_redirected(request, passage))
 
@@ -62,13 +63,20 @@ class AsyncGuardedTransport(httpx.AsyncBaseTransport):
         self._inner = httpx.AsyncHTTPTransport(verify=context, trust_env=False, limits=_LIMITS)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        url, host = str(request.url), request.headers.get("host")
+        url, host = _url(request), request.headers.get("host")
         place = await asyncio.to_thread(self._gate.judge, url, host)
         passage = self._gate.passage(place, await asyncio.to_thread(self._gate.resolve, place))
         return await self._inner.handle_async_request(_redirected(request, passage))
 
     async def aclose(self) -> None:
         await self._inner.aclose()
+
+
+def _url(request: httpx.Request) -> str:
+    """What is judged must be what is asked for: httpx lets a request name another target than its URL."""
+    if "target" in request.extensions:
+        raise DestinationRefused("request_target")
+    return str(request.url)
 
 
 def _redirected(request: httpx.Request, passage: Passage) -> httpx.Request:

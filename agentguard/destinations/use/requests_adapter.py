@@ -16,7 +16,7 @@ from agentguard.destinations.use.refusal import DestinationRefused
 
 
 class GuardedAdapter(HTTPAdapter):
-    """Mount for both schemes: ``session.mount("https://", adapter)`` and ``session.mount("http://", adapter)``.
+    """What ``guarded_session`` mounts. In a session of your own, mount it for both schemes and leave no other adapter.
 
     Raises DestinationRefused from every request that goes elsewhere, before anything is sent. A proxy would choose the
     address by itself, so one is refused: set ``session.trust_env = False`` where the environment names one.
@@ -70,6 +70,20 @@ class GuardedAdapter(HTTPAdapter):
         return self.poolmanager.connection_from_host(
             passage.address, passage.port, host_params["scheme"], pool_kwargs=pool_kwargs
         )
+
+
+def guarded_session(
+    catalog: Catalog, permitted: Iterable[Destination], ask: Ask | None = None, *, resolver: Resolver = resolve
+) -> requests.Session:
+    """A session that has no way past the guard: one adapter for both schemes, no proxies and no passwords from the
+    environment."""
+    session = requests.Session()
+    session.trust_env = False
+    session.adapters.clear()
+    adapter = GuardedAdapter(catalog, permitted, ask, resolver=resolver)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    return session
 
 
 class _Guarded(requests.PreparedRequest):
