@@ -13,7 +13,7 @@ from agentguard.approvals import display
 from agentguard.cli import common
 from agentguard.core.values import Json
 from agentguard.destinations import Ambiguous, Catalog, Kind, find_kind, kind_names
-from agentguard.destinations.derive import safely
+from agentguard.destinations.derive import classified, safely
 
 app = common.new_app("Say which place a value leads to.", group=False)
 
@@ -25,7 +25,10 @@ def describe(kind: Kind, value: Json, options: Mapping[str, Json], catalog: Cata
         return {"verdict": "refused", "reason": derived.reason}
     destinations: list[Json] = []
     for place in derived:
-        for found in catalog.destinations(place):
+        reached = classified(catalog, place)
+        if isinstance(reached, Ambiguous):
+            return {"verdict": "refused", "reason": reached.reason}
+        for found in reached:
             word = "unclassified" if found.sensitivity is None else found.sensitivity.word
             destinations.append({"kind": found.kind, "id": found.id, "sensitivity": word, "zone": found.zone})
     return {"verdict": "ok", "destinations": destinations}

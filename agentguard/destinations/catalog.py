@@ -113,6 +113,12 @@ def _key(entry: CatalogEntry, problems: list[PolicyProblem]) -> str | None:
     except ValueError as error:
         problems.append(PolicyProblem(entry.source.file, entry.source.line, str(error)))
         return None
+    except Exception as error:
+        message = (
+            f"the kind `{entry.kind}` failed on this pattern ({type(error).__name__}); tell whoever wrote the kind"
+        )
+        problems.append(PolicyProblem(entry.source.file, entry.source.line, message))
+        return None
 
 
 def _worth(entry: CatalogEntry) -> tuple[object, ...]:

@@ -42,7 +42,10 @@ def derive(
         for place in _places(declaration, arguments):
             if isinstance(place, Unavailable):
                 return place
-            for one in catalog.destinations(place):
+            reached = classified(catalog, place)
+            if isinstance(reached, Ambiguous):
+                return _ambiguous(reached.reason, declaration.argument or "(fixed)")
+            for one in reached:
                 found.setdefault((one.kind, one.id), one)
                 if declaration.fixed is None:
                     chosen.add((one.kind, one.id))
@@ -96,16 +99,29 @@ def declaration_problem(declaration: DestinationDeclaration) -> str | None:
 
 
 def safely(kind: Kind, value: Json, options: Mapping[str, Json]) -> Derived:
-    """Ask a kind, and trust it with nothing: what it raises, and an answer of no places, is a refusal."""
+    """Ask a kind, and trust it with nothing: what it raises, and an answer of no places, or of another kind's, is a
+    refusal."""
     try:
         derived = kind.derive(value, options)
         if isinstance(derived, Ambiguous):
             return derived
-        if derived and all(type(place) is Place for place in derived):
-            return derived
+        if derived and all(_is_place(place, kind.name) for place in derived):
+            return tuple(derived)
     except Exception:
         return Ambiguous("kind_failed")
     return Ambiguous("no_destination")
+
+
+def classified(catalog: Catalog, place: Place) -> tuple[Destination, ...] | Ambiguous:
+    """What the catalog says of a place; a kind that fails while it is looked up is a refusal, too."""
+    try:
+        return tuple(catalog.destinations(place))
+    except Exception:
+        return Ambiguous("kind_failed")
+
+
+def _is_place(place: object, kind: str) -> bool:
+    return type(place) is Place and place.kind == kind and type(place.id) is str and bool(place.id)
 
 
 def _places(declaration: DestinationDeclaration, arguments: Mapping[str, Json]) -> Iterator[Place | Unavailable]:

@@ -154,10 +154,22 @@ def _load_foreign(name: str) -> object | None:
         return None
     try:
         loaded: object = point.load()
-        fits = getattr(loaded, "name", None) == name and all(callable(getattr(loaded, m, None)) for m in _MEMBERS)
+        return loaded if _fits(loaded, name) else None
     except Exception:
         return None
-    return loaded if fits else None
+
+
+def _fits(kind: object, name: str) -> bool:
+    """Whether somebody else's object has every member of a kind, each of its type."""
+    options, most = getattr(kind, "options", None), getattr(kind, "most", None)
+    return (
+        getattr(kind, "name", None) == name
+        and isinstance(options, frozenset)
+        and type(getattr(kind, "handed_on", None)) is bool
+        and type(most) is int
+        and most > 0
+        and all(callable(getattr(kind, member, None)) for member in _MEMBERS)
+    )
 
 
 def make_place(kind: str, identity: str, **parts: str) -> Place:
