@@ -30,6 +30,8 @@ CONTENT_TYPE = "application/secevent+jwt"
 BODY_SECONDS = 10.0
 # Each waits for the ledger on a thread. More would only wait for each other.
 _AT_ONCE = 8
+# Of an address that a stranger made up, in our log.
+_MAX_SHOWN = 100
 
 _log = logging.getLogger("agentguard")
 
@@ -73,6 +75,8 @@ class _Endpoint:
             async with self._turns:
                 answer = await asyncio.to_thread(self._receiver.receive, trust.name, token)
         except _NotTaken as no:
+            stream = ascii(request.path_params["stream"])[1:-1]
+            _log.warning("a push to stream `%s` was answered %d", stream[:_MAX_SHOWN], no.response.status_code)
             return no.response
         except LedgerError as error:
             _log.error("an event of stream `%s` could not be recorded: %s", request.path_params["stream"], error)

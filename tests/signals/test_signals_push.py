@@ -159,6 +159,20 @@ def test_a_wrong_authorization_is_refused_before_the_token_is_looked_at(
     assert SECRET not in answer.body.decode()
 
 
+def test_a_push_that_is_turned_away_is_told_to_our_own_people(
+    guarded: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A transmitter with the wrong secret is a stream that says nothing. No address can forge a line."""
+    guarded.post(headers=SET)
+    guarded.post(path="/a%0aforged")
+    guarded.post(path="/" + "x" * 3000)
+
+    assert "a push to stream `idp` was answered 401" in caplog.text
+    assert "a push to stream `a\\nforged` was answered 404" in caplog.text
+    assert "x" * 100 in caplog.text and "x" * 101 not in caplog.text
+    assert SECRET not in caplog.text
+
+
 def test_an_authorization_that_is_gone_from_the_environment_accepts_nobody(
     guarded: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
