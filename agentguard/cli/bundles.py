@@ -21,7 +21,10 @@ def load(directory: Path, *, on_file: Callable[[int, int], None] | None = None) 
     from agentguard import policy
     from agentguard.guard.parts import check_bundle
 
-    bundle = policy.load(directory, on_file=on_file)
+    try:
+        bundle = policy.load(directory, on_file=on_file)
+    except PolicyError as error:
+        raise PolicyError([*error.problems, *_perhaps_several(directory)]) from None
     problems: list[PolicyProblem] = []
     try:
         check_bundle(bundle)
@@ -45,6 +48,15 @@ def load_with_cases(
 
     bundle = load(directory, on_file=on_file)
     return bundle, load_cases(directory, bundle.policy)
+
+
+def _perhaps_several(directory: Path) -> Iterator[PolicyProblem]:
+    """A hint for a folder whose folders are bundles: what they say twice is no mistake then."""
+    names = [path.relative_to(directory).parts for ends in ("*.yaml", "*.yml") for path in directory.rglob(ends)]
+    folders = sorted({parts[0] for parts in names if len(parts) > 1})
+    if len(folders) > 1 and all(len(parts) > 1 for parts in names):
+        remedy = f"if each is a bundle, name one, such as `{directory / folders[0]}`"
+        yield PolicyProblem(str(directory), 0, f"its files stand in {len(folders)} folders; {remedy}")
 
 
 def _issuer_problems(bundle: Bundle) -> Iterator[PolicyProblem]:

@@ -224,6 +224,11 @@ def test_following_begins_where_told(store: Path) -> None:
     assert first == "d-new"
 
 
+def hears_interrupts() -> None:
+    """A shell without job control starts what runs in its background, these tests perhaps, deaf to Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_following_sees_another_process_and_ends_cleanly_with_ctrl_c(store: Path) -> None:
     """The real thing: a process that follows, a process that writes, an interrupt, exit code 0, no traceback."""
     follower = subprocess.Popen(
@@ -231,6 +236,7 @@ def test_following_sees_another_process_and_ends_cleanly_with_ctrl_c(store: Path
          "audit", "follow", "--json", "--last", "1", "--ledger", str(store)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
+        preexec_fn=hears_interrupts,
     )  # fmt: skip
     assert follower.stdout is not None
     assert json.loads(follower.stdout.readline())["decision_id"] == "d-3"

@@ -329,6 +329,21 @@ def test_an_unknown_kind_is_answered_with_the_known_ones(call: Call) -> None:
     assert "Workflow" in ended.err
 
 
+@pytest.mark.parametrize("command", ["check", "test"])
+def test_a_folder_of_bundles_is_told_from_a_bundle(command: str, call: Call) -> None:
+    """The first thing that is tried in a fresh clone; that every issuer is given twice explains nothing."""
+    ended = call(command, ROOT / "workflows")
+    assert ended.code in (1, 2)
+    assert "if each is a bundle, name one, such as" in ended.out + ended.err
+    assert "customer_export" in ended.out + ended.err
+
+
+def test_a_bundle_with_files_in_one_place_gets_no_such_hint(tmp_path: Path, call: Call) -> None:
+    """It would send an owner looking in the wrong direction."""
+    ended = call("check", write(tmp_path / "bundle", trust="kind: nonsense\n"))
+    assert ended.code == 1 and "if each is a bundle" not in ended.out
+
+
 def test_the_shipped_bundles_are_good(call: Call) -> None:
     """What we ship passes what we ship."""
     shipped = sorted(path for path in (ROOT / "workflows").iterdir() if path.is_dir())

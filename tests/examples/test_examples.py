@@ -95,6 +95,8 @@ def test_an_interrupted_example_says_so_and_cleans_up(folder: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        # A shell without job control starts what runs in its background, these tests perhaps, deaf to Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert example.stdout is not None
     try:
