@@ -387,11 +387,12 @@ class _Workflow:
             self.say((*here, "tool"), unknown("tool", step.tool, self.parts.tools))
         else:
             self._destinations(name, step, tool)
-        for path, message in source_troubles(step.arguments, tool, self.words):
+        troubles = list(source_troubles(step.arguments, tool, self.words))
+        for path, message in troubles:
             self.say((*here, "arguments", *path), message)
         shape = self._shape((*here, "arguments"), without_sources(step.arguments))
         self._keeps(name, step)
-        if shape is None or inputs is None or tool is None:
+        if shape is None or inputs is None or tool is None or troubles:
             return None
         scope = Scope.make(
             arguments=shape.schema,

@@ -6,10 +6,12 @@ import json
 import unicodedata
 
 import pytest
+from core_cases import EXPORT, good
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agentguard.core import provenance
+from agentguard.core.policy import View
 from agentguard.core.provenance import (
     NOTHING_SEEN,
     Brought,
@@ -257,3 +259,53 @@ def test_odd_values_break_nothing(odd: Json) -> None:
     spellings(odd)
     origins(odd, mail("a"), vendor("b"))
     assert digests([odd]) is not None
+
+
+# In a decision.
+
+
+class Watch:
+    """A condition that holds, and keeps what it was shown."""
+
+    text = "watch"
+
+    def __init__(self) -> None:
+        self.names: dict[str, object] = {}
+
+    def holds(self, view: View) -> bool:
+        self.names = dict(view.names)
+        return True
+
+
+def shown(seen: Seen, traced: frozenset[str] = frozenset({"table", "note"}), **run: object) -> dict[str, object]:
+    watch = Watch()
+    case = good().with_workflow(follows=True).with_step(EXPORT, require=(watch,), traced=traced)
+    case.with_run(seen=seen, **run).decide()
+    return watch.names
+
+
+def test_a_condition_sees_the_origins_of_the_arguments_that_were_given() -> None:
+    names = shown(Seen((vendor("orders"),)), inputs={"t": "orders"})
+
+    assert names["origins"] == {"table": ["inputs", "inputs.t", "vendors.lookup"]}
+
+
+def test_where_one_origin_cannot_be_found_out_the_name_is_gone() -> None:
+    """`!has(origins.note) || …` must fault, and not take what was lost for an argument that was not given."""
+    assert "origins" not in shown(Seen((), True))
+
+
+def test_where_no_value_is_followed_there_is_no_such_name() -> None:
+    watch = Watch()
+    good().with_step(EXPORT, require=(watch,), traced=frozenset({"table"})).decide()
+
+    assert "origins" not in watch.names
+
+
+def test_a_refusal_names_sources_and_no_value() -> None:
+    """Findings stand in records, and the value may be an outsider's."""
+    case = good().with_step(EXPORT, sources={"table": frozenset({"inputs"})}).with_run(seen=Seen((mail("the ORDERS"),)))
+    (found,) = case.decide().findings
+
+    assert found.detail == "`table` was first in what outsiders can write: mail.read"
+    assert "orders" not in found.detail.lower().replace("outsiders", "")

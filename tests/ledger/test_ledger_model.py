@@ -19,6 +19,7 @@ from ledger_kit import a_charge, a_closing, a_question, a_run, an_admission, an_
 
 from agentguard.core.facts import RunState, RunStatus
 from agentguard.core.policy import Counted
+from agentguard.core.provenance import NOTHING_SEEN, Brought, digests
 from agentguard.core.signals import Signal, SignalEffect
 from agentguard.core.values import Risk, Sensitivity
 from agentguard.errors import LedgerError
@@ -153,10 +154,14 @@ class Model:
         self.records += 1
         return None
 
-    def close(self, name: str, outcome: Outcome, kept: dict[str, Any]) -> None:
+    def close(self, name: str, outcome: Outcome, kept: dict[str, Any], brought: Brought) -> None:
         self.records += 1
         run_id, step = self.open.pop(name)
         run = self.runs[run_id]
+        after = run.seen.after(brought, sum(run.counts.values()))
+        if run.status is RunStatus.ACTIVE and after != run.seen:
+            self.move(run_id, seen=after)
+            run = self.runs[run_id]
         if outcome is Outcome.SUCCEEDED and (step not in run.succeeded or {**run.kept, **kept} != run.kept):
             self.move(run_id, succeeded=run.succeeded | {step}, kept={**run.kept, **kept})
 
@@ -185,6 +190,14 @@ OPERATIONS = st.one_of(
             "which": st.integers(0, 5),
             "outcome": st.sampled_from(list(Outcome)),
             "kept": st.dictionaries(st.sampled_from("xy"), st.integers(0, 1), max_size=2),
+            "brought": st.builds(
+                Brought,
+                tool=st.sampled_from(["t", "u"]),
+                call=st.integers(1, 3),
+                clean=st.dictionaries(st.sampled_from(["t", "kept.x"]), st.builds(digests, st.integers(0, 3))),
+                text=st.sampled_from(["", "a", "b", "ab"]),
+                lost=st.sampled_from([False] * 20 + [True]),
+            ),
         }
     ),
     st.fixed_dictionaries(
@@ -307,9 +320,9 @@ def _step(ledger: SqliteLedger, model: Model, op: dict[str, Any]) -> None:
     elif op["do"] == "close" and model.open:
         name = sorted(model.open)[op["which"] % len(model.open)]
         run_id, step = model.open[name]
-        closing = a_closing(name, op["outcome"], run_id=run_id, step=step, kept=op["kept"])
+        closing = a_closing(name, op["outcome"], run_id=run_id, step=step, kept=op["kept"], brought=op["brought"])
         ledger.close(closing)
-        model.close(name, op["outcome"], op["kept"])
+        model.close(name, op["outcome"], op["kept"], op["brought"])
     elif op["do"] == "answer":
         future = ledger.answer(f"ask-{op['run']}", an_answer(f"user:{op['who']}"), record("approval"))
         if f"ask-{op['run']}" in model.consumed or (op["run"], op["who"]) in model.answered:
@@ -323,7 +336,7 @@ def _step(ledger: SqliteLedger, model: Model, op: dict[str, Any]) -> None:
         status = "stopped" if op["really"] else None
         got(ledger.change_run(op["run"], at=at(0), record=record("operation"), status=status))
         model.records += 1
-        model.move(op["run"], **({"status": RunStatus.STOPPED} if op["really"] else {}))
+        model.move(op["run"], **({"status": RunStatus.STOPPED, "seen": NOTHING_SEEN} if op["really"] else {}))
     elif op["do"] == "suspend":
         got(ledger.suspend_subject("spiffe://x/a", at=at(0), record=record("operation"), suspended=op["on"]))
         model.suspended = op["on"]
