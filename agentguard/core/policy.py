@@ -175,6 +175,18 @@ class RiskTrigger:
 
 
 @dataclass(frozen=True, slots=True)
+class FirstUseTrigger:
+    """A workflow's rule that raises a run's risk to ``to`` when a call reaches what its subject never reached before.
+
+    ``kind``: ``zone`` or ``destination``. That call is decided as before; the next is decided at the new risk.
+    """
+
+    name: str
+    to: Risk
+    kind: Literal["zone", "destination"]
+
+
+@dataclass(frozen=True, slots=True)
 class Workflow:
     """One approved workflow. ``review_by`` is the last day (UTC) on which it permits anything.
 
@@ -193,6 +205,7 @@ class Workflow:
     risk: Mapping[Risk, RiskRule] = field(default_factory=lambda: DEFAULT_RISK)
     no_write_down: bool = False
     raise_risk: tuple[RiskTrigger, ...] = ()
+    raise_at_first_use: tuple[FirstUseTrigger, ...] = ()
     follows: bool = False
     steps_by_tool: Mapping[str, tuple[Step, ...]] = field(init=False)
 

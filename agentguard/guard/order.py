@@ -33,7 +33,7 @@ from agentguard.core.values import Assurance, Destination, Effect, Identity, Jso
 from agentguard.destinations import derive, rewrite
 from agentguard.errors import ApprovalPending, ApprovalRefused, ToolCallDenied
 from agentguard.guard.marks import brought, brought_by_error, lost
-from agentguard.guard.raising import risk_watches
+from agentguard.guard.raising import first_uses, risk_watches
 from agentguard.guard.records import decision_record, new_id, record, redact, rfc3339
 from agentguard.ledger import (
     Admission,
@@ -42,6 +42,7 @@ from agentguard.ledger import (
     ApprovalRow,
     Charge,
     Closing,
+    FirstUse,
     Outcome,
     Refusal,
     Watch,
@@ -165,7 +166,8 @@ def _events(
         )
         workflow = bundle.policy.workflows.get(call.request.workflow)
         watches = risk_watches(workflow, facts.run, data, now)
-        admission = _admission(decision_id, decision, call, bundle.policy, facts, now, data, watches)
+        first = first_uses(workflow, facts.run, facts.destinations, data, now)
+        admission = _admission(decision_id, decision, call, bundle.policy, facts, now, data, watches, first)
         flight.admission = admission if admission.permit else None
         windows = {charge.budget: charge.per for charge in admission.charges}
         answer = yield Wait(guard.ledger.admit(admission, windows=windows))
@@ -309,6 +311,7 @@ def _admission(
     now: datetime,
     data: dict[str, Any],
     watches: tuple[Watch, ...],
+    first: tuple[FirstUse, ...],
 ) -> Admission:
     run = facts.run if isinstance(facts.run, RunState) else None
     identity = facts.identity if isinstance(facts.identity, Identity) else None
@@ -334,6 +337,7 @@ def _admission(
         read_sensitivity=_read_sensitivity(policy.tools.get(call.request.tool), facts) if permit else None,
         zones=_zones(facts.destinations) if permit else frozenset(),
         watches=watches,
+        first_uses=first,
     )
 
 

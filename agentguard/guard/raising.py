@@ -7,11 +7,11 @@ from datetime import datetime
 from types import MappingProxyType
 
 from agentguard.core.facts import RunState
-from agentguard.core.policy import Counted, RiskTrigger, Workflow
+from agentguard.core.policy import Counted, FirstUseTrigger, RiskTrigger, Workflow
 from agentguard.core.signals import SignalEffect, rule_source
-from agentguard.core.values import Effect, Unavailable
+from agentguard.core.values import Destination, Effect, Unavailable
 from agentguard.guard.records import RecordData, record, rfc3339
-from agentguard.ledger import Watch
+from agentguard.ledger import FirstUse, Watch
 
 # An escalation is neither: once people have answered, the same call is one or the other.
 _COUNTED_AS: Mapping[str, Counted] = MappingProxyType({Effect.PERMIT: Counted.CALLS, Effect.DENY: Counted.DENIALS})
@@ -31,14 +31,44 @@ def risk_watches(
             counts=rule.counts,
             at_least=rule.at_least,
             within=rule.within,
-            record=_rise(rule, run, decision, at),
+            record=_rise(rule, run, decision, at, f"{rule.at_least} {rule.counts} within {rule.within}"),
         )
         for rule in workflow.raise_risk
         if rule.counts is counted
     )
 
 
-def _rise(rule: RiskTrigger, run: RunState, decision: RecordData, at: datetime) -> RecordData:
+def first_uses(
+    workflow: Workflow | None,
+    run: RunState | Unavailable,
+    destinations: tuple[Destination, ...] | Unavailable,
+    decision: RecordData,
+    at: datetime,
+) -> tuple[FirstUse, ...]:
+    """What this permit reaches that may be new to its subject, each with the record of the rise it may cause."""
+    if workflow is None or not workflow.raise_at_first_use or not isinstance(run, RunState):
+        return ()
+    if decision["effect"] != Effect.PERMIT or isinstance(destinations, Unavailable):
+        return ()
+    reached = {
+        "zone": frozenset(place.zone for place in destinations if place.zone is not None),
+        "destination": frozenset(f"{place.kind} {place.id}" for place in destinations),
+    }
+    return tuple(
+        FirstUse(
+            source=rule_source(rule.name),
+            to=rule.to,
+            kind=rule.kind,
+            values=reached[rule.kind],
+            record=_rise(rule, run, decision, at, f"first use of a {rule.kind}"),
+        )
+        for rule in workflow.raise_at_first_use
+    )
+
+
+def _rise(
+    rule: RiskTrigger | FirstUseTrigger, run: RunState, decision: RecordData, at: datetime, why: str
+) -> RecordData:
     return record(
         "signal",
         at,
@@ -53,5 +83,5 @@ def _rise(rule: RiskTrigger, run: RunState, decision: RecordData, at: datetime) 
         risk=rule.to.word,
         outcome=str(SignalEffect.SET_RISK),
         by=rule_source(rule.name),
-        why=f"{rule.at_least} {rule.counts} within {rule.within}",
+        why=why,
     )

@@ -124,7 +124,7 @@ def _take(store: Store, ready: ReadyAdmission, run: Run) -> int:
 def _first_contact(store: Store, run: Run, zones: frozenset[str]) -> None:
     """The subject has been there now. Its other calls that wait to be asked about it are decided anew."""
     store.flush()
-    store.cursor.executemany(schema.ADD_CONTACT, [(run.subject, zone) for zone in sorted(zones)])
+    store.cursor.executemany(schema.ADD_CONTACT, [(run.subject, "zone", zone) for zone in sorted(zones)])
     store.cursor.execute(schema.BUMP_SUBJECT, (run.subject,))
     store.drop_runs()
 

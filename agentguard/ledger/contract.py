@@ -57,6 +57,18 @@ class Watch:
 
 
 @dataclass(frozen=True, slots=True)
+class FirstUse:
+    """A rule that raises the run's risk, to ``to`` and as ``source``, when a permit reaches one of ``values`` that no
+    permit of its subject has reached. ``kind``: ``zone`` or ``destination``. ``record`` is written when it does."""
+
+    source: str
+    to: Risk
+    kind: str
+    values: frozenset[str]
+    record: RecordData
+
+
+@dataclass(frozen=True, slots=True)
 class Admission:
     """One decision, to be made durable. Only a permit takes anything; a denial writes its record, and is counted.
 
@@ -64,7 +76,7 @@ class Admission:
     (issuer, jti) and is remembered until ``assertion_until``; a used one is refused whatever the effect.
     ``record`` is the decision record without ``seq``. ``zones`` are those the call reaches: the run has been there
     then, and its subject too; where that is new, every run of the subject gets a new version. ``watches`` count this
-    very decision.
+    very decision; ``first_uses`` look at what it reaches.
     """
 
     decision_id: str
@@ -83,6 +95,7 @@ class Admission:
     read_sensitivity: Sensitivity | None = None
     zones: frozenset[str] = frozenset()
     watches: tuple[Watch, ...] = ()
+    first_uses: tuple[FirstUse, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from agentguard.core.canonical import NotCanonical, canonical_bytes
 from agentguard.core.policy import Counted
 from agentguard.core.values import Json, Risk
 from agentguard.errors import LedgerError
-from agentguard.ledger.contract import Admission, Charge, Closing, RecordData, Watch
+from agentguard.ledger.contract import Admission, Charge, Closing, FirstUse, RecordData, Watch
 
 # time, kind, run_id, subject, tool, effect, decision_id, reasons, body
 Row: TypeAlias = (
@@ -120,6 +120,8 @@ def encode_admission(asked: Admission, windows: Mapping[str, timedelta | None]) 
         _check_charge(charge)
     for zone in asked.zones:
         known_text(zone, "a zone")
+    for first in asked.first_uses:
+        _check_first_use(first)
     for watch in asked.watches:
         _check_watch(watch)
     used, until = asked.assertion_key, asked.assertion_until
@@ -163,6 +165,14 @@ def _check_charge(charge: Charge) -> None:
     if charge.per is not None and charge.per <= timedelta(0):
         raise LedgerError(f"budget `{charge.budget}`: the window is not longer than nothing")
     known_text(charge.budget, "a budget's name")
+
+
+def _check_first_use(first: FirstUse) -> None:
+    known_text(first.source, "a rule's name")
+    if type(first.to) is not Risk or first.kind not in ("zone", "destination"):
+        raise LedgerError(f"rule `{first.source}` looks at or raises what nobody knows; expected values of core")
+    for value in first.values:
+        known_text(value, f"a {first.kind}")
 
 
 def _check_watch(watch: Watch) -> None:

@@ -132,7 +132,7 @@ CREATE TABLE subjects (
 
 CREATE TABLE contacts (         -- what a subject has reached at least once, in any run
     subject TEXT NOT NULL,
-    kind TEXT NOT NULL,         -- zone
+    kind TEXT NOT NULL,         -- zone or destination
     value TEXT NOT NULL,
     PRIMARY KEY (subject, kind, value)
 ) WITHOUT ROWID;
@@ -317,7 +317,8 @@ PUT_STREAM = "INSERT OR REPLACE INTO streams VALUES (?, ?, ?)"
 
 # --- subjects and credentials
 CONTACTS = "SELECT value FROM contacts WHERE subject = ? AND kind = 'zone'"
-ADD_CONTACT = "INSERT OR IGNORE INTO contacts VALUES (?, 'zone', ?)"
+CONTACT = "SELECT 1 FROM contacts WHERE subject = ? AND kind = ? AND value = ?"
+ADD_CONTACT = "INSERT OR IGNORE INTO contacts VALUES (?, ?, ?)"
 PUT_SUBJECT = "INSERT OR REPLACE INTO subjects VALUES (?, ?)"
 PUT_CREDENTIAL = "INSERT OR REPLACE INTO credentials VALUES (?, ?)"
 CREDENTIAL = "SELECT state FROM credentials WHERE name = ?"

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import TypeAlias
 
 from agentguard.core.facts import RunStatus
 from agentguard.ledger import schema
-from agentguard.ledger.contract import RecordData, Watch
+from agentguard.ledger.contract import FirstUse, RecordData, Watch
 from agentguard.ledger.encode import ReadyAdmission, Row, encode_record
 from agentguard.ledger.runs import Run
 from agentguard.ledger.sources import Word
@@ -18,40 +19,52 @@ from agentguard.ledger.store import Store
 
 _MICROSECOND = timedelta(microseconds=1)
 
+Due: TypeAlias = "tuple[Watch | FirstUse, Row]"
 
-def due(store: Store, ready: ReadyAdmission, run: Run | None) -> Sequence[tuple[Watch, Row]]:
-    """The rules whose number this admission reaches, for the first time in this run, with the record of each.
+
+def due(store: Store, ready: ReadyAdmission, run: Run | None) -> Sequence[Due]:
+    """The rules whose number or first use this admission is, for the first time in this run, with each one's record.
 
     Looks and writes nothing: an admission can still be refused where a record could not be stored.
     """
     if run is None or run.status is not RunStatus.ACTIVE:
         return ()
-    return [
-        (watch, encode_record(watch.record))
-        for watch in ready.asked.watches
-        if _counted(store, run, watch, ready.at) + 1 >= watch.at_least and _said(store, run, watch) < watch.to
+    reached: list[Watch | FirstUse] = [
+        watch for watch in ready.asked.watches if _counted(store, run, watch, ready.at) + 1 >= watch.at_least
     ]
+    if ready.asked.permit:
+        reached += [first for first in ready.asked.first_uses if _is_first(store, run, first)]
+    return [(rule, encode_record(rule.record)) for rule in reached if _said(store, run, rule) < rule.to]
 
 
 def count(
-    store: Store, ready: ReadyAdmission, run: Run | None, seq: int, reached: Sequence[tuple[Watch, Row]]
+    store: Store, ready: ReadyAdmission, run: Run | None, seq: int, reached: Sequence[Due]
 ) -> tuple[RecordData, ...]:
     """Count this admission, and let the rules that are due raise the risk; the records of those."""
-    if run is None or run.status is not RunStatus.ACTIVE or not ready.asked.watches:
+    asked = ready.asked
+    if run is None or run.status is not RunStatus.ACTIVE or not (asked.watches or asked.first_uses):
         return ()
+    if asked.permit:
+        reaches = {(first.kind, value) for first in asked.first_uses for value in first.values}
+        store.cursor.executemany(schema.ADD_CONTACT, [(run.subject, *reached) for reached in sorted(reaches)])
     longest: dict[str, timedelta] = {}
-    for watch in ready.asked.watches:
+    for watch in asked.watches:
         longest[watch.counts] = max(watch.within, longest.get(watch.counts, watch.within))
     for what, within in longest.items():
         store.cursor.execute(schema.ADD_HAPPENING, (run.n, what, ready.at, seq))
         store.cursor.execute(schema.FORGET_HAPPENINGS, (run.n, what, ready.at - within // _MICROSECOND))
-    for watch, row in reached:
-        word = Word(risk=int(watch.to), risk_at=ready.at)
-        store.cursor.execute(schema.PUT_STANDING, ("run", run.id, watch.source, *word))
-        run.standing = run.standing._replace(risk=max(run.standing.risk, watch.to))
+    for rule, row in reached:
+        word = Word(risk=int(rule.to), risk_at=ready.at)
+        store.cursor.execute(schema.PUT_STANDING, ("run", run.id, rule.source, *word))
+        run.standing = run.standing._replace(risk=max(run.standing.risk, rule.to))
         store.changed(run)
         store.append(row)
-    return tuple(watch.record for watch, _ in reached)
+    return tuple(rule.record for rule, _ in reached)
+
+
+def _is_first(store: Store, run: Run, first: FirstUse) -> bool:
+    known = (store.cursor.execute(schema.CONTACT, (run.subject, first.kind, value)) for value in first.values)
+    return any(found.fetchone() is None for found in known)
 
 
 def _counted(store: Store, run: Run, watch: Watch, at: int) -> int:
@@ -59,6 +72,6 @@ def _counted(store: Store, run: Run, watch: Watch, at: int) -> int:
     return int(store.cursor.execute(schema.HAPPENINGS, asked).fetchone()[0])
 
 
-def _said(store: Store, run: Run, watch: Watch) -> int:
-    row = store.cursor.execute(schema.STANDING, ("run", run.id, watch.source)).fetchone()
+def _said(store: Store, run: Run, rule: Watch | FirstUse) -> int:
+    row = store.cursor.execute(schema.STANDING, ("run", run.id, rule.source)).fetchone()
     return int(Word(*(row or ())).risk or 0)

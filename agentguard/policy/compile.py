@@ -23,6 +23,7 @@ from agentguard.core.policy import (
     Budget,
     Counted,
     Fault,
+    FirstUseTrigger,
     RiskRule,
     RiskTrigger,
     Step,
@@ -331,7 +332,7 @@ class _Workflow:
         kept = [name for step in self.file.steps.values() for name in step.keep]
         steps = [self._step(name, step, inputs, kept) for name, step in self.file.steps.items()]
         budgets = [self._budget(name, budget) for name, budget in self.file.budgets.items()]
-        triggers = self._triggers()
+        counting, first_uses = self._triggers()
         for path, message in flow_troubles(self.file.steps):
             self.say(path, message)
         duplicates = len(self.file.subjects) - len(set(self.file.subjects))
@@ -352,7 +353,8 @@ class _Workflow:
             budgets=tuple(budget for budget in budgets if budget is not None),
             risk=_risk(self.file.risk),
             no_write_down=self.file.no_write_down,
-            raise_risk=triggers,
+            raise_risk=counting,
+            raise_at_first_use=first_uses,
             follows=self._follows(steps),
         )
 
@@ -482,16 +484,22 @@ class _Workflow:
         amount = self._amount((*here, "sum"), budget, known)
         return Budget(name, frozenset(budget.of), amount, at_most, budget.per)
 
-    def _triggers(self) -> tuple[RiskTrigger, ...]:
-        found: dict[str, RiskTrigger] = {}
+    def _triggers(self) -> tuple[tuple[RiskTrigger, ...], tuple[FirstUseTrigger, ...]]:
+        counting: list[RiskTrigger] = []
+        first: list[FirstUseTrigger] = []
+        names: set[str] = set()
         for index, rule in enumerate(self.file.raise_risk):
-            name = rule.name or str(index + 1)
-            if name in found:
+            name, to = rule.name or str(index + 1), Risk.parse(rule.to)
+            if name in names:
                 self.say(("raise_risk", index), f"rule {shown(name)} is given twice; give each its own `name`")
-            counts = Counted.CALLS if rule.after.denials is None else Counted.DENIALS
-            number = rule.after.denials or rule.after.calls or 1
-            found[name] = RiskTrigger(name, Risk.parse(rule.to), counts, number, rule.after.within)
-        return tuple(found.values())
+            names.add(name)
+            if rule.after is not None:
+                counts = Counted.CALLS if rule.after.denials is None else Counted.DENIALS
+                number = rule.after.denials or rule.after.calls or 1
+                counting.append(RiskTrigger(name, to, counts, number, rule.after.within))
+            elif rule.first_use_of is not None:
+                first.append(FirstUseTrigger(name, to, rule.first_use_of))
+        return tuple(counting), tuple(first)
 
     def _amount(self, path: tuple[Any, ...], budget: models.BudgetEntry, known: bool) -> CompiledAmount | None:
         """The amount must make sense in every step the budget covers; it means the same in each."""

@@ -428,7 +428,14 @@ class RaiseRisk(StrictModel):
 
     name: Name | None = None
     to: Literal["medium", "high"]
-    after: RaiseAfter
+    after: RaiseAfter | None = None
+    first_use_of: Literal["zone", "destination"] | None = None
+
+    @model_validator(mode="after")
+    def _one_of(self) -> RaiseRisk:
+        if (self.after is None) is (self.first_use_of is None):
+            raise ValueError("expected `after: {…}` or `first_use_of: zone` (or `destination`), and not both")
+        return self
 
 
 class Workflow(PolicyFile):

@@ -41,6 +41,17 @@ def test_a_destination_carries_what_the_catalog_says() -> None:
     assert other[0].sensitivity is None
 
 
+def test_a_place_that_an_argument_named_is_told_from_the_tools_own() -> None:
+    """Somebody may have talked the agent into the first. One that is both was named, in whatever order they stand."""
+    own, named = "https://a.example.com/own", "https://a.example.com/named"
+    fixed, both = declare(None, fixed=own), declare("to[*]")
+    for declarations in ([fixed, both], [both, fixed]):
+        for places, chosen in (([named], {own: False, named: True}), ([own], {own: True})):
+            found = derive(declarations, {"to": list(places)}, CATALOG)
+            assert isinstance(found, tuple)
+            assert {place.id: place.chosen for place in found} == chosen
+
+
 DEEP: dict[str, Json] = {
     "request": {"url": "https://A.example.com/1", "x.y": {"z": "https://A.example.com/2"}},
     "to": [{"address": "https://A.example.com/3"}, {"address": "https://A.example.com/4"}],

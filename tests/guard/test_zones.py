@@ -279,3 +279,26 @@ def test_of_50_first_contacts_at_once_none_slips_through(directory: Path, tmp_pa
         assert all(storm())
         permits = one.records(kind="decision", effect="permit")
         assert next(iter(permits))["approved_by"] == ["user:vera"]
+
+
+@pytest.mark.parametrize("kind", ["zone", "destination"])
+def test_somewhere_new_raises_the_runs_risk(directory: Path, tmp_path: Path, clock: Clock, kind: str) -> None:
+    """The call itself is decided as before; the record says which rule and why."""
+    file = directory / "browse.yaml"
+    file.write_text(file.read_text() + f"raise_risk: [{{name: new, to: high, first_use_of: {kind}}}]\n")
+    with Guard.load(directory, ledger=memory_ledger(), home=tmp_path / "home", clock=clock) as guard:
+        get, post = tools(guard)
+        with guard.run("browse"):
+            assert post(OFFICE)
+            with pytest.raises(ToolCallDenied):
+                post(OFFICE)
+        assert reasons(guard) == ["risk_too_high"]
+        with guard.run("browse") as run:
+            assert post(OFFICE) and post(OFFICE)
+            assert get(LAB)
+            with pytest.raises(ToolCallDenied):
+                post(OFFICE)
+            assert guard.operations.run(run.id).risk.word == "high"  # type: ignore[union-attr]
+
+        (first, _) = guard.records(kind="signal")
+        assert (first["by"], first["risk"], first["why"]) == ("rule:new", "high", f"first use of a {kind}")

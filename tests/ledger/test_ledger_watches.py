@@ -16,7 +16,7 @@ from agentguard.core.policy import Counted
 from agentguard.core.signals import Signal, SignalEffect
 from agentguard.core.values import Risk
 from agentguard.errors import LedgerError
-from agentguard.ledger import Admission, Admitted, RecordFilter, Refusal, SqliteLedger, Watch, open_ledger
+from agentguard.ledger import Admission, Admitted, FirstUse, RecordFilter, Refusal, SqliteLedger, Watch, open_ledger
 from agentguard.ledger.writer import Need
 
 MINUTE = timedelta(minutes=1)
@@ -195,3 +195,81 @@ def test_two_ledgers_on_one_file_count_together_and_raise_once(tmp_path: Path) -
     two.shut()
 
     assert (risks.count(Risk.LOW), risks.count(Risk.MEDIUM), len(rises)) == (50, 50, 1)
+
+
+# First uses.
+
+
+def first(kind: str = "destination", *values: str, **fields: Any) -> FirstUse:
+    base = {"source": "rule:new", "to": Risk.MEDIUM, "record": RISE} | fields
+    return FirstUse(kind=kind, values=frozenset(values), **base)
+
+
+def uses(ledger: SqliteLedger, name: str, *rules: FirstUse, **fields: Any) -> Risk:
+    admit(ledger, name, watches=(), first_uses=rules, **fields)
+    return run_now(ledger).risk
+
+
+def test_the_first_use_of_a_place_raises_the_risk_and_the_second_does_not(ledger: SqliteLedger) -> None:
+    """Per subject: in another run of it, the place is known."""
+    assert uses(ledger, "d1", first("destination", "url a")) is Risk.MEDIUM
+    got(ledger.start_run(a_run("s"), record("run", run_id="s")))
+    got(ledger.admit(an_admission("d2", run_id="s", first_uses=(first("destination", "url a"),)), windows={}))
+    assert run_now(ledger, "s").risk is Risk.LOW
+    version = run_now(ledger, "s").version
+    both = (first("destination", "url a", "url b"),)
+    got(ledger.admit(an_admission("d3", version, run_id="s", first_uses=both), windows={}))
+    assert run_now(ledger, "s").risk is Risk.MEDIUM
+    assert len(list(ledger.records(RecordFilter(kind="signal")))) == 2
+
+
+def test_a_zone_that_was_reached_before_the_rule_came_is_known(ledger: SqliteLedger) -> None:
+    assert uses(ledger, "d1", zones=frozenset({"data"})) is Risk.LOW
+    assert uses(ledger, "d2", first("zone", "data"), zones=frozenset({"data"})) is Risk.LOW
+    assert uses(ledger, "d3", first("zone", "data", "vault"), zones=frozenset({"data", "vault"})) is Risk.MEDIUM
+
+
+def test_a_first_use_and_a_first_contact_are_one_transaction(ledger: SqliteLedger) -> None:
+    """The rule is judged by what was known before the call, whose contact is written with it."""
+    assert uses(ledger, "d1", first("zone", "data"), zones=frozenset({"data"})) is Risk.MEDIUM
+
+
+@pytest.mark.parametrize("broken", [{"permit": False}, {"step_at_most": 0}])
+def test_what_is_not_permitted_uses_nothing(ledger: SqliteLedger, broken: dict[str, Any]) -> None:
+    got(ledger.admit(asked(ledger, "d1", watches=(), first_uses=(first("destination", "a"),), **broken), windows={}))
+
+    assert run_now(ledger).risk is Risk.LOW
+    assert uses(ledger, "d2", first("destination", "a")) is Risk.MEDIUM
+
+
+def test_a_destination_and_a_zone_of_the_same_name_are_two_things(ledger: SqliteLedger) -> None:
+    assert uses(ledger, "d1", zones=frozenset({"a"})) is Risk.LOW
+    assert uses(ledger, "d2", first("destination", "a")) is Risk.MEDIUM
+
+
+def test_of_50_first_uses_at_once_one_raises_its_run(tmp_path: Path) -> None:
+    """Exact across two ledgers on one file."""
+    one, two = open_ledger(tmp_path / "l"), open_ledger(tmp_path / "l")
+    for number in range(50):
+        got(one.start_run(a_run(f"r{number}"), record("run")))
+    futures = [
+        (one, two)[number % 2].admit(
+            an_admission(f"d{number}", run_id=f"r{number}", first_uses=(first("destination", "a"),)), windows={}
+        )
+        for number in range(50)
+    ]
+    assert all(isinstance(got(future), Admitted) for future in futures)
+
+    assert [run_now(one, f"r{number}").risk for number in range(50)].count(Risk.MEDIUM) == 1
+    one.shut()
+    two.shut()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [first("place", "a"), first(to=1), first("zone", 1), first(source=1), first("zone", "a", record=record(seq=1))],  # type: ignore[arg-type]
+)
+def test_a_first_use_that_makes_no_sense_admits_nothing(ledger: SqliteLedger, wrong: FirstUse) -> None:
+    with pytest.raises(LedgerError):
+        got(ledger.admit(asked(ledger, "d1", watches=(), first_uses=(wrong,)), windows={}))
+    assert (seqs(ledger), run_now(ledger).version) == ([1], 1)

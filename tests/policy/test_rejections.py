@@ -240,7 +240,13 @@ MISTAKES: list[tuple[str, str, str, str, tuple[str, ...]]] = [
         ("not both",),
     ),
     (W, "steps:", "raise_risk: [{to: high, after: {calls: 1}}]\nsteps:", "raise_risk:", ("`within` is missing",)),
-    (W, "steps:", "raise_risk: [{to: high}]\nsteps:", "raise_risk:", ("`after` is missing",)),
+    (
+        W,
+        "steps:",
+        "raise_risk: [{to: high}]\nsteps:",
+        "raise_risk:",
+        ("expected `after: {…}` or `first_use_of: zone`",),
+    ),
     (
         W,
         "steps:",
