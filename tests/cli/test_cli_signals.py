@@ -21,11 +21,13 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from identity.identity_maker import OTHER, key_set
+from identity.identity_servers import within
 from signals.signals_maker import AUDIENCE, ISSUER, KEY, NOW, SUBJECT, claims, signed
 from signals.signals_servers import Transmitter, send, serving
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+from agentguard import Guard, ToolCallDenied
 from agentguard.ledger import open_ledger
 from cli.conftest import ROOT, Call, real, settle
 from cli.test_cli_use import is_clear
@@ -41,7 +43,18 @@ steps:
 apiVersion: agentguard/v1
 kind: Tools
 tools:
-  notes.read: {{effect: read}}
+  notes.read: {{effect: read, aliases: [look]}}
+---
+apiVersion: agentguard/v1
+kind: Trust
+issuers:
+  - name: local
+    profile: local
+    issuer: urn:agentguard:local
+    audience: agentguard
+    max_age: 60s
+    max_lifetime: 60s
+    subjects: ["{SUBJECT}"]
 """
 STREAM = f"  - {{name: idp, issuer: '{ISSUER}', audience: '{AUDIENCE}', keys_file: idp.json"
 
@@ -122,6 +135,30 @@ def test_serve_takes_events_follows_its_bundle_and_ends_cleanly(
     assert [record["assertion_id"] for record in heard(tmp_path / "ledger.sqlite3")] == ["j-1", "j-2"]
 
 
+def test_what_one_process_receives_another_obeys_at_its_next_call(
+    server: tuple[subprocess.Popen[str], int, Path], tmp_path: Path
+) -> None:
+    """The receiver runs beside the agents; all they share is the ledger."""
+    _, port, bundle = server
+
+    def look() -> str:
+        """Read the notes."""
+        return "notes"
+
+    with Guard.load(bundle, ledger=tmp_path / "ledger.sqlite3", home=tmp_path / "home") as guard:
+        guarded = guard.wrap(look)
+        for number in range(20):
+            with guard.run("notes") as run:
+                session = {"format": "opaque", "id": run.id}
+                assert guarded() == "notes"
+                told = fresh("session-revoked", jti=f"s-{number}", subject=session, said={"event_timestamp": None})
+                assert send(port, "/idp", told.encode(), TYPE).status == 202
+                with pytest.raises(ToolCallDenied):
+                    guarded()
+        denied = [record["reasons"] for record in guard.records(kind="decision", effect="deny")]
+    assert denied == [["run_stopped"]] * 20
+
+
 def test_poll_once_fetches_what_there_is_and_says_so(tmp_path: Path, call: Call) -> None:
     """Run it from a timer. The second time there is nothing new."""
     idp = Transmitter()
@@ -169,9 +206,7 @@ def test_poll_goes_on_until_it_is_interrupted(tmp_path: Path) -> None:
         try:
             assert process.stdout is not None
             assert process.stdout.readline() == "polling: idp\n"
-            deadline = time.monotonic() + 30
-            while not any(asked["ack"] == ["a"] for asked in idp.questions) and time.monotonic() < deadline:
-                time.sleep(0.01)
+            assert within(30, lambda: any(asked["ack"] == ["a"] for asked in idp.questions))
             process.send_signal(signal.SIGINT)
             _, err = process.communicate(timeout=30)
         finally:
