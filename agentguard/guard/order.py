@@ -374,7 +374,7 @@ class _Flight:
     def broke(self, error: BaseException) -> None:
         """Write how the call ended. An exception is a failure; a cancellation leaves what happened unknown."""
         if self.context is not None and isinstance(error, ApprovalPending):
-            self.context.asked(error.approval_id)
+            self.context.asked()
         name = type(error).__name__
         if self.returned:
             self.close(Outcome.SUCCEEDED, name, {}, None if self.call is None else lost(self.tool, self.call))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future
 from contextvars import ContextVar, Token
 from types import TracebackType
@@ -52,7 +52,8 @@ class RunContext:
         self.id = run_id or new_id("r")
         self.entered = False
         self.waiting: tuple[str, ...] = ()
-        self._asked: set[str] = set()
+        # A run that never asked anybody need not look through everybody's open questions when it is left.
+        self._may_wait = run_id is not None
         self._inputs = inputs
         self._requester = requester
         self._resumed = run_id is not None
@@ -60,9 +61,9 @@ class RunContext:
         self._last_seen: RunState | None = None
         self._coming: Future[Any] | None = None
 
-    def asked(self, approval_id: str) -> None:
-        """A call of this run was told to wait for the answer to this question."""
-        self._asked.add(approval_id)
+    def asked(self) -> None:
+        """A call of this run was told to wait for a person."""
+        self._may_wait = True
 
     def remember(self, run: RunState | None) -> None:
         """Keep what the ledger said of this run."""
@@ -223,12 +224,10 @@ class RunContext:
 
     def _still_open(self) -> Generator[Ask, Any, tuple[str, ...]]:
         """The questions of this run that can still lead to a permit: not refused, not used, not expired."""
-        found = []
-        for approval_id in sorted(self._asked):
-            row = yield Wait(self.guard.ledger.approval(approval_id))
-            if isinstance(row, ApprovalRow) and row.is_open(self.guard.last_known_time):
-                found.append(approval_id)
-        return tuple(found)
+        if not self._may_wait:
+            return ()
+        rows: Sequence[ApprovalRow] = yield Wait(self.guard.ledger.approvals(open_at=self.guard.last_known_time))
+        return tuple(row.request.id for row in rows if row.request.run_id == self.id)
 
 
 def _is_a_wait(error: BaseException | None) -> bool:

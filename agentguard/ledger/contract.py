@@ -172,11 +172,6 @@ class ApprovalRow:
     answers: tuple[Answer, ...]
     consumed: bool
 
-    def is_open(self, at: datetime) -> bool:
-        """Whether this request can still lead to a permit: not used, not expired, refused by nobody."""
-        refused = any(not answer.approve for answer in self.answers)
-        return not self.consumed and not refused and at < self.request.expires_at
-
     def state(self) -> ApprovalState:
         """The part the decision judges."""
         asked = self.request

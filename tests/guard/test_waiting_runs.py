@@ -123,6 +123,27 @@ def test_a_run_left_by_any_other_exception_ends_though_a_call_waits(
     assert run.waiting == () and status(guard, run) == "ended"
 
 
+def test_a_run_that_is_gone_on_with_for_one_call_stays_open_for_another(
+    guard: Guard, tools: Tools, run: RunContext
+) -> None:
+    """Two calls wait; the answer to the first comes a day before the answer to the second."""
+    look, export = wrapped(guard, tools)
+    with run:
+        look("EXP-7")
+        for rows in (2000, 2001):
+            with contextlib.suppress(ToolCallRefused):
+                export(**(BIG | {"rows": rows}))
+    second, first = run.waiting
+    for asked, rows in ((first, 2000), (second, 2001)):
+        for person in ("user:alice", "user:bob"):
+            guard.operations.answer(asked, approver=person, approve=True)
+        with guard.resume(run.id) as resumed:
+            assert export(**(BIG | {"rows": rows})) == "done"
+        assert resumed.waiting == ((second,) if asked == first else ())
+
+    assert status(guard, run) == "ended"
+
+
 def test_a_question_of_another_run_keeps_no_run_open(guard: Guard, tools: Tools, run: RunContext) -> None:
     """Two tenants in one program: the wait of one is not the wait of the other."""
     look, export = wrapped(guard, tools)
@@ -133,5 +154,10 @@ def test_a_question_of_another_run_keeps_no_run_open(guard: Guard, tools: Tools,
             with contextlib.suppress(ToolCallRefused):
                 export(**BIG)
         look("EXP-7")
+        with contextlib.suppress(ToolCallRefused):
+            export(**BIG)
+        for row in guard.operations.approvals(open_only=True):
+            if row.request.run_id == other.id:
+                guard.operations.answer(row.request.id, approver="user:alice", approve=False)
 
     assert (status(guard, run), status(guard, other)) == ("active", "ended")
