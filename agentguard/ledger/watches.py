@@ -27,7 +27,7 @@ def due(store: Store, ready: ReadyAdmission, run: Run | None) -> Sequence[Due]:
 
     Looks and writes nothing: an admission can still be refused where a record could not be stored.
     """
-    if run is None or run.status is not RunStatus.ACTIVE:
+    if run is None:
         return ()
     reached: list[Watch | FirstUse] = [
         watch for watch in ready.asked.watches if _counted(store, run, watch, ready.at) + 1 >= watch.at_least

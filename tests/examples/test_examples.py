@@ -23,9 +23,13 @@ SHOWN = {
     "incident_response": [
         "step_out_of_order",
         "zone_not_reachable",
+        "destination_ambiguous",
         "destination_too_sensitive",
         "destination_unclassified",
+        "zone_first_contact",
         "condition_false",
+        "provenance_unmet",
+        "write_down",
     ],
 }
 
