@@ -72,7 +72,7 @@ def verify(
 
 def _token() -> bytes:
     if sys.stdin is None:  # closed by whoever started us
-        _stop('no standard input; pass the token in: `printf %s "$TOKEN" | agentguard assertion verify …`')
+        _stop('no standard input; pass the token in: `printf %s "$TOKEN" | agentguard assertion verify ...`')
     # One byte past the limit is enough to know that a token is too large.
     data = sys.stdin.buffer.read(MAX_TOKEN_BYTES + 1)
     if data.endswith(b"\n"):

@@ -434,7 +434,7 @@ class RaiseRisk(StrictModel):
     @model_validator(mode="after")
     def _one_of(self) -> RaiseRisk:
         if (self.after is None) is (self.first_use_of is None):
-            raise ValueError("expected `after: {…}` or `first_use_of: zone` (or `destination`), and not both")
+            raise ValueError("expected `after: {...}` or `first_use_of: zone` (or `destination`), and not both")
         return self
 
 

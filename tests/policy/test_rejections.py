@@ -245,7 +245,7 @@ MISTAKES: list[tuple[str, str, str, str, tuple[str, ...]]] = [
         "steps:",
         "raise_risk: [{to: high}]\nsteps:",
         "raise_risk:",
-        ("expected `after: {…}` or `first_use_of: zone`",),
+        ("expected `after: {...}` or `first_use_of: zone`",),
     ),
     (
         W,
