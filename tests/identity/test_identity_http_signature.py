@@ -107,6 +107,12 @@ def test_a_request_that_is_really_signed_but_one_step_off_is_refused(name: str) 
         _ask(REQUESTS[name]())
 
 
+def test_a_parameter_that_stands_there_twice_says_nothing() -> None:
+    """Really signed so: one reader would take the first audience, another the last."""
+    with pytest.raises(Refused):
+        _ask(_request(tag=f'{TAG}";wimse-aud="https://other.example'))
+
+
 def test_a_body_is_what_was_signed_or_nothing() -> None:
     """The digest is covered, so it must be the body's; a body without a covered digest is unsigned."""
     good = _request()
