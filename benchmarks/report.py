@@ -128,6 +128,13 @@ def table(found: Found) -> str:
     for kind, row in found["identity"]["proof"].items():
         for word, what in (("make", "made"), ("verify", "verified")):
             lines.append(_row(f"{kind}, {what}", *(row[f"{word}{by}"] for by in ("", "_joserfc", "_pyjwt"))))
+    lines += [
+        "",
+        "| destination, µs | p50 | p99 | refused, p50 | refused, p99 |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    for kind, row in found["destinations"].items():
+        lines.append(_row(kind, *(row[column] for column in ("p50_us", "p99_us", "refused_p50_us", "refused_p99_us"))))
     lines += ["", "| revocation, across two processes | signals | p50, ms | p99, ms |", "| --- | ---: | ---: | ---: |"]
     revocation = found["revocation"]
     row = (revocation["signals"], revocation["p50_ms"], revocation["p99_ms"])

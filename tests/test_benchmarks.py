@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from agentguard.destinations import kind_names
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -19,7 +21,7 @@ def test_the_quick_form_gives_every_key(tmp_path: Path) -> None:
     )
     assert ended.returncode == 0, ended.stderr
     found = json.loads(out.read_text())
-    assert found.keys() == {"machine", "calls", "decision", "durable", "identity", "revocation", "aims"}
+    assert found.keys() == {"machine", "calls", "decision", "durable", "identity", "destinations", "revocation", "aims"}
     assert found["calls"].keys() == {"function", "async_function", "langchain_tool"}
     assert all(row.keys() == {"bare", "guarded_in_memory", "guarded_durable"} for row in found["calls"].values())
     columns = {"load_s", "plain", "three_conditions", "cedarpy", "cedarpy_parsed_once", "pycasbin"}
@@ -34,6 +36,9 @@ def test_the_quick_form_gives_every_key(tmp_path: Path) -> None:
     assert all(row.keys() == {"cold", "cached", "joserfc", "pyjwt"} for row in identity["verify"].values())
     assert identity["proof"].keys() == {"wpt", "dpop"}
     assert all(len(row) == 6 and min(row.values()) > 0 for row in identity["proof"].values())
+    places = found["destinations"]
+    assert places.keys() == set(kind_names())
+    assert all(row.keys() == {"p50_us", "p99_us", "refused_p50_us", "refused_p99_us"} for row in places.values())
     assert found["revocation"].keys() == {"signals", "p50_ms", "p99_ms"}
     assert len(found["aims"]) == 10
     assert "| Aim |" in tables.read_text()
