@@ -73,6 +73,8 @@ _FILE_ENDINGS = frozenset(
 _FILE_DIALECTS = frozenset({"databricks", "spark"})
 # Longer names are cut here, so that a tail of letters would make another name of the same table. In bytes.
 _LONGEST_NAME: Mapping[str, int] = MappingProxyType({"postgres": 63, "redshift": 127})
+# MySQL joins 61 tables at most, SQLite 64. Past this, a statement is made to keep us busy.
+MAX_TABLES = 256
 # These compare names without accents, and skip letters that their collation has no weight for.
 _FOLDS_ACCENTS = frozenset({"mysql", "tsql"})
 # A sequence is read, and moved on, by what looks like one of its columns.
@@ -294,8 +296,12 @@ def _places(tree: exp.Expr, dialect: str, options: Mapping[str, Json]) -> Iterat
 def _tables(tree: exp.Expr, targets: Set[int]) -> Iterator[exp.Table]:
     """The real tables in a statement. Raises _Refused where a name may be something else."""
     aliases = _aliases(tree)
-    for table in tree.find_all(_table_type()):
-        if _is_row_source(table) or _is_lock_name(table, tree):
+    every = list(tree.find_all(_table_type()))
+    if len(every) > MAX_TABLES:
+        raise _Refused("too_many_tables")
+    read = {_lower(table.alias_or_name) for table in every if type(table.parent).__name__ != "Lock"}
+    for table in every:
+        if _is_row_source(table) or _is_lock_name(table, read):
             continue
         written = id(table) in targets
         if not table.text("db"):
@@ -344,12 +350,11 @@ def _is_row_source(table: exp.Table) -> bool:
     raise _Refused("not_a_table_name")
 
 
-def _is_lock_name(table: exp.Table, tree: exp.Expr) -> bool:
+def _is_lock_name(table: exp.Table, read: Set[str]) -> bool:
     """Whether this is the name in ``for update of name``, which must be one of the statement's own."""
     if type(table.parent).__name__ != "Lock":
         return False
-    named = {_lower(one.alias_or_name) for one in tree.find_all(_table_type()) if type(one.parent).__name__ != "Lock"}
-    if table.text("db") or _lower(table.name) not in named:
+    if table.text("db") or _lower(table.name) not in read:
         raise _Refused("column_as_table")
     return True
 

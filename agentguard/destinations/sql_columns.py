@@ -47,7 +47,12 @@ class Columns:
     def __init__(self, tree: exp.Expr, tables: Iterable[exp.Table], dialect: str) -> None:
         self._tables = tuple(tables)
         self._dialect = dialect
+        self._everywhere: set[str] = set()
         self._touched: dict[int, set[str]] = {id(table): set() for table in self._tables}
+        self._by_name: dict[str, list[exp.Table]] = {}
+        for table in self._tables:
+            for name in {table.alias_or_name.lower(), table.name.lower()}:
+                self._by_name.setdefault(name, []).append(table)
         self._derived = frozenset(_derived_names(tree))
         for node in tree.walk():
             reader = _READERS.get(type(node).__name__)
@@ -56,7 +61,7 @@ class Columns:
 
     def of(self, table: exp.Table) -> frozenset[str]:
         """The names, in lower case, or EVERY."""
-        touched = self._touched[id(table)]
+        touched = self._touched[id(table)] | self._everywhere
         return EVERY if touched >= EVERY else frozenset(touched)
 
     def _add(self, name: str, tables: Iterable[exp.Expr] | None = None) -> None:
@@ -64,14 +69,16 @@ class Columns:
         lowered = name.lower()
         pseudo = lowered in _ROW_IDS.get(self._dialect, ()) or (self._dialect == "snowflake" and lowered[:1] == "$")
         found = "*" if pseudo or not name.isascii() else lowered
-        for table in self._tables if tables is None else tables:
+        if tables is None:
+            self._everywhere.add(found)
+            return
+        for table in tables:
             if id(table) in self._touched:
                 self._touched[id(table)].add(found)
 
     def _called(self, name: str) -> list[exp.Table]:
         """The tables that a qualifier may mean."""
-        lowered = name.lower()
-        return [table for table in self._tables if lowered in (table.alias_or_name.lower(), table.name.lower())]
+        return self._by_name.get(name.lower(), [])
 
     def _owned_by(self, owner: exp.Expr | None) -> list[exp.Table] | None:
         return None if owner is None else [table for table in self._tables if _owner(table) is owner]

@@ -11,6 +11,8 @@ import re
 # No query that a person has to approve is longer; the parser's time grows with it.
 MAX_LENGTH = 16_384
 MAX_DEPTH = 40
+# `a[1][1][1]…`: the parser's time grows with the square of these.
+MAX_BRACKETS = 256
 
 _TOKEN = re.compile(
     r"""(?P<string>'(?:[^']|'')*')
@@ -50,6 +52,8 @@ def text_problem(text: str, dialect: str) -> str | None:
 
 
 def _scan(text: str, dialect: str) -> str | None:
+    if text.count("[") > MAX_BRACKETS:
+        return "nested_too_deep"
     at, depth, ended, first, before = 0, 0, False, "", ""
     while at < len(text):
         found = _BRACKETED.match(text, at) if dialect in _BRACKET_DIALECTS else None

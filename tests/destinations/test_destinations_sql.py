@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
@@ -259,3 +260,43 @@ def test_what_the_parser_warns_about_is_not_logged(caplog: pytest.LogCaptureFixt
         derive("update statistics secret", dialect="tsql")
         logging.getLogger("sqlglot").warning("of somebody else")
     assert [record.getMessage() for record in caplog.records] == ["of somebody else"]
+
+
+LARGE = {
+    "names": "select " + "a," * 8_000 + "a",
+    "brackets": "select a" + "[1]" * 4_000,
+    "brackets on the bound": "select a" + "[1]" * 256,
+    "joins": "select 1 from a " + "join b on a = b " * 1_000,
+    "locks": "select 1 from a for update of " + ",".join(["a"] * 5_000),
+    "columns of many tables": "select "
+    + ",".join(f"c{i}" for i in range(1_500))
+    + " from "
+    + ",".join(f"t{i}" for i in range(900)),
+    "tables on the bound": "select "
+    + ",".join(f"c{i}" for i in range(1_500))
+    + " from "
+    + ",".join(f"t{i}" for i in range(256)),
+    "common table expressions": "with " + ",".join(f"c{i} as (select 1)" for i in range(700)) + " select 1 from c1",
+    "calls": "select " + "lower(" * 39 + "a" + ")" * 39,
+    "subqueries": "select " + "(select " * 39 + "1" + ")" * 39,
+    "brackets of joins": "select * from " + "(" * 39 + "a" + " join b on 1=1)" * 39,
+    "unions": "select 1 " + "union select 1 " * 1_000,
+    "cases": "select " + "case when " * 750 + "1" + " then 1 end" * 750,
+    "signs": "select " + "- " * 8_000 + "1",
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_the_largest_statements_are_answered_in_bounded_time(name: str) -> None:
+    """Whoever writes the arguments must not be able to stop the guard: locks once took twenty seconds."""
+    assert len(LARGE[name]) <= 16_384
+    started = time.process_time()
+    derive(LARGE[name], dialect="postgres")
+    assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize(("count", "refused"), [(256, False), (257, True)])
+def test_the_number_of_tables_is_bounded(count: int, refused: bool) -> None:
+    """No server joins so many, so nobody needs them."""
+    derived = derive("select 1 from " + ",".join(f"t{i}" for i in range(count)), dialect="postgres")
+    assert (derived == Ambiguous("too_many_tables")) is refused
