@@ -414,6 +414,8 @@ def test_the_principal_of_a_risk_says_which_part_of_the_subject_is_at_risk(
         ((IDP + "#*",), JANE, True),
         ((IDP + "#*",), URI, False),
         (("user:jane",), JANE, False),
+        (("user:eli",), JANE, False),
+        (("user:eli",), {"format": "opaque", "id": "r-" + "0b" * 16}, False),
         ((SUBJECT,), OURS, True),
         (("user:eli",), OURS, True),
         (("user:jane",), OURS, False),

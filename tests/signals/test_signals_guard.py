@@ -177,6 +177,12 @@ def test_a_stream_that_says_it_is_paused_counts_as_silent(site: Site) -> None:
     assert site.calling.operations.streams()["idp"].last_heard is not None
 
 
+def test_a_stream_whose_clock_is_ahead_is_heard_now(site: Site) -> None:
+    """Else it would count as heard for longer than it was."""
+    assert site.tell("session-presented", iat=int(time.time()) + 4) == 202
+    assert site.calling.operations.streams()["idp"].heard_at.timestamp() <= time.time()
+
+
 def test_a_reload_changes_whose_word_counts(site: Site) -> None:
     """A key that was stolen stops signing when the bundle that revokes it is in force."""
     trust = site.bundle / "trust.yaml"
