@@ -236,6 +236,13 @@ def test_a_run_that_was_being_started_when_its_session_ended_is_born_stopped(led
     assert answer.reason is Refusal.RUN_MOVED
 
 
+def test_an_older_end_of_sessions_does_not_take_the_place_of_the_latest(ledger: SqliteLedger) -> None:
+    """Otherwise a message that comes late would let through a run that was being started."""
+    tell(ledger, said(SignalEffect.END_RUNS, at(5)))
+    tell(ledger, said(SignalEffect.END_RUNS, at(4)))
+    assert got(ledger.start_run(a_run("late", started_at=at(4.5)), record("run"))).status is RunStatus.STOPPED
+
+
 def test_a_run_that_has_ended_is_not_ended_again(ledger: SqliteLedger) -> None:
     """How a run ended is history."""
     got(ledger.change_run("r", at=T0, record=record("run"), status="ended"))

@@ -44,6 +44,13 @@ def admit(ledger: SqliteLedger, name: str, when: float = 0, **fields: Any) -> Ad
     return answer
 
 
+def counted_runs(ledger: SqliteLedger) -> list[str]:
+    """The runs of which anything is still remembered, from the table itself."""
+    query = "SELECT r.id FROM happenings AS h JOIN runs AS r ON r.n = h.n"
+    rows = got(ledger._submit(Need.READ, lambda store, _: store.cursor.execute(query).fetchall(), lambda: None))
+    return [row[0] for row in rows]
+
+
 def test_the_number_is_reached_by_the_one_that_reaches_it(ledger: SqliteLedger) -> None:
     """It is admitted as decided; the state it leaves is of the new risk, and the rise is told and recorded."""
     answers = [admit(ledger, f"d{n}") for n in range(4)]
@@ -126,6 +133,7 @@ def test_a_run_that_is_over_is_not_counted(ledger: SqliteLedger, status: str) ->
     got(ledger.change_run("r", at=T0, record=record("run"), status=status))
     answer = admit(ledger, "d1", permit=False, watches=(watch(1, Counted.DENIALS),))
     assert (answer.raised, run_now(ledger).risk) == ((), Risk.LOW)
+    assert counted_runs(ledger) == []
 
 
 def test_what_was_counted_is_forgotten_with_the_run(ledger: SqliteLedger) -> None:
@@ -138,9 +146,7 @@ def test_what_was_counted_is_forgotten_with_the_run(ledger: SqliteLedger) -> Non
     said = Signal("idp", "x", SignalEffect.END_RUNS, T0, about="user:signalled")
     got(ledger.signal(("iss", "jti"), [said], at=T0, records=[]))
 
-    query = "SELECT r.id FROM happenings AS h JOIN runs AS r ON r.n = h.n"
-    left = got(ledger._submit(Need.READ, lambda store, _: store.cursor.execute(query).fetchall(), lambda: None))
-    assert left == [("goes-on",)]
+    assert counted_runs(ledger) == ["goes-on"]
 
 
 def test_a_denial_outside_any_run_counts_for_nobody(ledger: SqliteLedger) -> None:
