@@ -229,28 +229,33 @@ def _bare(text: str) -> str:
     return "".join(letter for letter in text.lower() if letter.isalnum())
 
 
-def _comes_from(value: Any, words: frozenset[str], places: tuple[Destination, ...], run: RunState) -> bool:
-    """Whether every text and number in a value comes from a named source, and no outsider had it first."""
+def _comes_from(value: Any, spelt: Any, words: frozenset[str], places: tuple[Destination, ...], run: RunState) -> bool:
+    """Whether every text and number in a value comes from a named source, and no outsider had it first.
+
+    ``spelt`` is the same value as it was given; a source or an outsider may have had either.
+    """
     if run.seen.overflowed:
         return False
     if isinstance(value, dict | list):
-        inner = list(value.values()) if isinstance(value, dict) else value
-        return bool(inner) and all(_comes_from(each, words, places, run) for each in inner)
+        names = list(value) if isinstance(value, dict) else range(len(value))
+        return len(names) > 0 and all(_comes_from(value[n], spelt[n], words, places, run) for n in names)
     if value is None or isinstance(value, bool):
         return False
-    key = hashlib.sha256(json.dumps(value).encode()).digest()
+    forms = [value, spelt]
+    keys = [hashlib.sha256(json.dumps(form).encode()).digest() for form in forms]
     sources: dict[str, int | None] = {}
     for name, given in run.inputs.items():
-        if value == given and type(value) is type(given):
+        if any(form == given and type(form) is type(given) for form in forms):
             sources |= {"inputs": 0, f"inputs.{name}": 0}
     for mark in run.seen.marks:
-        if key in mark.values and not mark.source.startswith("kept."):
+        if any(key in mark.values for key in keys) and not mark.source.startswith("kept."):
             sources[mark.source] = min(mark.order, sources.get(mark.source) or mark.order)
     for name, kept in run.kept.items():
-        if value == kept and type(value) is type(kept):
-            when = [m.order for m in run.seen.marks if m.source == f"kept.{name}" and key in m.values]
-            sources[f"kept.{name}"] = min(when, default=None)
-    outside = [mark.order for mark in run.seen.marks if mark.text and _bare(str(value)) in mark.text]
+        if any(form == kept and type(form) is type(kept) for form in forms):
+            mine = [m for m in run.seen.marks if m.source == f"kept.{name}"]
+            sources[f"kept.{name}"] = min((m.order for m in mine if any(k in m.values for k in keys)), default=None)
+    texts = [_bare(str(form)) for form in forms]
+    outside = [mark.order for mark in run.seen.marks if mark.text and any(text in mark.text for text in texts)]
     known = [order for order in sources.values() if order is not None]
     if outside and (not known or min(outside) <= min(known)):
         return False
@@ -309,8 +314,10 @@ def _against_the_step(step: Step, request: Request, policy: Policy, facts: Facts
 
     if run is not None:
         for name, words in step.sources.items():
-            if name in request.arguments and not _comes_from(request.arguments[name], words, places, run):
-                yield "no", "provenance_unmet"
+            if name in request.arguments:
+                spelt = request.arguments if facts.as_called is None else facts.as_called
+                if not _comes_from(request.arguments[name], spelt[name], words, places, run):
+                    yield "no", "provenance_unmet"
 
     for condition in step.require:
         said = condition.holds(view)

@@ -107,7 +107,8 @@ class _Case:
         """Where an argument came from, or None where that cannot be found out."""
         if self._trail is None:
             self._trail = Trail(run.inputs, run.kept, run.seen)
-        return self._trail.origins(self.request.arguments[argument])
+        value = self.request.arguments[argument]
+        return self._trail.origins(value, (self.facts.as_called or self.request.arguments).get(argument, value))
 
 
 @dataclass(slots=True)

@@ -88,7 +88,8 @@ class Facts:
 
     ``definition`` is the fingerprint measured on the wrapped tool now; ``arguments`` are the values re-read from the
     canonical bytes; ``credentials_revoked`` names the tool's registered credentials that are not active; ``streams``
-    says when each stream of signals was last heard, None for never or paused.
+    says when each stream of signals was last heard, None for never or paused. ``as_called`` are the arguments as they
+    were given, before destinations in them became canonical; None where that is the same.
     """
 
     now: datetime | Unavailable
@@ -99,3 +100,4 @@ class Facts:
     definition: str | None = None
     credentials_revoked: tuple[str, ...] | Unavailable = ()
     streams: Mapping[str, datetime | None] | Unavailable = field(default_factory=lambda: _UNHEARD)
+    as_called: Mapping[str, Json] | None = None

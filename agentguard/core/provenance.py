@@ -23,7 +23,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from hashlib import sha256
-from typing import TypeAlias, TypeGuard
+from typing import Any, TypeAlias, TypeGuard
 
 from agentguard.core.canonical import NotCanonical, canonical_bytes
 from agentguard.core.values import Json
@@ -40,6 +40,9 @@ MAX_PARTS = 100
 MAX_RAW = 1024 * 1024
 # How often what was escaped is read again.
 MAX_READINGS = 4
+
+# A value that was given in no other spelling.
+_SAME: Any = object()
 
 INPUTS, CATALOG, UNTRUSTED, FIRST, UNKNOWN = "inputs", "catalog", "untrusted", "untrusted-first", "unknown"
 # Words that stand for something else than a tool of that name.
@@ -151,31 +154,38 @@ class Trail:
 
     def __init__(self, inputs: Mapping[str, Json], kept: Mapping[str, Json], seen: Seen) -> None:
         self._seen = seen
-        self._given: dict[bytes, set[str]] = {}
+        self._given: dict[Scalar, set[str]] = {}
         for name, value in inputs.items():
             self._add(value, INPUTS, f"{INPUTS}.{name}")
         for name, value in kept.items():
             self._add(value, f"kept.{name}")
 
     def _add(self, value: Json, *sources: str) -> None:
-        for key in digests(value):
-            self._given.setdefault(key, set()).update(sources)
+        for leaf in _leaves(value, MAX_VALUES):
+            if _is_scalar(leaf):
+                self._given.setdefault(leaf, set()).update(sources)
 
-    def origins(self, value: Json) -> Origins | None:
-        """Where a value came from, or None where that cannot be found out."""
+    def origins(self, value: Json, spelt: Json = _SAME) -> Origins | None:
+        """Where a value came from, or None where that cannot be found out.
+
+        ``spelt`` is the same value in the spelling in which it was given: a destination was returned, or written by an
+        outsider, in either.
+        """
         parts = list(_leaves(value, MAX_PARTS + 1))
-        if self._seen.overflowed or len(parts) > MAX_PARTS:
+        others = parts if spelt is _SAME else list(_leaves(spelt, MAX_PARTS + 1))
+        if self._seen.overflowed or len(parts) > MAX_PARTS or len(parts) != len(others):
             return None
-        return Origins(tuple(map(self._part, parts)))
+        return Origins(tuple(map(self._part, parts, others)))
 
-    def _part(self, leaf: Json) -> Part:
-        key = digest(leaf) or b""  # what has no exact form is equal to nothing
-        given = self._given.get(key, set())
-        holding = [mark for mark in self._seen.marks if key in mark.values]
+    def _part(self, leaf: Json, spelt: Json) -> Part:
+        scalars = [part for part in (leaf, spelt) if _is_scalar(part)]
+        keys = {digest(part) for part in scalars} - {None}  # what has no exact form is equal to nothing
+        given = set().union(*(self._given.get(part, ()) for part in scalars))
+        holding = [mark for mark in self._seen.marks if not keys.isdisjoint(mark.values)]
         # What is kept counts only while it is; what a tool returned stays returned.
         clean = given | {mark.source for mark in holding if not mark.source.startswith("kept.")}
         orders = [0] if INPUTS in given else [mark.order for mark in holding if mark.source in clean]
-        wanted = spellings(leaf)
+        wanted = spellings(leaf) | spellings(spelt)
         outside = [mark for mark in self._seen.marks if mark.text and any(spelling in mark.text for spelling in wanted)]
         # Without an order (what trusted code gave to keep) nobody knows who was first, so outsiders were.
         first = bool(outside) and (not orders or min(mark.order for mark in outside) <= min(orders))

@@ -61,7 +61,7 @@ def evaluate(bundle: Bundle, case: Case, *, now: datetime, catalog: Catalog | No
     tool = bundle.tool_by_alias.get(case.call.tool, case.call.tool)
     declaration = bundle.tools.get(tool)
     declared = declaration.destinations if declaration is not None else ()
-    values = _json(case.call.arguments, "the arguments")
+    values = as_called = _json(case.call.arguments, "the arguments")
     destinations = derive(declared, values, Catalog(bundle.catalog) if catalog is None else catalog)
     if not isinstance(destinations, Unavailable):
         values = _json(rewrite(declared, values), "the arguments")
@@ -87,13 +87,14 @@ def evaluate(bundle: Bundle, case: Case, *, now: datetime, catalog: Catalog | No
         definition=definition,
         credentials_revoked=tuple(name for name in used if name in case.revoked_credentials),
         streams={name: None if name in case.silent_streams else at for name in bundle.policy.streams},
+        as_called=as_called,
     )
     decision = decide(request, bundle.policy, facts)
     if case.answers is not None:
         asked = _approval(case, bundle.policy, workflow, request, decision, at)
         decision = decide(request, bundle.policy, replace(facts, approval=asked))
     trail = Trail(run.inputs, run.kept, run.seen)
-    found = {name: trail.origins(value) for name, value in values.items()}
+    found = {name: trail.origins(value, as_called[name]) for name, value in values.items()}
     words = {name: [UNKNOWN] if origins is None else origins.words for name, origins in found.items()}
     return CaseResult(case, decision, request, destinations, at, words, tuple(_differences(case, decision)))
 

@@ -100,6 +100,7 @@ class _Call:
 
     request: Request
     destinations: tuple[Destination, ...] | Unavailable
+    as_called: Mapping[str, Json] | None
     shown: Json
     redacted: list[str]
     problem: Unavailable | None
@@ -224,13 +225,14 @@ def _prepare(
     problem = arguments if isinstance(arguments, Unavailable) else None
     canonical = b"{}" if isinstance(arguments, Unavailable) else arguments
     values: dict[str, Json] = read_canonical(canonical)
+    as_called: dict[str, Json] | None = None
     destinations: tuple[Destination, ...] | Unavailable = Unavailable(Reason.ARGUMENTS_INVALID, "no arguments")
     try:
         destinations = derive(declared, values, guard.catalog)
         if not isinstance(destinations, Unavailable):
             rewritten = rewrite(declared, values)
             if rewritten != values:
-                canonical = canonical_bytes(rewritten)
+                as_called, canonical = values, canonical_bytes(rewritten)
                 values = read_canonical(canonical)
     except NotCanonical as error:
         problem = Unavailable(Reason.ARGUMENTS_INVALID, str(error))
@@ -246,7 +248,7 @@ def _prepare(
         definition=gate.definition,
         call_id=call_id,
     )
-    return _Call(request, destinations, shown, redacted, problem)
+    return _Call(request, destinations, as_called, shown, redacted, problem)
 
 
 def _facts(
@@ -275,6 +277,7 @@ def _facts(
         definition=gate.definition,
         credentials_revoked=inactive,
         streams=streams,
+        as_called=call.as_called,
     )
 
 

@@ -188,6 +188,11 @@ NUDGES: dict[str, Change] = {
     ),
     "comes from what code gave to keep, outsiders said nothing": after(came("kept.t"), marks(kept={"t": "orders"})),
     "is in the catalog": came("catalog"),
+    "comes from a tool in another spelling": after(
+        came("tickets.get"),
+        marks(returned("tickets.get", 1, "Orders/")),
+        lambda c: c.with_facts(as_called={"rows": 500, "table": "Orders/"}),
+    ),
     "a number comes from a tool": lambda c: after(
         marks(returned("tickets.get", 1, 500.0)),
         lambda c: c.with_step(EXPORT, sources={"rows": frozenset({"tickets.get"})}),
@@ -360,6 +365,16 @@ DENYING: dict[str, Change] = {
     ),
     "something was lost, so even inputs are unknown": lambda c: came("inputs")(
         c.with_run(seen=Seen((), True), inputs={"t": "orders"})
+    ),
+    "comes from a tool in another spelling, which an outsider had": after(
+        came("tickets.get"),
+        marks(outsiders(1, "the table called X-Files"), returned("tickets.get", 2, "xfiles")),
+        lambda c: c.with_facts(as_called={"rows": 500, "table": "xfiles"}),
+    ),
+    "comes from a tool, but not as it was given": after(
+        came("tickets.get"),
+        marks(returned("tickets.get", 1, "Orders/")),
+        lambda c: c.with_facts(as_called={"rows": 500, "table": "orders"}),
     ),
     "in the catalog, and an outsider said it": after(came("catalog"), marks(outsiders(3, "orders"))),
     "in the catalog, but not all of it": after(

@@ -300,6 +300,25 @@ def test_a_read_where_an_outsider_said_is_a_send(guard: Guard) -> None:
     assert effects == ["read", "read", "send"]
 
 
+def test_a_destination_comes_from_where_it_was_returned_in_any_spelling(directory: Path, tmp_path: Path) -> None:
+    """The agent hands on what the lookup returned; the guard puts it in canonical form before it is judged."""
+    file = directory / "pay-invoice.yaml"
+    file.write_text(file.read_text().replace("{url: {type: string}}", "{url: {type: string, from: vendors.lookup}}"))
+    with Guard.load(directory, ledger=memory_ledger(), home=tmp_path / "home") as guard:
+        desk = Desk(guard)
+        with run(guard):
+            desk.vendor = {"page": "HTTPS://wiki.example:443/a", "other": "https://evil.example"}
+            desk.mail = {"subject": "look at evil.example"}
+            desk.look_up("ACME")
+            assert desk.get("HTTPS://wiki.example:443/a")
+            assert refused(guard, lambda: desk.get("https://wiki.example/b")) == ["provenance_unmet"]
+        with run(guard):
+            desk.mail = {"subject": "look at HTTPS://evil.example/"}
+            desk.read()
+            desk.look_up("ACME")
+            assert refused(guard, lambda: desk.get("https://evil.example")) == ["provenance_unmet"]
+
+
 def test_a_send_that_was_declared_a_read_still_counts_as_having_read(guard: Guard) -> None:
     """It brings in what is there."""
     desk = Desk(guard)
