@@ -250,6 +250,28 @@ def test_an_explanation_shows_the_destination_as_the_tool_would_get_it(bundle: P
     assert found["destinations"][0]["sensitivity"] == "internal"
 
 
+def test_an_explanation_says_where_each_argument_came_from(bundle: Path, call: Call) -> None:
+    """By what tools returned before, in order; the same in words for people."""
+    seen = ("--seen", 'get_ticket={"tables": ["orders"]}', "--seen", 'tickets.get=["https://files.corp.example/x"]')
+    found = explain(call, bundle, "--done", "look-up", *seen, target="https://files.corp.example/x")
+    assert found["origins"] == {"rows": ["unknown"], "table": ["kept.tables", "tickets.get"], "target": ["tickets.get"]}
+
+    ended = call(
+        *("explain", str(bundle), "--workflow", "customer-export", "--tool", "tickets.get"),
+        *("--args", '{"ticket_id": "EXP-7"}', "--inputs", '{"ticket": "EXP-7"}'),
+    )
+    assert "origin of ticket_id" in ended.out
+    assert "inputs, inputs.ticket" in ended.out
+
+
+@pytest.mark.parametrize("wrong", ["tickets.get", "tickets.get=", "tickets.get={", "tickets.get=@nowhere"])
+def test_a_result_that_cannot_be_read_is_said(wrong: str, bundle: Path, call: Call) -> None:
+    """Left out silently, the answer would be about another run."""
+    ended = call("explain", str(bundle), "--workflow", "customer-export", "--tool", "tickets.get", "--seen", wrong)
+    assert ended.code == 2
+    assert "--seen" in ended.err
+
+
 def test_the_command_of_the_page_says_what_the_page_says(bundle: Path, call: Call) -> None:
     """Copied out of the page and run."""
     start = PAGE.index("$ agentguard explain exports/")
