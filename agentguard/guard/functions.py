@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from agentguard.errors import ConfigurationError, ToolCallDenied
 from agentguard.guard.gate import CanaryGate, Gate
@@ -46,25 +46,44 @@ def _door(gate: Gate | CanaryGate, signature: Signature, function: Callable[...,
     if inspect.isasyncgenfunction(function):
 
         def guarded_asyncgen(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-            return gate.astream(signature.arguments(args, kwargs), _runner(signature, function))
+            try:
+                arguments = signature.arguments(args, kwargs)
+            except Exception as error:
+                return _misread_stream(gate, error)  # recorded and raised at the first item: here nobody can wait
+            return gate.astream(arguments, _runner(signature, function))
 
         guarded = guarded_asyncgen
     elif inspect.isgeneratorfunction(function):
 
         def guarded_generator(*args: Any, **kwargs: Any) -> Iterator[Any]:
-            return gate.stream(signature.arguments(args, kwargs), _runner(signature, function))
+            try:
+                arguments = signature.arguments(args, kwargs)
+            except Exception as error:
+                gate.misread(error)
+                raise
+            return gate.stream(arguments, _runner(signature, function))
 
         guarded = guarded_generator
     elif inspect.iscoroutinefunction(function):
 
         async def guarded_async(*args: Any, **kwargs: Any) -> Any:
-            return await gate.acall(signature.arguments(args, kwargs), _runner(signature, function))
+            try:
+                arguments = signature.arguments(args, kwargs)
+            except Exception as error:
+                await gate.amisread(error)
+                raise
+            return await gate.acall(arguments, _runner(signature, function))
 
         guarded = guarded_async
     else:
 
         def guarded_function(*args: Any, **kwargs: Any) -> Any:
-            return gate.call(signature.arguments(args, kwargs), _runner(signature, function))
+            try:
+                arguments = signature.arguments(args, kwargs)
+            except Exception as error:
+                gate.misread(error)
+                raise
+            return gate.call(arguments, _runner(signature, function))
 
         guarded = guarded_function
     for attribute in ("__name__", "__qualname__", "__doc__", "__module__"):
@@ -73,6 +92,15 @@ def _door(gate: Gate | CanaryGate, signature: Signature, function: Callable[...,
     vars(guarded)["__signature__"] = signature.signature
     _GUARDED.add(guarded)
     return guarded
+
+
+async def _misread_stream(gate: Gate | CanaryGate, error: Exception) -> AsyncIterator[Any]:
+    yield await _misread(gate, error)
+
+
+async def _misread(gate: Gate | CanaryGate, error: Exception) -> NoReturn:
+    await gate.amisread(error)
+    raise error
 
 
 def _runner(signature: Signature, function: Callable[..., Any]) -> Callable[[dict[str, Any]], Any]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from agentguard.core.values import Json
-from agentguard.errors import ToolCallDenied
+from agentguard.core.reasons import Reason
+from agentguard.core.values import Json, Unavailable
+from agentguard.errors import ToolCallDenied, ToolCallRefused
 from agentguard.guard.deferred import refuse_deferred
 from agentguard.guard.drive import advance, advance_async, drive, drive_async, finish
 from agentguard.guard.order import Events, events
@@ -109,11 +110,31 @@ class Gate:
         finally:
             pending.close()
 
+    def misread(self, why: Exception | str, *, call_id: str | None = None) -> None:
+        """Record, as a denial, that a call could not be read. Whoever called is then told why.
+
+        Raises LedgerError where nothing could be recorded.
+        """
+        with suppress(ToolCallRefused):
+            drive(self._misread(why, call_id), self._guard.identify, _nothing)
+
+    async def amisread(self, why: Exception | str, *, call_id: str | None = None) -> None:
+        """As ``misread``, from a task."""
+        with suppress(ToolCallRefused):
+            await drive_async(self._misread(why, call_id), self._guard.identify_async, _nothing)
+
     def proved(self, entries: Sequence[str]) -> None:
         """Record that these public entries of the wrapped tool were seen to refuse."""
         self._guard.record_canary(self, entries)
 
-    def _events(self, arguments: Mapping[str, Json], call_id: str | None, *, streamed: bool = False) -> Events:
+    def _misread(self, why: Exception | str, call_id: str | None) -> Events:
+        # Of an error the kind and no more: its text may hold the values.
+        detail = why if isinstance(why, str) else f"could not be read: {type(why).__name__}"
+        return self._events(Unavailable(Reason.ARGUMENTS_INVALID, detail), call_id)
+
+    def _events(
+        self, arguments: Mapping[str, Json] | Unavailable, call_id: str | None, *, streamed: bool = False
+    ) -> Events:
         return events(self._guard, self, arguments, call_id, current_run(self._guard), streamed=streamed)
 
 
@@ -148,3 +169,13 @@ class CanaryGate:
         """Refuse at the first item."""
         for _ in (None,):
             yield self.call(arguments, run)
+
+    def misread(self, why: Exception | str, *, call_id: str | None = None) -> None:
+        """Leave no record: the error that follows fails the canary."""
+
+    async def amisread(self, why: Exception | str, *, call_id: str | None = None) -> None:
+        """As ``misread``."""
+
+
+def _nothing(values: dict[str, Any]) -> NoReturn:
+    raise AssertionError("a call that could not be read was permitted")

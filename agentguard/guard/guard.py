@@ -36,6 +36,7 @@ from agentguard.policy import Bundle, Reloader
 from agentguard.signals import Receiver, Streams
 
 ADAPTERS = "agentguard.adapters"
+MAX_TOOL_NAME = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +184,12 @@ class Guard:
                 f"`{name}` is not the tool that was approved: its definition is {fingerprint}, Tools pins {pinned}"
             )
         return Gate(self, tool, name, fingerprint, framework)
+
+    def stray_gate(self, name: str, *, framework: str) -> Gate:
+        """A gate to record a call of a name that was never offered: it has no tool to run. For adapters."""
+        # As long as any name of a function may be; a model can write anything.
+        name = name[:MAX_TOOL_NAME]
+        return Gate(self, self.bundle.tool_by_alias.get(name, name), name, "", framework)
 
     def run(
         self, workflow: str, *, inputs: Mapping[str, Json] | None = None, requester: str | None = None

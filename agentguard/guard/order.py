@@ -109,7 +109,7 @@ class _Call:
 def events(
     guard: Guard,
     gate: Gate,
-    arguments: Mapping[str, Json],
+    arguments: Mapping[str, Json] | Unavailable,
     call_id: str | None,
     context: RunContext | None,
     *,
@@ -117,7 +117,8 @@ def events(
 ) -> Events:
     """All events of one call. Returns what the tool returned; raises as DESIGN section 6 says.
 
-    ``streamed``: what the tool gives out is not seen here.
+    ``arguments`` that could not even be read are denied here, with a record. ``streamed``: what the tool gives out is
+    not seen here.
     """
     flight = _Flight(guard, context, streamed)
     try:
@@ -201,8 +202,10 @@ def _run_state(guard: Guard, context: RunContext | None) -> Generator[Ask, Any, 
     return state if isinstance(state, RunState) else Unavailable(Reason.RUN_UNAVAILABLE, "no such run in this ledger")
 
 
-def _read(arguments: Mapping[str, Json]) -> bytes | Unavailable:
+def _read(arguments: Mapping[str, Json] | Unavailable) -> bytes | Unavailable:
     """The caller's object is read once, into canonical bytes of our own. Never raises for bad arguments."""
+    if isinstance(arguments, Unavailable):
+        return arguments
     try:
         return canonical_bytes(dict(arguments))
     except NotCanonical as error:
@@ -236,7 +239,7 @@ def _prepare(
                 values = read_canonical(canonical)
     except NotCanonical as error:
         problem = Unavailable(Reason.ARGUMENTS_INVALID, str(error))
-    if guard.bundle.tool_by_alias.get(gate.name) != gate.tool:
+    if gate.tool in guard.bundle.tools and guard.bundle.tool_by_alias.get(gate.name) != gate.tool:
         problem = Unavailable(Reason.TOOL_CHANGED, f"`{gate.name}` is not a name of this tool any more")
     shown, redacted = redact(values, guard.secret_paths(gate.tool))
     request = Request.make(

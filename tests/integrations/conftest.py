@@ -19,12 +19,16 @@ class Doorkeeper:
 
     refusal: Exception | None = field(default_factory=lambda: ToolCallDenied("d-1"))
     judged: list[tuple[str, dict[str, Any], str | None]] = field(default_factory=list)
+    misread: list[tuple[str, str | None]] = field(default_factory=list)
     proved: dict[str, list[str]] = field(default_factory=dict)
     definitions: dict[str, Any] = field(default_factory=dict)
 
     def gate(self, name: str, *, definition: Any, framework: str) -> ScriptedGate:
         canonical_bytes(definition)
         self.definitions[name] = definition
+        return ScriptedGate(self, name, framework)
+
+    def stray_gate(self, name: str, *, framework: str) -> ScriptedGate:
         return ScriptedGate(self, name, framework)
 
     def permit(self) -> None:
@@ -63,6 +67,12 @@ class ScriptedGate:
         call_id: str | None = None,
     ) -> Any:
         return await run(self._judge(arguments, call_id))
+
+    def misread(self, why: Exception | str, *, call_id: str | None = None) -> None:
+        self.keeper.misread.append((self.name, call_id))
+
+    async def amisread(self, why: Exception | str, *, call_id: str | None = None) -> None:
+        self.misread(why, call_id=call_id)
 
     def proved(self, entries: Sequence[str]) -> None:
         self.keeper.proved[self.name] = list(entries)

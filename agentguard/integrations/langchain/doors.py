@@ -79,7 +79,11 @@ def _namespace(
     hidden = frozenset(FILTERED_ARGS) | arguments.injected
 
     def _run(self: BaseTool, *args: Any, config: Any = None, run_manager: Any = None, **kwargs: Any) -> Any:
-        read = _read(arguments, args, kwargs)
+        try:
+            read = _read(arguments, args, kwargs)
+        except Exception as error:
+            gate.misread(error, call_id=_call_id(args))
+            raise
         return gate.call(
             read.arguments,
             lambda values: call(arguments.revive(values, read.aside), config, run_manager),
@@ -87,7 +91,11 @@ def _namespace(
         )
 
     async def _arun(self: BaseTool, *args: Any, config: Any = None, run_manager: Any = None, **kwargs: Any) -> Any:
-        read = _read(arguments, args, kwargs)
+        try:
+            read = _read(arguments, args, kwargs)
+        except Exception as error:
+            await gate.amisread(error, call_id=_call_id(args))
+            raise
 
         async def run(values: dict[str, Any]) -> Any:
             return await acall(arguments.revive(values, read.aside), config, run_manager)
@@ -161,6 +169,11 @@ def _read(arguments: Arguments, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     return arguments.from_code(args, kwargs)
 
 
+def _call_id(args: tuple[Any, ...]) -> str | None:
+    given = args[0].call_id if len(args) == 1 and type(args[0]) is _Given else None
+    return given if isinstance(given, str) else None
+
+
 def _only_settable(tool: BaseTool, changes: Mapping[str, Any]) -> None:
     for name in changes.keys() - _MAY_SET:
         raise ConfigurationError(
@@ -202,7 +215,11 @@ def _func_door(gate: Gate | CanaryGate, arguments: Arguments, func: Callable[...
     invoke = _direct(func, arguments)
 
     def guarded_func(*args: Any, **kwargs: Any) -> Any:
-        read = arguments.from_code(args, kwargs)
+        try:
+            read = arguments.from_code(args, kwargs)
+        except Exception as error:
+            gate.misread(error)
+            raise
         try:
             return gate.call(read.arguments, lambda values: invoke(values, read.aside), call_id=read.call_id)
         except ToolCallRefused as refused:
@@ -217,7 +234,11 @@ def _coroutine_door(
     invoke = _direct(func, arguments)
 
     async def guarded_coroutine(*args: Any, **kwargs: Any) -> Any:
-        read = arguments.from_code(args, kwargs)
+        try:
+            read = arguments.from_code(args, kwargs)
+        except Exception as error:
+            await gate.amisread(error)
+            raise
 
         async def run(values: dict[str, Any]) -> Any:
             return await invoke(values, read.aside)

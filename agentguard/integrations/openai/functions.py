@@ -7,7 +7,7 @@ import copy
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError
@@ -21,6 +21,10 @@ from agentguard.guard.signature import Signature
 
 if TYPE_CHECKING:
     from agentguard.guard import CanaryGate, Gate, Guard
+
+
+# Reads the arguments as they came; raises BadArguments. Called at the door, so that a failure is on record.
+Read: TypeAlias = Callable[[], Mapping[str, Any]]
 
 
 class BadArguments(ValueError):
@@ -85,16 +89,27 @@ class GuardedFunction:
         self.asynchronous = inspect.iscoroutinefunction(body)
         self._definition = definition
 
-        def call(arguments: Mapping[str, Any], call_id: str | None) -> Any:
-            return gate.call(_fitting(shape, arguments), lambda values: shape.call(body, values), call_id=call_id)
+        def call(read: Read, call_id: str | None) -> Any:
+            try:
+                arguments = _fitting(shape, read)
+            except Exception as error:
+                gate.misread(error, call_id=call_id)
+                raise
+            return gate.call(arguments, lambda values: shape.call(body, values), call_id=call_id)
 
-        async def acall(arguments: Mapping[str, Any], call_id: str | None) -> Any:
+        async def acall(read: Read, call_id: str | None) -> Any:
+            try:
+                arguments = _fitting(shape, read)
+            except Exception as error:
+                await gate.amisread(error, call_id=call_id)
+                raise
+
             async def run(values: dict[str, Any]) -> Any:
                 if inspect.iscoroutinefunction(body):
                     return await shape.call(body, values)
                 return await asyncio.to_thread(shape.call, body, values)
 
-            return await gate.acall(_fitting(shape, arguments), run, call_id=call_id)
+            return await gate.acall(arguments, run, call_id=call_id)
 
         self.call = call
         self.acall = acall
@@ -117,9 +132,9 @@ def read_arguments(text: str) -> dict[str, Json]:
     return values
 
 
-def _fitting(shape: Shape, arguments: Mapping[str, Any]) -> dict[str, Json]:
+def _fitting(shape: Shape, read: Read) -> dict[str, Json]:
     try:
-        return shape.read(arguments)
+        return shape.read(read())
     except ValidationError as error:
         raise BadArguments(_said_plainly(error)) from None
     except PydanticSerializationError:

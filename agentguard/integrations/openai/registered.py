@@ -73,7 +73,7 @@ def _definition(function: GuardedFunction) -> Any:
 def _door(function: GuardedFunction, tools: OpenAITools) -> Any:
     def execute(arguments: Any) -> str:
         try:
-            return as_text(function.call(_plain(arguments), None))
+            return as_text(function.call(lambda: _plain(arguments), None))
         except Exception as error:
             return tools.explain(function.name, error)
 
@@ -84,7 +84,7 @@ def _door(function: GuardedFunction, tools: OpenAITools) -> Any:
 def _async_door(function: GuardedFunction, tools: OpenAITools) -> Any:
     async def execute(arguments: Any) -> str:
         try:
-            return as_text(await function.acall(_plain(arguments), None))
+            return as_text(await function.acall(lambda: _plain(arguments), None))
         except Exception as error:
             return tools.explain(function.name, error)
 

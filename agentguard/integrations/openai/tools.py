@@ -3,9 +3,9 @@
 Rules:
 1. Every call id is answered, once.
 2. A refusal is answered with its safe text: that it was refused, and the decision id.
-3. A call that cannot be read (unknown tool, not JSON, a member given twice, wrong types) runs nothing and is answered
-   with what is wrong. A message that cannot be trusted as a whole (an id twice, too many calls, cut short) runs
-   nothing.
+3. A call that cannot be read (unknown tool, not JSON, a member given twice, wrong types) runs nothing, is denied on
+   record, and is answered with what is wrong. A message that cannot be trusted as a whole (an id twice, too many calls,
+   cut short) runs nothing.
 4. A tool's own exception is answered with a neutral text; ``on_error`` sees it, and may raise. LedgerError and
    ConfigurationError always raise: they are for people, not for a model.
 5. Calls run one after another, in the message's order.
@@ -16,12 +16,13 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterable
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import PydanticSerializationError, to_json
 
 from agentguard.errors import AgentGuardError, ConfigurationError, ToolCallRefused
+from agentguard.guard import CanaryGate
 from agentguard.integrations.openai.calls import Call, read_calls
 from agentguard.integrations.openai.canary import prove
 from agentguard.integrations.openai.functions import (
@@ -34,9 +35,10 @@ from agentguard.integrations.openai.functions import (
 if TYPE_CHECKING:
     from openai.lib.responses_tool_runner import AsyncRegisteredFunction, RegisteredFunction
 
-    from agentguard.guard import Guard
+    from agentguard.guard import Gate, Guard
 
 OnError = Callable[[str, Exception], str | None]
+NO_SUCH_TOOL = "there is no such tool"
 _LOG = logging.getLogger("agentguard")
 
 
@@ -51,6 +53,7 @@ class OpenAITools:
         """
         self._functions: dict[str, GuardedFunction] = {}
         self._on_error = on_error
+        self._stray: Callable[[str], Gate | CanaryGate] = partial(guard.stray_gate, framework="openai")
         for entry in functions:
             gate, definition, shape, body = guard_entry(guard, entry)
             if definition["name"] in self._functions:
@@ -65,6 +68,7 @@ class OpenAITools:
         made = cls.__new__(cls)
         made._functions = {function.name: function for function in functions}
         made._on_error = on_error
+        made._stray = lambda name: CanaryGate()
         return made
 
     @property
@@ -114,22 +118,30 @@ class OpenAITools:
         return [async_registered(function, self) for function in self._functions.values()]
 
     def _text(self, call: Call) -> str:
-        function = self._functions.get(call.name)
-        if call.problem is not None or function is None:
-            return _error(call.problem or "there is no such tool")
+        function, problem = self._look_up(call)
         try:
-            return as_text(function.call(read_arguments(call.arguments), call.id))
+            if function is None:
+                self._stray(call.name).misread(problem, call_id=call.id)
+                return _error(problem)
+            return as_text(function.call(lambda: read_arguments(call.arguments), call.id))
         except Exception as error:
             return self.explain(call.name, error)
 
     async def _atext(self, call: Call) -> str:
-        function = self._functions.get(call.name)
-        if call.problem is not None or function is None:
-            return _error(call.problem or "there is no such tool")
+        function, problem = self._look_up(call)
         try:
-            return as_text(await function.acall(read_arguments(call.arguments), call.id))
+            if function is None:
+                await self._stray(call.name).amisread(problem, call_id=call.id)
+                return _error(problem)
+            return as_text(await function.acall(lambda: read_arguments(call.arguments), call.id))
         except Exception as error:
             return self.explain(call.name, error)
+
+    def _look_up(self, call: Call) -> tuple[GuardedFunction | None, str]:
+        """The function that a call may run, or why there is none."""
+        if call.problem is not None:
+            return None, call.problem
+        return self._functions.get(call.name), NO_SUCH_TOOL
 
     def explain(self, name: str, error: Exception) -> str:
         """What the model is told of an exception. Raises those that are for people."""
