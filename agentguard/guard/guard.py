@@ -27,6 +27,7 @@ from agentguard.guard.gate import Gate
 from agentguard.guard.identities import Identities, Source
 from agentguard.guard.marks import ResultPath, result_path
 from agentguard.guard.operations import Operations, utc_now
+from agentguard.guard.options import check_options
 from agentguard.guard.order import Identify
 from agentguard.guard.parts import check_bundle
 from agentguard.guard.records import RecordData, record
@@ -102,7 +103,10 @@ class Guard:
         ``clock`` tells the time in UTC, ``elapsed`` the seconds passed, so that a clock that stands still is noticed.
         Raises PolicyError, ConfigurationError, LedgerError.
         """
-        _check_options(wait, clock, log)
+        check_options(
+            directory=directory, home=home, ledger=ledger, identity=identity, issuer=issuer, subject=subject,
+            wait=wait, clock=clock, elapsed=elapsed, log=log,
+        )  # fmt: skip
         place = Path(home) if home is not None else Path(os.environ.get("AGENTGUARD_HOME") or ".agentguard")
         reloader = Reloader(directory)
         check_bundle(reloader.current)
@@ -287,16 +291,6 @@ class Guard:
             self._log.info(data["kind"], **data)
         except Exception:
             logging.getLogger("agentguard").warning("a record could not be logged; it stands in the ledger")
-
-
-def _check_options(wait: object, clock: object, log: object) -> None:
-    """Raises ConfigurationError for what would otherwise fail in the middle of a call."""
-    if wait is not None and not (isinstance(wait, timedelta) and wait >= timedelta(0)):
-        raise ConfigurationError(f"wait={wait!r}: expected a timedelta, such as timedelta(minutes=5), or None")
-    if not callable(clock):
-        raise ConfigurationError(f"clock={clock!r}: expected a function that gives the time, with its zone")
-    if not (log is None or isinstance(log, bool) or callable(getattr(log, "write", None))):
-        raise ConfigurationError(f"log={log!r}: expected True, or an open text file")
 
 
 def _adapter_for(tool: object) -> EntryPoint | None:

@@ -688,13 +688,22 @@ issuers:
 
 @pytest.mark.parametrize(
     "option",
-    [{"wait": 300}, {"wait": timedelta(seconds=-1)}, {"clock": 5}, {"log": "audit.jsonl"}, {"log": 5}],
+    [
+        {"wait": 300}, {"wait": timedelta(seconds=-1)}, {"clock": 5}, {"clock": None}, {"elapsed": 5},
+        {"log": "audit.jsonl"}, {"log": 5}, {"ledger": 5}, {"ledger": object()}, {"ledger": ":memory:"},
+        {"ledger": "file:x?mode=memory"}, {"ledger": ""}, {"ledger": "a\0b"}, {"home": 5}, {"home": ""}, {"home": "a\0b"},
+        {"directory": None}, {"directory": ""}, {"directory": 5}, {"identity": "eyJ.token"}, {"issuer": 5},
+        {"subject": 5},
+    ],
     ids=str,
-)
+)  # fmt: skip
 def test_an_option_of_a_wrong_kind_is_refused_at_once(bundle: Path, tmp_path: Path, option: dict[str, Any]) -> None:
-    """`wait=300` would fail in the middle of the first call that needs a person."""
-    with pytest.raises(ConfigurationError, match=f"{next(iter(option))}=.*expected"):
-        Guard.load(bundle, ledger=memory_ledger(), home=tmp_path / "home", **option)
+    """`wait=300` would fail in the middle of the first call that needs a person; an empty directory, as of a variable
+    that is not set, would be whatever directory the process is in; `:memory:` would be a file of that name."""
+    given = {"directory": bundle, "ledger": memory_ledger(), "home": tmp_path / "home"} | option
+    with pytest.raises(ConfigurationError, match=f"{next(iter(option))}=.*expected") as refused:
+        Guard.load(**given)
+    assert "eyJ" not in str(refused.value)
 
 
 def test_an_async_stream_left_early_has_cleaned_up_before_its_outcome_is_written(guard: Guard) -> None:
