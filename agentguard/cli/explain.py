@@ -236,7 +236,7 @@ _MEANINGS: dict[str, str] = {
     Reason.RISK_TOO_HIGH: "risk takes this effect or place away; `agentguard audit list --kind signal` may say why",
     Reason.CREDENTIAL_REVOKED: "a credential, or the assertions themselves, were revoked; the record says by whom",
     Reason.IDENTITY_OUTDATED: "the workload must prove itself with an assertion from after the signal",
-    Reason.SIGNALS_UNAVAILABLE: "`agentguard streams list` shows which stream is silent; operations must repair it",
+    Reason.SIGNALS_UNAVAILABLE: "`agentguard signals status` shows which stream is silent; operations must repair it",
     Reason.WRITE_DOWN: "the run has read something more sensitive than this may follow",
     Reason.ZONE_NOT_REACHABLE: "no way leads there from the workload's zone, or from where the run has been",
     Reason.ZONE_FIRST_CONTACT: "the workload has never reached this zone; --approved-by names who agrees",

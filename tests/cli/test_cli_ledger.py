@@ -373,23 +373,6 @@ def test_a_credential_that_a_stream_revoked_is_not_put_in_force_by_hand(store: P
     assert json.loads(again.out) == {"credential": "deploy-token", "state": "revoked"}
 
 
-def test_streams_are_listed_with_when_they_were_heard(store: Path, call: Call) -> None:
-    """For people and for programs; before the first, it says so."""
-    assert "no stream" in call("streams", "list", "--ledger", store).out
-    at = datetime(2026, 9, 1, 12, tzinfo=UTC)
-    ledger = open_ledger(store)
-    settle(ledger.stream_heard("idp", at=at))
-    settle(ledger.stream_heard("hr", at=at, status="paused"))
-    ledger.shut()
-
-    shown = call("streams", "list", "--ledger", store).out
-    assert "idp" in shown and "enabled" in shown and "paused" in shown
-    assert json.loads(call("streams", "list", "--json", "--ledger", store).out) == [
-        {"name": "hr", "status": "paused", "heard_at": "2026-09-01T12:00:00Z"},
-        {"name": "idp", "status": "enabled", "heard_at": "2026-09-01T12:00:00Z"},
-    ]
-
-
 def test_an_open_request_that_expired_is_no_longer_listed(tmp_path: Path, call: Call) -> None:
     """What cannot be answered any more is history."""
     path = tmp_path / "ledger.sqlite3"

@@ -29,7 +29,6 @@ GROUPS = {
     "runs": ("list", "show", "stop", "risk"),
     "subjects": ("suspend", "restore", "stop", "risk"),
     "credentials": ("revoke", "activate"),
-    "streams": ("list",),
     "assertion": ("verify",),
     "signals": ("serve", "poll", "verify", "status"),
     "destinations": ("coverage", "import"),
