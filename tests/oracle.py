@@ -127,8 +127,10 @@ def _against_the_call(request: Request, policy: Policy, facts: Facts) -> Iterato
         if identity is not None and run.subject_suspended:
             yield "subject_suspended"
 
+    outside = isinstance(facts.run, Unavailable) and str(facts.run.reason) == "no_run" and request.workflow == ""
     if workflow is None:
-        yield "workflow_unknown"
+        if not outside:
+            yield "workflow_unknown"
     else:
         if run is not None and run.workflow_digest != workflow.digest:
             yield "workflow_changed"

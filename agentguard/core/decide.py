@@ -272,6 +272,8 @@ def run_is_active(case: _Case) -> tuple[Finding, ...]:
 def workflow_is_in_force(case: _Case) -> tuple[Finding, ...]:
     workflow = case.workflow
     if workflow is None:
+        if not case.request.workflow and _is_outside_a_run(case.facts):
+            return _NONE  # there is no workflow to know; the run's check has said why
         return _deny(Reason.WORKFLOW_UNKNOWN, f"no workflow `{case.request.workflow}` in this revision")
     found = _NONE
     if case.run is not None and case.run.workflow_digest != workflow.digest:
@@ -281,6 +283,10 @@ def workflow_is_in_force(case: _Case) -> tuple[Finding, ...]:
     if case.request.tool not in workflow.steps_by_tool:
         found += _deny(Reason.NO_MATCHING_STEP, f"no step uses `{case.request.tool}`")
     return found
+
+
+def _is_outside_a_run(facts: Facts) -> bool:
+    return isinstance(facts.run, Unavailable) and facts.run.reason is Reason.NO_RUN
 
 
 def tool_is_as_approved(case: _Case) -> tuple[Finding, ...]:

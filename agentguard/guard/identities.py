@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from agentguard.core.declarations import IssuerTrust
 from agentguard.core.policy import Workflow
+from agentguard.core.reasons import Reason
 from agentguard.core.values import Identity, Unavailable
 from agentguard.errors import ConfigurationError
 from agentguard.identity import (
@@ -31,6 +32,10 @@ from agentguard.policy import Bundle
 
 Source: TypeAlias = AssertionSource | Callable[[AssertionRequest], str | Assertion | Awaitable[str | Assertion]]
 Now: TypeAlias = Callable[[], datetime | Unavailable]
+
+
+# Said of the run and, by the local issuer, of the caller: the same finding, so the record has it once.
+OUTSIDE_A_RUN = Unavailable(Reason.NO_RUN, "called outside a run")
 
 
 class Identities:
@@ -129,5 +134,7 @@ class _LocalSource:
         self._issuer = issuer
         self._clock = clock
 
-    def assertion(self, request: AssertionRequest) -> str:
-        return self._issuer.mint(request.subject or "", request.audience, request.request_digest, self._clock())
+    def assertion(self, request: AssertionRequest) -> str | Unavailable:
+        if request.subject is None:
+            return OUTSIDE_A_RUN
+        return self._issuer.mint(request.subject, request.audience, request.request_digest, self._clock())

@@ -32,6 +32,7 @@ from agentguard.core.request import Request
 from agentguard.core.values import Assurance, Destination, Effect, Identity, Json, Sensitivity, ToolEffect, Unavailable
 from agentguard.destinations import derive, rewrite
 from agentguard.errors import ApprovalPending, ApprovalRefused, ToolCallDenied
+from agentguard.guard.identities import OUTSIDE_A_RUN
 from agentguard.guard.marks import brought, brought_by_error, lost
 from agentguard.guard.raising import first_uses, risk_watches
 from agentguard.guard.records import decision_record, new_id, record, redact, rfc3339
@@ -195,7 +196,7 @@ def _events(
 
 def _run_state(guard: Guard, context: RunContext | None) -> Generator[Ask, Any, RunState | Unavailable]:
     if context is None or not context.entered:
-        return Unavailable(Reason.NO_RUN, "called outside a run")
+        return OUTSIDE_A_RUN
     known = guard.bundle.policy.workflows.get(context.workflow)
     windows = {budget.name: budget.per for budget in known.budgets} if known is not None else {}
     state = yield Wait(guard.ledger.run(context.id, at=guard.last_known_time, windows=windows))

@@ -435,6 +435,11 @@ DENYING: dict[str, Change] = {
     "no clock": lambda c: c.with_facts(now=Unavailable(Reason.CLOCK_UNAVAILABLE)),
     "no identity": lambda c: c.with_facts(identity=Unavailable(Reason.ASSERTION_EXPIRED)),
     "no run": lambda c: c.with_facts(run=Unavailable(Reason.NO_RUN)),
+    "outside any run": lambda c: c.with_request(run_id="", workflow="").with_facts(run=Unavailable(Reason.NO_RUN)),
+    "a run without a workflow": lambda c: c.with_request(workflow="").with_run(workflow=""),
+    "a workflow without a name, no run found": lambda c: c.with_request(workflow="").with_facts(
+        run=Unavailable(Reason.RUN_UNAVAILABLE)
+    ),
     "no destinations found out": lambda c: c.with_facts(destinations=Unavailable(Reason.DESTINATION_AMBIGUOUS)),
     "no approvals found out": lambda c: c.with_facts(approval=Unavailable(Reason.APPROVAL_UNAVAILABLE)),
     "no credentials found out": lambda c: c.with_facts(credentials_revoked=Unavailable(Reason.SIGNALS_UNAVAILABLE)),

@@ -63,7 +63,7 @@ def test_outside_a_run_nothing_runs(guard: Guard, tools: Tools) -> None:
     assert tools.ran == []
     (found,) = decisions(guard)
     assert found["decision_id"] == refused.value.decision_id
-    assert "no_run" in found["reasons"]
+    assert found["reasons"] == ["no_run"]
 
 
 def test_after_the_run_has_been_left_nothing_runs(guard: Guard, tools: Tools) -> None:
