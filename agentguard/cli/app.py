@@ -31,14 +31,14 @@ class Entry(NamedTuple):
 
 
 COMMANDS = {
-    "check": Entry("agentguard.cli.check", "Load a bundle as the guard does and list everything wrong with it."),
+    "check": Entry("agentguard.cli.check", "Load a bundle and list everything wrong with it."),
     "test": Entry("agentguard.cli.cases", "Run the decision cases that stand beside the workflows."),
     "explain": Entry("agentguard.cli.explain", "Say why a call is, or was, decided so: finding by finding."),
     "schema": Entry("agentguard.cli.schema", "Print the JSON Schema of policy files, for editors."),
     "approvals": Entry("agentguard.cli.approvals", "List, read and answer the calls that wait for a person."),
     "audit": Entry("agentguard.cli.audit", "Read the records: list, show, follow."),
     "runs": Entry("agentguard.cli.runs", "List runs, stop one, set its risk."),
-    "subjects": Entry("agentguard.cli.subjects", "Suspend a workload, stop its runs, set its risk, or restore it."),
+    "subjects": Entry("agentguard.cli.subjects", "Suspend a workload or restore it; stop its runs."),
     "credentials": Entry("agentguard.cli.credentials", "Revoke or activate a credential that tools use."),
     "signals": Entry("agentguard.cli.signals", "Receive security events by push or poll; see who is silent."),
     "assertion": Entry("agentguard.cli.assertion", "Judge one identity assertion."),

@@ -32,7 +32,7 @@ app = common.new_app("Say why a call is, or was, decided so.", group=False)
 @app.command()
 def explain(
     directory: Annotated[
-        Path | None, typer.Argument(metavar="[DIR]", help="The bundle to judge by.", show_default=False)
+        Path | None, typer.Argument(metavar="DIR", help="The bundle to judge by.", show_default=False)
     ] = None,
     decision: Annotated[str | None, typer.Option("--decision", help="Explain this decision from its record.")] = None,
     workflow: Annotated[str | None, typer.Option("--workflow", help="The workflow of the run.")] = None,

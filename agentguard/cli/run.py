@@ -1,7 +1,8 @@
 """Runs one command and turns every end of it into an exit code and, where something is wrong, one clear message.
 
 Exit codes: 0 it worked; 1 the answer is no; 2 the command, a file or the policy must be put right; 3 the ledger could
-not do it; 70 a defect of agentguard; 130 interrupted. Nobody at a terminal ever meets a traceback.
+not do it; 70 a defect of agentguard; 130 interrupted; 141 nobody read its output to the end. Nobody at a terminal ever
+meets a traceback.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -22,6 +24,7 @@ from agentguard.errors import AgentGuardError, LedgerError, PolicyError
 
 DEFECT = 70
 INTERRUPTED = 130
+UNREAD = 141
 # What may follow the name is a guess of Typer's own; ours is made the same way everywhere.
 _NO_COMMAND = re.compile(r"No such command '(.*?)'(\. Did you mean .*)?", re.DOTALL)
 _CLICK_ERROR = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
@@ -29,12 +32,15 @@ _CLICK_ERROR = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code. Never raises."""
+    _open_what_is_closed()
     try:
         given = list(sys.argv[1:] if arguments is None else arguments)
         result = command().main(given, prog_name="agentguard", standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:
         return _nobody_reads()
+    except SystemExit as leaving:  # Typer leaves so when a pipe breaks inside a command
+        return _nobody_reads() if isinstance(leaving.__context__, BrokenPipeError) else _failed(leaving)
     except (KeyboardInterrupt, typer.Abort):
         return _say("interrupted; nothing more was done", INTERRUPTED)
     except Exception as error:
@@ -42,7 +48,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return result if isinstance(result, int) else 0
 
 
-def _failed(error: Exception) -> int:
+def _open_what_is_closed() -> None:
+    """Whoever closes a stream (``>&-``) wants nothing from it: what is said there is lost, what was asked is done.
+
+    Python then has None there. In the order of their numbers, so that no file that is opened later gets one of them.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - until the end
+
+
+def _failed(error: BaseException) -> int:
     if isinstance(error, typer.Exit):
         return int(error.exit_code)
     if isinstance(error, PolicyError):
@@ -76,8 +92,10 @@ def _usage(error: Any) -> str:
 
 
 def _operating_system(error: OSError) -> str:
-    where = f"`{error.filename}`: " if error.filename is not None else ""
-    return f"{where}{error.strerror or type(error).__name__}; check that it exists and that you may use it"
+    why = error.strerror or type(error).__name__
+    if error.filename is None:
+        return f"what was to be shown could not be written: {why}; check where the output goes"
+    return f"`{error.filename}`: {why}; check that it exists and that you may use it"
 
 
 def _say(message: str, code: int) -> int:
@@ -89,7 +107,8 @@ def _say(message: str, code: int) -> int:
 
 
 def _nobody_reads() -> int:
-    """The reader of a pipe has gone (``| head``): stop quietly, as other tools do."""
+    """The reader of a pipe has gone (``| head``): stop quietly, as other tools do, and not as if all had been well: a
+    verdict may be among what nobody read."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+    return UNREAD

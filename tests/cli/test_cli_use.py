@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import fcntl
+import json
 import os
 import sqlite3
 import stat
@@ -66,7 +67,7 @@ def test_the_list_of_commands_is_whole_and_its_summaries_are_not_cut(call: Call)
     """Help is printed from a table; the table and the modules must agree."""
     ended = call("--help")
     assert ended.code == 0
-    assert all(f"\n  {name} " in ended.out for name in COMMANDS)
+    assert all(f"\n  {name} " in ended.out and f" {entry.summary}\n" in ended.out for name, entry in COMMANDS.items())
 
 
 def test_help_is_quick_because_it_loads_nothing() -> None:
@@ -308,19 +309,43 @@ def test_a_message_that_quotes_an_attack_is_escaped(call: Call, monkeypatch: pyt
     assert is_clear(call("check", "."))
 
 
-def test_a_reader_that_leaves_is_no_error(store: Path) -> None:
-    """`agentguard audit list | head -1` must not end in noise."""
-    shell = (
-        f"{sys.executable} -c 'from agentguard.cli import main; raise SystemExit(main())' audit list --ledger {store}"
+def shell(line: str, store: Path, stdout: int = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
+    """A line of shell in which `agentguard` is the real command, in a process of its own."""
+    command = f"{sys.executable} -c 'from agentguard.cli import main; raise SystemExit(main())'"
+    script = f"""
+        export AGENTGUARD_HOME={store.parent}
+        agentguard() {{ {command} "$@"; }}
+        {line}
+    """
+    return subprocess.run(
+        ["bash", "-c", script], stdout=stdout, stderr=subprocess.PIPE, text=True, cwd=ROOT, check=False
     )
-    done = subprocess.run(
-        ["bash", "-c", f"{shell} | true"],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("arguments", ["audit list", "schema Workflow", "--help", "test workflows/customer_export"])
+def test_a_reader_that_leaves_hears_no_noise_and_no_yes(arguments: str, store: Path) -> None:
+    """`agentguard audit list | head -1` must not end in noise; and where the verdict was not read, 0 would be a yes."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = shell(f"agentguard {arguments}", store, stdout=writer)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_stream_that_was_closed_keeps_nothing_from_being_done(closed: str, store: Path) -> None:
+    """A stop from a job without a terminal must stop the run."""
+    stop = f"agentguard runs stop r-1 --why found {closed}; code=$?"
+    done = shell(f"{stop}; agentguard runs list --json; exit $code", store)
+    (run,) = [run for run in json.loads(done.stdout.splitlines()[-1]) if run["id"] == "r-1"]
+    assert (done.returncode, run["status"]) == (0, "stopped")
+    assert "Traceback" not in done.stderr and "itself failed" not in done.stderr
+
+
+def test_a_full_disk_behind_the_output_is_said(store: Path) -> None:
+    """Whoever redirects an answer must not take half of one for all of it."""
+    done = shell("agentguard audit list > /dev/full", store)
+    assert done.returncode == 2 and "could not be written: No space left on device" in done.stderr
 
 
 # terminal injection

@@ -133,6 +133,13 @@ def test_an_empty_policy_permits_nothing() -> None:
     assert {Reason.WORKFLOW_UNKNOWN, Reason.TOOL_UNKNOWN} <= set(decision.reasons)
 
 
+def test_a_run_without_a_workflow_is_denied_for_that_reason() -> None:
+    """Only a call outside any run has no workflow to know; every other denial must say why."""
+    made = good().with_request(workflow="").with_run(workflow="")
+
+    assert made.decide().reasons == (Reason.WORKFLOW_UNKNOWN,)
+
+
 def test_a_quorum_of_nought_is_not_reached_by_nobody() -> None:
     """All of nothing is no, for people too."""
     assert ESCALATING["quorum of nought, nobody"](good()).decide().effect is Effect.ESCALATE

@@ -691,7 +691,8 @@ issuers:
     [
         {"wait": 300}, {"wait": timedelta(seconds=-1)}, {"clock": 5}, {"clock": None}, {"elapsed": 5},
         {"log": "audit.jsonl"}, {"log": 5}, {"ledger": 5}, {"ledger": object()}, {"ledger": ":memory:"},
-        {"ledger": "file:x?mode=memory"}, {"ledger": ""}, {"ledger": "a\0b"}, {"home": 5}, {"home": ""}, {"home": "a\0b"},
+        {"ledger": "file:x?mode=memory"}, {"ledger": ""}, {"ledger": "a\0b"},
+        {"home": 5}, {"home": ""}, {"home": "a\0b"},
         {"directory": None}, {"directory": ""}, {"directory": 5}, {"identity": "eyJ.token"}, {"issuer": 5},
         {"subject": 5},
     ],
