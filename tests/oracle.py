@@ -162,8 +162,10 @@ def _against_the_call(request: Request, policy: Policy, facts: Facts) -> Iterato
     if run is not None and run.credential_refused:
         yield "credential_revoked"
     earliest = None if run is None else run.issued_after
-    if earliest is not None and identity is not None and not _micros(earliest) <= _micros(identity.issued_at):
-        yield "identity_outdated"
+    if earliest is not None and identity is not None:
+        token = identity.issued_at if identity.token_issued_at is None else identity.token_issued_at
+        if not _micros(earliest) <= _micros(token):
+            yield "identity_outdated"
 
     if now is not None and isinstance(facts.streams, Mapping):
         for name, needed in policy.streams.items():

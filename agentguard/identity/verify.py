@@ -195,7 +195,9 @@ class Verifier:
         issued, expires = _required_time(claims, "iat"), _required_time(claims, "exp")
         identifier = str(claims["jti"]) if "jti" in claims else _name_by_content(compact)
         bound_to = proof.bound_to if proof else self._bound_by_issuer(claims, digest)
+        token_issued = None
         if proof:  # the proof is what is fresh, and what must not be replayed
+            token_issued = datetime.fromtimestamp(issued, UTC)
             issued, expires, identifier = proof.issued, min(expires, proof.expires), f"proof:{proof.identifier}"
         return Identity(
             subject=subject,
@@ -208,6 +210,7 @@ class Verifier:
             assurance=assurance_of(self.trust),
             claims=claims,
             bound_to=bound_to,
+            token_issued_at=token_issued,
         )
 
     def _bound_by_issuer(self, claims: Mapping[str, Json], digest: str | None) -> str | None:

@@ -217,6 +217,9 @@ NUDGES: dict[str, Change] = {
     "silent stream, for other places": stream(None, rule=StreamRule(TICK, frozenset({Sensitivity.RESTRICTED}))),
     "silent stream, no destinations": lambda c: c.with_facts(streams={}, destinations=()),
     "issued at the very moment": lambda c: c.with_run(issued_after=NOW - timedelta(seconds=45)),
+    "token of the very moment, proved since": lambda c: c.with_identity(
+        issued_at=NOW, token_issued_at=NOW - timedelta(minutes=2)
+    ),
     "any assertion": lambda c: c.with_run(issued_after=None),
     "risk below its ceiling": lambda c: c.with_policy(risk_ceilings={Risk.MEDIUM: Sensitivity.PUBLIC}),
     "no ceilings": lambda c: c.with_policy(risk_ceilings={}),
@@ -455,6 +458,9 @@ DENYING: dict[str, Change] = {
     "credentials of another make": lambda c: c.with_facts(credentials_revoked=""),
     "assertions refused": lambda c: c.with_run(credential_refused=True),
     "issued a tick too early": lambda c: c.with_run(issued_after=NOW - timedelta(seconds=45) + TICK),
+    "token a tick too old, proved since": lambda c: c.with_identity(
+        issued_at=NOW, token_issued_at=NOW - timedelta(minutes=2) - TICK
+    ),
     "stream silent a tick too long": stream(NOW - timedelta(minutes=5) - TICK),
     "stream heard from the future": stream(NOW + timedelta(seconds=60) + TICK),
     "stream never heard": stream(None),

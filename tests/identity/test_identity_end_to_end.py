@@ -15,6 +15,7 @@ import pytest
 from identity_maker import AUDIENCE, ISSUER, KEY, NOW, SUBJECT, Key, at, b64, claims, key_set
 from identity_servers import within
 
+from agentguard.core.signals import Signal, SignalEffect
 from agentguard.errors import ApprovalPending, ToolCallDenied
 from agentguard.guard import Guard
 from agentguard.guard.run import RunContext
@@ -324,6 +325,18 @@ def test_a_proof_for_one_call_serves_no_other(tmp_path: Path) -> None:
 
     assert (first, second) == ([], ["assertion_proof_invalid"])
     assert world.ran == ["send 1"]
+
+
+@pytest.mark.parametrize(("age", "reasons"), [(10, []), (11, ["identity_outdated"])])
+def test_a_fresh_proof_does_not_make_a_token_newer(age: float, reasons: list[str], tmp_path: Path) -> None:
+    """Its claims changed ten seconds ago: whoever holds the key can prove the old token at every call."""
+    world = World(tmp_path, **DPOP)
+    with world.run():
+        changed = Signal("idp", "token-claims-change", SignalEffect.REQUIRE_NEWER, at(0), about=SUBJECT)
+        world.guard.operations.apply(("https://idp.example", "1"), [changed], at(0))
+        world.time, world.age = 10, age
+
+        assert world.call() == reasons
 
 
 def test_a_clock_set_back_beyond_the_skew_refuses_and_is_on_record(tmp_path: Path) -> None:
