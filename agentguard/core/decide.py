@@ -335,10 +335,10 @@ def no_signal_refuses_the_proof(case: _Case) -> tuple[Finding, ...]:
     found = _NONE
     if run.credential_refused:
         found += _deny(Reason.CREDENTIAL_REVOKED, "assertions of the workload, or of whom it works for, are refused")
-    if run.issued_after is not None and identity is not None:
-        # A proof is made at each call, by whoever holds the key; what it proves is as old as the token.
-        if (identity.token_issued_at or identity.issued_at) < run.issued_after:
-            found += _deny(Reason.IDENTITY_OUTDATED, f"assertions issued before {run.issued_after} are refused")
+    # A proof is made at each call, by whoever holds the key; what it proves is as old as the token.
+    issued = None if identity is None else identity.token_issued_at or identity.issued_at
+    if run.issued_after is not None and issued is not None and issued < run.issued_after:
+        found += _deny(Reason.IDENTITY_OUTDATED, f"assertions issued before {run.issued_after} are refused")
     return found
 
 

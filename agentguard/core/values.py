@@ -108,8 +108,8 @@ class Identity:
     """A workload's identity as one verified assertion states it. Made by the identity verifier only.
 
     Times are UTC. ``assertion_id`` is unique per issuer; (issuer, assertion_id) is the replay key.
-    ``bound_to`` is the request digest the proof covers, or None where the assertion covers none. Where a proof came with
-    the token, ``issued_at`` is when the proof was made, and ``token_issued_at`` when the token was.
+    ``bound_to`` is the request digest the proof covers, or None where the assertion covers none. Where a proof came
+    with the token, ``issued_at`` is when the proof was made, and ``token_issued_at`` when the token was.
     """
 
     subject: str

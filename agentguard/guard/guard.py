@@ -24,7 +24,7 @@ from agentguard.guard.clock import WatchedClock
 from agentguard.guard.drive import settle
 from agentguard.guard.functions import is_guarded, wrap_function
 from agentguard.guard.gate import Gate
-from agentguard.guard.identities import Identities, Source
+from agentguard.guard.identities import Identities, Source, Verification
 from agentguard.guard.marks import ResultPath, result_path
 from agentguard.guard.operations import Operations, utc_now
 from agentguard.guard.options import check_options
@@ -48,12 +48,13 @@ class _InForce:
     catalog: Catalog
     secrets: Mapping[str, tuple[tuple[str | None, ...], ...]]
     outsiders: Mapping[str, tuple[ResultPath, ...]]
+    verification: Verification
 
     @classmethod
-    def of(cls, bundle: Bundle) -> _InForce:
+    def of(cls, bundle: Bundle, verification: Verification) -> _InForce:
         secrets = {name: tuple(map(parse_path, tool.secrets)) for name, tool in bundle.tools.items()}
         outsiders = {name: tuple(map(result_path, tool.untrusted_results)) for name, tool in bundle.tools.items()}
-        return cls(bundle, Catalog(bundle.catalog), secrets, outsiders)
+        return cls(bundle, Catalog(bundle.catalog), secrets, outsiders, verification)
 
 
 class Guard:
@@ -64,6 +65,7 @@ class Guard:
         reloader: Reloader,
         ledger: Ledger,
         identities: Identities,
+        in_force: _InForce,
         *,
         wait: timedelta | None = None,
         clock: Callable[[], datetime] = utc_now,
@@ -78,7 +80,7 @@ class Guard:
         self._identities = identities
         self._log = _logger(log)
         self._watched = WatchedClock(clock, elapsed)
-        self._in_force = _InForce.of(reloader.current)
+        self._in_force = in_force
 
     @classmethod
     def load(
@@ -110,13 +112,12 @@ class Guard:
         place = Path(home) if home is not None else Path(os.environ.get("AGENTGUARD_HOME") or ".agentguard")
         reloader = Reloader(directory)
         check_bundle(reloader.current)
-        identities = Identities(
-            reloader.current, home=place, source=identity, issuer=issuer, subject=subject, clock=clock
-        )
+        identities = Identities(home=place, source=identity, issuer=issuer, subject=subject, clock=clock)
+        in_force = _InForce.of(reloader.current, identities.under(reloader.current))
         if ledger is None:
             ledger = place / "ledger.sqlite3"
         opened = open_ledger(ledger) if isinstance(ledger, str | Path) else ledger
-        return cls(reloader, opened, identities, wait=wait, clock=clock, elapsed=elapsed, log=log)
+        return cls(reloader, opened, identities, in_force, wait=wait, clock=clock, elapsed=elapsed, log=log)
 
     def __enter__(self) -> Self:
         return self
@@ -152,9 +153,7 @@ class Guard:
     def _take(self, bundle: Bundle) -> None:
         """All of it or, where anything raises, nothing."""
         check_bundle(bundle)
-        fresh = _InForce.of(bundle)
-        self._identities.take(bundle)
-        self._in_force = fresh
+        self._in_force = _InForce.of(bundle, self._identities.under(bundle, before=self._in_force.verification))
 
     def wrap(self, tools: Any) -> Any:
         """Guard one tool, or each of several: plain functions, and the tools of frameworks with an adapter.
@@ -238,15 +237,15 @@ class Guard:
 
     def identify(self, ask: Identify) -> Identity | Unavailable:
         """Who calls, by a fresh assertion; judged by the issuer that was configured for its source."""
-        return self._identities.identify(ask.digest, ask.subject, self.now)
+        return self._in_force.verification.identify(ask.digest, ask.subject, self.now)
 
     async def identify_async(self, ask: Identify) -> Identity | Unavailable:
         """As ``identify``, from a task."""
-        return await self._identities.identify_async(ask.digest, ask.subject, self.now)
+        return await self._in_force.verification.identify_async(ask.digest, ask.subject, self.now)
 
     def subject_for(self, workflow: Workflow) -> str | None:
         """Whom the local issuer speaks for in a run of this workflow; None where assertions come from outside."""
-        return self._identities.subject_for(workflow)
+        return self._in_force.verification.subject_for(workflow)
 
     def secret_paths(self, tool: str) -> tuple[tuple[str | None, ...], ...]:
         """Where this tool's declared secrets stand in its arguments."""

@@ -22,6 +22,7 @@ from agentguard.identity import (
     AssertionRequest,
     AssertionSource,
     CallableSource,
+    JwksStore,
     LocalIssuer,
     Verifier,
     key_source,
@@ -39,11 +40,10 @@ OUTSIDE_A_RUN = Unavailable(Reason.NO_RUN, "called outside a run")
 
 
 class Identities:
-    """One source of assertions and the verifier of the issuer configured for it."""
+    """Where assertions come from, as the developer configured it; with a bundle it becomes a ``Verification``."""
 
     def __init__(
         self,
-        bundle: Bundle,
         *,
         home: Path,
         source: Source | None,
@@ -56,20 +56,18 @@ class Identities:
         self._issuer_name = issuer
         self._subject = subject
         self._clock = clock
-        self.take(bundle)
 
-    def take(self, bundle: Bundle) -> None:
-        """Verify by this bundle's Trust from now on. Raises ConfigurationError where it has no issuer to use."""
+    def under(self, bundle: Bundle, *, before: Verification | None = None) -> Verification:
+        """How this bundle's Trust verifies. Keys that ``before`` has from the same address stay known, at their age.
+
+        Raises ConfigurationError where it has no issuer to use.
+        """
         trust = self._choose(bundle)
-        source: AssertionSource
         if self._given is None:
             local = LocalIssuer(self._home, issuer=trust.issuer)
-            source, verifier = _LocalSource(local, self._clock), local.verifier(trust)
-        else:
-            source, verifier = self._given, Verifier(trust, key_source(trust, bundle.directory))
-        self._trust: IssuerTrust = trust
-        self._source = source
-        self._verifier: Verifier = verifier
+            return Verification(trust, _LocalSource(local, self._clock), local.verifier(trust), subject=self._subject)
+        keys = key_source(trust, bundle.directory, before=None if before is None else before.keys)
+        return Verification(trust, self._given, Verifier(trust, keys), keys=keys)
 
     def _choose(self, bundle: Bundle) -> IssuerTrust:
         local = self._given is None
@@ -86,9 +84,28 @@ class Identities:
         remedy = "add one, or pass Guard.load(identity=)" if local else "add the issuer of its assertions"
         raise ConfigurationError(f"Trust lists no issuer {wanted}{named}; {remedy}")
 
+
+class Verification:
+    """One source of assertions and the verifier of the issuer configured for it. ``keys`` None: the local issuer's."""
+
+    def __init__(
+        self,
+        trust: IssuerTrust,
+        source: AssertionSource,
+        verifier: Verifier,
+        *,
+        keys: JwksStore | None = None,
+        subject: str | None = None,
+    ) -> None:
+        self.keys = keys
+        self._trust = trust
+        self._source = source
+        self._verifier = verifier
+        self._subject = subject
+
     def subject_for(self, workflow: Workflow) -> str | None:
         """Whom the local issuer is to speak for in this workflow. Raises ConfigurationError where that is not clear."""
-        if self._given is not None:
+        if self._trust.profile != "local":
             return None
         if self._subject is not None:
             return self._subject

@@ -7,14 +7,16 @@ from pathlib import Path
 
 from agentguard.core.declarations import IssuerTrust
 from agentguard.identity.profiles import PROFILES
-from agentguard.jose.keys import Clock, published_keys
-from agentguard.jose.keyset import SIGNING_USES, KeySource
+from agentguard.jose.keys import Clock, JwksStore, published_keys
+from agentguard.jose.keyset import SIGNING_USES
 
 
-def key_source(trust: IssuerTrust, directory: str | Path, *, clock: Clock = time.monotonic) -> KeySource:
+def key_source(
+    trust: IssuerTrust, directory: str | Path, *, clock: Clock = time.monotonic, before: JwksStore | None = None
+) -> JwksStore:
     """The keys an issuer's trust names; a relative file is looked up in ``directory``, the bundle's.
 
-    Raises ConfigurationError as ``published_keys`` does.
+    ``before`` and ConfigurationError are as in ``published_keys``.
     """
     return published_keys(
         f"{trust.source}: issuer `{trust.name}`",
@@ -24,4 +26,5 @@ def key_source(trust: IssuerTrust, directory: str | Path, *, clock: Clock = time
         uses=PROFILES[trust.profile].key_uses if trust.profile in PROFILES else SIGNING_USES,
         max_age=trust.keys_max_age,
         clock=clock,
+        before=before,
     )

@@ -5,6 +5,7 @@
    by one thread at a time, so that made-up key ids cannot be used to make us hammer the issuer.
 3. A read that fails (down, slow, garbage, redirect, huge) changes nothing: rule 1 goes on.
 4. Past ``max_age`` nothing is served: ``assertion_keys_unavailable``.
+5. A bundle that is loaded again changes none of this for a URL: its keys stay known, at their age. A file is read.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import TypeAlias
 
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Unavailable
 from agentguard.errors import ConfigurationError
 from agentguard.jose.fetch import Address, ReadFailed, get
-from agentguard.jose.keyset import MAX_SET_BYTES, KeySet, VerificationKey
+from agentguard.jose.keyset import MAX_SET_BYTES, KeySet, KeySource, VerificationKey
 
 # Issuers publish a new key long before they sign with it. Ten seconds is soon enough for the odd emergency.
 MIN_INTERVAL = 10.0
@@ -28,6 +30,8 @@ MIN_INTERVAL = 10.0
 DEADLINE = 4.0
 
 Clock = Callable[[], float]
+# What a URL's keys are read for: its address, the algorithms and uses that count, the maximum age.
+Asked: TypeAlias = tuple[str, tuple[str, ...], frozenset[str | None], timedelta]
 
 
 class JwksStore:
@@ -43,7 +47,9 @@ class JwksStore:
         max_age: float,
         clock: Clock = time.monotonic,
         min_interval: float = MIN_INTERVAL,
+        asked: Asked | None = None,
     ) -> None:
+        self.asked = asked
         self._read = read
         self._parse = parse
         self._max_age = max_age
@@ -106,8 +112,12 @@ def published_keys(
     uses: frozenset[str | None],
     max_age: timedelta,
     clock: Clock = time.monotonic,
+    before: KeySource | None = None,
 ) -> JwksStore:
     """The keys that somebody publishes in a file or at a URL; ``where`` is the place in the bundle that says so.
+
+    ``before`` is given back where it keeps the same keys of the same URL: a reload must not make known keys unknown
+    while their server is down, nor ask it more often.
 
     Raises ConfigurationError where neither or both are named, for a URL that is not HTTPS, and for a file that holds no
     key set now: it is there or not when the bundle loads, unlike a server, and its owner hears of it then.
@@ -119,7 +129,10 @@ def published_keys(
         return KeySet.parse(data, algorithms=algorithms, uses=uses)
 
     if url is not None:
-        return JwksStore(url_reader(url), parse, max_age=max_age.total_seconds(), clock=clock)
+        asked = (url, algorithms, uses, max_age)
+        if isinstance(before, JwksStore) and before.asked == asked:
+            return before
+        return JwksStore(url_reader(url), parse, max_age=max_age.total_seconds(), clock=clock, asked=asked)
     read = file_reader(Path(str(file)))
     try:
         parse(read())

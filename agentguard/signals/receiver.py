@@ -24,6 +24,7 @@ from agentguard.core.facts import RunState
 from agentguard.core.signals import Signal, SignalEffect
 from agentguard.errors import ConfigurationError
 from agentguard.jose.keys import Clock, published_keys
+from agentguard.jose.keyset import KeySource
 from agentguard.signals.caep import Statement, read
 from agentguard.signals.refusal import RefusedSet, SetRefusal, SetRefused
 from agentguard.signals.sets import SecurityEvents, SetVerifier
@@ -184,15 +185,17 @@ class Receiver:
         known = self._verifiers.get(trust.name)
         if known is not None and known.trust == trust:
             return known
-        made = stream_verifier(trust, directory, clock=self._monotonic)
+        made = stream_verifier(trust, directory, clock=self._monotonic, before=None if known is None else known.keys)
         self._verifiers[trust.name] = made
         return made
 
 
-def stream_verifier(trust: StreamTrust, directory: Path, *, clock: Clock = time.monotonic) -> SetVerifier:
+def stream_verifier(
+    trust: StreamTrust, directory: Path, *, clock: Clock = time.monotonic, before: KeySource | None = None
+) -> SetVerifier:
     """The verifier of one stream with the keys its trust names; a relative file is looked up in ``directory``.
 
-    Raises ConfigurationError as ``published_keys`` and ``SetVerifier`` do.
+    ``before`` and ConfigurationError are as in ``published_keys``; ``SetVerifier`` raises that too.
     """
     keys = published_keys(
         f"{trust.source}: stream `{trust.name}`",
@@ -202,6 +205,7 @@ def stream_verifier(trust: StreamTrust, directory: Path, *, clock: Clock = time.
         uses=frozenset({"sig"}),
         max_age=trust.keys_max_age,
         clock=clock,
+        before=before,
     )
     return SetVerifier(trust, keys)
 

@@ -66,7 +66,7 @@ class SetVerifier:
     def __init__(self, trust: StreamTrust, keys: KeySource) -> None:
         _check(trust)
         self.trust = trust
-        self._keys = keys
+        self.keys = keys
         self._revoked = frozenset(trust.revoked_keys)
 
     def verify(self, token: str | bytes, *, now: datetime) -> SecurityEvents | RefusedSet:
@@ -83,7 +83,7 @@ class SetVerifier:
     def _verify(self, token: str | bytes, latest: float) -> SecurityEvents:
         compact = parse_unverified(token, limit=MAX_SET_BYTES)
         claims = parse_object(compact.payload, "payload")
-        signing_key(compact, types=_TYPES, keys=self._keys, revoked=self._revoked)
+        signing_key(compact, types=_TYPES, keys=self.keys, revoked=self._revoked)
         _is_no_assertion(claims)
         self._issuer(claims)
         self._audience(claims)

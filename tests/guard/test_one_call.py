@@ -535,7 +535,8 @@ class Repeating:
 def test_a_replayed_assertion_is_refused(bundle: Path, tmp_path: Path, clock: Clock, tools: Tools) -> None:
     """The same token twice is a replay, even from the embedded issuer."""
     with Guard.load(bundle, ledger=memory_ledger(), home=tmp_path / "home", clock=clock) as guard:
-        guard._identities._source = Repeating(guard._identities._source)
+        issuer = guard._in_force.verification
+        issuer._source = Repeating(issuer._source)
         look, _ = guard.wrap(tools.functions())
         with guard.run("customer-export", inputs=TICKET):
             look("EXP-7")

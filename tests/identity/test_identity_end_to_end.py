@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from identity_maker import AUDIENCE, ISSUER, KEY, NOW, SUBJECT, Key, at, b64, claims, key_set
-from identity_servers import within
+from identity_servers import Script, serving, within
 
 from agentguard.core.signals import Signal, SignalEffect
 from agentguard.errors import ApprovalPending, ToolCallDenied
@@ -30,6 +30,7 @@ AMPLE = "5m"
 def _bundle(  # one place for each word that says how fresh or how strong a proof must be
     directory: Path,
     *,
+    keys: str = "keys_file: keys.json",
     issuer: str = AMPLE,
     workflow: str = AMPLE,
     step: str = AMPLE,
@@ -51,7 +52,7 @@ issuers:
     issuer: {ISSUER}
     audience: {AUDIENCE}
     trust_domain: corp.example
-    keys_file: keys.json
+    {keys}
     max_age: {issuer}
     max_lifetime: 15m
     {trust}
@@ -266,6 +267,42 @@ def test_an_approval_does_not_outlast_the_callers_key(tmp_path: Path) -> None:
 
     assert "assertion_unknown_key" in world.last["reasons"]
     assert world.ran == []
+
+
+def test_a_reload_neither_forgets_known_keys_nor_asks_for_them_again(tmp_path: Path) -> None:
+    """Else a reload while the key server is down would stop every agent, and a loop of reloads would hammer it."""
+    script = Script(key_set(KEY))
+    with serving(script) as address:
+        world = World(tmp_path, keys=f"keys_url: {address}/keys")
+        with world.run():
+            assert world.call() == []
+            script.status = 500
+            for _ in range(5):
+                world.guard.reload()
+                assert world.call() == []
+
+    assert len(script.seen) == 1
+
+
+def test_a_call_in_the_middle_of_a_reload_is_judged_by_one_bundle(tmp_path: Path) -> None:
+    """The new Trust makes the issuer's key known no more; until all of it is in force, nothing of it is."""
+    world = World(tmp_path)
+    under, found = world.guard._identities.under, []
+
+    def halfway(*args: Any, **options: Any) -> Any:
+        made = under(*args, **options)
+        found.append((world.call(), world.last["policy_revision"]))
+        return made
+
+    with world.run(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(world.guard._identities, "under", halfway)
+        before = world.guard.bundle.revision
+        trusted = tmp_path / "policy" / "trust.yaml"
+        trusted.write_text(trusted.read_text().replace("max_lifetime:", "revoked_keys: [k1]\n    max_lifetime:"))
+        world.guard.reload()
+
+        assert found == [([], before)]
+        assert "assertion_revoked_key" in world.call()
 
 
 DPOP: dict[str, Any] = {"trust": "proof: dpop", "proving": Prover({**HOLDER.jwk, **HOLDER.secret}, "dpop")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -321,6 +322,29 @@ def test_a_key_file_is_checked_when_the_bundle_loads_and_read_again_later(tmp_pa
     path.unlink()
     time[0] = 151
     assert word(verifier.verify(OTHER.sign(claims()), now=at())) == GONE
+
+
+@pytest.mark.parametrize(
+    "over",
+    [
+        {"keys_url": "https://issuer.example/other"},
+        {"keys_max_age": timedelta(minutes=1)},
+        {"algorithms": ("ES256",)},
+        {"profile": "spiffe"},
+        {"keys_url": None, "keys_file": "keys.json"},
+    ],
+)
+def test_known_keys_outlive_a_reload_of_the_same_address_only(over: dict[str, Any], tmp_path: Path) -> None:
+    """Other keys, or the same ones for something else, are read anew; so is a file, which may be somebody's remedy."""
+    (tmp_path / "keys.json").write_bytes(key_set(KEY))
+    first = trust(keys_url="https://issuer.example/keys")
+    known = key_source(first, tmp_path)
+    changed = dataclasses.replace(first, **over)
+    other = key_source(changed, tmp_path, before=known)
+
+    assert key_source(dataclasses.replace(first, revoked_keys=("k9",)), tmp_path, before=known) is known
+    assert other is not known
+    assert (key_source(changed, tmp_path, before=other) is other) is (changed.keys_url is not None)
 
 
 @pytest.mark.parametrize(

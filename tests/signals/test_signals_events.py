@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from identity.identity_maker import key_set
+from starlette.responses import Response
 
+from agentguard.core.declarations import Source
 from agentguard.core.facts import RunState, RunStatus
 from agentguard.core.signals import Signal, SignalEffect
 from agentguard.core.values import Risk
 from agentguard.jose.keyset import KeySet
 from agentguard.signals import Received, RefusedSet, SetVerifier
 from agentguard.signals.caep import EVENTS, read
+from signals.conftest import Stage
 from signals.signals_maker import CAEP, GOOD, KEY, NOW, RUN, SSF, SUBJECT, URI, Bench, at, signed, trust
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "ssf_caep_sets.json").read_text())
@@ -518,6 +522,24 @@ def test_a_bundle_that_is_reloaded_counts_for_the_next_token(bench: Bench) -> No
 
     assert isinstance(refused, RefusedSet) and str(refused.code) == "revoked_key"
     assert isinstance(later, RefusedSet) and later.try_again
+
+
+def test_a_reload_does_not_make_a_streams_keys_unknown(tmp_path: Path, stage: Stage) -> None:
+    """Its key server may be down just then, and a signal that is not believed takes nothing away."""
+    asked: list[str] = []
+
+    async def keys(scope: Any, receive: Any, send: Any) -> None:
+        asked.append(scope["path"])
+        await Response(key_set(KEY), 200 if len(asked) == 1 else 500)(scope, receive, send)
+
+    stage.app = keys
+    bench = Bench(tmp_path, keys_file=None, keys_url=f"http://127.0.0.1:{stage.port}/keys")
+    assert isinstance(bench.take(jti="before"), Received)
+    moved = dataclasses.replace(bench.streams.trusts[0], source=Source("trust.yaml", 9))
+    bench.streams = type(bench.streams)((moved,), bench.streams.directory)
+
+    assert isinstance(bench.take(jti="after"), Received)
+    assert asked == ["/keys"]
 
 
 def test_a_refusal_is_told_to_our_own_people(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
