@@ -74,11 +74,15 @@ class ApprovalView:
             return Standing.USED
         if self.now >= self.asked.expires_at:
             return Standing.EXPIRED
-        agreed = {answer.approver for answer in self.answers if answer.approve}
-        return Standing.AGREED if len(agreed) >= self.asked.quorum else Standing.OPEN
+        return Standing.AGREED if self.agreed >= self.asked.quorum else Standing.OPEN
 
-    def why_not(self, approver: str) -> str | None:
-        """Why this person cannot answer, in words for them, or None. The decision judges the answer again."""
+    @property
+    def agreed(self) -> int:
+        """How many people have agreed whose yes counts, as far as that was known when they were asked."""
+        return len({answer.approver for answer in self.answers if answer.approve and self._counts(answer.approver)})
+
+    def why_not(self, approver: str, *, agree: bool) -> str | None:
+        """Why this person cannot answer so, in words for them, or None. The decision judges the answer again."""
         asked = self.asked
         if _same_person(approver, asked.requester) or _same_person(approver, asked.subject):
             return f"`{asked.id}` was asked for by you or for you; somebody else must answer it"
@@ -90,14 +94,23 @@ class ApprovalView:
             Standing.USED: "has been used for its one call; another call asks anew",
         }
         reason = closed.get(self.standing)
+        if reason is None and agree and not self._counts(approver):
+            reason = f"is not yours to agree to; it asks {', '.join(asked.approvers)}"
         return None if reason is None else f"`{asked.id}` {reason}"
+
+    def _counts(self, approver: str) -> bool:
+        people = self._shown("people")
+        own = any(_same_person(approver, other) for other in (self.asked.requester, self.asked.subject))
+        return not own and (not isinstance(people, list) or approver in people)
 
     def rows(self, most: int = display.MAX_SHOWN) -> Iterator[tuple[str, str]]:
         """Everything an approver decides by, as (label, text); every text is safe to show."""
         asked = self.asked
         yield "approval", display.shown(asked.id)
-        yield "standing", f"{self.standing}, {self._agreed()} of {asked.quorum} have agreed"
-        yield "may answer", ", ".join(map(display.shown, asked.approvers))
+        yield "standing", f"{self.standing}, {self.agreed} of {asked.quorum} have agreed"
+        yield "may agree", ", ".join(map(display.shown, asked.approvers))
+        if self._list("people"):
+            yield "who that is", display.shown(", ".join(map(str, self._list("people"))), most)
         yield "workflow", display.shown(asked.workflow)
         yield "step", display.shown(asked.step)
         yield "tool", display.shown(asked.tool)
@@ -126,9 +139,10 @@ class ApprovalView:
         return {
             "id": asked.id,
             "standing": str(self.standing),
-            "agreed": self._agreed(),
+            "agreed": self.agreed,
             "quorum": asked.quorum,
             "approvers": list(asked.approvers),
+            "people": self._shown("people"),
             "workflow": asked.workflow,
             "step": asked.step,
             "tool": asked.tool,
@@ -145,9 +159,6 @@ class ApprovalView:
             "policy_revision": asked.policy_revision,
             "answers": [{"approver": a.approver, "approve": a.approve, "at": moment(a.at)} for a in self.answers],
         }
-
-    def _agreed(self) -> int:
-        return len({answer.approver for answer in self.answers if answer.approve})
 
     def _shown(self, name: str) -> Json:
         found: Json = self.asked.shown.get(name)

@@ -46,7 +46,7 @@ def list_(
             (
                 view.asked.id,
                 str(view.standing),
-                f"{sum(a.approve for a in view.answers)} of {view.asked.quorum}",
+                f"{view.agreed} of {view.asked.quorum}",
                 view.asked.workflow,
                 view.asked.step,
                 view.asked.tool,
@@ -105,7 +105,7 @@ def _answer(approval: str, ledger: LedgerOption, yes: bool, *, agree: bool) -> N
     person = account()
     with common.operations(ledger) as operations:
         view = _find(operations, approval)
-        problem = view.why_not(person)
+        problem = view.why_not(person, agree=agree)
         if problem is not None:
             raise LedgerError(problem)
         common.rows(view.rows())
@@ -115,11 +115,10 @@ def _answer(approval: str, ledger: LedgerOption, yes: bool, *, agree: bool) -> N
                 common.line("nothing was answered")
                 raise typer.Exit(1)
         after = _view(operations.answer(approval, approver=person, approve=agree))
-    agreed = sum(answer.approve for answer in after.answers)
-    told = f"{agreed} of {after.asked.quorum} have agreed" if agree else "the call will not run"
+    told = f"{after.agreed} of {after.asked.quorum} have agreed" if agree else "the call will not run"
     common.line(f"recorded: {person} {'agrees' if agree else 'refuses'}; {told}")
     if agree:
-        common.line("the guard decides again before the call runs; the policy says whose answers count")
+        common.line("the guard decides again before the call runs")
 
 
 def _find(operations: Operations, approval: str) -> ApprovalView:

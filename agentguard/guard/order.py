@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from agentguard.core.canonical import NotCanonical, canonical_bytes, read_canonical
 from agentguard.core.decide import STOPS, Decision, Finding, decide
 from agentguard.core.facts import ApprovalState, Facts, RunState
-from agentguard.core.policy import Fault, Policy, Tool
+from agentguard.core.policy import ApprovalRule, Fault, Policy, Tool
 from agentguard.core.provenance import Brought
 from agentguard.core.reasons import Reason
 from agentguard.core.request import Request
@@ -535,6 +535,7 @@ def _ask(
                 "redacted": call.redacted,
                 "destinations": _shown(call.destinations),
                 "because": [found.detail for found in decision.findings],
+                "people": _people(rule, guard.bundle.policy),
             },
         )
         data = record(
@@ -584,6 +585,16 @@ def _moved(guard: Guard, run: RunState, facts: Facts, asked: _Question, tool: st
 
 
 _POWER = ("status", "risk", "subject_suspended", "issued_after", "credential_refused")
+
+
+def _people(rule: ApprovalRule, policy: Policy) -> Json:
+    """Everybody whose yes counts, for those who are asked; None where anybody's does. The decision judges again."""
+    if "anyone" in rule.approvers:
+        return None
+    groups = (
+        policy.groups.get(name.removeprefix("group:"), ()) for name in rule.approvers if name.startswith("group:")
+    )
+    return [*sorted({name for name in rule.approvers if name.startswith("user:")}.union(*groups))]
 
 
 def _shown(destinations: tuple[Destination, ...] | Unavailable) -> Json:

@@ -38,6 +38,7 @@ class Question:
             "arguments": {"rows": 5_000, "password": "[redacted]"},
             "redacted": ["/password"],
             "destinations": [{"kind": "url", "id": "https://files.example/x", "sensitivity": "internal"}],
+            "people": ["user:alice", "user:bob", "user:dave"],
         }
     )
 
@@ -56,6 +57,7 @@ def view(
     return ApprovalView(question or Question(), answers, consumed, now)
 
 
+ANYONE = replace(Question(), approvers=("anyone",), shown={"people": None})
 LAST = T0 + HALF_HOUR - timedelta(microseconds=1)
 
 
@@ -65,6 +67,9 @@ LAST = T0 + HALF_HOUR - timedelta(microseconds=1)
         (view(), Standing.OPEN),
         (view(yes("alice")), Standing.OPEN),
         (view(yes("alice"), yes("alice")), Standing.OPEN),
+        (view(yes("alice"), yes("eve")), Standing.OPEN),
+        (view(yes("alice"), yes("carol"), question=ANYONE), Standing.OPEN),
+        (view(yes("alice"), yes("eve"), question=ANYONE), Standing.AGREED),
         (view(yes("alice"), yes("bob")), Standing.AGREED),
         (view(yes("alice"), yes("bob"), no("dave")), Standing.REFUSED),
         (view(now=LAST), Standing.OPEN),
@@ -75,7 +80,7 @@ LAST = T0 + HALF_HOUR - timedelta(microseconds=1)
     ],
 )
 def test_where_a_request_stands(looked_at: ApprovalView, standing: Standing) -> None:
-    """One person counts once; a refusal is final; the last microsecond is in time."""
+    """One person counts once, and only who was asked; a refusal is final; the last microsecond is in time."""
     assert looked_at.standing is standing
 
 
@@ -89,17 +94,20 @@ def test_where_a_request_stands(looked_at: ApprovalView, standing: Standing) -> 
         (view(no("bob")), "user:alice", "refused"),
         (view(now=T0 + HALF_HOUR), "user:alice", "expired"),
         (view(yes("x"), yes("y"), consumed=True), "user:alice", "used"),
+        (view(), "user:eve", "asks group:data-stewards"),
+        (view(), "user:alic", "asks group:data-stewards"),
     ],
 )
 def test_who_cannot_answer_is_told_why(looked_at: ApprovalView, person: str, words: str) -> None:
     """Early and in words; the decision judges again, so this is help and not the rule."""
-    assert words in (looked_at.why_not(person) or "")
+    assert words in (looked_at.why_not(person, agree=True) or "")
 
 
 @pytest.mark.parametrize("person", ["user:alice", "user:carola", "user:caro"])
 def test_anybody_else_may_try(person: str) -> None:
-    """The near misses of the requester's name are other people."""
-    assert view().why_not(person) is None
+    """The near misses of the requester's name are other people; and whoever sees something wrong may refuse."""
+    assert view(question=ANYONE).why_not(person, agree=True) is None
+    assert view().why_not(person, agree=False) is None
 
 
 def test_an_approver_sees_everything_the_decision_is_about() -> None:
@@ -116,6 +124,7 @@ def test_an_approver_sees_everything_the_decision_is_about() -> None:
     assert seen["destination"] == "url https://files.example/x (internal)"
     assert seen["expires at"] == "2026-11-24T12:30:00Z (20 min 0 s left)"
     assert seen["standing"] == "open, 1 of 2 have agreed"
+    assert (seen["may agree"], seen["who that is"]) == ("group:data-stewards", "user:alice, user:bob, user:dave")
     assert seen["answer"] == "user:alice agreed at 2026-11-24T12:00:00Z"
 
 
@@ -129,7 +138,7 @@ def test_no_field_reaches_the_screen_raw(name: str) -> None:
         assert "  " not in text
 
 
-@pytest.mark.parametrize("name", ["arguments", "redacted", "destinations"])
+@pytest.mark.parametrize("name", ["arguments", "redacted", "destinations", "people"])
 @pytest.mark.parametrize("wrong", [None, 5, "x\x1b", [None], [{"id": "\x1b"}], {"a\x1b": "\u202e"}])
 def test_whatever_a_ledger_holds_is_shown_and_never_crashes(name: str, wrong: Any) -> None:
     """A damaged row must not stop a person from reading the others."""

@@ -18,6 +18,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 from pydantic import SecretBytes, SecretStr
 
+from agentguard.approvals import ApprovalView, Standing
 from agentguard.errors import (
     ApprovalPending,
     ConfigurationError,
@@ -407,6 +408,10 @@ def test_a_call_that_needs_people_waits_for_them_and_runs_once(guard: Guard, too
         guard.operations.answer(asked, approver="user:mallory", approve=True)
         with pytest.raises(ApprovalPending):  # not a data steward
             export(**big)
+        row = guard.operations.approval(asked)
+        assert row is not None
+        shown = ApprovalView(row.request, row.answers, row.consumed, clock.at)
+        assert (shown.agreed, shown.standing) == (1, Standing.OPEN)  # what people see is what the decision counts
 
     assert [name for name, _ in tools.ran] == ["get_ticket"]
 
