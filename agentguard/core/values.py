@@ -35,9 +35,10 @@ class ToolEffect(enum.StrEnum):
 class _Ordered(enum.IntEnum):
     """An order with names; the name is what people write and what records hold."""
 
-    @property
-    def word(self) -> str:
-        return self.name.lower().replace("_", "-")
+    word: str
+
+    def __init__(self, _: int) -> None:
+        self.word = self._name_.lower().replace("_", "-")
 
     @classmethod
     def words(cls) -> tuple[str, ...]:

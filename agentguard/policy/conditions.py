@@ -76,24 +76,28 @@ class NotCompiled(ValueError):
 
 
 class _Prepared:
-    """One view in the runtime's form, and which of its names were found clean."""
+    """Those names of one view that its conditions have read so far, in the runtime's form. All of them are clean."""
 
-    __slots__ = ("activation", "clean", "names", "steps")
+    __slots__ = ("activation", "names", "steps")
 
-    def __init__(self, names: Mapping[str, Any], steps: tuple[str, ...]) -> None:
+    def __init__(self, steps: tuple[str, ...]) -> None:
         self.steps = steps
-        self.names = _plain(names, steps)
-        self.activation = _RUNTIME.Activation(self.names)
-        self.clean: set[str] = set()
+        self.names: dict[str, Any] = {}
+        self.activation: Any = None
 
-    def fault(self, roots: Iterable[str]) -> Fault | None:
-        """Why one of these names cannot be used in this view, or None."""
+    def add(self, roots: Iterable[str], view: Mapping[str, Any]) -> Fault | None:
+        """Take in what is not there yet, or say why that cannot be used."""
+        self.activation = None  # made again from all the names, also after a name that could not be used
         for root in roots:
-            if root not in self.clean:
-                why = _why_unusable(root, self.names[root]) if root in self.names else f"{root} is not known"
-                if why is not None:
-                    return Fault(why)
-                self.clean.add(root)
+            if root in self.names:
+                continue
+            if root not in view:
+                return Fault(f"{root} is not known")
+            why = _why_unusable(root, view[root])
+            if why is not None:
+                return Fault(why)
+            self.names[root] = _plain(root, view[root], self.steps)
+        self.activation = _RUNTIME.Activation(self.names)
         return None
 
 
@@ -116,10 +120,11 @@ class _Program:
         try:
             prepared = view.prepared
             if type(prepared) is not _Prepared or prepared.steps is not self._steps:
-                prepared = view.prepared = _Prepared(view.names, self._steps)
-            fault = None if self._roots <= prepared.clean else prepared.fault(self._order)
-            if fault is not None:
-                return fault
+                prepared = view.prepared = _Prepared(self._steps)
+            if prepared.activation is None or not self._roots <= prepared.names.keys():
+                fault = prepared.add(self._order, view.names)
+                if fault is not None:
+                    return fault
             if self._costs and _work(self._costs, prepared.names) > MAX_WORK:
                 return Fault("a loop would read too much; its lists are too long")
             answer = self._program.eval(prepared.activation)
@@ -349,19 +354,11 @@ def _cel_type(word: str) -> Any:
 # Values.
 
 
-def _plain(names: Mapping[str, Any], steps: tuple[str, ...]) -> dict[str, Any]:
-    """The names as the runtime takes them: real dicts; a step that was not called yet counts nought."""
-    plain = dict(names)
-    if "counts" in plain:
-        plain["counts"] = {**dict.fromkeys(steps, 0), **plain["counts"]}
-    for name in _MAPPINGS:
-        value = plain.get(name)
-        if type(value) is not dict and isinstance(value, Mapping):
-            plain[name] = dict(value)
-    return plain
-
-
-_MAPPINGS = ("args", "inputs", "kept", "claims")
+def _plain(root: str, value: Any, steps: tuple[str, ...]) -> Any:
+    """A value as the runtime takes it: real dicts; a step that was not called yet counts nought."""
+    if root == "counts":
+        return {**dict.fromkeys(steps, 0), **value}
+    return dict(value) if type(value) is not dict and isinstance(value, Mapping) else value
 
 
 def _why_unusable(root: str, value: Any) -> str | None:

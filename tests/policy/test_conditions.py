@@ -445,3 +445,15 @@ def test_an_amount_may_be_computed() -> None:
 
     assert amount.of(view({"rows": 3})) == 6 * MICROS
     assert isinstance(amount.of(view({"rows": 2**62})), Fault)
+
+
+def test_a_name_that_cannot_be_used_spoils_only_what_reads_it() -> None:
+    """One view serves all conditions of a decision, whichever of them read which names first."""
+    seen = view(kept={"tables": object()})
+    first, later = (compile_condition(text, SCOPE) for text in ("args.rows > 4", "inputs.ticket != ''"))
+    broken = compile_condition("inputs.ticket != '' && size(kept.tables) > 0", SCOPE)
+
+    assert first.holds(seen) is True
+    assert type(broken.holds(seen)) is Fault
+    assert (later.holds(seen), first.holds(seen)) == (True, True)
+    assert type(broken.holds(seen)) is Fault
