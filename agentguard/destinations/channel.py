@@ -65,7 +65,8 @@ class _Channel:
 def _canonical(text: str) -> str | Ambiguous:
     if _ID.fullmatch(text):
         return text
-    if _NAME.fullmatch(text) is None:
+    # With a `#` it would be a name, and without one an id.
+    if _NAME.fullmatch(text) is None or _ID.fullmatch(text.lstrip("#@")):
         return Ambiguous("not_a_channel")
     if text.startswith("@") and text[1:] in _EVERYBODY:
         return Ambiguous("reaches_everybody")

@@ -17,13 +17,15 @@ from agentguard.destinations.kinds import Ambiguous, Derived, make_place, unknow
 
 MAX_LENGTH = 8192
 MAX_WORDS = 256
-# No quotes, expansions, separators, redirections, comments, globs or tildes.
-_PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./-]+(?: [A-Za-z0-9_@%+=:,./-]+)*")
+# No quotes, expansions (zsh has one for `=` before a word), separators, redirections, comments, globs or tildes.
+_PLAIN = re.compile(r"[A-Za-z0-9_@%+:,./-][A-Za-z0-9_@%+=:,./-]*(?: [A-Za-z0-9_@%+:,./-][A-Za-z0-9_@%+=:,./-]*)*")
 _PROGRAM = re.compile(r"(?:/[A-Za-z0-9_.+-]+)*/?[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 _LAUNCHERS = re.compile(
-    r"(?:[a-z]*sh|python[0-9.]*|pypy[0-9.]*|perl[0-9.]*|ruby[0-9.]*|node|nodejs|deno|bun|php[0-9.]*|lua[0-9.]*|tclsh"
-    r"|[gmn]?awk|env|xargs|parallel|sudo|su|doas|runuser|nohup|timeout|nice|ionice|setsid|stdbuf|watch|strace|ltrace|gdb"
-    r"|chroot|unshare|nsenter|busybox|toybox|script|expect|find|eval|exec|command|builtin|source|time|trap|make|npx|uvx)",
+    r"(?:[a-z]*sh|powershell|cmd|python[0-9.]*|pypy[0-9.]*|perl[0-9.]*|ruby[0-9.]*|node|nodejs|deno|bun|php[0-9.]*"
+    r"|lua(?:jit)?[0-9.]*|tclsh[0-9.]*|rscript|julia|osascript|java|[gmn]?awk|env|xargs|parallel|sudo|su|doas|pkexec"
+    r"|runuser|nohup|timeout|nice|ionice|setsid|setpriv|setarch|linux(?:32|64)|taskset|chrt|flock|stdbuf|watch|strace"
+    r"|ltrace|gdb|chroot|unshare|nsenter|bwrap|systemd-run|start-stop-daemon|busybox|toybox|script|expect|screen|tmux"
+    r"|find|eval|exec|command|builtin|source|time|trap|at|batch|make|npx|uvx|ld-linux[a-z0-9_.-]*|ld\.so)(?:\.exe)?",
     re.IGNORECASE,
 )
 

@@ -3,9 +3,11 @@
 The id names scheme, host, port (always) and database: ``postgresql://db.example.com:5432/sales``. The tool
 keeps its own spelling, because the id has lost the password. Refused is whatever names a second place:
 several hosts, sockets, ``host=`` or ``service=`` and every other parameter that is not on the list below.
+A database that is not named is what every client takes for it (``redis://h`` is ``redis://h:6379/0``), or else the
+whole server.
 
 Patterns: ``postgresql://db.example.com:5432/sales``, ``postgresql://db.example.com/*`` (every database,
-default port), ``postgresql://*.example.com/*``.
+default port), ``postgresql://*.example.com/*``, ``mysql://db.example.com/`` (the whole server, which no ``*`` covers).
 """
 
 from __future__ import annotations
@@ -44,13 +46,26 @@ _PORTS: Mapping[str, str] = MappingProxyType(
         "mysql": "3306",
         "mssql": "1433",
         "oracle": "1521",
-        "clickhouse": "9000",
         "mongodb": "27017",
         "redis": "6379",
     }
 )
+# Without a driver, one client of ClickHouse takes its native port and another its web port.
+_DRIVER_PORTS: Mapping[str, str] = MappingProxyType({"asynch": "9000", "http": "8123", "native": "9000"})
+# What the database is taken for where none is named.
+_DEFAULT_DATABASES: Mapping[str, str] = MappingProxyType({"clickhouse": "default", "redis": "0"})
 # libpq takes the user's name for a missing database, so the place would depend on who connects.
 _NEEDS_DATABASE = frozenset({"postgresql", "oracle"})
+# Without a database, these take the host for the name of an entry in ODBC's own settings.
+_ODBC = frozenset({"aioodbc", "pyodbc"})
+# A driver that nobody here has looked at may read the rest in its own way (``+srv`` and ``+unix`` do).
+_DRIVERS = frozenset(
+    {"aiomysql", "aiosqlite", "asyncmy", "asyncpg", "cx_oracle", "cymysql", "mariadbconnector", "mysqlclient"}
+    | {"mysqlconnector", "mysqldb", "oracledb", "oracledb_async", "pg8000", "psycopg", "psycopg2", "psycopg_async"}
+    | {"pymssql", "pymysql", "pysqlite", *_ODBC, *_DRIVER_PORTS}
+)
+# Redis numbers its databases. Its client for Python opens number 0 for whatever is no number.
+_REDIS_DATABASE = re.compile(r"0|[1-9][0-9]{0,4}")
 # Parameters that change how a connection is made and never where to.
 _HARMLESS = frozenset(
     {
@@ -89,7 +104,7 @@ _DSN = re.compile(
     r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]+))?"
     r"(?:/([A-Za-z0-9_$.-]*))?(?:\?([A-Za-z0-9._~$&=,:%-]*))?"
 )
-_SQLITE = re.compile(r"(?i:sqlite)(?:\+[a-z0-9_]+)?:///(/[^?#%]*)")
+_SQLITE = re.compile(r"(?i:sqlite)(?:\+(?:aio|py)sqlite)?:///(/[^?#%]*)")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
@@ -109,18 +124,22 @@ class _Dsn:
         match = _DSN.fullmatch(value)
         if match is None or _BAD_ESCAPE.search(value):
             return Ambiguous(_why_not_a_dsn(value))
-        raw_scheme, driver, raw_host, raw_port, database, query = match.groups("")
+        raw_scheme, driver, raw_host, raw_port, name, query = match.groups("")
         scheme = _SCHEMES.get(raw_scheme.lower())
-        if scheme is None or driver == "srv":
+        if scheme is None or (driver and driver not in _DRIVERS):
             return Ambiguous("scheme_not_allowed")
         host = canonical_host(raw_host)
         if isinstance(host, Ambiguous):
             return host
-        port = canonical_port(raw_port) if raw_port else _PORTS[scheme]
+        default = _DRIVER_PORTS.get(driver, "") if scheme == "clickhouse" else _PORTS[scheme]
+        port = canonical_port(raw_port) if raw_port else default or Ambiguous("no_port")
         if isinstance(port, Ambiguous):
             return port
-        if not database and scheme in _NEEDS_DATABASE:
+        if not name and (scheme in _NEEDS_DATABASE or driver in _ODBC):
             return Ambiguous("no_database")
+        database = _database(scheme, name)
+        if database is None:
+            return Ambiguous("not_a_database")
         problem = _query_problem(query)
         if problem is not None:
             return Ambiguous(problem)
@@ -137,12 +156,17 @@ class _Dsn:
                 raise ValueError(f"`{pattern}` is not a SQLite file; expected such as `sqlite:////srv/data.db`")
             return pattern
         match = re.fullmatch(r"([a-z]+)://([^/?#@]+?)(?::([0-9]+))?/([A-Za-z0-9_$.-]*|\*)", pattern)
-        if match is None or match[1] not in _PORTS:
+        if match is None or match[1] not in _SCHEMES.values() or match[1] == "sqlite":
             raise ValueError(
                 f"`{pattern}` is not a DSN pattern; expected such as `postgresql://db.example.com/sales`, "
-                f"with one of {', '.join(sorted(_PORTS))}"
+                f"with one of {', '.join(sorted(set(_SCHEMES.values())))}"
             )
-        scheme, host, port, database = match.groups()
+        scheme, host, port, name = match.groups()
+        if port is None and scheme not in _PORTS:
+            raise ValueError(f"`{pattern}` has no port, and clients of {scheme} do not agree on one; write it")
+        database = "*" if name == "*" else _database(scheme, name)
+        if database is None:
+            raise ValueError(f"`{pattern}` names no database; expected a number, such as `redis://cache.example.com/0`")
         host_pattern(host)
         if port is not None and isinstance(canonical_port(port), Ambiguous):
             raise ValueError(f"`{pattern}` has no valid port; expected 1 to 65535")
@@ -153,6 +177,8 @@ class _Dsn:
     def place_keys(self, place: Place) -> Iterable[str]:
         yield place.id
         if place.parts["scheme"] == "sqlite":
+            return
+        if not place.parts["database"]:
             return
         scheme, host, port = place.parts["scheme"], place.parts["host"], place.parts["port"]
         yield f"{scheme}://{host}:{port}/*"
@@ -170,6 +196,12 @@ def _sqlite(value: str) -> Derived:
     if isinstance(path, Ambiguous):
         return path
     return (make_place("dsn", f"sqlite:///{path}", scheme="sqlite", path=path),)
+
+
+def _database(scheme: str, name: str) -> str | None:
+    """The name in one case, for whether a server tells cases apart depends on its platform; None for no name."""
+    database = name.lower() or _DEFAULT_DATABASES.get(scheme, "")
+    return None if scheme == "redis" and _REDIS_DATABASE.fullmatch(database) is None else database
 
 
 def _query_problem(query: str) -> str | None:

@@ -3,7 +3,8 @@
 One bare address: no display name, comment, quoted part, address literal, source route or second recipient. The domain
 is ASCII (international names as ``xn--``), the whole address in lower case, as every large provider treats it.
 
-Patterns: ``ceo@example.com`` (with every ``+tag`` of it), ``*@example.com``, ``*@*.example.com``.
+Patterns: ``ceo@example.com`` (with every ``+tag`` of it), ``*@example.com``, ``*@*.example.com``. At Gmail, dots in the
+name mean nothing, and its two domains are one.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from agentguard.destinations.kinds import Ambiguous, Derived, make_place, unknow
 MAX_LENGTH = 254
 # RFC 5322's atoms without `%` and `!`, which old relays take for a route, and what shells and lists cut at.
 _LOCAL = re.compile(r"[A-Za-z0-9_+~'&=][A-Za-z0-9_+~'&=-]*(?:\.[A-Za-z0-9_+~'&=-]+)*")
+# The largest provider delivers `a.b@` to `ab@`, at either of its domains.
+_GMAIL = frozenset({"gmail.com", "googlemail.com"})
 
 
 class _Email:
@@ -55,15 +58,20 @@ class _Email:
         host_pattern(domain)
         if domain.startswith("*") and local != "*":
             raise ValueError(f"`{pattern}` names a person at a wildcard domain; name the domain, or write `*@`")
-        return pattern
+        return _mailbox(local, domain)
 
     def place_keys(self, place: Place) -> Iterable[str]:
         local, domain = place.parts["local"], place.parts["domain"]
         # `ceo+x@` is delivered to `ceo@`.
-        yield f"{local.partition('+')[0]}@{domain}"
-        yield f"*@{domain}"
+        yield _mailbox(local.partition("+")[0], domain)
+        yield _mailbox("*", domain)
         for wildcard in wildcards(domain):
             yield f"*@{wildcard}"
+
+
+def _mailbox(local: str, domain: str) -> str:
+    """The key of a mailbox, or of all of a domain (``*``)."""
+    return f"{local.replace('.', '')}@gmail.com" if domain in _GMAIL else f"{local}@{domain}"
 
 
 def _second_reader_agrees(value: str, identity: str) -> bool:

@@ -20,6 +20,7 @@ from agentguard.destinations.segments import check_path_pattern, path_keys
 MAX_LENGTH = 2048
 _URL = re.compile(r"(?i:(https|ssh))://(?:([A-Za-z0-9_.-]+)@)?([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:]+\])(?::([0-9]+))?/(.+)")
 _SCP = re.compile(r"(?:([A-Za-z0-9_][A-Za-z0-9_.-]*)@)?([A-Za-z0-9][A-Za-z0-9_.-]*\.[A-Za-z0-9_.-]+):([^/].*)")
+_HELPER = re.compile(r"[^/:]*::")
 _PATH = re.compile(r"[A-Za-z0-9_~][A-Za-z0-9_.~-]*(?:/[A-Za-z0-9_~][A-Za-z0-9_.~-]*)*")
 _PORTS = {"https": "443", "ssh": "22"}
 
@@ -35,7 +36,7 @@ class _Git:
             return Ambiguous("not_a_string")
         if len(value) > MAX_LENGTH:
             return Ambiguous("too_long")
-        if "::" in value and not value.lower().startswith(("https://[", "ssh://[")):
+        if _HELPER.match(value):
             return Ambiguous("remote_helper")
         if value.startswith("-"):
             return Ambiguous("looks_like_an_option")
@@ -43,8 +44,8 @@ class _Git:
         if isinstance(found, Ambiguous):
             return found
         raw_host, raw_path = found
-        path = raw_path.rstrip("/").removesuffix(".git").lower()
-        if _PATH.fullmatch(path) is None or "//" in raw_path:
+        path = raw_path.lower().rstrip("/").removesuffix(".git")
+        if _PATH.fullmatch(path) is None or "//" in raw_path or path.endswith(".git"):
             return Ambiguous("not_a_repository")
         return (make_place(self.name, f"{raw_host}/{path}", host=raw_host, path=f"/{path}"),)
 

@@ -34,6 +34,8 @@ _AZ = re.compile(r"az://([^/@:]+)/([^/@:]+)(?:/(.*))?")
 _S3_PATH_HOST = re.compile(r"s3(?:[.-](?:dualstack\.)?[a-z]{2}(?:-[a-z]+)+-[0-9])?\.amazonaws\.com")
 _S3_HOST = re.compile(r"(.+?)\.s3(?:[.-](?:dualstack\.)?[a-z]{2}(?:-[a-z]+)+-[0-9])?\.amazonaws\.com")
 _GS_PATH_HOSTS = frozenset({"storage.googleapis.com", "storage.cloud.google.com"})
+# On this host, these are Google's JSON interface: the bucket stands further on in the path.
+_GS_INTERFACES = frozenset({"batch", "download", "resumable", "storage", "upload"})
 _GS_HOST = re.compile(r"(.+)\.storage\.googleapis\.com")
 _AZURE_HOST = re.compile(r"([a-z0-9]+)\.(?:blob|dfs)\.core\.windows\.net")
 
@@ -108,10 +110,11 @@ def _from_https(value: str) -> tuple[str, str] | Ambiguous:
     if _S3_PATH_HOST.fullmatch(host):
         return _bucket("s3", first, rest)
     if host in _GS_PATH_HOSTS:
-        return _bucket("gs", first, rest)
+        return Ambiguous("not_an_object") if first in _GS_INTERFACES else _bucket("gs", first, rest)
     match = _AZURE_HOST.fullmatch(host)
     if match is not None:
-        return _azure(match[1], first, rest)
+        # With one segment, it is a blob of the account's own container, or a container: the query would say which.
+        return _azure(match[1], first, rest) if rest else Ambiguous("not_an_object")
     for scheme, pattern in (("s3", _S3_HOST), ("gs", _GS_HOST)):
         match = pattern.fullmatch(host)
         if match is not None:

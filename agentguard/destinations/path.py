@@ -20,8 +20,9 @@ from agentguard.destinations.text import is_plain_text
 MAX_LENGTH = 4096
 MAX_SEGMENT = 255
 _LOOKS_LIKE_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
-# Doors in Linux's file system that lead to any other file (``/proc/self/root``, ``/dev/fd/3``).
-_DOORS = frozenset({"proc", "dev", "sys"})
+# Doors in the file system that lead to any other file (``/proc/self/root``, ``/dev/fd/3``; ``/.vol`` on macOS, whose
+# names have no case).
+_DOORS = frozenset({"proc", "dev", "sys", ".vol"})
 
 
 class _Path:
@@ -77,7 +78,7 @@ def canonical_path(text: str, root: str | None = None) -> str | Ambiguous:
         path = root.rstrip("/") + path
     elif root is not None and path != root and not path.startswith(root.rstrip("/") + "/"):
         return Ambiguous("outside_root")
-    if path.split("/", 2)[1] in _DOORS:
+    if path.split("/", 2)[1].lower() in _DOORS:
         return Ambiguous("system_path")
     return path
 

@@ -34,6 +34,8 @@ class _Pattern:
             return Ambiguous("too_long")
         if self.option_problem(options) is not None:
             return Ambiguous("bad_option")
+        if not value:
+            return Ambiguous("empty")
         if not value.isprintable() or not is_plain_text(value) or value != value.strip():
             return Ambiguous("character_not_allowed")
         compiled = _compiled(str(options["pattern"]))

@@ -105,4 +105,5 @@ def test_libpq_opens_the_database_that_the_id_names(case: dict[str, str]) -> Non
     if scheme.partition("+")[0] not in ("postgres", "postgresql"):
         return
     read = conninfo.conninfo_to_dict(f"postgresql://{rest}")
-    assert f"postgresql://{read['host'].lower()}:{read.get('port', 5432)}/{read['dbname']}" == case["id"]
+    host = f"[{read['host']}]" if ":" in read["host"] else read["host"]
+    assert f"postgresql://{host}:{read.get('port', 5432)}/{read['dbname']}".lower() == case["id"]
