@@ -18,13 +18,15 @@ from typing import Any
 import httpx
 import pytest
 import requests
+import trio
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from agentguard.core.declarations import CatalogEntry, Source
 from agentguard.core.values import Destination, Sensitivity
-from agentguard.destinations import Catalog
+from agentguard.destinations import Ambiguous, Catalog
+from agentguard.destinations.url import read_url
 from agentguard.destinations.use import (
     AsyncGuardedTransport,
     DestinationRefused,
@@ -33,7 +35,7 @@ from agentguard.destinations.use import (
     guarded_session,
     open_under,
 )
-from agentguard.destinations.use.gatekeeper import is_public
+from agentguard.destinations.use.gatekeeper import Gatekeeper, is_public
 from agentguard.errors import ConfigurationError
 
 HERE = Source("destinations.yaml", 1)
@@ -98,14 +100,17 @@ def with_httpx(address: str, follow: bool = True, headers: dict[str, str] | None
         return client.get(address, headers=headers).status_code
 
 
-def with_async_httpx(address: str, follow: bool = True, headers: dict[str, str] | None = None, **guard: Any) -> int:
-    async def main() -> int:
-        verify = guard.pop("verify", None)
-        transport = AsyncGuardedTransport(verify=verify, **guard)
-        async with httpx.AsyncClient(transport=transport, follow_redirects=follow) as client:
-            return (await client.get(address, headers=headers)).status_code
+async def _async_httpx(address: str, follow: bool, headers: dict[str, str] | None, guard: dict[str, Any]) -> int:
+    async with httpx.AsyncClient(transport=AsyncGuardedTransport(**guard), follow_redirects=follow) as client:
+        return (await client.get(address, headers=headers)).status_code
 
-    return asyncio.run(main())
+
+def with_async_httpx(address: str, follow: bool = True, headers: dict[str, str] | None = None, **guard: Any) -> int:
+    return asyncio.run(_async_httpx(address, follow, headers, guard))
+
+
+def with_trio(address: str, follow: bool = True, headers: dict[str, str] | None = None, **guard: Any) -> int:
+    return trio.run(_async_httpx, address, follow, headers, guard)
 
 
 def with_requests(address: str, follow: bool = True, headers: dict[str, str] | None = None, **guard: Any) -> int:
@@ -120,7 +125,7 @@ def with_requests(address: str, follow: bool = True, headers: dict[str, str] | N
 
 
 Client = Callable[..., int]
-CLIENTS = [with_httpx, with_async_httpx, with_requests]
+CLIENTS = [with_httpx, with_async_httpx, with_trio, with_requests]
 every_client = pytest.mark.parametrize("client", CLIENTS)
 
 
@@ -154,6 +159,11 @@ def test_a_request_to_another_place_is_refused_before_anything_is_sent(client: C
         (["fd00::1"], "private_address"),
         (["fe80::1%eth0"], "zone_id"),
         (["::ffff:127.0.0.1"], "embedded_ipv4"),
+        (["64:ff9b::10.0.0.1"], "private_address"),
+        (["64:ff9b::a9fe:a9fe"], "private_address"),
+        (["64:ff9b::"], "unspecified_address"),
+        (["64:ff9b:1::8.8.8.8"], "embedded_ipv4"),
+        (["93.184.216.34", "64:ff9b::127.0.0.1"], "private_address"),
         (["0.0.0.0"], "unspecified_address"),
         (["93.184.216.34", "127.0.0.1"], "private_address"),
         (["127.1"], "numeric_host"),
@@ -358,6 +368,19 @@ def test_a_proxy_is_refused(server: Server) -> None:
             session.get(good, proxies={"http": f"http://127.0.0.1:{server.port}"})
     assert raised.value.reason == "proxy_not_supported"
     assert server.seen == []
+
+
+def test_a_network_with_ipv6_only_reaches_the_internet_through_its_gateway() -> None:
+    """Its resolver answers with addresses that hold the name's IPv4 address: that one is judged, and the gateway's
+    connected to."""
+    place = read_url("http://api.example.com/")
+    assert not isinstance(place, Ambiguous)
+    answer = "64:ff9b::5db8:d822"
+    assert Gatekeeper(NOTHING, []).passage(place, [answer]).address == answer
+    inner = Gatekeeper(
+        Catalog([CatalogEntry("ip", "10.0.0.0/8", Sensitivity.INTERNAL, None, None, None, None, HERE)]), []
+    )
+    assert inner.passage(place, ["64:ff9b::10.0.0.1"]).address == "64:ff9b::10.0.0.1"
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111"])

@@ -27,6 +27,9 @@ Ask: TypeAlias = "Callable[[Destination], bool]"
 MAX_ADDRESSES = 64
 # Azure's platform service, the one metadata address in a public range; the others are link-local or private.
 _METADATA = frozenset({"168.63.129.16"})
+# Where a network speaks IPv6 only, its resolver answers with these for a name that has IPv4 addresses, and its gateway
+# connects to the IPv4 address inside (RFC 6052, RFC 6147). Other networks' own prefixes cannot be known: refused.
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 # What some of our Python's tables take for the internet: protocol assignments (RFC 6890; Oracle's metadata service is
 # 192.0.0.192), the relays of 6to4 (RFC 7526), documentation (RFC 9637) and segment routing (RFC 9602).
 _SET_ASIDE = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "3fff::/20", "5f00::/16")))
@@ -100,13 +103,25 @@ class Gatekeeper:
         return Passage(checked[0], host, int(place.parts["port"]), _host_headers(place)[0])
 
     def _checked(self, text: str) -> str:
-        address = canonical_ipv6(text) if ":" in text else canonical_ipv4(text)
+        behind = _behind_nat64(text)
+        address = canonical_ipv6(text) if ":" in text and behind is None else canonical_ipv4(behind or text)
         if isinstance(address, Ambiguous):
             raise DestinationRefused(address.reason)
         listed = self._catalog.find(make_place("ip", address, address=address)) is not None
         if not listed and not is_public(address):
             raise DestinationRefused("private_address")
-        return address
+        return address if behind is None else text
+
+
+def _behind_nat64(text: str) -> str | None:
+    """The IPv4 address that a resolver's answer leads to through a gateway, or None for any other answer."""
+    try:
+        address = ipaddress.IPv6Address(text)
+    except ValueError:
+        return None
+    if address.scope_id is not None or address not in _NAT64:
+        return None
+    return str(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
 
 
 def is_public(address: str) -> bool:

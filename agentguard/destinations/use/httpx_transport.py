@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from collections.abc import Iterable
 
+import anyio.to_thread
 import httpx
 
 from agentguard.core.values import Destination
@@ -47,7 +47,7 @@ class GuardedTransport(httpx.BaseTransport):
 
 
 class AsyncGuardedTransport(httpx.AsyncBaseTransport):
-    """The same for ``httpx.AsyncClient``. ``ask`` and the resolver run on a thread."""
+    """The same for ``httpx.AsyncClient``, under asyncio and trio. ``ask`` and the resolver run on a thread."""
 
     def __init__(
         self,
@@ -64,8 +64,9 @@ class AsyncGuardedTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         url, host = _url(request), request.headers.get("host")
-        place = await asyncio.to_thread(self._gate.judge, url, host)
-        passage = self._gate.passage(place, await asyncio.to_thread(self._gate.resolve, place))
+        place = await anyio.to_thread.run_sync(self._gate.judge, url, host, abandon_on_cancel=True)
+        addresses = await anyio.to_thread.run_sync(self._gate.resolve, place, abandon_on_cancel=True)
+        passage = self._gate.passage(place, addresses)
         return await self._inner.handle_async_request(_redirected(request, passage))
 
     async def aclose(self) -> None:
