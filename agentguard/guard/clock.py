@@ -1,12 +1,14 @@
 """The wall clock, as far as it can be believed.
 
 1. Its time has a zone.
-2. It is not more than ``MAX_FALL_BACK`` before the latest moment it told: going back makes old assertions fresh.
+2. It is not more than ``MAX_FALL_BACK`` before the latest moment it told, nor before the ledger's newest record, which
+   a process before this one wrote: going back makes old assertions fresh.
 3. It keeps pace with the monotonic clock, by the same measure: standing still keeps an assertion fresh for ever.
 A jump forwards is believed. Machines sleep, and it only makes assertions older.
 
 Once the clock has fallen behind, every call is refused until it is right again; after a jump forwards that was taken
-back, until the process is started anew. Which of the two times was wrong cannot be known from inside.
+back, until the process is started anew, with a newest record of the right time. Which of the two times was wrong cannot
+be known from inside.
 """
 
 from __future__ import annotations
@@ -24,6 +26,9 @@ from agentguard.guard.operations import utc_now
 # A wall clock that falls back further than any skew we grant would make old assertions fresh again.
 MAX_FALL_BACK = timedelta(seconds=60)
 
+# Before anything was recorded. Not the first day, so that the limit can be taken off it.
+LONG_AGO = datetime(1970, 1, 2, tzinfo=UTC)
+
 Read = Callable[[], datetime]
 Elapsed = Callable[[], float]
 
@@ -32,14 +37,14 @@ class WatchedClock:
     """Reads a wall clock and refuses what it says when it cannot be right. Safe to share between threads.
 
     ``elapsed`` counts seconds that passed. None means the machine's own monotonic clock beside the machine's own wall
-    clock, and no such comparison for a clock that was passed in.
+    clock, and no such comparison for a clock that was passed in. ``recorded`` is when the newest record was written.
     """
 
-    def __init__(self, read: Read, elapsed: Elapsed | None = None) -> None:
+    def __init__(self, read: Read, elapsed: Elapsed | None = None, *, recorded: datetime = LONG_AGO) -> None:
         self._read = read
         self._elapsed = elapsed if elapsed is not None else time.monotonic if read is utc_now else None
         self._lock = threading.Lock()
-        self._latest = datetime(1970, 1, 2, tzinfo=UTC)
+        self._latest = self._recorded = recorded
         self._lead = -math.inf
 
     @property
@@ -64,7 +69,8 @@ class WatchedClock:
 
     def _judged(self, moment: datetime) -> datetime | Unavailable:
         if moment < self._latest - MAX_FALL_BACK:
-            return Unavailable(Reason.CLOCK_UNTRUSTED, f"fell back by {self._latest - moment}")
+            since = " since the newest record" if self._latest == self._recorded else ""
+            return Unavailable(Reason.CLOCK_UNTRUSTED, f"fell back by {self._latest - moment}{since}")
         if self._elapsed is not None:
             lead = moment.timestamp() - self._elapsed()
             self._lead = max(self._lead, lead)

@@ -19,8 +19,8 @@ from agentguard.core.canonical import NotCanonical, canonical_bytes, sha256
 from agentguard.core.policy import Workflow
 from agentguard.core.values import Identity, Json, Unavailable
 from agentguard.destinations import Catalog, parse_path
-from agentguard.errors import ConfigurationError
-from agentguard.guard.clock import WatchedClock
+from agentguard.errors import ConfigurationError, LedgerError
+from agentguard.guard.clock import LONG_AGO, WatchedClock
 from agentguard.guard.drive import settle
 from agentguard.guard.functions import is_guarded, wrap_function
 from agentguard.guard.gate import Gate
@@ -79,7 +79,7 @@ class Guard:
         self._reloader = reloader
         self._identities = identities
         self._log = _logger(log)
-        self._watched = WatchedClock(clock, elapsed)
+        self._watched = WatchedClock(clock, elapsed, recorded=_newest(ledger))
         self._in_force = in_force
 
     @classmethod
@@ -117,7 +117,12 @@ class Guard:
         if ledger is None:
             ledger = place / "ledger.sqlite3"
         opened = open_ledger(ledger) if isinstance(ledger, str | Path) else ledger
-        return cls(reloader, opened, identities, in_force, wait=wait, clock=clock, elapsed=elapsed, log=log)
+        try:
+            return cls(reloader, opened, identities, in_force, wait=wait, clock=clock, elapsed=elapsed, log=log)
+        except BaseException:
+            if opened is not ledger:
+                opened.shut()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -290,6 +295,16 @@ class Guard:
             self._log.info(data["kind"], **data)
         except Exception:
             logging.getLogger("agentguard").warning("a record could not be logged; it stands in the ledger")
+
+
+def _newest(ledger: Ledger) -> datetime:
+    """When the last record was written, by its own word. Raises LedgerError."""
+    for newest in ledger.records(RecordFilter(), limit=1, newest=True):
+        try:
+            return max(LONG_AGO, datetime.fromisoformat(newest["time"]))
+        except (KeyError, TypeError, ValueError):  # no time, or one without a zone
+            raise LedgerError("the time of the ledger's newest record cannot be read; was it changed?") from None
+    return LONG_AGO
 
 
 def _adapter_for(tool: object) -> EntryPoint | None:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import re
+import sqlite3
 import time
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Unavailable
+from agentguard.errors import LedgerError, ToolCallDenied
+from agentguard.guard import Guard
 from agentguard.guard.clock import WatchedClock
 from agentguard.guard.operations import utc_now
 
+from .conftest import Clock, Tools
+
+TICKET = {"ticket": "EXP-7"}
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 
@@ -134,3 +143,64 @@ def test_the_machines_own_clock_is_watched_without_being_asked(monkeypatch: pyte
     passed[0] = 3600.0
     assert isinstance(own.now(), Unavailable)
     assert [given.now() for passed[0] in (0.0, 3600.0)] == [NOON, NOON]
+
+
+class Restarts:
+    """One ledger, and the processes that use it one after the other, each with the clock the machine then has."""
+
+    def __init__(self, bundle: Path, home: Path) -> None:
+        self.bundle, self.home = bundle, home
+
+    def call(self, tools: Tools, at: float) -> list[str]:
+        """Why a run with one call is refused, ``at`` seconds after noon, by a process that was started just now."""
+        clock = Clock()
+        clock.at += timedelta(seconds=at)
+        with Guard.load(self.bundle, home=self.home, clock=clock) as guard:
+            look, _ = guard.wrap(tools.functions())
+            with suppress(ToolCallDenied), guard.run("customer-export", inputs=TICKET):
+                look("EXP-7")
+            return [reason for data in guard.records() if data["effect"] == "deny" for reason in data["reasons"]]
+
+
+@pytest.fixture
+def restarts(bundle: Path, tmp_path: Path) -> Restarts:
+    return Restarts(bundle, tmp_path / "home")
+
+
+@pytest.mark.parametrize(
+    ("back", "reasons"), [(60, []), (60.001, ["clock_untrusted"]), (86_400 * 400, ["clock_untrusted"])]
+)
+def test_a_clock_that_went_back_between_two_processes(
+    back: float, reasons: list[str], restarts: Restarts, tools: Tools
+) -> None:
+    """A machine that wakes up in the past would find old assertions, budgets and overdue workflows fresh again."""
+    assert restarts.call(tools, 0) == []
+
+    assert restarts.call(tools, -back) == reasons
+
+
+def test_a_person_ends_the_refusals_after_a_jump_forwards_that_was_recorded(restarts: Restarts, tools: Tools) -> None:
+    """The newest record counts, not the latest: whoever stops the run that began tomorrow writes one of today."""
+    assert restarts.call(tools, 86_400) == []
+    assert restarts.call(tools, 0) == ["clock_untrusted"]
+    with Guard.load(restarts.bundle, home=restarts.home, clock=Clock()) as guard:
+        run = guard.operations.runs()[-1]
+        guard.operations.stop_run(run.id, by="user:sam", why="begun by a wrong clock")
+
+    assert restarts.call(tools, 1) == ["clock_untrusted"]  # the old one, and no new one
+    assert len(tools.ran) == 2
+
+
+@pytest.mark.parametrize("written", [b"null", b'"yesterday"', b'"2026-11-24T12:00:00"', b"1"])
+def test_a_newest_record_whose_time_cannot_be_read_is_said_at_the_start(
+    written: bytes, restarts: Restarts, tools: Tools
+) -> None:
+    """Somebody changed it: what else it says is worth no more."""
+    restarts.call(tools, 0)
+    with closing(sqlite3.connect(restarts.home / "ledger.sqlite3")) as connection, connection:
+        seq, body = connection.execute("SELECT seq, body FROM records ORDER BY seq DESC LIMIT 1").fetchone()
+        changed = re.sub(rb'"time":"[^"]*"', b'"time":' + written, body)
+        connection.execute("UPDATE records SET body = ? WHERE seq = ?", (changed, seq))
+
+    with pytest.raises(LedgerError, match="newest record"):
+        restarts.call(tools, 1)
