@@ -139,3 +139,15 @@ def test_a_response_that_is_really_signed_but_one_step_off_is_refused(name: str)
     """A recorded answer, or one whose status or question is not covered, answers nothing."""
     with pytest.raises(Refused):
         _answer(RESPONSES[name]())
+
+
+def test_a_component_of_the_request_that_is_not_held_cannot_be_covered() -> None:
+    """A header whose very name holds the flag would stand in for what the request said."""
+    names, header = (*RESPONSE_NAMES, '"x-note";req'), 'x-note";req'
+    headers = {"workload-identity-token": "wit", "content-digest": _digest(BODY), header: "fine"}
+    values = {'"@status"': "200", '"@method";req': "POST", '"@request-target";req': "/pay?x=1", '"x-note";req': "fine"}
+    values |= {f'"{n}"': v for n, v in headers.items()}
+    parameters = {"created": AT, "expires": AT + 60, "nonce": "n2", "tag": TAG, "wimse-req-nonce": "n1"}
+
+    with pytest.raises(Refused, match="not supported"):
+        _answer(HttpResponse(200, headers | _sign(names, values, parameters, HOLDER), BODY))

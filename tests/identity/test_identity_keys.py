@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import http.client
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -247,6 +248,35 @@ def test_a_slow_server_keeps_no_thread_of_ours() -> None:
         with pytest.raises(ReadFailed, match="too slow"):
             get(Address(address), limit=5000, deadline=0.2)
         assert within(2, lambda: {t for t in threading.enumerate() if t.name.startswith("agentguard")} == before)
+
+
+def test_a_server_that_was_given_up_before_it_was_reached_is_not_asked() -> None:
+    """A slow name lookup cannot be interrupted; what comes of it later must not hold a thread or send our headers."""
+    script, reached = Script(), threading.Event()
+    connect = http.client.HTTPConnection.connect
+
+    def late(self: http.client.HTTPConnection) -> None:
+        reached.wait(10)
+        connect(self)
+
+    with serving(script) as address, pytest.MonkeyPatch.context() as patch:
+        before = set(threading.enumerate())
+        patch.setattr(http.client.HTTPConnection, "connect", late)
+        with pytest.raises(ReadFailed, match="too slow"):
+            get(Address(address), limit=100, deadline=0.05)
+        asking = [thread for thread in threading.enumerate() if thread not in before]
+        reached.set()
+        for thread in asking:
+            thread.join(10)
+
+    assert len(asking) == 1 and not asking[0].is_alive()
+    assert script.seen == []
+
+
+@pytest.mark.parametrize(("kid", "known"), [("k", True), ("k" * 256, True), ("k" * 257, False), ("", False)])
+def test_a_key_has_a_name_that_can_be_recorded_or_is_left_out(kid: str, known: bool) -> None:
+    """An empty name is what a careless signer's tokens all have; an endless one would fill the records."""
+    assert (kid in KeySet.parse(key_set({**KEY.jwk, "kid": kid}))) is known
 
 
 def test_the_size_limit_of_an_answer_is_exact() -> None:

@@ -121,6 +121,19 @@ def test_a_key_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
         LocalIssuer(tmp_path)
 
 
+def test_a_pipe_in_the_keys_place_is_no_key(tmp_path: Path) -> None:
+    """Whoever holds its other end would choose the key, and another one at each start."""
+    path = tmp_path / KEY_FILE
+    os.mkfifo(path, 0o600)
+    end = os.open(path, os.O_RDWR)
+    try:
+        os.write(end, b"x" * 32)
+        with pytest.raises(ConfigurationError, match="not a regular file"):
+            LocalIssuer(tmp_path)
+    finally:
+        os.close(end)
+
+
 @pytest.mark.parametrize("content", [b"", b"x" * 31, b"x" * 33])
 def test_a_damaged_key_is_refused_and_not_overwritten(content: bytes, tmp_path: Path) -> None:
     """An empty key would let anybody sign; a new one would hide what happened."""
