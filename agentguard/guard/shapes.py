@@ -16,6 +16,7 @@ from pydantic_core import PydanticCustomError
 from agentguard.core.canonical import NotCanonical, canonical_bytes, read_canonical
 from agentguard.core.values import Json
 from agentguard.errors import ConfigurationError
+from agentguard.policy.extent import MOST_SCHEMAS, Extent
 
 __all__ = ["JsonShape"]
 
@@ -37,6 +38,12 @@ class JsonShape:
             raise ConfigurationError(
                 f"`{name}` cannot be guarded: its arguments' JSON Schema is wrong: {text}"
             ) from None
+        self._extent = Extent.of(self.schema)
+        if self._extent.schemas > MOST_SCHEMAS:
+            raise ConfigurationError(
+                f"`{name}` cannot be guarded: its arguments' JSON Schema judges one value by more than {MOST_SCHEMAS} "
+                "schemas, each counted as often as it is referred to; take alternatives out of it"
+            )
         if self.schema.get("type", "object") != "object":
             raise ConfigurationError(f"`{name}` cannot be guarded: its arguments' JSON Schema is not of an object")
 
@@ -49,14 +56,17 @@ class JsonShape:
         """The same values, known to fit. Raises pydantic's ValidationError, which frameworks know how to answer."""
         plain = dict(values)
         try:
-            self._validator.validate(plain)
-        except (jsonschema_rs.ValidationError, ValueError, TypeError) as error:
-            raise _not_fitting(self.name, error) from None
-        return plain
+            if self._validator.is_valid(plain):
+                return plain
+            if self._extent.explains(plain):
+                self._validator.validate(plain)
+        except jsonschema_rs.ValidationError as error:
+            raise _not_fitting(self.name, error.message, tuple(error.instance_path)) from None
+        except (ValueError, TypeError):
+            raise _not_fitting(self.name, "not JSON") from None
+        raise _not_fitting(self.name, "they do not fit the tool's JSON Schema")
 
 
-def _not_fitting(name: str, error: Exception) -> ValidationError:
-    path = tuple(getattr(error, "instance_path", ()))
-    message = getattr(error, "message", "not JSON")
+def _not_fitting(name: str, message: str, path: tuple[str | int, ...] = ()) -> ValidationError:
     kind = PydanticCustomError("json_schema", "{message}", {"message": message})
     return ValidationError.from_exception_data(name, [{"type": kind, "loc": path, "input": None}])

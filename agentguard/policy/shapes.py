@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import jsonschema_rs
 
 from agentguard.core.values import Json
+from agentguard.policy.extent import Extent
 from agentguard.policy.words import expected, shown
 
 Path: TypeAlias = "tuple[str | int, ...]"
@@ -76,19 +77,20 @@ _LEFT_OUT: Mapping[str, str] = {
 class CompiledShape:
     """A closed JSON Schema, ready to check arguments."""
 
-    __slots__ = ("_is_valid", "_validator", "schema")
+    __slots__ = ("_extent", "_is_valid", "_validator", "schema")
 
     def __init__(self, schema: Mapping[str, Any], validator: jsonschema_rs.Draft202012Validator) -> None:
         self.schema = schema
         self._validator = validator
         self._is_valid = validator.is_valid
+        self._extent = Extent.of(schema)
 
     def refusal(self, arguments: Mapping[str, Any]) -> str | None:
         """Why these arguments do not fit, without their values; or None where they do. Never raises."""
         try:
             if self._is_valid(arguments) is True:
                 return None
-            return self._why(arguments)
+            return self._why(arguments) if self._extent.explains(arguments) else "they do not fit"
         except Exception as error:
             return f"they could not be checked ({type(error).__name__})"
 

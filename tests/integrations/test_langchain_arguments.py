@@ -159,6 +159,61 @@ def test_a_json_schema_is_enforced(bad: dict[str, Any], keeper: Doorkeeper) -> N
     assert ran == [] and keeper.judged == []
 
 
+def branching(deep: int) -> dict[str, Any]:
+    """Each level has the next in two alternatives."""
+    next_one = [{"$ref": f"#/$defs/{level}"} for level in range(1, deep + 1)]
+    levels = {str(level): {"oneOf": [one, one]} for level, one in enumerate(next_one)}
+    return {
+        "type": "object",
+        "properties": {"to": {"$ref": "#/$defs/0"}},
+        "$defs": levels | {str(deep): {"type": "null"}},
+    }
+
+
+def query() -> dict[str, Any]:
+    """A filter as query languages have it: the model decides how deep it goes."""
+    inner = {"type": "object", "properties": {"not": {"$ref": "#/$defs/filter"}}}
+    alternatives = [inner | {"required": ["not"]}, inner | {"required": ["not"], "additionalProperties": False}]
+    return {
+        "type": "object",
+        "properties": {"to": {"$ref": "#/$defs/filter"}},
+        "$defs": {"filter": {"anyOf": [*alternatives, {"type": "null"}]}},
+    }
+
+
+@pytest.mark.parametrize("schema", [branching(11), query()], ids=["alternatives in alternatives", "recursive"])
+def test_arguments_that_fit_nowhere_are_refused_at_once(schema: dict[str, Any], keeper: Doorkeeper) -> None:
+    """Telling what is wrong under each combination of alternatives would not come back in this test's life."""
+    value: Any = 5
+    for _ in range(50):
+        value = {"not": value}
+    guarded = wrap(keeper, StructuredTool.from_function(lambda to: to, name="t", description="d", args_schema=schema))
+    keeper.permit()
+
+    with pytest.raises(ValidationError, match="do not fit"):
+        guarded.invoke({"to": value})
+    assert keeper.judged == []
+
+
+def test_a_schema_of_more_combinations_than_anybody_can_try_is_refused_when_wrapping(keeper: Doorkeeper) -> None:
+    """It is a kilobyte, comes from a tool's server, and every call would take a day."""
+    tool = StructuredTool.from_function(lambda to: to, name="t", description="d", args_schema=branching(40))
+    with pytest.raises(ConfigurationError, match="more than 10000"):
+        wrap(keeper, tool)
+
+
+def test_what_is_wrong_is_told_where_alternatives_are_few(keeper: Doorkeeper) -> None:
+    """A model corrects itself by it; most schemas with alternatives say only that a value may be missing."""
+    schema = {
+        "type": "object",
+        "properties": {"to": {"anyOf": [{"$ref": "#/$defs/Person"}, {"type": "null"}]}, "cents": {"type": "integer"}},
+        "$defs": {"Person": {"type": "object", "properties": {"name": {"type": "string"}}}},
+    }
+    guarded = wrap(keeper, StructuredTool.from_function(lambda **kw: kw, name="t", description="d", args_schema=schema))
+    with pytest.raises(ValidationError, match="is not of type"):
+        guarded.invoke({"to": None, "cents": "5"})
+
+
 def test_a_json_schema_tool_shows_its_defaults(keeper: Doorkeeper) -> None:
     """A default that never reaches the policy is an argument the policy does not see."""
 
