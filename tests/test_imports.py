@@ -95,9 +95,9 @@ def test_imports_go_one_way() -> None:
     assert sorted(filter(None, wrong)) == []
 
 
-def test_core_imports_nothing_but_the_standard_library_and_rfc8785() -> None:
+def test_core_imports_nothing_but_the_standard_library_and_encoders_of_json() -> None:
     """The decision is pure; a library that reads a file or a clock must not come in by a side door."""
-    allowed = {"agentguard", "rfc8785", *sys.stdlib_module_names}
+    allowed = {"agentguard", "orjson", "rfc8785", *sys.stdlib_module_names}
     outside = {
         f"{module} imports {imported}"
         for module, file in INNER

@@ -92,7 +92,7 @@ def test_any_text_is_read_or_refused_and_nothing_else(raw: str | bytes) -> None:
 
 @pytest.mark.parametrize("code", [*range(0x20), 0x22, 0x5C, 0x7F])
 def test_control_characters_are_written_as_rfc_8785_writes_them(code: int) -> None:
-    """The quick way rests on the standard encoder's escapes being these (section 3.2.2.2)."""
+    """The quick way rests on the quick encoder's escapes being these (section 3.2.2.2)."""
     value = {chr(code): [chr(code)]}
 
     assert canonical_bytes(value) == rfc8785.dumps(value)
