@@ -276,13 +276,15 @@ def test_a_forked_child_does_not_keep_its_parents_calls_alive(tmp_path: Path) ->
     ledger = open_ledger(path)
     got(ledger.start_run(a_run(), record("run")))
     got(ledger.admit(an_admission("d1"), windows={}))
-    gate = os.pipe()
+    gate, born = os.pipe(), os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(gate[1])
+        os.write(born[1], b".")
         os.read(gate[0], 1)
         os._exit(0)
     os.close(gate[0])
+    os.read(born[0], 1)  # its first instructions let the lock go
     # What the death of the parent does, as far as its lock is concerned.
     assert ledger._writer.file.owner is not None
     ledger._writer.file.owner.let_go()
