@@ -251,6 +251,12 @@ def _check_nodes(tree: exp.Expr, dialect: str, functions: frozenset[str]) -> Non
             raise _Refused("keyword_as_name")
         if kind == "Column" and node.args.get("table") and node.name.lower() in _SEQUENCE_COLUMNS:
             raise _Refused("function_not_allowed")
+        # `table('t')`, `table(f(x))`: a table that is named at run time, or whatever a function of that name does.
+        if kind == "TableFromRows" and type(node.this).__name__ != "Explode":
+            raise _Refused("construct_not_allowed")
+        # `insert or rollback` ends the caller's transaction.
+        if kind == "Insert" and str(node.args.get("alternative") or "ignore").lower() not in ("ignore", "replace"):
+            raise _Refused("construct_not_allowed")
         # `cross apply t`, `lateral t`: a table, or a function without brackets, that the parser keeps as a bare name.
         if kind == "Lateral" and type(node.this).__name__ in ("Identifier", "Dot", "Column"):
             raise _Refused("not_a_table_name")
@@ -335,9 +341,12 @@ def _targets(tree: exp.Expr) -> Iterator[exp.Expr]:
         yield from target.find_all(_table_type())
 
 
+_NAMED = frozenset({"Subquery", "Table", "TableFromRows"})
+
+
 def _aliases(tree: exp.Expr) -> set[str]:
     """Every name that something in the statement goes by, without those of common table expressions."""
-    return {_lower(node.alias) for node in tree.walk() if type(node).__name__ in ("Table", "Subquery") and node.alias}
+    return {_lower(node.alias) for node in tree.walk() if type(node).__name__ in _NAMED and node.alias}
 
 
 def _is_row_source(table: exp.Table) -> bool:

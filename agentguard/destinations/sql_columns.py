@@ -130,7 +130,8 @@ class Columns:
     def _insert(self, insert: exp.Expr) -> None:
         if type(insert.parent).__name__ == "When":
             return
-        if type(insert.this).__name__ != "Schema" or not insert.this.expressions:
+        replaced = str(insert.args.get("alternative")).lower() == "replace"
+        if replaced or type(insert.this).__name__ != "Schema" or not insert.this.expressions:
             self._add("*", insert.this.find_all(_table_type()))
 
     def _schema(self, schema: exp.Expr) -> None:
