@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +16,8 @@ from agentguard.approvals.display import shown
 
 _STYLES = {"permit": "bold green", "deny": "bold red", "escalate": "bold yellow"}
 _SIGNS = {"permit": "✔ permit", "deny": "✘ deny", "escalate": "? escalate"}
+# An outcome is durable, and shown, a moment after its call; what is said next waits for it, but not for ever.
+_MOMENT_SECONDS = 1.0
 _OUTCOMES = {"succeeded": "green", "failed": "red", "unknown": "yellow"}
 
 
@@ -26,17 +29,22 @@ class Timeline(io.StringIO):
         self.console = Console(highlight=False)
         self._began: datetime | None = None
         self._rest = ""
+        self._running: set[str] = set()
+        self._told = threading.Condition()
 
     def write(self, text: str) -> int:
         """Take some of the log; show every line that is complete."""
-        *lines, self._rest = (self._rest + text).split("\n")
-        for line in lines:
-            if line.strip():
-                self._show(json.loads(line))
+        with self._told:
+            *lines, self._rest = (self._rest + text).split("\n")
+            for line in lines:
+                if line.strip():
+                    self._show(json.loads(line))
+            self._told.notify_all()
         return len(text)
 
     def title(self, text: str, below: str = "") -> None:
         """A heading between acts."""
+        self._let_finish()
         self.console.print()
         self.console.rule(Text(text, style="bold"), align="left")
         if below:
@@ -52,7 +60,12 @@ class Timeline(io.StringIO):
 
     def say(self, who: str, text: str) -> None:
         """What somebody other than the guard says."""
+        self._let_finish()
         self._line(None, Text(who, style="bold cyan"), Text(text, style="italic"))
+
+    def _let_finish(self) -> None:
+        with self._told:
+            self._told.wait_for(lambda: not self._running, _MOMENT_SECONDS)
 
     def _show(self, record: dict[str, Any]) -> None:
         show = {"decision": self._decision, "outcome": self._outcome}.get(record["kind"])
@@ -73,6 +86,8 @@ class Timeline(io.StringIO):
         words = Text(f"{record['tool']}({arguments})")
         if record["approved_by"]:
             words.append(f"  approved by {', '.join(record['approved_by'])}", style="yellow")
+        if effect == "permit":
+            self._running.add(record["decision_id"])
         self._line(record, Text(_SIGNS[effect], style=_STYLES[effect]), words)
         for finding in record["findings"]:
             reason = Text(finding["reason"], style=_STYLES[finding["effect"]].removeprefix("bold "))
@@ -80,6 +95,7 @@ class Timeline(io.StringIO):
             self._line(None, Text(""), reason)
 
     def _outcome(self, record: dict[str, Any]) -> None:
+        self._running.discard(record["decision_id"])
         words = Text(f"{record['tool']} {record['outcome']}", style=_OUTCOMES[record["outcome"]])
         if record["error"]:
             words.append(f"  {record['error']}", style="dim")
