@@ -57,11 +57,24 @@ def test_every_example_the_readme_names_is_there(name: str) -> None:
     assert (ROOT / "examples" / name / "__main__.py").is_file()
 
 
-def test_every_link_of_the_readme_leads_somewhere() -> None:
-    """A link into the repository that is broken is worse than none."""
-    targets = re.findall(r"\]\(([^)#:]+)\)", README.read_text("utf-8"))
-    assert targets
-    assert [target for target in targets if not (ROOT / target).exists()] == []
+PAGES = [path for pattern in ("*.md", "*/README.md", "docs/*.md") for path in sorted(ROOT.glob(pattern))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
+    """A link into the repository that is broken, or to a heading that is gone, is worse than none."""
+    broken = []
+    for target, _, heading in (link.partition("#") for link in re.findall(r"\]\(([^) :]+)\)", page.read_text("utf-8"))):
+        to = (page.parent / target).resolve() if target else page
+        if not to.exists() or (heading and heading not in _headings(to)):
+            broken.append(f"{target}#{heading}")
+    assert broken == []
+
+
+def _headings(page: Path) -> set[str]:
+    """The anchors that a page's headings get where repositories are read."""
+    titles = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 def test_the_constraints_pin_versions_and_name_no_place() -> None:
