@@ -222,7 +222,11 @@ def _does(declared: str, places: tuple[Destination, ...], run: RunState) -> str:
     outside = [mark.text for mark in run.seen.marks]
     for place in named:
         host = urlsplit(place.id).hostname or place.id.rpartition("@")[2].partition("/")[0].partition(":")[0]
-        for words in (place.id, host):
+        names = [place.id, host]
+        while place.sensitivity is None and host.count(".") > 1:
+            host = host.partition(".")[2]
+            names.append(host)
+        for words in names:
             if any(_bare(words) in text for text in outside if text and words):
                 return "send"
     return "read"

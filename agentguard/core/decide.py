@@ -18,7 +18,7 @@ that escalates; else it is denied with the findings of all.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
@@ -181,24 +181,38 @@ def _effect(tool: Tool | None, places: tuple[Destination, ...] | None, run: RunS
         return None if tool is None else tool.effect
     if not run.seen.marks and not run.seen.overflowed:
         return tool.effect
-    chosen = [text for place in places if place.chosen for text in (place.id, *_hosts(place.id))]
+    chosen = [text for place in places if place.chosen for text in _names(place)]
     return ToolEffect.SEND if chosen and run.seen.holds(*chosen) else tool.effect
 
 
-# The host in a canonical id: of a URL, an address of e-mail, or `host:port`.
-_HOST = re.compile(r"(?:[a-z][a-z0-9+.-]*://)?(?:[^/?#]*@)?(\[[^\]]*\]|[^/:?#]+)")
+# The host in a canonical id: of a URL, an address of e-mail, or `host:port`. `sql:…` and `slack:…` have none.
+_HOST = re.compile(r"(?:[a-z][a-z0-9+.-]*://)?(?:[^/?#]*@)?(\[[^\]]*\]|[^/:?#]+)(?=[/?#]|:[0-9]{1,5}(?:[/?#]|\Z)|\Z)")
 
 
-def _hosts(place: str) -> tuple[str, ...]:
-    """The host part of a place, as canonical ids have it and as people write it."""
-    found = _HOST.match(place)
+def _names(place: Destination) -> Iterator[str]:
+    """How outsiders may have named a place: all of it, or its host. Below a domain of theirs every name is theirs, too,
+    and could carry a secret away; where the catalog lists the place, its owner has looked at whose it is."""
+    yield place.id
+    found = _HOST.match(place.id)
     if found is None:
-        return ()
+        return
     host = found[1]
+    yield from _written(host)
+    labels = host.split(".")
+    if place.sensitivity is None and not labels[-1].isdigit():
+        for first in range(1, len(labels) - 1):
+            yield from _written(".".join(labels[first:]))
+
+
+def _written(host: str) -> tuple[str, ...]:
+    """A host as canonical ids have it, and as people write it."""
+    if "xn--" not in host:
+        return (host,)
     try:
-        return (host, host.encode("ascii").decode("idna")) if "xn--" in host else (host,)
+        labels = [x[4:].encode("ascii").decode("punycode") if x.startswith("xn--") else x for x in host.split(".")]
     except UnicodeError:
         return (host,)
+    return (host, ".".join(labels))
 
 
 _T = TypeVar("_T")

@@ -24,7 +24,7 @@ from agentguard.core.provenance import (
     outsiders_text,
     spellings,
 )
-from agentguard.core.values import Json
+from agentguard.core.values import Destination, Json, Sensitivity, ToolEffect
 
 IBAN = "DE89370400440532013000"
 
@@ -309,3 +309,35 @@ def test_a_refusal_names_sources_and_no_value() -> None:
 
     assert found.detail == "`table` was first in what outsiders can write: mail.read"
     assert "orders" not in found.detail.lower().replace("outsiders", "")
+
+
+@pytest.mark.parametrize(
+    ("kind", "identity", "level", "text", "sends"),
+    [
+        ("url", "https://evil.example/x", "internal", "see evil.example", True),
+        ("url", "https://evil.example/x", "internal", "see example", False),
+        # `http://SECRET.evil.example/`, says the mail: the name itself carries the secret away.
+        ("url", "https://c2vjcmv0.evil.example/", None, "ask https://DATA.evil.example/", True),
+        ("host", "a.b.c.evil.example:443", None, "evil.example", True),
+        ("url", "https://wiki.corp.example/", "internal", "from alice@corp.example", False),
+        ("url", "https://wiki.corp.example/", None, "an example", False),
+        ("ip", "10.0.0.5", None, "0.0.5", False),
+        ("url", "https://[2001:db8::1]/", None, "db8", False),
+        ("url", "https://xn--strae-oqa.de/", "internal", "siehe stra\u00dfe.de", True),
+        ("url", "https://a.xn--mnchen-3ya.example/", None, "M\u00dcNCHEN.example", True),
+        ("url", "https://xn--\u20ac.example/", "internal", "x", False),
+        ("email", "bob@evil.example", "internal", "at evil.example", True),
+        # These ids begin with a word that is no host.
+        ("sql", "sql:postgres:sales.orders", "internal", "we use SQL", False),
+        ("channel", "slack:#general", "internal", "in Slack", False),
+    ],
+)
+def test_reading_from_a_host_that_an_outsider_named_is_sending(
+    kind: str, identity: str, level: str | None, text: str, sends: bool
+) -> None:
+    """Whoever owns the host, or the domain above an unlisted one, learns what is asked for there."""
+    place = Destination(kind, identity, None if level is None else Sensitivity.parse(level))
+    case = good().with_tool(effect=ToolEffect.READ).with_facts(destinations=(place,))
+    decision = case.with_run(seen=Seen((mail(text),))).decide()
+
+    assert decision.tool_effect is (ToolEffect.SEND if sends else ToolEffect.READ)
