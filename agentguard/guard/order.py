@@ -554,6 +554,8 @@ def _ask(
             why=f"asks {rule.quorum} of {', '.join(rule.approvers)} until {rfc3339(request.expires_at)}",
         )
         row: ApprovalRow = yield Wait(guard.ledger.ask(request, data))
+        if row.request.id == request.id:
+            guard.emit(data)
         asked = _Question(row, asked.deadline if asked is not None else now + (guard.wait or timedelta(0)))
     seen = len(asked.row.answers)
     while True:

@@ -642,15 +642,23 @@ def test_arguments_that_change_later_do_not_change_what_runs(guard: Guard) -> No
 
 
 def test_the_log_shows_each_record_as_one_json_line(bundle: Path, tmp_path: Path, tools: Tools) -> None:
+    """Questions to people too, once each: whoever watches the log must see who is asked."""
     with (
         (tmp_path / "log.jsonl").open("w") as stream,
         Guard.load(bundle, ledger=memory_ledger(), home=tmp_path / "home", log=stream) as guard,
     ):
-        look, _ = guard.wrap(tools.functions())
+        look, export = guard.wrap(tools.functions())
         with guard.run("customer-export", inputs=TICKET):
             look("EXP-7")
+            for _ in range(2):  # one question, however often the call is repeated
+                with pytest.raises(ApprovalPending):
+                    export(**GOOD | {"rows": 2000})
+        written = list(guard.records())
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert [line["kind"] for line in lines] == ["canary", "canary", "run", "decision", "outcome", "run"]
+    assert [line["kind"] for line in lines[:4]] == ["canary", "canary", "run", "decision"]
+    copies = [{key: value for key, value in line.items() if key != "event"} for line in lines]
+    rows = [{key: value for key, value in row.items() if key != "seq"} for row in written]
+    assert sorted(copies, key=str) == sorted(rows, key=str)
 
 
 def test_only_a_bearer_token_that_trust_lets_be_used_again_is_accepted_twice(tmp_path: Path, clock: Clock) -> None:
