@@ -765,7 +765,8 @@ def _approval_gap(case: _Case, step: Step, rule: ApprovalRule) -> tuple[Reason |
     """What is missing before the answers given lift this step; (None, "") where nothing is."""
     approval, now = case.approval, case.now
     if approval is None or now is None:
-        return Reason.APPROVAL_REQUIRED, "nobody has been asked about this call"
+        where = "" if rule.when is None else f", as somebody must be where `{rule.when.text}`"
+        return Reason.APPROVAL_REQUIRED, f"nobody has been asked about this call{where}"
     if (
         approval.request_digest != case.request.digest
         or approval.policy_revision != case.policy.revision

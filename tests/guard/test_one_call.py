@@ -410,6 +410,7 @@ def test_a_call_that_needs_people_waits_for_them_and_runs_once(guard: Guard, too
             export(**big)
         row = guard.operations.approval(asked)
         assert row is not None
+        assert "`args.rows > 1000`" in row.request.shown["because"][0]  # so that whoever is asked knows why
         shown = ApprovalView(row.request, row.answers, row.consumed, clock.at)
         assert (shown.agreed, shown.standing) == (1, Standing.OPEN)  # what people see is what the decision counts
 
