@@ -6,10 +6,13 @@ library lets through (a subject outside the trust domain, no ``exp``, a trailing
 
 from __future__ import annotations
 
+import contextlib
 import os
+import selectors
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -83,28 +86,19 @@ class CommandSource:
             "AGENTGUARD_AUDIENCE": request.audience,
             "AGENTGUARD_REQUEST_DIGEST": request.request_digest,
         }
+        until = time.monotonic() + self._timeout
         with subprocess.Popen(
             self._command,
+            bufsize=0,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=environment,
             start_new_session=True,
         ) as process:
-            late = threading.Event()
-            timer = threading.Timer(self._timeout, _stop, (process, late))
-            timer.daemon = True
-            timer.start()
-            try:
-                # One byte too many is enough to know; the rest is not waited for.
-                data = process.stdout.read(MAX_TEXT + 1) if process.stdout else b""
-                if len(data) > MAX_TEXT:
-                    _stop(process, late)
-                status = process.wait()
-            finally:
-                timer.cancel()
-        if late.is_set() or status != 0:
-            why = "took too long or printed too much" if late.is_set() else f"ended with status {status}"
+            data, status = _finished(process, until)
+        if data is None or status != 0:
+            why = "took too long or printed too much" if data is None else f"ended with status {status}"
             return missing(f"`{self._command[0]}` {why}")
         return one_line(data)
 
@@ -149,8 +143,36 @@ class SpiffeSource:
             return self._client
 
 
-def _stop(process: subprocess.Popen[bytes], late: threading.Event) -> None:
-    late.set()
-    if process.poll() is None:
-        # Its own session was made for this: children that hold the pipe open end too.
-        os.killpg(process.pid, signal.SIGKILL)
+def _finished(process: subprocess.Popen[bytes], until: float) -> tuple[bytes | None, int | None]:
+    """What a program printed, and how it ended; None where it was stopped, or nobody knows what else it would print."""
+    status: int | None = None
+    try:
+        data = _printed(process, until)
+        if data is None:
+            return None, None
+        status = process.wait(max(0.0, until - time.monotonic()))
+        return data, status
+    except subprocess.TimeoutExpired:
+        return None, None
+    finally:
+        if status is None:
+            # Its own session was made for this: its children end too. Nobody has waited for the program yet, so its
+            # number is nobody else's, even if it ended long ago.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def _printed(process: subprocess.Popen[bytes], until: float) -> bytes | None:
+    """Everything up to the end; None where that does not come in time, or is too much."""
+    if process.stdout is None:
+        return None
+    data = b""
+    with selectors.DefaultSelector() as waiting:
+        waiting.register(process.stdout, selectors.EVENT_READ)
+        # One byte too many is enough to know; the rest is not waited for.
+        while len(data) <= MAX_TEXT and waiting.select(max(0.0, until - time.monotonic())):
+            more = process.stdout.read(MAX_TEXT + 1 - len(data))
+            if not more:
+                return data
+            data += more
+    return None

@@ -55,7 +55,9 @@ class Address:
         self.target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
     def __str__(self) -> str:
-        return f"`{'https' if self.secure else 'http'}://{self.host}{self.target.partition('?')[0]}`"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        port = "" if self.port is None else f":{self.port}"
+        return f"`{'https' if self.secure else 'http'}://{host}{port}{self.target.partition('?')[0]}`"
 
 
 def get(address: Address, *, limit: int, deadline: float, headers: Mapping[str, str] | None = None) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import threading
 import time
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 from identity_maker import AUDIENCE, DIGEST, NOW, SUBJECT, Key, at, claims, verifier, word
-from identity_servers import Script, serving
+from identity_servers import Script, serving, within
 from identity_workload_api import SVID_KEY, workload_api
 
 from agentguard.core.reasons import Reason
@@ -226,15 +227,55 @@ def test_a_command_prints_a_token_or_there_is_none(code: str, expected: str) -> 
     assert (word(answer) if isinstance(answer, Unavailable) else answer.token) == expected
 
 
+_CHILD = """
+import subprocess, sys
+code = (
+    "import select, sys; end = open(sys.argv[1], 'w'); print('x', file=end, flush=True); "
+    "wait = select.poll(); wait.register(end, 0); wait.poll(60_000)"  # until nobody reads
+)
+{run}([sys.executable, "-S", "-c", code, {end!r}]{own})
+print("a.b.c")
+"""
+# How a command leaves a child behind that keeps its output open, and whether the child can be ended with it.
+CHILDREN = {
+    "it waits for its child": ("subprocess.run", "", True),
+    "it ends before its child": ("subprocess.Popen", "", True),
+    "its child has a session of its own": ("subprocess.Popen", ", start_new_session=True", False),
+}
+
+
 @pytest.mark.timeout(20)
-def test_a_command_that_hangs_is_killed_with_its_children() -> None:
-    """A child that keeps the pipe open would otherwise hold the call for ever."""
-    code = "import subprocess,sys; subprocess.run([sys.executable,'-S','-c','import time; time.sleep(60)'])"
+@pytest.mark.parametrize("name", CHILDREN)
+def test_a_command_whose_child_holds_its_output_is_given_up_with_it(name: str, tmp_path: Path) -> None:
+    """It would otherwise hold the call for as long as the child lives."""
+    run, own, ends = CHILDREN[name]
+    os.mkfifo(tmp_path / "end")
+    end = os.open(tmp_path / "end", os.O_RDONLY | os.O_NONBLOCK)
     began = time.monotonic()
-    answer = obtain(_python(code, timeout=0.5), REQUEST)
+    answer = obtain(_python(_CHILD.format(run=run, own=own, end=str(tmp_path / "end")), timeout=1.5), REQUEST)
 
     assert isinstance(answer, Unavailable) and "too long" in answer.detail
     assert time.monotonic() - began < 10
+    assert os.read(end, 10) == b"x\n"
+    if ends:
+        assert within(5, lambda: _is_closed(end))
+    os.close(end)
+
+
+def _is_closed(end: int) -> bool:
+    """Whether whoever could write into the pipe is gone."""
+    try:
+        return os.read(end, 1) == b""
+    except BlockingIOError:
+        return False
+
+
+@pytest.mark.timeout(20)
+def test_a_command_that_has_said_everything_must_still_end_in_time() -> None:
+    """How it ends is part of its answer."""
+    answer = obtain(_python("import os,time; print('a.b.c', flush=True); os.close(1); time.sleep(60)", 0.5), REQUEST)
+
+    assert isinstance(answer, Unavailable) and "too long" in answer.detail
 
 
 def test_a_command_is_never_a_shell_line() -> None:
