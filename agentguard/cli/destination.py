@@ -41,7 +41,10 @@ def answer(kind_name: str, value: str, options: Mapping[str, Json], catalog: Cat
         _misused(f"`{kind_name}` is not a kind of destination; expected one of {', '.join(kind_names())}")
     problem = kind.option_problem(options)
     if problem is not None:
-        _misused(problem)
+        if "dialect" not in kind.options or options.keys() - {"dialect"}:
+            _misused(problem)
+        # A statement in a language that is not known here is like any other that cannot be read.
+        _say(problem)
     found = describe(kind, value, options, catalog)
     typer.echo(json.dumps(found))
     raise typer.Exit(0 if found["verdict"] == "ok" else 1)
@@ -93,6 +96,10 @@ def _value(text: str) -> Json:
     return parsed
 
 
-def _misused(message: str) -> NoReturn:
+def _say(message: str) -> None:
     typer.echo(f"agentguard: {display.plain(message)}", err=True)
+
+
+def _misused(message: str) -> NoReturn:
+    _say(message)
     raise typer.Exit(2)

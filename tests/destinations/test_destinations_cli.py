@@ -58,6 +58,18 @@ def test_a_wrong_use_exits_2_and_prints_no_object(arguments: list[str]) -> None:
     assert result.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "reason"), [([], "no_dialect"), (["--dialect", "klingon"], "bad_option")], ids=["none", "unknown"]
+)
+def test_a_statement_in_no_known_dialect_is_refused_like_any_that_cannot_be_read(
+    arguments: list[str], reason: str
+) -> None:
+    """Whoever asks about many statements gets an answer to each, and is told which dialects there are."""
+    result = RUN.invoke(app, ["--kind", "sql", *arguments, "select 1 from t"])
+    assert (result.exit_code, json.loads(result.stdout)) == (1, {"verdict": "refused", "reason": reason})
+    assert "`dialect` must be one of" in result.stderr
+
+
 def test_options_reach_the_kind() -> None:
     """What a declaration can say, the command can say."""
     result = RUN.invoke(app, ["--kind", "path", "--option", "root=/srv", "x"])
