@@ -1,7 +1,7 @@
 """The kind ``email``: one mailbox.
 
 One bare address: no display name, comment, quoted part, address literal, source route or second recipient. The domain
-is ASCII (international names as ``xn--``), the whole address in lower case, as every large provider treats it.
+becomes ASCII (international names ``xn--``), the whole address lower case, as every large provider treats it.
 
 Patterns: ``ceo@example.com`` (with every ``+tag`` of it), ``*@example.com``, ``*@*.example.com``. At Gmail, dots in the
 name mean nothing, and its two domains are one.

@@ -1,6 +1,7 @@
 """One spelling of one host, or a refusal.
 
-Accepted: DNS names in ASCII (lower-cased), IPv4 in dotted decimal, IPv6 in brackets where the caller says so.
+Accepted: DNS names (lower-cased; international ones become ``xn--``, where every version of IDNA makes the same of
+them), IPv4 in dotted decimal, IPv6 in brackets where the caller says so.
 Refused is whatever two programs may read differently: numbers that become addresses (RFC 3986 section 7.4),
 trailing dots, zone ids, IPv4 inside IPv6, the unspecified address, and international names that imitate
 others (UTS 39).
@@ -53,11 +54,11 @@ def canonical_name(text: str) -> str | Ambiguous:
     """The canonical form of a DNS name or a dotted IPv4 address."""
     if not text:
         return Ambiguous("empty_host")
-    if not text.isascii():
-        return Ambiguous("non_ascii_host")
     if len(text) > MAX_NAME + 1:
         return Ambiguous("host_too_long")
-    lowered = text.lower()
+    lowered = text.lower() if text.isascii() else _ascii_name(text)
+    if lowered is None:
+        return Ambiguous("non_ascii_host")
     if lowered.endswith("."):
         return Ambiguous("trailing_dot")
     if _NAME.fullmatch(lowered) is None or len(lowered) > MAX_NAME:
@@ -70,6 +71,23 @@ def canonical_name(text: str) -> str | Ambiguous:
             if problem is not None:
                 return Ambiguous(problem)
     return lowered
+
+
+def _ascii_name(text: str) -> str | None:
+    """An international name as it goes over the wire, or None where clients would not all send the same."""
+    import idna
+
+    # Upper case beyond ASCII is folded by rules that differ (the Kelvin sign is a `k` to some).
+    if any(letter > "\x7f" and letter != letter.lower() for letter in text):
+        return None
+    labels = text.lower().split(".")
+    try:
+        # IDNA 2008 (httpx) and IDNA 2003 (Python itself) differ over `ß` and what cannot be seen.
+        now = [label if label.isascii() else idna.alabel(label).decode("ascii") for label in labels]
+        then = [label if label.isascii() else label.encode("idna").decode("ascii") for label in labels]
+    except (idna.IDNAError, UnicodeError, ValueError, IndexError):
+        return None
+    return ".".join(now) if now == then else None
 
 
 def canonical_ipv4(text: str) -> str | Ambiguous:

@@ -31,7 +31,8 @@ DEFAULT_PORTS: Mapping[str, str] = MappingProxyType(
 )
 
 _URL = re.compile(
-    r"([A-Za-z][A-Za-z0-9+.-]*)://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]+))?(/[^?#]*)?(\?[^#]*)?(?:#.*)?"
+    r"([A-Za-z][A-Za-z0-9+.-]*)://([A-Za-z0-9._\x80-\U0010ffff-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]+))?"
+    r"(/[^?#]*)?(\?[^#]*)?(?:#.*)?"
 )
 # What is spelled one way only and needs no further reading.
 _PLAIN_PATH = re.compile(r"(?:/[A-Za-z0-9_~!$&()+,=:@-][A-Za-z0-9._~!$&()+,=:@-]*)*/?")

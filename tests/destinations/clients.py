@@ -19,6 +19,8 @@ _PORTS = {"http": 80, "https": 443}
 def _plain(host: str | None, port: int | None, scheme: str) -> tuple[str, int]:
     assert host
     host = host.lower().strip("[]")
+    # As Python's own sockets do with a name that is not ASCII.
+    host = host if host.isascii() else host.encode("idna").decode("ascii")
     return ipaddress.ip_address(host).compressed if ":" in host else host, port or _PORTS[scheme]
 
 

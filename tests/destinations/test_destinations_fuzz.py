@@ -117,7 +117,8 @@ def _reads_ip(value: str, place: Place) -> None:
 
 def _reads_email(value: str, place: Place) -> None:
     address = email.headerregistry.Address(addr_spec=value)
-    assert f"{address.username}@{address.domain}".lower() == place.id
+    domain = address.domain.lower().encode("idna").decode("ascii")
+    assert f"{address.username.lower()}@{domain}" == place.id
 
 
 def _reads_path(value: str, place: Place) -> None:

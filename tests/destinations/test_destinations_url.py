@@ -131,6 +131,8 @@ PIECES = st.sampled_from(
         "。",
         "／",
         "xn--pple-43d",
+        "münchen.de",
+        "ß",
     ]
 )
 TEXTS = st.lists(PIECES, max_size=8).map("".join)
