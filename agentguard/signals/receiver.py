@@ -24,7 +24,7 @@ from agentguard.core.facts import RunState
 from agentguard.core.signals import Signal, SignalEffect
 from agentguard.errors import ConfigurationError
 from agentguard.jose.keys import Clock, published_keys
-from agentguard.jose.keyset import KeySource
+from agentguard.jose.keyset import SIGNING_USES, KeySource
 from agentguard.signals.caep import Statement, read
 from agentguard.signals.refusal import RefusedSet, SetRefusal, SetRefused
 from agentguard.signals.sets import SecurityEvents, SetVerifier
@@ -202,7 +202,7 @@ def stream_verifier(
         file=None if trust.keys_file is None else directory / trust.keys_file,
         url=trust.keys_url,
         algorithms=trust.algorithms,
-        uses=frozenset({"sig"}),
+        uses=SIGNING_USES,
         max_age=trust.keys_max_age,
         clock=clock,
         before=before,

@@ -107,6 +107,20 @@ def test_a_request_that_is_really_signed_but_one_step_off_is_refused(name: str) 
         _ask(REQUESTS[name]())
 
 
+@pytest.mark.parametrize("name", ["signature-input", "signature"])
+@pytest.mark.parametrize("change", [None, "", "sig1={}", "{}, {}", "{} ", "wimse={}"])
+def test_there_is_exactly_one_signature_and_it_is_labelled(name: str, change: str | None) -> None:
+    """Of two, one reader would verify the first and another believe the last."""
+    good = _request()
+    headers = {key: value for key, value in good.headers.items() if key != name}
+    if change is not None:
+        whole = good.headers[name]
+        headers[name] = change.format(whole.removeprefix("wimse=") if change == "sig1={}" else whole, whole)
+
+    with pytest.raises(Refused):
+        _ask(HttpRequest(good.method, good.target, headers, good.body))
+
+
 def test_a_parameter_that_stands_there_twice_says_nothing() -> None:
     """Really signed so: one reader would take the first audience, another the last."""
     with pytest.raises(Refused):

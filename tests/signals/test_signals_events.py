@@ -524,6 +524,16 @@ def test_a_bundle_that_is_reloaded_counts_for_the_next_token(bench: Bench) -> No
     assert isinstance(later, RefusedSet) and later.try_again
 
 
+@pytest.mark.parametrize(("use", "believed"), [("sig", True), (None, True), ("enc", False), ("jwt-svid", False)])
+def test_a_streams_key_is_for_signing_or_does_not_say(use: str | None, believed: bool, tmp_path: Path) -> None:
+    """`use` is optional (RFC 7517): a transmitter that leaves it out would be refused for ever."""
+    bench = Bench(tmp_path)
+    published = {**{name: value for name, value in KEY.jwk.items() if name != "use"}, **({"use": use} if use else {})}
+    (tmp_path / "idp.jwks.json").write_bytes(key_set(published))
+
+    assert isinstance(bench.take(), Received) is believed
+
+
 def test_a_reload_does_not_make_a_streams_keys_unknown(tmp_path: Path, stage: Stage) -> None:
     """Its key server may be down just then, and a signal that is not believed takes nothing away."""
     asked: list[str] = []
