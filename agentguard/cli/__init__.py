@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
-from agentguard.cli.run import main
+import sys
+from collections.abc import Sequence
 
 __all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code. Never raises."""
+    try:
+        # Loading takes longer than most commands, so it is when people press Ctrl-C.
+        from agentguard.cli import run
+    except KeyboardInterrupt:
+        print("agentguard: interrupted; nothing was done", file=sys.stderr)
+        return 130
+    return run.main(arguments)

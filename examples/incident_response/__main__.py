@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from examples.incident_response.main import run
-from examples.support.checks import main
+from examples.support import start
 
-main(run)
+start("examples.incident_response.main")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from examples.payments_service.main import run
-from examples.support.checks import main
+from examples.support import start
 
-main(run)
+start("examples.payments_service.main")

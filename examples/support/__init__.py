@@ -1,1 +1,16 @@
 """What the examples share: servers on loopback, a timeline, people who answer, checks of what really happened."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+
+def start(example: str) -> None:
+    """Run the example in this module. Loading it takes longer than it runs, so Ctrl-C is taken then as well."""
+    try:
+        run = import_module(example).run
+        checks = import_module("examples.support.checks")
+    except KeyboardInterrupt:
+        print("\nstopped; nothing was started")
+        raise SystemExit(130) from None
+    checks.main(run)

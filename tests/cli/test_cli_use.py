@@ -299,6 +299,22 @@ def test_every_exception_ends_in_one_line(
     assert "a secret" not in ended.err
 
 
+def test_an_interrupt_while_the_command_line_loads_is_one_line() -> None:
+    """It loads for longer than most commands take, so that is when people press Ctrl-C."""
+    code = """
+import sys
+from agentguard.cli import main
+class Interrupt:
+    def find_spec(self, name, *_):
+        if name == "typer":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupt())
+sys.exit(main(["check", "."]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert is_clear(Ended(done.returncode, done.stdout, done.stderr)) and done.returncode == 130
+
+
 def test_a_message_that_quotes_an_attack_is_escaped(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     """Error texts quote what was found, and that is where attacks come from."""
 
