@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from agentguard.core.declarations import CatalogEntry, Source
-from agentguard.core.values import Destination, Sensitivity
+from agentguard.core.values import Sensitivity
 from agentguard.destinations import Ambiguous, Catalog
 from agentguard.destinations.url import read_url
 from agentguard.destinations.use import (
@@ -90,10 +90,6 @@ def here(_host: str, _port: int) -> list[str]:
     return ["127.0.0.1"]
 
 
-def url(identity: str) -> Destination:
-    return Destination("url", identity, Sensitivity.INTERNAL)
-
-
 def with_httpx(address: str, follow: bool = True, headers: dict[str, str] | None = None, **guard: Any) -> int:
     verify = guard.pop("verify", None)
     with httpx.Client(transport=GuardedTransport(verify=verify, **guard), follow_redirects=follow) as client:
@@ -133,7 +129,7 @@ every_client = pytest.mark.parametrize("client", CLIENTS)
 def test_a_permitted_request_reaches_the_checked_address_under_its_own_name(client: Client, server: Server) -> None:
     """The connection goes to the address, the server is asked for the name; the tool may add a query."""
     base = f"http://api.example.com:{server.port}/x"
-    assert client(base + "?page=2", catalog=LOOPBACK, permitted=[url(base)], resolver=here) == 200
+    assert client(base + "?page=2", catalog=LOOPBACK, permitted=[base], resolver=here) == 200
     assert server.seen == [(f"api.example.com:{server.port}", "/x?page=2")]
 
 
@@ -143,7 +139,7 @@ def test_a_request_to_another_place_is_refused_before_anything_is_sent(client: C
     good = f"http://api.example.com:{server.port}/x"
     for other in (good + "/y", good.replace("api", "api2"), good.replace(str(server.port), str(server.port ^ 1))):
         with pytest.raises(DestinationRefused) as raised:
-            client(other, catalog=LOOPBACK, permitted=[url(good)], resolver=here)
+            client(other, catalog=LOOPBACK, permitted=[good], resolver=here)
         assert raised.value.reason == "destination_not_permitted"
     assert server.seen == []
 
@@ -177,7 +173,7 @@ def test_a_name_with_an_unlisted_inner_address_is_refused(
     """One bad address among good ones is enough: the client would be free to choose it."""
     good = f"http://api.example.com:{server.port}/x"
     with pytest.raises(DestinationRefused) as raised:
-        client(good, catalog=NOTHING, permitted=[url(good)], resolver=lambda _host, _port: addresses)
+        client(good, catalog=NOTHING, permitted=[good], resolver=lambda _host, _port: addresses)
     assert raised.value.reason == reason
     assert server.seen == []
 
@@ -187,7 +183,7 @@ def test_a_name_is_resolved_once_so_a_second_answer_is_never_used(client: Client
     """DNS that answers differently later has nobody left to answer to."""
     answers = [["127.0.0.1"], ["127.0.0.2"]]
     good = f"http://api.example.com:{server.port}/x"
-    client(good, catalog=LOOPBACK, permitted=[url(good)], resolver=lambda _host, _port: answers.pop(0))
+    client(good, catalog=LOOPBACK, permitted=[good], resolver=lambda _host, _port: answers.pop(0))
     assert len(answers) == 1
     assert len(server.seen) == 1
 
@@ -200,7 +196,7 @@ def test_a_name_that_does_not_resolve_is_refused(client: Client) -> None:
         raise socket.gaierror("no such name")
 
     with pytest.raises(DestinationRefused):
-        client("http://api.example.com/", catalog=LOOPBACK, permitted=[url("http://api.example.com/")], resolver=fails)
+        client("http://api.example.com/", catalog=LOOPBACK, permitted=["http://api.example.com/"], resolver=fails)
 
 
 @every_client
@@ -209,18 +205,18 @@ def test_a_redirect_is_put_to_the_guard_and_refused_without_one(client: Client, 
     start, inner = f"http://api.example.com:{server.port}/to", f"http://inner.example.com:{server.port}/secret"
     asked: list[str] = []
 
-    def ask(destination: Destination) -> bool:
-        asked.append(destination.id)
-        return destination.id == inner
+    def ask(address: str) -> bool:
+        asked.append(address)
+        return address == inner
 
     with pytest.raises(DestinationRefused):
-        client(f"{start}?{inner}", catalog=LOOPBACK, permitted=[url(start)], resolver=here)
+        client(f"{start}?{inner}", catalog=LOOPBACK, permitted=[start], resolver=here)
     assert [path for _, path in server.seen] == [f"/to?{inner}"]
-    assert client(f"{start}?{inner}", catalog=LOOPBACK, permitted=[url(start)], ask=ask, resolver=here) == 200
+    assert client(f"{start}?{inner}", catalog=LOOPBACK, permitted=[start], ask=ask, resolver=here) == 200
     assert asked == [inner]
     assert server.seen[-1] == (f"inner.example.com:{server.port}", "/secret")
     with pytest.raises(DestinationRefused):
-        client(f"{start}?{inner}2", catalog=LOOPBACK, permitted=[url(start)], ask=ask, resolver=here)
+        client(f"{start}?{inner}2", catalog=LOOPBACK, permitted=[start], ask=ask, resolver=here)
 
 
 @every_client
@@ -239,7 +235,7 @@ def test_a_foreign_host_header_is_refused(client: Client, server: Server) -> Non
     """Behind one address live many names; the header chooses among them."""
     good = f"http://api.example.com:{server.port}/x"
     with pytest.raises(DestinationRefused) as raised:
-        client(good, headers={"Host": "inner.example.com"}, catalog=LOOPBACK, permitted=[url(good)], resolver=here)
+        client(good, headers={"Host": "inner.example.com"}, catalog=LOOPBACK, permitted=[good], resolver=here)
     assert raised.value.reason == "host_header"
 
 
@@ -247,9 +243,9 @@ def test_a_foreign_host_header_is_refused(client: Client, server: Server) -> Non
 def test_an_address_in_the_url_needs_its_catalog_entry_too(client: Client, server: Server) -> None:
     """Permitting a URL does not open the machine's own network."""
     good = f"http://127.0.0.1:{server.port}/x"
-    assert client(good, catalog=LOOPBACK, permitted=[url(good)]) == 200
+    assert client(good, catalog=LOOPBACK, permitted=[good]) == 200
     with pytest.raises(DestinationRefused):
-        client(good, catalog=NOTHING, permitted=[url(good)])
+        client(good, catalog=NOTHING, permitted=[good])
 
 
 def certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
@@ -283,7 +279,7 @@ def test_tls_asks_for_the_name_and_checks_the_certificate_against_it(client: Cli
     try:
         for host, fits in (("api.example.com", True), ("other.example.com", False)):
             good = f"https://{host}:{server.port}/x"
-            arguments = {"catalog": LOOPBACK, "permitted": [url(good)], "resolver": here, **extra}
+            arguments = {"catalog": LOOPBACK, "permitted": [good], "resolver": here, **extra}
             arguments["verify"] = ssl.create_default_context(cafile=str(trusted))
             if fits:
                 assert client(good, **arguments) == 200
@@ -298,7 +294,7 @@ def test_tls_asks_for_the_name_and_checks_the_certificate_against_it(client: Cli
 def test_every_request_of_one_client_is_resolved_again(server: Server) -> None:
     """A name that is bound to another address while the client lives reaches that address checked, or not at all."""
     good = f"http://api.example.com:{server.port}/x"
-    guard = {"catalog": LOOPBACK, "permitted": [url(good)]}
+    guard = {"catalog": LOOPBACK, "permitted": [good]}
 
     def answers() -> Callable[[str, int], list[str]]:
         left = [["127.0.0.1"], ["127.0.0.1"], ["10.0.0.1"]]
@@ -319,7 +315,7 @@ def test_every_request_of_one_client_is_resolved_again(server: Server) -> None:
 def test_a_request_cannot_ask_for_another_target_than_its_url(server: Server, target: bytes) -> None:
     """httpx writes the extension `target` onto the wire in place of the path that was judged."""
     good = f"http://api.example.com:{server.port}/x"
-    guard = {"catalog": LOOPBACK, "permitted": [url(good)], "resolver": here}
+    guard = {"catalog": LOOPBACK, "permitted": [good], "resolver": here}
 
     async def main() -> None:
         async with httpx.AsyncClient(transport=AsyncGuardedTransport(**guard)) as client:
@@ -340,7 +336,7 @@ def test_proxies_of_the_environment_are_not_asked(server: Server, monkeypatch: p
             monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
         monkeypatch.delenv("no_proxy", raising=False)
         good = f"http://api.example.com:{server.port}/x"
-        guard = {"catalog": LOOPBACK, "permitted": [url(good)], "resolver": here}
+        guard = {"catalog": LOOPBACK, "permitted": [good], "resolver": here}
         assert with_httpx(good, **guard) == with_async_httpx(good, **guard) == 200
         with guarded_session(**guard) as session:
             assert session.get(good).status_code == 200
@@ -352,7 +348,7 @@ def test_proxies_of_the_environment_are_not_asked(server: Server, monkeypatch: p
 def test_a_guarded_session_has_no_other_way_out(server: Server) -> None:
     """A redirect to the scheme that nobody thought of mounting would go unguarded."""
     start = f"http://api.example.com:{server.port}/to"
-    with guarded_session(LOOPBACK, [url(start)], resolver=here) as session:
+    with guarded_session(LOOPBACK, [start], resolver=here) as session:
         assert set(session.adapters) == {"https://", "http://"}
         for target in ("https://inner.example.com/", "ftp://inner.example.com/", "file:///etc/passwd"):
             with pytest.raises((DestinationRefused, requests.exceptions.InvalidSchema)):
@@ -363,7 +359,7 @@ def test_a_proxy_is_refused(server: Server) -> None:
     """A proxy resolves the name itself, out of our sight."""
     good = f"http://api.example.com:{server.port}/x"
     with requests.Session() as session:
-        session.mount("http://", GuardedAdapter(LOOPBACK, [url(good)], resolver=here))
+        session.mount("http://", GuardedAdapter(LOOPBACK, [good], resolver=here))
         with pytest.raises(DestinationRefused) as raised:
             session.get(good, proxies={"http": f"http://127.0.0.1:{server.port}"})
     assert raised.value.reason == "proxy_not_supported"

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from agentguard.core.values import Destination, Place
+from agentguard.core.values import Place
 from agentguard.destinations.catalog import Catalog
 from agentguard.destinations.hosts import canonical_ipv4, canonical_ipv6, is_address
 from agentguard.destinations.kinds import Ambiguous, make_place
@@ -21,7 +21,7 @@ from agentguard.destinations.url import DEFAULT_PORTS, read_url
 from agentguard.destinations.use.refusal import DestinationRefused
 
 Resolver: TypeAlias = "Callable[[str, int], Sequence[str]]"
-Ask: TypeAlias = "Callable[[Destination], bool]"
+Ask: TypeAlias = "Callable[[str], bool]"
 
 # A name with more addresses than this is not a service but a flood.
 MAX_ADDRESSES = 64
@@ -52,22 +52,22 @@ def resolve(host: str, port: int) -> Sequence[str]:
 
 
 class Gatekeeper:
-    """Judges each request against one decision's destinations.
+    """Judges each request against what one decision permitted.
 
-    ``permitted`` are the destinations of the decision; a query string is not compared, so a tool may add one. ``ask``
-    is called with every other destination, such as a redirect's: it puts the question to the guard. Without it,
-    whatever was not permitted is refused.
+    ``permitted`` are the addresses that the tool was handed; a query string is not compared, so a tool may add one.
+    ``ask`` is called with every other address in canonical form, such as a redirect's: it puts the question to the
+    guard. Without it, whatever was not permitted is refused.
     """
 
     def __init__(
         self,
         catalog: Catalog,
-        permitted: Iterable[Destination],
+        permitted: Iterable[str],
         ask: Ask | None = None,
         resolver: Resolver = resolve,
     ) -> None:
         self._catalog = catalog
-        self._permitted = frozenset(filter(None, (_without_query(one.id) for one in permitted if one.kind == "url")))
+        self._permitted = frozenset(filter(None, map(_without_query, permitted)))
         self._ask = ask
         self._resolver = resolver
 
@@ -80,7 +80,7 @@ class Gatekeeper:
             raise DestinationRefused("host_header")
         if _without_query(place.id) in self._permitted:
             return place
-        if self._ask is None or self._ask(self._catalog.classify(place)) is not True:
+        if self._ask is None or self._ask(place.id) is not True:
             raise DestinationRefused("destination_not_permitted")
         return place
 
@@ -134,8 +134,8 @@ def is_public(address: str) -> bool:
     return read.is_global and not (isinstance(read, ipaddress.IPv6Address) and read.is_site_local)
 
 
-def _without_query(identity: str) -> str | None:
-    place = read_url(identity)
+def _without_query(address: str) -> str | None:
+    place = read_url(address)
     return None if isinstance(place, Ambiguous) else place.id.partition("?")[0]
 
 

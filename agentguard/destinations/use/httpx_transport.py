@@ -8,7 +8,6 @@ from collections.abc import Iterable
 import anyio.to_thread
 import httpx
 
-from agentguard.core.values import Destination
 from agentguard.destinations.catalog import Catalog
 from agentguard.destinations.use.gatekeeper import Ask, Gatekeeper, Passage, Resolver, resolve
 from agentguard.destinations.use.refusal import DestinationRefused
@@ -18,7 +17,7 @@ _LIMITS = httpx.Limits(max_keepalive_connections=0)
 
 
 class GuardedTransport(httpx.BaseTransport):
-    """Use as ``httpx.Client(transport=GuardedTransport(catalog, decision.destinations))``.
+    """Use as ``httpx.Client(transport=GuardedTransport(guard.catalog, [url]))`` in a tool that was handed ``url``.
 
     Raises DestinationRefused from every request that goes elsewhere, before anything is sent.
     """
@@ -26,7 +25,7 @@ class GuardedTransport(httpx.BaseTransport):
     def __init__(
         self,
         catalog: Catalog,
-        permitted: Iterable[Destination],
+        permitted: Iterable[str],
         ask: Ask | None = None,
         *,
         verify: ssl.SSLContext | None = None,
@@ -52,7 +51,7 @@ class AsyncGuardedTransport(httpx.AsyncBaseTransport):
     def __init__(
         self,
         catalog: Catalog,
-        permitted: Iterable[Destination],
+        permitted: Iterable[str],
         ask: Ask | None = None,
         *,
         verify: ssl.SSLContext | None = None,

@@ -9,7 +9,6 @@ import requests
 from requests.adapters import HTTPAdapter
 from requests.utils import select_proxy
 
-from agentguard.core.values import Destination
 from agentguard.destinations.catalog import Catalog
 from agentguard.destinations.use.gatekeeper import Ask, Gatekeeper, Passage, Resolver, resolve
 from agentguard.destinations.use.refusal import DestinationRefused
@@ -25,7 +24,7 @@ class GuardedAdapter(HTTPAdapter):
     def __init__(
         self,
         catalog: Catalog,
-        permitted: Iterable[Destination],
+        permitted: Iterable[str],
         ask: Ask | None = None,
         *,
         resolver: Resolver = resolve,
@@ -73,7 +72,7 @@ class GuardedAdapter(HTTPAdapter):
 
 
 def guarded_session(
-    catalog: Catalog, permitted: Iterable[Destination], ask: Ask | None = None, *, resolver: Resolver = resolve
+    catalog: Catalog, permitted: Iterable[str], ask: Ask | None = None, *, resolver: Resolver = resolve
 ) -> requests.Session:
     """A session that has no way past the guard: one adapter for both schemes, no proxies and no passwords from the
     environment."""
