@@ -14,10 +14,13 @@ from collections.abc import Iterable, Mapping
 from agentguard.core.values import Json, Place
 from agentguard.destinations.kinds import Ambiguous, Derived, make_place, unknown_options
 
-MAX_LENGTH = 100
+MAX_LENGTH = 120
 _SERVICE = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _NAME = re.compile(r"[#@]?[a-z0-9_][a-z0-9._-]{0,79}")
-_ID = re.compile(r"[A-Z][A-Z0-9]{7,20}|[0-9]{15,20}")
+# Slack's, Discord's, groups of Telegram, and conversations of Teams.
+_ID = re.compile(
+    r"[A-Z][A-Z0-9]{7,20}|[0-9]{15,20}|-[0-9]{5,15}|19:[A-Za-z0-9_-]{10,80}@(?:thread\.(?:tacv2|v2|skype)|unq\.gbl\.spaces)"
+)
 _EVERYBODY = frozenset({"here", "channel", "everyone", "all", "group"})
 
 

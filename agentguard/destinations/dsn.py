@@ -68,41 +68,21 @@ _DRIVERS = frozenset(
 _REDIS_DATABASE = re.compile(r"0|[1-9][0-9]{0,4}")
 # Parameters that change how a connection is made and never where to.
 _HARMLESS = frozenset(
-    {
-        "application_name",
-        "charset",
-        "channel_binding",
-        "client_encoding",
-        "connect_timeout",
-        "connecttimeoutms",
-        "encrypt",
-        "fallback_application_name",
-        "gssencmode",
-        "keepalives",
-        "keepalives_count",
-        "keepalives_idle",
-        "keepalives_interval",
-        "maxpoolsize",
-        "minpoolsize",
-        "readpreference",
-        "retryreads",
-        "retrywrites",
-        "ssl",
-        "sslmode",
-        "sslnegotiation",
-        "ssl_min_protocol_version",
-        "target_session_attrs",
-        "tcp_user_timeout",
-        "timeout",
-        "tls",
-        "w",
-    }
+    {"application_name", "appname", "authsource", "channel_binding", "charset", "client_encoding"}
+    | {"connect_timeout", "connecttimeoutms", "decode_responses", "directconnection", "encrypt"}
+    | {"fallback_application_name", "gssencmode", "health_check_interval", "keepalives", "keepalives_count"}
+    | {"keepalives_idle", "keepalives_interval", "max_connections", "maxpoolsize", "minpoolsize"}
+    | {"readpreference", "retryreads", "retrywrites", "socket_connect_timeout", "socket_timeout", "ssl"}
+    | {"ssl_cert_reqs", "ssl_min_protocol_version", "sslmode", "sslnegotiation", "target_session_attrs"}
+    | {"tcp_user_timeout", "timeout", "tls", "trustservercertificate", "w"}
 )
+# Microsoft's own; any other name could be that of a library to load.
+_ODBC_DRIVER = re.compile(r"driver=ODBC([+]|%20)Driver\1[0-9]{2}\1for\1SQL\1Server", re.IGNORECASE)
 _DSN = re.compile(
     r"([A-Za-z][A-Za-z0-9]*)(?:\+([a-z0-9_]+))?://"
     r"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*(?::[A-Za-z0-9._~!$&'()*+,;=%-]*)?@)?"
     r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]+))?"
-    r"(?:/([A-Za-z0-9_$.-]*))?(?:\?([A-Za-z0-9._~$&=,:%-]*))?"
+    r"(?:/([A-Za-z0-9_$.-]*))?(?:\?([A-Za-z0-9._~$&=,:%+-]*))?"
 )
 _SQLITE = re.compile(r"(?i:sqlite)(?:\+(?:aio|py)sqlite)?:///(/[^?#%]*)")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -208,7 +188,7 @@ def _query_problem(query: str) -> str | None:
     seen = set()
     for pair in query.split("&") if query else ():
         name = pair.partition("=")[0].lower()
-        if name not in _HARMLESS:
+        if name not in _HARMLESS and _ODBC_DRIVER.fullmatch(pair) is None:
             return "parameter_not_allowed"
         if name in seen:
             return "parameter_repeated"

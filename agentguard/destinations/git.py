@@ -19,6 +19,7 @@ from agentguard.destinations.segments import check_path_pattern, path_keys
 
 MAX_LENGTH = 2048
 _URL = re.compile(r"(?i:(https|ssh))://(?:([A-Za-z0-9_.-]+)@)?([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:]+\])(?::([0-9]+))?/(.+)")
+_AUTHORITY = re.compile(r"(?i:https|ssh)://([^/?#]*)")
 _SCP = re.compile(r"(?:([A-Za-z0-9_][A-Za-z0-9_.-]*)@)?([A-Za-z0-9][A-Za-z0-9_.-]*\.[A-Za-z0-9_.-]+):([^/].*)")
 _HELPER = re.compile(r"[^/:]*::")
 _PATH = re.compile(r"[A-Za-z0-9_~][A-Za-z0-9_.~-]*(?:/[A-Za-z0-9_~][A-Za-z0-9_.~-]*)*")
@@ -80,6 +81,9 @@ def _parts(value: str) -> tuple[str, str] | Ambiguous:
     """Host (with a port that is not the protocol's own) and path."""
     match = _URL.fullmatch(value)
     if match is None:
+        web = _AUTHORITY.match(value)
+        if web is not None:
+            return Ambiguous("userinfo" if "@" in web[1] else "not_a_remote_address")
         return _scp_parts(value)
     scheme, user, raw_host, raw_port, path = match.groups()
     scheme = scheme.lower()
