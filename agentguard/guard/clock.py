@@ -54,6 +54,18 @@ class WatchedClock:
 
     def now(self) -> datetime | Unavailable:
         """This moment in UTC, or why it is not known. Never raises."""
+        moment = self._told()
+        if isinstance(moment, Unavailable):
+            return moment
+        with self._lock:
+            return self._judged(moment)
+
+    def told(self) -> datetime:
+        """What the clock tells, whether it can be believed or not; where it tells nothing, ``latest``. Never raises."""
+        moment = self._told()
+        return self._latest if isinstance(moment, Unavailable) else moment
+
+    def _told(self) -> datetime | Unavailable:
         try:
             moment = self._read()
         except Exception as error:  # whatever a clock raises, it did not tell the time
@@ -61,11 +73,9 @@ class WatchedClock:
         try:
             if not isinstance(moment, datetime) or moment.utcoffset() is None:
                 return Unavailable(Reason.CLOCK_UNTRUSTED, "the clock gives no time with a zone")
-            moment = moment.astimezone(UTC)
+            return moment.astimezone(UTC)
         except Exception as error:  # a zone is code, and a time near the end of the calendar has no UTC
             return Unavailable(Reason.CLOCK_UNTRUSTED, type(error).__name__)
-        with self._lock:
-            return self._judged(moment)
 
     def _judged(self, moment: datetime) -> datetime | Unavailable:
         if moment < self._latest - MAX_FALL_BACK:

@@ -75,11 +75,12 @@ class Guard:
         self.ledger = ledger
         self.wait = wait
         self.clock = clock
-        self.operations = Operations(ledger, clock)
+        self._watched = WatchedClock(clock, elapsed, recorded=_newest(ledger))
+        # People stop a run whatever the clock does. What it tells them stands, so that they can put it right.
+        self.operations = Operations(ledger, self._watched.told)
         self._reloader = reloader
         self._identities = identities
         self._log = _logger(log)
-        self._watched = WatchedClock(clock, elapsed, recorded=_newest(ledger))
         self._in_force = in_force
 
     @classmethod

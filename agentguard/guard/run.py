@@ -171,9 +171,11 @@ class RunContext:
             raise ConfigurationError(f"the inputs of `{self.workflow}` do not fit: {refusal}")
         return inputs
 
-    def _refuse(self, identity: Identity | Unavailable) -> Generator[Ask, Any, None]:
+    def _refuse(
+        self, identity: Identity | Unavailable, reason: Reason = Reason.SUBJECT_NOT_ALLOWED
+    ) -> Generator[Ask, Any, None]:
         decision_id = new_id("d")
-        reason = identity.reason if isinstance(identity, Unavailable) else Reason.SUBJECT_NOT_ALLOWED
+        reason = identity.reason if isinstance(identity, Unavailable) else reason
         data = record(
             "run",
             self.guard.last_known_time,
@@ -196,7 +198,7 @@ class RunContext:
         if not isinstance(state, RunState) or state.status is not RunStatus.ACTIVE:
             raise ConfigurationError(f"run `{self.id}` is not open; start another with guard.run(...)")
         if state.subject != identity.subject:
-            yield from self._refuse(identity)
+            yield from self._refuse(identity, Reason.SUBJECT_CHANGED)
 
     def _end(self, error: BaseException | None) -> Generator[Ask, Any, None]:
         waits = _is_a_wait(error)

@@ -18,6 +18,7 @@ from agentguard.errors import LedgerError, ToolCallDenied
 from agentguard.guard import Guard
 from agentguard.guard.clock import WatchedClock
 from agentguard.guard.operations import utc_now
+from agentguard.ledger import memory_ledger
 
 from .conftest import Clock, Tools
 
@@ -204,3 +205,23 @@ def test_a_newest_record_whose_time_cannot_be_read_is_said_at_the_start(
 
     with pytest.raises(LedgerError, match="newest record"):
         restarts.call(tools, 1)
+
+
+@pytest.mark.parametrize("told", [None, 5, NOON.replace(tzinfo=None), datetime.max.replace(tzinfo=UTC)], ids=str)
+def test_a_run_is_stopped_by_hand_whatever_the_clock_does(
+    told: Any, bundle: Path, tmp_path: Path, clock: Clock, tools: Tools
+) -> None:
+    """A stop takes power away, so it must not wait for a time that can be believed."""
+    said: list[Any] = []
+    with Guard.load(
+        bundle, ledger=memory_ledger(), home=tmp_path / "home", clock=lambda: said[0] if said else clock.at
+    ) as guard:
+        look, _ = guard.wrap(tools.functions())
+        with guard.run("customer-export", inputs=TICKET) as run:
+            look("EXP-7")
+            said.append(told)
+            guard.operations.stop_run(run.id, by="user:sec", why="it looks wrong")
+            said.clear()
+            with pytest.raises(ToolCallDenied):
+                look("EXP-7")
+            assert "run_stopped" in list(guard.records(kind="decision"))[-1]["reasons"]

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agentguard.errors import ApprovalPending, ConfigurationError, ToolCallRefused
+from agentguard.errors import ApprovalPending, ConfigurationError, ToolCallDenied, ToolCallRefused
 from agentguard.guard import Guard
 from agentguard.guard.run import RunContext
 
-from .conftest import Clock, Tools
+from .conftest import EXPORTER, Clock, Tools
 
 TICKET = {"ticket": "EXP-7"}
 BIG = {"table": "orders", "rows": 2000, "target": "https://files.corp.example/x.csv"}
@@ -107,6 +108,29 @@ def test_a_run_whose_question_is_answered_but_not_used_stays_open(guard: Guard, 
         answered(guard)
 
     assert len(run.waiting) == 1 and status(guard, run) == "active"
+
+
+def test_nobody_goes_on_with_the_run_of_another_workload(bundle: Path, tmp_path: Path, tools: Tools) -> None:
+    """It may run the same workflow, but what this run was asked and promised is not its own; the record says so."""
+    other = "spiffe://corp.example/agent/other"
+    for name in ("trust.yaml", "customer-export.yaml"):
+        text = (bundle / name).read_text()
+        (bundle / name).write_text(
+            text.replace(f'["{EXPORTER}"]', f'["{EXPORTER}", "{other}"]').replace(
+                f"  - {EXPORTER}\n", f"  - {EXPORTER}\n  - {other}\n"
+            )
+        )
+    file, home = tmp_path / "l.sqlite3", tmp_path / "home"
+    with Guard.load(bundle, ledger=file, home=home, subject=EXPORTER) as guard:
+        look, export = wrapped(guard, tools)
+        with contextlib.suppress(ApprovalPending), guard.run("customer-export", inputs=TICKET) as run:
+            look("EXP-7")
+            export(**BIG)
+    with Guard.load(bundle, ledger=file, home=home, subject=other) as guard:
+        with pytest.raises(ToolCallDenied), guard.resume(run.id):
+            pytest.fail("entered")
+        assert list(guard.records(kind="run"))[-1]["reasons"] == ["subject_changed"]
+        assert status(guard, run) == "active"
 
 
 def test_a_run_left_by_any_other_exception_ends_though_a_call_waits(
