@@ -170,7 +170,7 @@ class Guard:
             raise ConfigurationError(
                 "guard.wrap takes a tool or a list of tools; put other names in Tools as `aliases`"
             )
-        if isinstance(tools, list | tuple | set | frozenset | Iterator):
+        if isinstance(tools, list | tuple | set | frozenset | Iterator) and not callable(tools):
             return [self.wrap(tool) for tool in tools]
         if is_guarded(tools):
             return wrap_function(self, tools)

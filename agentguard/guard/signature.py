@@ -51,6 +51,11 @@ class Signature:
                 raise ConfigurationError(
                     f"`{name}` cannot be guarded: `{parameter}` hides arguments from the policy; name each parameter"
                 )
+            if position == 0 and parameter.name in ("self", "cls") and parameter.name not in hints:
+                raise ConfigurationError(
+                    f"`{name}` cannot be guarded: it is the method of a class, and `{parameter.name}` no argument that "
+                    f"could be judged; wrap the method of an object, such as `thing.{name}`"
+                )
             field = f"p{position}"
             default = ... if parameter.default is parameter.empty else parameter.default
             fields[field] = (

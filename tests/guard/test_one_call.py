@@ -569,7 +569,9 @@ def test_what_cannot_be_guarded_is_refused_when_wrapping(guard: Guard, tools: To
     class Callable_:
         def __call__(self) -> None: ...
 
-    for bad in (get_ticket, unknown, Callable_(), print, 7, {"get_ticket": get_ticket}):
+        def get_ticket(self, ticket_id: str) -> None: ...
+
+    for bad in (get_ticket, unknown, Callable_(), Callable_.get_ticket, print, 7, {"get_ticket": get_ticket}):
         with pytest.raises(ConfigurationError):
             guard.wrap(bad)
     (good, _) = guard.wrap(tools.functions())
