@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -318,16 +319,12 @@ def _adapter_for(tool: object) -> EntryPoint | None:
 def _logger(log: bool | TextIO | None) -> Any:
     if log is None or log is False:
         return None
-    stream = None if log is True else log
+    stream = sys.stderr if log is True else log
+    if stream is None:  # structlog would write to standard output, where nobody asked for records
+        raise ConfigurationError("log=True: this process has no standard error; pass an open text file")
     return structlog.wrap_logger(
-        structlog.WriteLoggerFactory(stream)() if stream is not None else structlog.PrintLogger(_standard_error()),
+        structlog.WriteLogger(stream),
         processors=[structlog.processors.JSONRenderer(sort_keys=True, ensure_ascii=True)],
         wrapper_class=structlog.BoundLogger,
         cache_logger_on_first_use=False,
     )
-
-
-def _standard_error() -> TextIO:
-    import sys
-
-    return sys.stderr

@@ -7,6 +7,7 @@ import contextlib
 import inspect
 import json
 import pickle
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
@@ -662,6 +663,15 @@ def test_the_log_shows_each_record_as_one_json_line(bundle: Path, tmp_path: Path
     copies = [{key: value for key, value in line.items() if key != "event"} for line in lines]
     rows = [{key: value for key, value in row.items() if key != "seq"} for row in written]
     assert sorted(copies, key=str) == sorted(rows, key=str)
+
+
+def test_a_process_without_standard_error_logs_nothing_to_standard_output(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Records hold arguments, and a program's output may be a protocol."""
+    monkeypatch.setattr(sys, "stderr", None)
+    with pytest.raises(ConfigurationError, match="no standard error"):
+        Guard.load(bundle, ledger=memory_ledger(), home=tmp_path / "home", log=True)
 
 
 def test_only_a_bearer_token_that_trust_lets_be_used_again_is_accepted_twice(tmp_path: Path, clock: Clock) -> None:
