@@ -3,7 +3,8 @@
 1. A known key is served from memory until ``max_age`` after the set was read, on the monotonic clock.
 2. Past half of that age, or for an unknown ``kid``, the set is read again; at most once in ``MIN_INTERVAL`` seconds,
    by one thread at a time, so that made-up key ids cannot be used to make us hammer the issuer.
-3. A read that fails (down, slow, garbage, redirect, huge) changes nothing: rule 1 goes on.
+3. A read that fails (down, slow, garbage, redirect, huge) changes nothing: rule 1 goes on. Whether an unknown key is
+   the issuer's cannot be found out then, which is said: a signal by a new key must be sent again, not be lost.
 4. Past ``max_age`` nothing is served: ``assertion_keys_unavailable``.
 5. A bundle that is loaded again changes none of this for a URL: its keys stay known, at their age. A file is read.
 """
@@ -58,7 +59,8 @@ class JwksStore:
         self._reading = threading.Lock()
         self._known: tuple[KeySet, float] | None = None
         self._tried_at: float | None = None
-        self._failure = "they have not been read yet"
+        # Why the last attempt failed; None after one that did not.
+        self._failure: str | None = "they have not been read yet"
 
     def find(self, kid: str) -> VerificationKey | Unavailable:
         """The key with exactly this id. Never raises."""
@@ -67,7 +69,11 @@ class JwksStore:
             keys = self._refresh(kid)
         if keys is None:
             return Unavailable(Reason.ASSERTION_KEYS_UNAVAILABLE, f"the issuer's keys cannot be had: {self._failure}")
-        return keys.find(kid)
+        found = keys.find(kid)
+        if isinstance(found, Unavailable) and self._failure is not None:
+            detail = f"{found.detail} as it was last read, and it cannot be read again: {self._failure}"
+            return Unavailable(Reason.ASSERTION_KEYS_UNAVAILABLE, detail)
+        return found
 
     def _current(self) -> KeySet | None:
         known = self._known
@@ -96,7 +102,7 @@ class JwksStore:
         self._tried_at = started = self._clock()
         try:
             # The age counts from before the read: a slow answer is not younger for being slow.
-            self._known = (self._parse(self._read()), started)
+            self._known, self._failure = (self._parse(self._read()), started), None
         except (ReadFailed, ConfigurationError) as error:
             self._failure = str(error)
         except Exception as error:

@@ -111,7 +111,7 @@ def _moment(event: Event, issued: datetime, latest: datetime) -> datetime:
     if seconds is None:
         raise SetRefused(SetRefusal.INVALID_EVENT, "`event_timestamp` is not a number of seconds since 1970")
     if seconds > latest.timestamp():
-        raise SetRefused(SetRefusal.INVALID_EVENT, "`event_timestamp` lies in the future")
+        raise SetRefused(SetRefusal.NOT_YET_VALID, "`event_timestamp` lies in the future")
     return datetime.fromtimestamp(seconds, UTC)
 
 

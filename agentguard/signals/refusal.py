@@ -43,8 +43,16 @@ _ERRORS: Mapping[SetRefusal, str] = {
     SetRefusal.WRONG_ISSUER: "invalid_issuer",
     SetRefusal.WRONG_AUDIENCE: "invalid_audience",
 }
-# Nothing is wrong with the token itself: whoever sends it should send it again.
-_TRY_AGAIN = frozenset({SetRefusal.KEYS_UNAVAILABLE, SetRefusal.INTERNAL_ERROR})
+# Nothing is wrong with the token itself, or nothing that time does not mend: whoever sends it should send it again. Of
+# two clocks that differ nobody knows whose is wrong, and a revocation must not be lost by that.
+_TRY_AGAIN = frozenset(
+    {
+        SetRefusal.KEYS_UNAVAILABLE,
+        SetRefusal.INTERNAL_ERROR,
+        SetRefusal.ISSUED_IN_FUTURE,
+        SetRefusal.NOT_YET_VALID,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +69,7 @@ class RefusedSet:
 
     @property
     def try_again(self) -> bool:
-        """Whether the same token may be accepted later: the fault lies with us, or with the keys' server."""
+        """Whether the same token may be accepted later: the fault lies with us, the keys' server, or a clock."""
         return self.code in _TRY_AGAIN
 
 

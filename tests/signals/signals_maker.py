@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -120,12 +121,14 @@ class FakeHand:
 class Bench:
     """A receiver of one stream over a fake hand, at a moment that can be moved."""
 
-    def __init__(self, directory: Path, *runs: RunState, **over: Any) -> None:
+    def __init__(
+        self, directory: Path, *runs: RunState, monotonic: Callable[[], float] = time.monotonic, **over: Any
+    ) -> None:
         (directory / "idp.jwks.json").write_bytes(key_set(KEY))
         self.hand = FakeHand(*runs)
         self.now = at()
         self.streams = Streams((trust(**over),), directory)
-        self.receiver = Receiver(lambda: self.streams, self.hand, clock=lambda: self.now)
+        self.receiver = Receiver(lambda: self.streams, self.hand, clock=lambda: self.now, monotonic=monotonic)
 
     def take(self, event: str = "session-revoked", **over: Any) -> Received | RefusedSet:
         return self.receiver.receive("idp", signed(event, **over))
