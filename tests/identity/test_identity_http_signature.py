@@ -48,8 +48,10 @@ def _sign(names: tuple[str, ...], values: dict[str, str], parameters: dict[str, 
     return {"signature-input": f"wimse={stated}", "signature": f"wimse=:{signature}:"}
 
 
-def _request(names: tuple[str, ...] = REQUEST_NAMES, body: bytes = BODY, key: Key = HOLDER, **over: Any) -> HttpRequest:
-    headers = {"workload-identity-token": "wit", "content-digest": _digest(body)}
+def _request(
+    names: tuple[str, ...] = REQUEST_NAMES, body: bytes = BODY, key: Key = HOLDER, wit: str = "wit", **over: Any
+) -> HttpRequest:
+    headers = {"workload-identity-token": wit, "content-digest": _digest(body)}
     values = {'"@method"': "POST", '"@request-target"': "/pay?x=1"} | {f'"{n}"': v for n, v in headers.items()}
     parameters = {"created": AT, "expires": AT + 60, "nonce": "n1", "tag": TAG, "wimse-aud": AUDIENCE, **over}
     return HttpRequest("POST", "/pay?x=1", headers | _sign(names, values, parameters, key), body)
@@ -119,6 +121,18 @@ def test_there_is_exactly_one_signature_and_it_is_labelled(name: str, change: st
 
     with pytest.raises(Refused):
         _ask(HttpRequest(good.method, good.target, headers, good.body))
+
+
+@pytest.mark.parametrize(("wit", "fits"), [("w" * 8192, True), ("w" * 8193, False), ("w\nx", False), ("w\xa0x", False)])
+def test_a_covered_header_is_one_printable_line_of_bounded_length(wit: str, fits: bool) -> None:
+    """A line break in it would be a line of the signed text that says something else."""
+    request = _request(wit=wit)
+
+    if fits:
+        assert _ask(request).nonce == "n1"
+        return
+    with pytest.raises(Refused, match="unusable"):
+        _ask(request)
 
 
 def test_a_parameter_that_stands_there_twice_says_nothing() -> None:
