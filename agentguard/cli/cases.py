@@ -49,6 +49,7 @@ def test(
         found = [{"file": p.file, "line": p.line, "message": p.message} for p in error.problems]
         common.print_json({"ok": False, "problems": found})
         raise typer.Exit(2) from None
+    written = len(cases)
     if only is not None:
         cases = tuple(case for case in cases if only in case.name or only in case.workflow)
     catalog = Catalog(bundle.catalog)
@@ -67,8 +68,10 @@ def test(
             for workflow, step in _unreached(bundle, report):
                 common.line(f"note: no case reaches step `{step}` of `{workflow}`")
     if not report:
-        where = display.plain(str(directory))
-        print(f"agentguard: there is no case to run; write some in `{where}` as NAME.cases.yaml", file=sys.stderr)
+        remedy = f"write some in `{directory}` as NAME.cases.yaml"
+        if written:
+            remedy = f"none of {written} has `{only}` in its name or its workflow's"
+        print(f"agentguard: there is no case to run; {display.plain(remedy)}", file=sys.stderr)
     raise typer.Exit(0 if report and not failed else 1)
 
 

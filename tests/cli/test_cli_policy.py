@@ -173,6 +173,13 @@ def test_no_cases_are_a_failure(tmp_path: Path, call: Call) -> None:
     assert call("test", write(tmp_path / "full"), "--only", "nonsense").code == 1
 
 
+def test_a_word_that_no_case_holds_is_a_failure_that_says_so(bundle: Path, call: Call) -> None:
+    """A misspelt --only in a pipeline must not be green, nor send anybody to write cases that are there."""
+    ended = call("test", bundle, "--only", "the vualt")
+    assert ended.code == 1
+    assert "none of 10 has `the vualt` in its name" in ended.err
+
+
 def test_a_broken_rule_turns_a_case_red(tmp_path: Path, call: Call) -> None:
     """The cases of the page guard each rule of the page: take one out, and one fails."""
     for number, rule in enumerate(
