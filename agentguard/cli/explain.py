@@ -142,13 +142,15 @@ def _imagined(directory: Path, case: Case, now: datetime) -> dict[str, Any]:
 
 def described(result: CaseResult) -> dict[str, Any]:
     """An imagined decision in the words of a record."""
+    from agentguard.guard.records import rfc3339
+
     decision, places = result.decision, result.destinations
     return {
         "effect": str(decision.effect),
         "workflow": result.case.workflow,
         "tool": result.request.tool,
         "step": None if decision.step is None else decision.step.name,
-        "time": result.at.isoformat(),
+        "time": rfc3339(result.at),
         "reasons": [str(reason) for reason in decision.reasons],
         "findings": [
             {"effect": str(f.effect), "reason": str(f.reason), "step": f.step, "detail": f.detail}
