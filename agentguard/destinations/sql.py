@@ -27,7 +27,7 @@ from agentguard.core.values import Json, Place
 from agentguard.destinations.kinds import Ambiguous, Derived, make_place, option_words, unknown_options
 from agentguard.destinations.sql_allowed import ARGUMENTS, NODES, STATEMENTS, UNTYPED_FUNCTIONS, WRITERS, keywords
 from agentguard.destinations.sql_columns import EVERY, Columns
-from agentguard.destinations.sql_text import MAX_LENGTH, text_problem
+from agentguard.destinations.sql_text import MAX_LENGTH, rows_are_bracketed, text_problem
 from agentguard.destinations.text import is_plain_text
 
 if TYPE_CHECKING:
@@ -132,6 +132,8 @@ class _Sql:
         functions = option_words(options, "functions", frozenset()) or frozenset()
         try:
             tree = _parse(value, dialect)
+            if _has_rows_to_read(tree) and not rows_are_bracketed(value, dialect):
+                raise _Refused("not_a_table_name")
             _check_nodes(tree, dialect, UNTYPED_FUNCTIONS | {name.lower() for name in functions})
             return tuple(_places(tree, dialect, options))
         except _Refused as refused:
@@ -272,6 +274,11 @@ def _check_nodes(tree: exp.Expr, dialect: str, functions: frozenset[str]) -> Non
             raise _Refused("column_as_table")
         if kind == "DataType" and str(node.this).endswith("USERDEFINED"):
             raise _Refused("construct_not_allowed")
+
+
+def _has_rows_to_read(tree: exp.Expr) -> bool:
+    """Whether ``values`` stands where a table could. No server takes an inserted row without brackets."""
+    return any(type(node).__name__ == "Values" and type(node.parent).__name__ != "Insert" for node in tree.walk())
 
 
 def _has_nameless_alias(table: exp.Expr) -> bool:

@@ -7,6 +7,7 @@ lexical structure depends on the server or its settings is refused here, whateve
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 # No query that a person has to approve is longer; the parser's time grows with it.
 MAX_LENGTH = 16_384
@@ -51,17 +52,45 @@ def text_problem(text: str, dialect: str) -> str | None:
     return _scan(text, dialect)
 
 
-def _scan(text: str, dialect: str) -> str | None:
-    if text.count("[") > MAX_BRACKETS:
-        return "nested_too_deep"
-    at, depth, ended, first, before = 0, 0, False, "", ""
+def rows_are_bracketed(text: str, dialect: str) -> bool:
+    """Whether each row behind each ``values`` stands in brackets. Without them, a parser takes a name for a row where
+    the server has a table: ``from values v, secret`` or ``from values (1), secret``."""
+    pieces = [piece.lower() for piece, kind, _ in _pieces(text, dialect) if kind not in ("space", "line", "block")]
+    closing: dict[int, int] = {}
+    opened: list[int] = []
+    for n, piece in enumerate(pieces):
+        if piece == "(":
+            opened.append(n)
+        elif piece == ")" and opened:
+            closing[opened.pop()] = n
+    pieces.append(";")
+    for n, piece in enumerate(pieces):
+        row = n if piece == "values" else None
+        while row is not None:
+            if row + 1 not in closing:
+                return False
+            after = closing[row + 1] + 1
+            row = after if pieces[after] == "," else None
+    return True
+
+
+def _pieces(text: str, dialect: str) -> Iterator[tuple[str, str, int]]:
+    """The text in pieces: each with its kind, and where it ends. The pattern takes any character, if need be alone."""
+    at = 0
     while at < len(text):
         found = _BRACKETED.match(text, at) if dialect in _BRACKET_DIALECTS else None
         found = found or _TOKEN.match(text, at)
         if found is None:
-            return "unreadable"
-        piece, kind = found[0], found.lastgroup or "bracket"
+            raise ValueError("a character that no pattern takes")
         at = found.end()
+        yield found[0], found.lastgroup or "bracket", at
+
+
+def _scan(text: str, dialect: str) -> str | None:
+    if text.count("[") > MAX_BRACKETS:
+        return "nested_too_deep"
+    depth, ended, first, before = 0, False, "", ""
+    for piece, kind, at in _pieces(text, dialect):
         problem = _PROBLEMS[kind](piece, text[at : at + 1], before, dialect)
         if problem is not None:
             return problem
