@@ -88,7 +88,7 @@ def verify_wpt(
     ``access_token``: the OAuth access token of the same request; its hash must then stand in ``ath``.
     """
     compact = parse_unverified(proof, allowed=ASSERTION_HEADER)
-    claims = _signed(compact, "wpt+jwt", confirmed_key(confirmation), named_algorithm=True)
+    claims = _signed(compact, "wpt+jwt", confirmed_key(confirmation))
     _equal(claims, "wth", hash_of(_bytes(token)))
     _equal(claims, "aud", audience)
     if access_token is not None or "ath" in claims:
@@ -123,7 +123,7 @@ def _dpop(
     expected = confirmation.get("jkt") if isinstance(confirmation, dict) else None
     if not isinstance(expected, str) or not hmac.compare_digest(_thumbprint(entry).encode(), expected.encode()):
         raise _invalid("its key is not the one the token confirms (`cnf.jkt`)")
-    stated = _signed(compact, "dpop+jwt", key, named_algorithm=False)
+    stated = _signed(compact, "dpop+jwt", key)
     _equal(stated, "ath", hash_of(token))
     _equal(stated, "htm", DPOP_METHOD)
     _equal(stated, "htu", rules.audience)
@@ -152,14 +152,12 @@ def _fresh(
     return Proof(_identifier(stated), issued, expires, bound_to)
 
 
-def _signed(compact: Compact, kind: str, key: VerificationKey, *, named_algorithm: bool) -> dict[str, Json]:
+def _signed(compact: Compact, kind: str, key: VerificationKey) -> dict[str, Json]:
     if compact.header.get("typ") != kind:
         raise _invalid(f"`typ` is {shown(compact.header.get('typ'))}, not `{kind}`")
     algorithm = compact.header.get("alg")
     if not isinstance(algorithm, str) or algorithm not in key.algorithms:
         raise _invalid(f"`alg` is {shown(algorithm)}, not what its key is for")
-    if named_algorithm and len(key.algorithms) != 1:
-        raise _invalid("`cnf.jwk` must name its `alg`")
     if not key.verifies(algorithm, compact.signing_input, compact.signature):
         raise _invalid("the signature is not by the confirmed key")
     return parse_object(compact.payload, "proof")
