@@ -14,6 +14,7 @@ Nothing here raises for bad input: a refusal is an ``Unavailable`` whose detail 
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -285,7 +286,9 @@ def _required_time(claims: Mapping[str, Json], name: str) -> float:
 
 
 def _same(left: Json, right: Json) -> bool:
-    """Equal and of the same type: in Python `True == 1`."""
+    """Equal and of the same type, at any depth: in Python `True == 1`."""
+    if isinstance(left, dict | list):
+        return json.dumps(left, sort_keys=True) == json.dumps(right, sort_keys=True)
     return type(left) is type(right) and left == right
 
 

@@ -446,6 +446,12 @@ def test_a_revoked_key_is_refused_even_while_it_is_published() -> None:
         ({"n": 1}, {"n": True}, "wrong_claim"),
         ({"n": 1}, {"n": 1.0}, "wrong_claim"),
         ({"n": None}, {}, "wrong_claim"),
+        ({"ctx": {"a": [1], "b": "x"}}, {"ctx": {"b": "x", "a": [1]}}, "accept"),
+        ({"ctx": {"a": [1]}}, {"ctx": {"a": [True]}}, "wrong_claim"),
+        ({"ctx": {"admin": False}}, {"ctx": {"admin": 0}}, "wrong_claim"),
+        ({"ctx": {"a": 1}}, {"ctx": {"a": 1, "b": 2}}, "wrong_claim"),
+        ({"ctx": [[1, 2]]}, {"ctx": [1, 2]}, "accept"),
+        ({"ctx": [[1, 2]]}, {"ctx": [2, 1]}, "wrong_claim"),
     ],
 )
 def test_pinned_claims_are_equal_in_value_and_type(pinned: Any, stated: Any, expected: str) -> None:
