@@ -36,7 +36,8 @@ SHOWN = {
 
 def _environment(folder: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "AGENTGUARD_"))}
-    return {**kept, "TMPDIR": str(folder), "COLUMNS": "200", "NO_COLOR": "1"}
+    # A terminal without ticks and boxes is the worst that a reader may have.
+    return {**kept, "TMPDIR": str(folder), "COLUMNS": "200", "NO_COLOR": "1", "PYTHONIOENCODING": "ascii"}
 
 
 @pytest.fixture
