@@ -6,7 +6,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NoReturn, TypeAlias
+from typing import Self, TypeAlias
 
 from agentguard.core.reasons import Reason
 
@@ -44,6 +44,14 @@ class _Ordered(enum.IntEnum):
     def words(cls) -> tuple[str, ...]:
         return tuple(member.word for member in cls)
 
+    @classmethod
+    def parse(cls, word: str) -> Self:
+        """Read the written form. Raises ValueError on any other word."""
+        for member in cls:
+            if member.word == word:
+                return member
+        raise ValueError(f"`{word}` is not one of {', '.join(cls.words())}")
+
 
 class Sensitivity(_Ordered):
     """How much harm a destination's disclosure or damage does. ``unclassified`` is not on this scale: it is None."""
@@ -54,11 +62,6 @@ class Sensitivity(_Ordered):
     RESTRICTED = 3
     SECRET = 4
 
-    @classmethod
-    def parse(cls, word: str) -> Sensitivity:
-        """Read the written form. Raises ValueError on any other word."""
-        return _BY_WORD_SENSITIVITY[word] if word in _BY_WORD_SENSITIVITY else _no_such(word, cls)
-
 
 class Risk(_Ordered):
     """How far a run is trusted now (CAEP risk-level-change: LOW, MEDIUM, HIGH)."""
@@ -66,11 +69,6 @@ class Risk(_Ordered):
     LOW = 0
     MEDIUM = 1
     HIGH = 2
-
-    @classmethod
-    def parse(cls, word: str) -> Risk:
-        """Read the written form. Raises ValueError on any other word."""
-        return _BY_WORD_RISK[word] if word in _BY_WORD_RISK else _no_such(word, cls)
 
 
 class Assurance(_Ordered):
@@ -80,20 +78,6 @@ class Assurance(_Ordered):
     BEARER = 1
     BEARER_SINGLE_USE = 2
     CALL_BOUND = 3
-
-    @classmethod
-    def parse(cls, word: str) -> Assurance:
-        """Read the written form. Raises ValueError on any other word."""
-        return _BY_WORD_ASSURANCE[word] if word in _BY_WORD_ASSURANCE else _no_such(word, cls)
-
-
-def _no_such(word: str, scale: type[_Ordered]) -> NoReturn:
-    raise ValueError(f"`{word}` is not one of {', '.join(scale.words())}")
-
-
-_BY_WORD_SENSITIVITY = {member.word: member for member in Sensitivity}
-_BY_WORD_RISK = {member.word: member for member in Risk}
-_BY_WORD_ASSURANCE = {member.word: member for member in Assurance}
 
 
 @dataclass(frozen=True, slots=True)
