@@ -50,7 +50,7 @@ class RunContext:
         self.guard = guard
         self.workflow = workflow
         self.id = run_id or new_id("r")
-        self.entered = False
+        self.entered = self._started = False
         self.waiting: tuple[str, ...] = ()
         # A run that never asked anybody need not look through everybody's open questions when it is left.
         self._may_wait = run_id is not None
@@ -103,11 +103,17 @@ class RunContext:
         await drive_async(self._end(error), self.guard.identify_async, _no_tool)
 
     def _enter(self) -> Self:
-        if self.entered:
-            raise ConfigurationError(f"run `{self.id}` has been entered already; start another with guard.run(...)")
-        self.entered = True
+        self._check_entry()  # again: another thread may have come first
+        self.entered = self._started = True
         self._token = _CURRENT.set(self)
         return self
+
+    def _check_entry(self) -> None:
+        if self.entered or (self._started and not self._resumed):
+            raise ConfigurationError(
+                f"run `{self.id}` has been entered already; start another with guard.run(...), or go on with one that "
+                "waits for a person with guard.resume(run.id)"
+            )
 
     def _leave(self) -> None:
         self.entered = False
@@ -118,6 +124,7 @@ class RunContext:
             self._token = None
 
     def _start(self) -> Generator[Ask, Any, None]:
+        self._check_entry()
         guard = self.guard
         workflow = guard.bundle.policy.workflows.get(self.workflow)
         if workflow is None:

@@ -20,7 +20,6 @@ from pydantic import AfterValidator, HttpUrl, ValidationError
 from agentguard.core import decide as decide_module
 from agentguard.core.reasons import Reason
 from agentguard.errors import (
-    AgentGuardError,
     ApprovalPending,
     ConfigurationError,
     LedgerError,
@@ -282,10 +281,10 @@ def test_a_run_cannot_be_entered_twice_or_after_its_end(guard: Guard, tools: Too
     look, _ = guard.wrap(tools.functions())
     run = guard.run("customer-export", inputs=TICKET)
     with run:
-        with pytest.raises(AgentGuardError), run:
+        with pytest.raises(ConfigurationError, match="entered already"), run:
             pass
         look("EXP-7")
-    with pytest.raises(AgentGuardError), run:
+    with pytest.raises(ConfigurationError, match=r"guard\.resume"), run:
         look("EXP-7")
     with pytest.raises(ConfigurationError), guard.resume(run.id):
         look("EXP-7")
