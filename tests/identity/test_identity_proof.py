@@ -257,6 +257,18 @@ async def _token(_: AssertionRequest) -> str:
     return _wit()
 
 
+@pytest.mark.parametrize("kind", ["wpt", "dpop"])
+def test_a_proof_is_never_from_the_future_of_the_clock_that_made_it(kind: str) -> None:
+    """Issuers may grant no skew; the verifier looks at the same clock a moment later."""
+    prover = Prover({**HOLDER.jwk, **HOLDER.secret}, kind)
+    for micros in (0, 1, 499, 500, 501, 999, 123_456, 999_999):
+        made = at(micros / 1_000_000)
+        payload = prover.prove("a.b.c", AssertionRequest(AUDIENCE, DIGEST), made).split(".")[1]
+        issued = json.loads(base64.urlsafe_b64decode(payload + "=="))["iat"]
+
+        assert 0 <= made.timestamp() - issued < 0.002
+
+
 def test_proofs_are_added_to_tokens_from_async_sources_and_to_no_refusal() -> None:
     """A source that had nothing to give stays the reason."""
     import asyncio
