@@ -74,7 +74,7 @@ def _read(events: SecurityEvents, trust: StreamTrust, name: str, event: Event, n
     everybody = whom(events.subject, principal=meaning.principal)
     at, why = _moment(event, events.issued_at, now + trust.skew), meaning.why or _reason(event)
     if meaning.effect in _UP_TO:
-        at = _end_of_second(at, now)
+        at = _at_the_latest(at, now, trust.skew if meaning.effect is SignalEffect.END_RUNS else timedelta(0))
     for one in everybody:
         # A stream speaks of itself by its own id, which is nobody's name here.
         about = NOBODY if name.startswith(SSF) else one
@@ -98,9 +98,12 @@ def _signal(stream: str, name: str, meaning: Meaning, one: Whom, at: datetime, w
     )
 
 
-def _end_of_second(at: datetime, now: datetime) -> datetime:
-    """What is written in whole seconds may have happened at any time within one, but not after it was told."""
-    return at if at.microsecond else max(at, min(at + _REST_OF_A_SECOND, now))
+def _at_the_latest(at: datetime, now: datetime, skew: timedelta) -> datetime:
+    """When it may have happened, by our clock: what is written in whole seconds, at any time within one.
+
+    ``skew``: how far the stream's clock may be behind the one that it is compared with. Never after it was told.
+    """
+    return max(at, min(at + skew + (timedelta(0) if at.microsecond else _REST_OF_A_SECOND), now))
 
 
 def _moment(event: Event, issued: datetime, latest: datetime) -> datetime:
