@@ -27,6 +27,7 @@ from agentguard.core.values import Json, Place
 from agentguard.destinations.kinds import Ambiguous, Derived, make_place, option_words, unknown_options
 from agentguard.destinations.sql_allowed import ARGUMENTS, NODES, STATEMENTS, UNTYPED_FUNCTIONS, WRITERS, keywords
 from agentguard.destinations.sql_columns import EVERY, Columns
+from agentguard.destinations.sql_lost import lost_names
 from agentguard.destinations.sql_text import MAX_LENGTH, rows_are_bracketed, text_problem
 from agentguard.destinations.text import is_plain_text
 
@@ -131,11 +132,11 @@ class _Sql:
             return Ambiguous(problem)
         functions = option_words(options, "functions", frozenset()) or frozenset()
         try:
-            tree = _parse(value, dialect)
+            tree, lost = _parse(value, dialect)
             if _has_rows_to_read(tree) and not rows_are_bracketed(value, dialect):
                 raise _Refused("not_a_table_name")
             _check_nodes(tree, dialect, UNTYPED_FUNCTIONS | {name.lower() for name in functions})
-            return tuple(_places(tree, dialect, options))
+            return tuple(_places(tree, lost, dialect, options))
         except _Refused as refused:
             return Ambiguous(refused.reason)
         except RecursionError:
@@ -212,13 +213,16 @@ class _Sql:
             yield f"{dialect}:{'.'.join(names[:kept] + ['*'] * (len(names) - kept))}"
 
 
-def _parse(text: str, dialect: str) -> exp.Expr:
-    import sqlglot
+def _parse(text: str, dialect: str) -> tuple[exp.Expr, frozenset[str]]:
+    """The one statement, and the names that the parser made nothing of."""
+    from sqlglot.dialects.dialect import Dialect
 
     logging.getLogger("sqlglot").addFilter(_SILENCE)
     silent = _parsing.set(True)
     try:
-        trees = [tree for tree in sqlglot.parse(text, dialect=dialect) if tree is not None]
+        language = Dialect.get_or_raise(dialect)
+        tokens = language.tokenize(text)
+        trees = [tree for tree in language.parser().parse(tokens, text) if tree is not None]
     except RecursionError:
         raise
     # It raises more than its own errors on text that nobody has tried yet.
@@ -231,7 +235,10 @@ def _parse(text: str, dialect: str) -> exp.Expr:
     tree = trees[0]
     if type(tree).__name__ not in STATEMENTS:
         raise _Refused("statement_not_allowed")
-    return tree
+    lost = lost_names(tokens, tree)
+    if lost is None:
+        raise _Refused("argument_not_read")
+    return tree, lost
 
 
 def _check_nodes(tree: exp.Expr, dialect: str, functions: frozenset[str]) -> None:
@@ -286,11 +293,11 @@ def _has_nameless_alias(table: exp.Expr) -> bool:
     return alias is not None and alias.args.get("this") is None
 
 
-def _places(tree: exp.Expr, dialect: str, options: Mapping[str, Json]) -> Iterator[Place]:
+def _places(tree: exp.Expr, lost: Set[str], dialect: str, options: Mapping[str, Json]) -> Iterator[Place]:
     """Each table once, written tables as such, in the order of their names."""
     targets = {id(target) for target in _targets(tree)}
     tables = [(table, id(table) in targets) for table in _tables(tree, targets)]
-    columns = Columns(tree, [table for table, _ in tables], dialect)
+    columns = Columns(tree, [table for table, _ in tables], dialect, lost)
     access: dict[tuple[str, str, str], str] = {}
     touched: dict[tuple[str, str, str], frozenset[str]] = {}
     for table, written in tables:

@@ -42,12 +42,17 @@ _TAKES_A_ROW = words(
 
 
 class Columns:
-    """The columns that one statement may touch, table by table. ``tables`` are the real tables in it."""
+    """The columns that one statement may touch, table by table.
 
-    def __init__(self, tree: exp.Expr, tables: Iterable[exp.Table], dialect: str) -> None:
+    ``tables`` are the real tables in it, ``lost`` the names in its text that are not in the tree.
+    """
+
+    def __init__(self, tree: exp.Expr, tables: Iterable[exp.Table], dialect: str, lost: Iterable[str]) -> None:
         self._tables = tuple(tables)
         self._dialect = dialect
         self._everywhere: set[str] = set()
+        for name in lost:
+            self._add(name)
         self._touched: dict[int, set[str]] = {id(table): set() for table in self._tables}
         self._by_name: dict[str, list[exp.Table]] = {}
         for table in self._tables:
