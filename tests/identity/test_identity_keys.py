@@ -21,6 +21,7 @@ from agentguard.errors import ConfigurationError
 from agentguard.identity import JwksStore, KeySet, Verifier, key_source
 from agentguard.jose.fetch import Address, ReadFailed, get
 from agentguard.jose.keys import url_reader
+from agentguard.jose.keyset import MAX_SET_BYTES
 
 UNKNOWN, GONE = "unknown_key", "keys_unavailable"
 
@@ -277,6 +278,16 @@ def test_a_server_that_was_given_up_before_it_was_reached_is_not_asked() -> None
 def test_a_key_has_a_name_that_can_be_recorded_or_is_left_out(kid: str, known: bool) -> None:
     """An empty name is what a careless signer's tokens all have; an endless one would fill the records."""
     assert (kid in KeySet.parse(key_set({**KEY.jwk, "kid": kid}))) is known
+
+
+def test_the_size_limit_of_a_key_set_is_exact() -> None:
+    """The command line reads sets from files of any size."""
+    good = key_set(KEY)
+    full = good + b" " * (MAX_SET_BYTES - len(good))
+
+    assert "k1" in KeySet.parse(full)
+    with pytest.raises(ConfigurationError, match="longer than"):
+        KeySet.parse(full + b" ")
 
 
 def test_the_size_limit_of_an_answer_is_exact() -> None:
