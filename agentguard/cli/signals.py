@@ -135,7 +135,8 @@ def verify(
     verifier, at = stream_verifier(trust, Path()), common.point_in_time(now, "--now")
     said = judge(verifier, sys.stdin.buffer.read(MAX_SET_BYTES + 1), now=at)
     if isinstance(said, RefusedSet):
-        common.print_json({"verdict": "deny", "reason": str(said.code), "err": said.error, "signals": []})
+        told = None if said.try_again else said.error
+        common.print_json({"verdict": "deny", "reason": str(said.code), "err": told, "signals": []})
         raise typer.Exit(1)
     signals: list[Json] = [
         {
