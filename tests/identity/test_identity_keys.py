@@ -21,7 +21,7 @@ from agentguard.errors import ConfigurationError
 from agentguard.identity import JwksStore, KeySet, Verifier, key_source
 from agentguard.jose.fetch import Address, ReadFailed, get
 from agentguard.jose.keys import url_reader
-from agentguard.jose.keyset import MAX_SET_BYTES
+from agentguard.jose.keyset import MAX_SET_BYTES, symmetric_key
 
 UNKNOWN, GONE = "unknown_key", "keys_unavailable"
 
@@ -278,6 +278,13 @@ def test_a_server_that_was_given_up_before_it_was_reached_is_not_asked() -> None
 def test_a_key_has_a_name_that_can_be_recorded_or_is_left_out(kid: str, known: bool) -> None:
     """An empty name is what a careless signer's tokens all have; an endless one would fill the records."""
     assert (kid in KeySet.parse(key_set({**KEY.jwk, "kid": kid}))) is known
+
+
+def test_a_symmetric_key_has_at_least_256_bits() -> None:
+    """HS256 is no stronger than its key (RFC 7518 section 3.2)."""
+    assert symmetric_key("local", b"x" * 32).symmetric
+    with pytest.raises(ConfigurationError, match="256 bits"):
+        symmetric_key("local", b"x" * 31)
 
 
 def test_the_size_limit_of_a_key_set_is_exact() -> None:
