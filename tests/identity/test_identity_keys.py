@@ -280,6 +280,16 @@ def test_a_key_has_a_name_that_can_be_recorded_or_is_left_out(kid: str, known: b
     assert (kid in KeySet.parse(key_set({**KEY.jwk, "kid": kid}))) is known
 
 
+@pytest.mark.parametrize(
+    "over", [{"kty": ["EC"]}, {"kty": None}, {"crv": {"P-256": 1}}, {"crv": ["P-256"]}, {"crv": 7}]
+)
+def test_a_key_whose_kind_is_no_text_is_left_out(over: dict[str, Any]) -> None:
+    """It is a key for something else; the other keys of its set go on serving."""
+    known = KeySet.parse(key_set({**KEY.jwk, **over}, OTHER))
+
+    assert ("k1" in known, "k2" in known) == (False, True)
+
+
 def test_a_symmetric_key_has_at_least_256_bits() -> None:
     """HS256 is no stronger than its key (RFC 7518 section 3.2)."""
     assert symmetric_key("local", b"x" * 32).symmetric
