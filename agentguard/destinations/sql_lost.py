@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _QUERY = frozenset({"from", "select", "table", "values", "with"})
 _READS = frozenset({"from", "join", "table"})
+_LEADS = frozenset({*_READS, "into"})
 _NAMES = frozenset({"IDENTIFIER", "VAR"})
 # Harmless calls, and words before a bracket, of which the tree does not say where they stood.
 _NOWHERE = words(
@@ -55,7 +56,9 @@ def lost_names(tokens: Sequence[Any], tree: exp.Expr) -> frozenset[str] | None:
             if open_brackets:
                 open_brackets[-1][2] = True
         elif kind in _NAMES:
-            if following is not None and following.token_type.name == "L_PAREN" and word not in nowhere:
+            called = following is not None and following.token_type.name == "L_PAREN"
+            # BigQuery cuts a quoted name at its dots.
+            if (called and word not in nowhere) or (before.lower() in _LEADS and "." not in word):
                 return None
             if open_brackets and not open_brackets[-1][0] and before != ":":
                 lost.add(word)
