@@ -136,6 +136,8 @@ class _Sql:
             if _has_rows_to_read(tree) and not rows_are_bracketed(value, dialect):
                 raise _Refused("not_a_table_name")
             _check_nodes(tree, dialect, UNTYPED_FUNCTIONS | {name.lower() for name in functions})
+            if lost is None:
+                raise _Refused("not_all_read")
             return tuple(_places(tree, lost, dialect, options))
         except _Refused as refused:
             return Ambiguous(refused.reason)
@@ -213,8 +215,8 @@ class _Sql:
             yield f"{dialect}:{'.'.join(names[:kept] + ['*'] * (len(names) - kept))}"
 
 
-def _parse(text: str, dialect: str) -> tuple[exp.Expr, frozenset[str]]:
-    """The one statement, and the names that the parser made nothing of."""
+def _parse(text: str, dialect: str) -> tuple[exp.Expr, frozenset[str] | None]:
+    """The one statement, and the names that the parser made nothing of; None where it lost more than names."""
     from sqlglot.dialects.dialect import Dialect
 
     logging.getLogger("sqlglot").addFilter(_SILENCE)
@@ -235,10 +237,7 @@ def _parse(text: str, dialect: str) -> tuple[exp.Expr, frozenset[str]]:
     tree = trees[0]
     if type(tree).__name__ not in STATEMENTS:
         raise _Refused("statement_not_allowed")
-    lost = lost_names(tokens, tree)
-    if lost is None:
-        raise _Refused("argument_not_read")
-    return tree, lost
+    return tree, lost_names(tokens, tree)
 
 
 def _check_nodes(tree: exp.Expr, dialect: str, functions: frozenset[str]) -> None:

@@ -19,6 +19,8 @@ _QUERY = frozenset({"from", "select", "table", "values", "with"})
 _READS = frozenset({"from", "join", "table"})
 _LEADS = frozenset({*_READS, "into"})
 _NAMES = frozenset({"IDENTIFIER", "VAR"})
+# In these, `from` stands between arguments.
+_TAKE_FROM = frozenset({"extract", "overlay", "substr", "substring", "trim"})
 # Harmless calls, and words before a bracket, of which the tree does not say where they stood.
 _NOWHERE = words(
     """against approx_percentile approx_quantile arg_max arg_min argmax argmin arrayjoin bernoulli cast ceil chr
@@ -41,11 +43,11 @@ def lost_names(tokens: Sequence[Any], tree: exp.Expr) -> frozenset[str] | None:
     lost: set[str] = set()
     # Of each open bracket: whether it is a query that reads something, and whether anything of it was kept.
     open_brackets: list[list[bool]] = []
-    texts = ["", *(token.text for token in tokens)]
-    for token, following, before in zip(tokens, [*tokens[1:], None], texts[:-1], strict=True):
+    texts = ["", *map(_word, tokens), ""]
+    for token, before, following in zip(tokens, texts, texts[2:], strict=False):
         word, kind = token.text.lower(), token.token_type.name
         if kind == "L_PAREN":
-            open_brackets.append([following is not None and following.text.lower() in _QUERY, False, False])
+            open_brackets.append([following in _QUERY, False, False])
         elif kind == "R_PAREN" and open_brackets:
             query, reads, found = open_brackets.pop()
             if query and reads and not found:
@@ -56,12 +58,40 @@ def lost_names(tokens: Sequence[Any], tree: exp.Expr) -> frozenset[str] | None:
             if open_brackets:
                 open_brackets[-1][2] = True
         elif kind in _NAMES:
-            called = following is not None and following.token_type.name == "L_PAREN"
             # BigQuery cuts a quoted name at its dots.
-            if (called and word not in nowhere) or (before.lower() in _LEADS and "." not in word):
+            if (following == "(" and word not in nowhere) or (before in _LEADS and "." not in word):
                 return None
             if open_brackets and not open_brackets[-1][0] and before != ":":
                 lost.add(word)
-        elif word in _READS and open_brackets:
+        elif _word(token) in _READS and open_brackets:
             open_brackets[-1][1] = True
-    return frozenset(lost)
+    return None if _tables_announced(tokens) > sum(map(_is_read_from, nodes)) else frozenset(lost)
+
+
+def _is_read_from(node: exp.Expr) -> bool:
+    """Whether this is what ``from`` or ``table`` stands for. The parser makes one of its own around ``values``."""
+    return type(node).__name__ == "From" and node.this.alias != "_values"
+
+
+def _word(token: Any) -> str:
+    """The word, where it is not a text or a name in quotes."""
+    kind = token.token_type.name
+    return "" if kind == "IDENTIFIER" or kind.endswith("STRING") else str(token.text.lower())
+
+
+def _tables_announced(tokens: Sequence[Any]) -> int:
+    """How often ``from`` or ``table`` leads to what is read. Where the tree knows of fewer, the parser forgot one."""
+    texts = ["", "", *map(_word, tokens), ""]
+    callers: list[str] = []
+    count = 0
+    for last, before, word, following in zip(texts, texts[1:], texts[2:], texts[3:], strict=False):
+        if word == "(":
+            callers.append(before)
+        elif word == ")" and callers:
+            callers.pop()
+        elif word == "table":
+            count += following != "(" and before != "into"
+        elif word == "from":
+            compared = before == "distinct" and last in ("is", "not")
+            count += not (compared or before == "delete" or (callers and callers[-1] in _TAKE_FROM))
+    return count
