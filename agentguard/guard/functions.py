@@ -120,7 +120,9 @@ def _canary(gate: Gate, signature: Signature, function: Callable[..., Any]) -> N
             return {}
 
     stand_in = _same_kind(function, tripped)
-    door = _door(gate.canary, _AnyArguments(signature.signature, signature.model, signature.fields), stand_in)
+    door = _door(
+        gate.canary, _AnyArguments(signature.signature, signature.model, signature.fields, signature.levels), stand_in
+    )
     try:
         _exhaust(door())
     except ToolCallDenied:

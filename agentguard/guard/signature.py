@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, create_mod
 
 from agentguard.core.values import Json
 from agentguard.errors import ConfigurationError
+from agentguard.policy.extent import Levels
 
 
 def hints_of(function: Callable[..., Any]) -> dict[str, Any]:
@@ -34,6 +35,7 @@ class Signature:
     signature: inspect.Signature
     model: type[BaseModel]
     fields: Mapping[str, str]
+    levels: Levels
 
     @classmethod
     def of(cls, function: Callable[..., Any]) -> Signature:
@@ -73,37 +75,31 @@ class Signature:
         )
         try:
             model = create_model(f"{name}_arguments", __config__=config, **fields)
-            shown = json.dumps(model.model_json_schema(by_alias=True))
+            schema = model.model_json_schema(by_alias=True)
         except PydanticUserError as error:
             hint = "annotate its parameters with types that pydantic reads"
             raise ConfigurationError(f"`{name}` cannot be guarded: {error.message.splitlines()[0]}; {hint}") from None
-        if '"writeOnly": true' in shown:
+        if '"writeOnly": true' in json.dumps(schema):
             raise ConfigurationError(
                 f"`{name}` cannot be guarded: SecretStr is written as asterisks, which the tool would get; "
                 "use str, and list the argument under `secrets` in Tools"
             )
-        return cls(signature, model, names)
-
-    def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """Validated Python values by parameter name, defaults included. Raises TypeError or pydantic's error."""
-        bound = self.signature.bind(*args, **kwargs).arguments
-        model = self.model.model_validate(bound)
-        return {name: getattr(model, field) for name, field in self.fields.items()}
+        return cls(signature, model, names, Levels(schema))
 
     def arguments(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Json]:
-        """The JSON object of one call. Raises TypeError or pydantic's error for a call that does not fit."""
+        """The JSON object of one call. Raises TypeError, NestedTooDeep or pydantic's error where it does not fit."""
         bound = self.signature.bind(*args, **kwargs).arguments
-        return self.model.model_validate(bound).model_dump(mode="json", by_alias=True)
-
-    def dump(self, values: Mapping[str, Any]) -> dict[str, Json]:
-        """The JSON object of Python values by parameter name."""
-        return self.model.model_validate(dict(values)).model_dump(mode="json", by_alias=True)
+        self.levels.check(bound)
+        values = self.model.model_validate(bound).model_dump(mode="json", by_alias=True)
+        self.levels.check(values)  # objects that code made: they will be read from JSON
+        return values
 
     def revive(self, arguments: Mapping[str, Json]) -> tuple[list[Any], dict[str, Any]]:
         """Positional and keyword arguments for the function, validated again from JSON.
 
-        Raises ConfigurationError where that makes other values of them than were judged.
+        Raises NestedTooDeep, and ConfigurationError where that makes other values of them than were judged.
         """
+        self.levels.check(arguments)
         model = self.model.model_validate_json(json.dumps(arguments))
         self._check_unchanged(model, arguments)
         args: list[Any] = []

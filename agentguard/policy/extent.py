@@ -6,6 +6,7 @@ a schema that refers to itself, what the model sends says how deep it goes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,8 @@ from typing import Any
 MOST_SCHEMAS = 10_000
 # What is wrong is told under every combination of alternatives, and for every value in them: a microsecond each.
 _MOST_EXPLAINED = 50_000
+# Readers that try every alternative (pydantic's unions) take as many tries as alternatives to the power of the levels.
+_MOST_TRIES = 10_000
 # Members that hold values and texts, or schemas for others to refer to.
 _NO_SCHEMAS = frozenset({"enum", "const", "default", "examples", "description", "title", "required", "$defs"})
 # Members whose schemas judge the same value. Those of all others judge its parts, each another part.
@@ -56,6 +59,71 @@ class Extent:
     def explains(self, values: Any) -> bool:
         """Whether it may be asked what is wrong with these values, and not only whether something is."""
         return not self.returns and self.schemas * _count(values, _MOST_EXPLAINED) <= _MOST_EXPLAINED
+
+
+class NestedTooDeep(ValueError):
+    """The values would take too long to read. The text holds none of them."""
+
+
+class Levels:
+    """How deep objects may nest for a reader that tries every alternative, where these come back to themselves.
+
+    And({Or, And}) in each other's lists double the work at each level; a discriminator names the one to try.
+    """
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        alternatives = max((_returning(node, schema) for node in _reached(schema, schema)), default=0)
+        self.most = int(math.log(_MOST_TRIES, alternatives)) if alternatives > 1 else None
+
+    def check(self, values: Any) -> None:
+        """Raises NestedTooDeep for values that would keep the reader busy."""
+        if self.most is not None and _nesting(values, self.most) > self.most:
+            raise NestedTooDeep(
+                f"objects nest deeper than {self.most} levels, each of which may be one of several kinds; "
+                "give the alternatives in the tool's types a discriminator"
+            )
+
+
+def _returning(node: Any, schema: Mapping[str, Any]) -> int:
+    """How many alternatives of this schema are objects that lead back to it."""
+    alternatives = node.get("anyOf") if isinstance(node, dict) else None
+    if not isinstance(alternatives, list):
+        return 0
+    targets = [_target(part, schema) for part in alternatives if isinstance(part, dict)]
+    objects = [part for part in targets if part.get("type") == "object" or "properties" in part]
+    return sum(any(found is node for found in _reached(part, schema)) for part in objects)
+
+
+def _target(node: dict[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    reference = node.get("$ref")
+    return _referred(schema, reference) if isinstance(reference, str) else node
+
+
+def _reached(start: Any, schema: Mapping[str, Any]) -> list[Any]:
+    """A schema and all those it leads to, each once."""
+    seen: dict[int, Any] = {}
+    pending = [start]
+    while pending:
+        node = pending.pop()
+        if id(node) not in seen:
+            seen[id(node)] = node
+            same, parts = _applied(node, schema)
+            pending += [*same, *parts]
+    return list(seen.values())
+
+
+def _nesting(values: Any, most: int) -> int:
+    """How many objects stand in each other at the deepest place, up to one more than the most."""
+    deepest = 0
+    pending = [(values, 0)]
+    while pending and deepest <= most:
+        value, level = pending.pop()
+        if isinstance(value, Mapping):
+            deepest = max(deepest, level + 1)
+            pending += [(part, level + 1) for part in value.values()]
+        elif isinstance(value, list | tuple):
+            pending += [(part, level) for part in value]
+    return deepest
 
 
 def _applied(node: Any, schema: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:

@@ -35,6 +35,7 @@ from agentguard.integrations.langchain.hints import (
     is_injected,
     parameters_of,
 )
+from agentguard.policy.extent import Levels
 
 # Synthetic fields that LangChain's schema maker adds for *args and **kwargs; passed on only where they were given.
 _SYNTHETIC = ("args", "kwargs")
@@ -73,6 +74,7 @@ class ModelShape(Shape):
         self._name = name
         self._model = model
         self.schema = shown
+        self._levels = Levels(shown)
         self.names = frozenset(model.model_fields) | {
             alias for info in model.model_fields.values() if (alias := info.alias) is not None
         }
@@ -80,7 +82,10 @@ class ModelShape(Shape):
         self.first = next(iter(model.model_fields), None)
 
     def dump(self, given: Mapping[str, Any], aside: Mapping[str, Any]) -> dict[str, Json]:
-        return self._dump(self._model.model_validate({**given, **aside} if aside else given), aside)
+        self._levels.check(given)
+        values = self._dump(self._model.model_validate({**given, **aside} if aside else given), aside)
+        self._levels.check(values)  # objects that code made: they will be read from JSON
+        return values
 
     def _dump(self, model: BaseModel, aside: Mapping[str, Any]) -> dict[str, Json]:
         try:

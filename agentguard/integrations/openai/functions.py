@@ -18,6 +18,7 @@ from agentguard.errors import ConfigurationError
 from agentguard.guard.functions import is_guarded
 from agentguard.guard.shapes import JsonShape
 from agentguard.guard.signature import Signature
+from agentguard.policy.extent import NestedTooDeep
 
 if TYPE_CHECKING:
     from agentguard.guard import CanaryGate, Gate, Guard
@@ -137,6 +138,8 @@ def _fitting(shape: Shape, read: Read) -> dict[str, Json]:
         return shape.read(read())
     except ValidationError as error:
         raise BadArguments(_said_plainly(error)) from None
+    except NestedTooDeep as error:
+        raise BadArguments(f"the arguments do not fit: {error}") from None
     except PydanticSerializationError:
         raise BadArguments("the arguments cannot be written as JSON") from None
 
