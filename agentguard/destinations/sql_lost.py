@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from sqlglot import exp
 
 _QUERY = frozenset({"from", "select", "table", "values", "with"})
-_READS = frozenset({"from", "join", "table"})
-_LEADS = frozenset({*_READS, "into"})
+_LEADS = frozenset({"from", "into", "join", "table"})
 _NAMES = frozenset({"IDENTIFIER", "VAR"})
 # In these, `from` stands between arguments.
 _TAKE_FROM = frozenset({"extract", "overlay", "substr", "substring", "trim"})
@@ -36,35 +35,26 @@ _AGGREGATES = frozenset({"AnonymousAggFunc", "CombinedAggFunc", "CombinedParamet
 
 
 def lost_names(tokens: Sequence[Any], tree: exp.Expr) -> frozenset[str] | None:
-    """The names among arguments that are not in the tree, in lower case; None where a query or a call is not."""
+    """The names among arguments that are not in the tree, in lower case; None where a call or a table is not."""
     nodes = list(tree.walk())
     kept = {node.meta["start"] for node in nodes if "start" in node.meta}
     nowhere = _NOWHERE.union(str(node.this).lower() for node in nodes if type(node).__name__ in _AGGREGATES)
     lost: set[str] = set()
-    # Of each open bracket: whether it is a query that reads something, and whether anything of it was kept.
-    open_brackets: list[list[bool]] = []
+    # Of each open bracket: whether a query stands in it, and not arguments.
+    queries: list[bool] = []
     texts = ["", *map(_word, tokens), ""]
     for token, before, following in zip(tokens, texts, texts[2:], strict=False):
         word, kind = token.text.lower(), token.token_type.name
         if kind == "L_PAREN":
-            open_brackets.append([following in _QUERY, False, False])
-        elif kind == "R_PAREN" and open_brackets:
-            query, reads, found = open_brackets.pop()
-            if query and reads and not found:
-                return None
-            if open_brackets:
-                open_brackets[-1][2] = open_brackets[-1][2] or found
-        elif token.start in kept:
-            if open_brackets:
-                open_brackets[-1][2] = True
-        elif kind in _NAMES:
+            queries.append(following in _QUERY)
+        elif kind == "R_PAREN" and queries:
+            queries.pop()
+        elif kind in _NAMES and token.start not in kept:
             # BigQuery cuts a quoted name at its dots.
             if (following == "(" and word not in nowhere) or (before in _LEADS and "." not in word):
                 return None
-            if open_brackets and not open_brackets[-1][0] and before != ":":
+            if queries and not queries[-1] and before != ":":
                 lost.add(word)
-        elif _word(token) in _READS and open_brackets:
-            open_brackets[-1][1] = True
     return None if _tables_announced(tokens) > sum(map(_is_read_from, nodes)) else frozenset(lost)
 
 
