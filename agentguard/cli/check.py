@@ -49,12 +49,30 @@ def check(
     common.line(f"revision {summary['revision']}")
     for name in summary["overdue"]:
         common.line(f"note: the review of `{name}` is overdue, so it permits nothing")
+    for name, subjects in summary["without_issuer"].items():
+        for subject in subjects:
+            common.line(f"note: {_nobody(subject, name, bundle)}")
+
+
+def _nobody(subject: str, workflow: str, bundle: Bundle) -> str:
+    from agentguard.policy.words import nearest, shown
+
+    meant = nearest(subject, (known for trust in bundle.issuers for known in trust.subjects))
+    remedy = f"did you mean {shown(meant)}?" if meant is not None else "see `issuers` in Trust"
+    return f"no issuer can assert {shown(subject)}, a subject of `{workflow}`; {remedy}"
 
 
 def describe(bundle: Bundle) -> dict[str, Any]:
-    """What is in a bundle, in numbers, and which of its workflows are past their review."""
+    """What is in a bundle, in numbers; which workflows are past their review, and which subjects nobody can assert."""
+    from agentguard.identity import could_assert
+
     today = common.now_utc().date()
     workflows = bundle.policy.workflows
+    nobody: dict[str, list[str]] = {}
+    for name, workflow in sorted(workflows.items()):
+        for subject in sorted(workflow.subjects):
+            if not any(could_assert(trust, subject) for trust in bundle.issuers):
+                nobody.setdefault(name, []).append(subject)
     return {
         "revision": bundle.revision,
         "workflows": len(workflows),
@@ -64,6 +82,7 @@ def describe(bundle: Bundle) -> dict[str, Any]:
         "issuers": len(bundle.issuers),
         "streams": len(bundle.streams),
         "overdue": sorted(name for name, workflow in workflows.items() if workflow.review_by < today),
+        "without_issuer": nobody,
     }
 
 

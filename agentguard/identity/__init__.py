@@ -3,6 +3,7 @@
 from agentguard.identity.keys import key_source
 from agentguard.identity.local import LocalIssuer, local_trust
 from agentguard.identity.platforms import CommandSource, GitHubActionsSource, KubernetesSource, SpiffeSource
+from agentguard.identity.profiles import could_assert
 from agentguard.identity.prove import Prover, ProvingSource
 from agentguard.identity.sources import (
     AssertionRequest,
@@ -37,6 +38,7 @@ __all__ = [
     "ProvingSource",
     "SpiffeSource",
     "Verifier",
+    "could_assert",
     "key_source",
     "local_trust",
     "obtain",

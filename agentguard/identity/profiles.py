@@ -42,15 +42,24 @@ _GITHUB_CLAIMS = (
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One row of the table above. ``types`` are the exact ``typ`` values; None stands for an absent one."""
+    """One row of the table above. ``types`` are the exact ``typ`` values; None stands for an absent one.
+
+    ``subject`` reads and judges claims; ``names`` says whether some assertion could name that subject at all.
+    """
 
     types: frozenset[str | None]
     key_uses: frozenset[str | None]
     subject: Callable[[Claims, IssuerTrust], str]
+    names: Callable[[str, IssuerTrust], bool]
     issuer_may_be_absent: bool = False
     audience_in_token: bool = True
     symmetric: bool = False
     proof_required: bool = False
+
+
+def could_assert(trust: IssuerTrust, subject: str) -> bool:
+    """Whether this issuer could ever assert that subject. For messages about a bundle; decides nothing."""
+    return profile_of(trust).names(subject, trust)
 
 
 def profile_of(trust: IssuerTrust) -> Profile:
@@ -134,18 +143,52 @@ def _wimse(claims: Claims, trust: IssuerTrust) -> str:
     return subject if trust.trust_domain is not None else f"{trust.issuer}#{subject}"
 
 
+def _names_listed(subject: str, trust: IssuerTrust) -> bool:
+    return subject in trust.subjects
+
+
+def _names_workload(subject: str, trust: IssuerTrust) -> bool:
+    return is_workload_of(subject, trust.trust_domain or "")
+
+
+def _names_oidc(subject: str, trust: IssuerTrust) -> bool:
+    return _names_workload(subject, trust) if trust.trust_domain is not None else _own_part(subject, trust) != ""
+
+
+def _names_repository(subject: str, trust: IssuerTrust) -> bool:
+    return (
+        re.fullmatch(rf"repository/{_DECIMAL_ID.pattern}/{_DECIMAL_ID.pattern}", _own_part(subject, trust)) is not None
+    )
+
+
+def _names_account(subject: str, trust: IssuerTrust) -> bool:
+    return _SERVICE_ACCOUNT.fullmatch(_own_part(subject, trust)) is not None
+
+
+def _names_wimse(subject: str, trust: IssuerTrust) -> bool:
+    if trust.trust_domain is None:
+        return _WORKLOAD_URI.fullmatch(_own_part(subject, trust)) is not None
+    return _names_workload(subject, trust) or _names_workload(subject.replace("wimse://", "spiffe://", 1), trust)
+
+
+def _own_part(subject: str, trust: IssuerTrust) -> str:
+    """What stands behind `ISSUER#`; nothing where the subject is not this issuer's."""
+    return subject.removeprefix(f"{trust.issuer}#") if subject.startswith(f"{trust.issuer}#") else ""
+
+
 _JWT = frozenset({None, "JWT"})
 
 PROFILES: Mapping[str, Profile] = {
-    "local": Profile(frozenset({"agentguard-local+jwt"}), SIGNING_USES, _local, symmetric=True),
-    "spiffe": Profile(_JWT | {"JOSE"}, frozenset({"jwt-svid"}), _spiffe, issuer_may_be_absent=True),
-    "github-actions": Profile(_JWT, SIGNING_USES, _github_actions),
-    "kubernetes": Profile(_JWT, SIGNING_USES, _kubernetes),
-    "oidc": Profile(_JWT, SIGNING_USES, _oidc),
+    "local": Profile(frozenset({"agentguard-local+jwt"}), SIGNING_USES, _local, _names_listed, symmetric=True),
+    "spiffe": Profile(_JWT | {"JOSE"}, frozenset({"jwt-svid"}), _spiffe, _names_workload, issuer_may_be_absent=True),
+    "github-actions": Profile(_JWT, SIGNING_USES, _github_actions, _names_repository),
+    "kubernetes": Profile(_JWT, SIGNING_USES, _kubernetes, _names_account),
+    "oidc": Profile(_JWT, SIGNING_USES, _oidc, _names_oidc),
     "wimse": Profile(
         frozenset({"wit+jwt"}),
         SIGNING_USES | {"jwt-svid"},
         _wimse,
+        _names_wimse,
         issuer_may_be_absent=True,
         audience_in_token=False,
         proof_required=True,

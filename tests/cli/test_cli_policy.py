@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+import yaml
 
 from cli.bundle import FILES, PAGE, ROOT, write
 from cli.conftest import NASTY, Call
@@ -96,6 +97,17 @@ def test_an_overdue_workflow_is_noted(tmp_path: Path, call: Call) -> None:
     ended = call("check", directory)
     assert ended.code == 0
     assert "`customer-export` is overdue" in ended.out
+
+
+def test_a_subject_that_no_issuer_can_assert_is_noted(tmp_path: Path, call: Call) -> None:
+    """A slip of the pen in a subject permits nothing, and nothing else would say why."""
+    (subject,) = yaml.safe_load(WORKFLOW)["subjects"]
+    directory = write(tmp_path / "exports", customer_export=WORKFLOW.replace(subject, subject.replace("corp", "crop")))
+    ended = call("check", directory)
+    assert ended.code == 0
+    assert f"did you mean `{subject}`?" in ended.out
+    told = json.loads(call("check", directory, "--json").out)
+    assert told["without_issuer"] == {"customer-export": [subject.replace("corp", "crop")]}
 
 
 @pytest.mark.parametrize("command", ["check", "test"])
