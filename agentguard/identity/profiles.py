@@ -57,6 +57,12 @@ class Profile:
     proof_required: bool = False
 
 
+def types_of(trust: IssuerTrust) -> frozenset[str | None]:
+    """The exact ``typ`` values. One who issues SPIFFE IDs by another profile may write JWT-SVIDs' other word."""
+    own = profile_of(trust).types
+    return own | _SVID if trust.profile == "oidc" and trust.trust_domain is not None else own
+
+
 def could_assert(trust: IssuerTrust, subject: str) -> bool:
     """Whether this issuer could ever assert that subject. For messages about a bundle; decides nothing."""
     return profile_of(trust).names(subject, trust)
@@ -177,10 +183,12 @@ def _own_part(subject: str, trust: IssuerTrust) -> str:
 
 
 _JWT = frozenset({None, "JWT"})
+# JWT-SVID section 2.2.
+_SVID = _JWT | {"JOSE"}
 
 PROFILES: Mapping[str, Profile] = {
     "local": Profile(frozenset({"agentguard-local+jwt"}), SIGNING_USES, _local, _names_listed, symmetric=True),
-    "spiffe": Profile(_JWT | {"JOSE"}, frozenset({"jwt-svid"}), _spiffe, _names_workload, issuer_may_be_absent=True),
+    "spiffe": Profile(_SVID, frozenset({"jwt-svid"}), _spiffe, _names_workload, issuer_may_be_absent=True),
     "github-actions": Profile(_JWT, SIGNING_USES, _github_actions, _names_repository),
     "kubernetes": Profile(_JWT, SIGNING_USES, _kubernetes, _names_account),
     "oidc": Profile(_JWT, SIGNING_USES, _oidc, _names_oidc),

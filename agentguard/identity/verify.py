@@ -24,7 +24,7 @@ from agentguard.core.declarations import IssuerTrust
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Assurance, Identity, Json, Unavailable
 from agentguard.errors import ConfigurationError
-from agentguard.identity.profiles import PROFILES, text_claim
+from agentguard.identity.profiles import PROFILES, text_claim, types_of
 from agentguard.identity.proof import MAX_PROOF_AGE_SECONDS, PROOFS, Proof, ProofRules, verify_proof
 from agentguard.identity.spiffe_id import is_trust_domain
 from agentguard.jose.compact import Compact, parse_unverified
@@ -60,6 +60,7 @@ class Verifier:
         self.trust = trust
         self._keys = keys
         self._profile = PROFILES[trust.profile]
+        self._types = types_of(trust)
         self._skew = trust.skew.total_seconds()
         self._max_age = trust.max_age.total_seconds()
         self._max_lifetime = trust.max_lifetime.total_seconds()
@@ -91,7 +92,7 @@ class Verifier:
         claims = parse_object(compact.payload, "payload")
         key = signing_key(
             compact,
-            types=self._profile.types,
+            types=self._types,
             keys=self._keys,
             revoked=self._revoked,
             symmetric=self._profile.symmetric,

@@ -394,8 +394,8 @@ def _types() -> Cases:
             "oauth-authz-req+jwt",
         ),
         *(
-            "JOSE",
             "JOSE+JSON",
+            "jose",
             "jwt-svid",
             "kb+jwt",
             "dc+sd-jwt",

@@ -51,6 +51,13 @@ def test_a_jwt_svid(over: dict[str, Any], header: dict[str, Any], expected: str)
     assert _spiffe(over, **header) == expected
 
 
+@pytest.mark.parametrize(("trust_domain", "expected"), [("corp.example", "accept"), (None, "wrong_type")])
+def test_an_issuer_of_spiffe_ids_may_call_them_jose(trust_domain: str | None, expected: str) -> None:
+    """SPIRE's OIDC discovery serves JWT-SVIDs' keys without SPIFFE's `use`; the tokens are JWT-SVIDs all the same."""
+    checker = verifier(KEY, trust_domain=trust_domain)
+    assert word(checker.verify(KEY.sign(claims(), typ="JOSE"), now=at())) == expected
+
+
 @pytest.mark.parametrize(
     ("use", "expected"), [("jwt-svid", "accept"), ("sig", "unknown_key"), ("x509-svid", "unknown_key")]
 )
