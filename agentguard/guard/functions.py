@@ -121,7 +121,9 @@ def _canary(gate: Gate, signature: Signature, function: Callable[..., Any]) -> N
 
     stand_in = _same_kind(function, tripped)
     door = _door(
-        gate.canary, _AnyArguments(signature.signature, signature.model, signature.fields, signature.levels), stand_in
+        gate.canary,
+        _AnyArguments(signature.signature, signature.model, signature.fields, signature.levels, signature.reread),
+        stand_in,
     )
     try:
         _exhaust(door())

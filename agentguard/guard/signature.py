@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, create_mod
 
 from agentguard.core.values import Json
 from agentguard.errors import ConfigurationError
+from agentguard.guard.reread import Reread
 from agentguard.policy.extent import Levels
 
 
@@ -36,6 +37,7 @@ class Signature:
     model: type[BaseModel]
     fields: Mapping[str, str]
     levels: Levels
+    reread: Reread
 
     @classmethod
     def of(cls, function: Callable[..., Any]) -> Signature:
@@ -84,24 +86,25 @@ class Signature:
                 f"`{name}` cannot be guarded: SecretStr is written as asterisks, which the tool would get; "
                 "use str, and list the argument under `secrets` in Tools"
             )
-        return cls(signature, model, names, Levels(schema))
+        return cls(signature, model, names, Levels(schema), Reread.of(name, schema))
 
     def arguments(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Json]:
         """The JSON object of one call. Raises TypeError, NestedTooDeep or pydantic's error where it does not fit."""
         bound = self.signature.bind(*args, **kwargs).arguments
         self.levels.check(bound)
-        values = self.model.model_validate(bound).model_dump(mode="json", by_alias=True)
-        self.levels.check(values)  # objects that code made: they will be read from JSON
-        return values
+        return self._dump(self.model.model_validate(bound))
+
+    def read(self, values: Mapping[str, Json]) -> dict[str, Json]:
+        """As ``arguments``, for a call that comes as JSON."""
+        return self._dump(self._load(values))
 
     def revive(self, arguments: Mapping[str, Json]) -> tuple[list[Any], dict[str, Any]]:
         """Positional and keyword arguments for the function, validated again from JSON.
 
         Raises NestedTooDeep, and ConfigurationError where that makes other values of them than were judged.
         """
-        self.levels.check(arguments)
-        model = self.model.model_validate_json(json.dumps(arguments))
-        self._check_unchanged(model, arguments)
+        model = self._load(arguments)
+        self.reread.check(arguments, self._dump(model))
         args: list[Any] = []
         kwargs: dict[str, Any] = {}
         for name, parameter in self.signature.parameters.items():
@@ -112,14 +115,14 @@ class Signature:
                 kwargs[name] = value
         return args, kwargs
 
-    def _check_unchanged(self, model: BaseModel, arguments: Mapping[str, Json]) -> None:
-        shown = model.model_dump(mode="json", by_alias=True)
-        # Another spelling of the same value (a set's order, a URL's last slash) is what reading it again gives back.
-        if shown != arguments and self.model.model_validate_json(json.dumps(shown)) != model:
-            raise ConfigurationError(
-                "what the tool would get is not what was judged: a parameter's type changes its value each time it is "
-                "read; make its validators give back what they are given the second time"
-            )
+    def _load(self, values: Mapping[str, Json]) -> BaseModel:
+        self.levels.check(values)
+        return self.model.model_validate_json(json.dumps(values))
+
+    def _dump(self, model: BaseModel) -> dict[str, Json]:
+        values = model.model_dump(mode="json", by_alias=True)
+        self.levels.check(values)  # objects that code made: they will be read from JSON
+        return values
 
     def schema(self) -> dict[str, Any]:
         """The JSON Schema of the arguments."""

@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import unquote
 
 import pytest
 from pydantic import AfterValidator, HttpUrl, ValidationError
@@ -71,15 +72,46 @@ def test_a_type_that_changes_its_value_each_time_it_is_read_does_not_run(guard: 
     assert ran == []
 
 
+def test_a_type_that_takes_one_layer_off_each_time_it_is_read_does_not_run() -> None:
+    """Judged as `%2e%2e`, the path would be `..` in the tool, and `..` it would stay however often it is read."""
+
+    def tool(path: Annotated[str, AfterValidator(unquote)]) -> None: ...
+
+    signature = Signature.of(tool)
+    with pytest.raises(ConfigurationError, match="not what was judged"):
+        signature.revive(signature.arguments(("%252e%252e/keys",), {}))
+
+
+def test_a_number_that_was_judged_is_not_handed_on_as_a_truth() -> None:
+    """For Python, 1 is True; for a policy they are of different types."""
+
+    def tool(rows: Annotated[Any, AfterValidator({2: 1, 1: True}.__getitem__)]) -> None: ...
+
+    signature = Signature.of(tool)
+    with pytest.raises(ConfigurationError, match="not what was judged"):
+        signature.revive(signature.arguments((2,), {}))
+
+
 def test_a_type_that_only_tidies_its_value_runs() -> None:
     def tool(text: Annotated[str, AfterValidator(str.strip)], tags: frozenset[str], link: HttpUrl) -> None: ...
 
+    tags = sorted({f"tag-{number}" for number in range(40)}, key=hash)
     signature = Signature.of(tool)
-    judged = signature.arguments((" EXP-7 ", {"a", "b", "c", "d"}, "https://files.corp.example"), {})
-    _, values = signature.revive(judged | {"link": "https://files.corp.example"})
+    judged = signature.arguments((" EXP-7 ", frozenset(tags), "https://files.corp.example"), {})
+    _, values = signature.revive(judged | {"tags": tags[::-1]})
 
     assert judged["text"] == values["text"] == "EXP-7"
-    assert values["tags"] == {"a", "b", "c", "d"}
+    assert values["tags"] == frozenset(tags)
+
+
+def test_a_list_is_not_handed_on_in_another_order_than_was_judged() -> None:
+    """From one account to another: only a set has no order."""
+
+    def tool(accounts: Annotated[list[str], AfterValidator(lambda all: sorted(all[:2]) + all[2:])]) -> None: ...
+
+    signature = Signature.of(tool)
+    with pytest.raises(ConfigurationError, match="not what was judged"):
+        signature.revive({"accounts": ["b", "a", "c"]})
 
 
 class Lying(Mapping[str, Any]):

@@ -382,9 +382,27 @@ def test_a_validator_that_changes_its_own_output_stops_the_call(keeper: Doorkeep
     guarded = wrap(keeper, StructuredTool.from_function(t, description="d", args_schema=Args))
     keeper.permit()
 
-    with pytest.raises(ConfigurationError, match="changes values when it reads them again"):
+    with pytest.raises(ConfigurationError, match="not what was judged"):
         guarded.invoke({"to": "bob"})
     assert ran == []
+
+
+def test_a_set_comes_in_any_order(keeper: Doorkeeper) -> None:
+    """Sets that are equal are written in the order in which they were filled."""
+    ran: list[set[str]] = []
+
+    @tool
+    def label(tags: set[str]) -> None:
+        """Put labels on."""
+        ran.append(tags)
+
+    guarded = wrap(keeper, label)
+    keeper.permit()
+    tags = [f"tag-{number}" for number in range(60)]
+    for start in range(5):
+        guarded.invoke({"tags": tags[start:] + tags[:start]})
+
+    assert ran == [set(tags)] * 5
 
 
 def test_secret_types_are_refused_when_wrapping(keeper: Doorkeeper) -> None:

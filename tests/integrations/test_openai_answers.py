@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from openai import pydantic_function_tool
 from openai.types.chat import ChatCompletion
 from openai.types.responses import Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, field_validator
 
 from agentguard.errors import ApprovalPending, ConfigurationError, LedgerError, ToolCallDenied
 from agentguard.integrations.openai import OpenAITools
@@ -425,6 +425,49 @@ def test_a_definition_of_the_clients_own_helper_works(keeper: Doorkeeper) -> Non
     keeper.permit()
 
     assert answers(tools, as_chat(("c1", "Pay", '{"to": "bob"}'))) == {"c1": "bob"}
+
+
+def test_what_a_models_validators_make_of_the_arguments_is_judged(keeper: Doorkeeper) -> None:
+    """The body gets dollars; a limit in cents must not be asked about the number that was written."""
+
+    class Pay(BaseModel):
+        """Pay somebody."""
+
+        to: str = Field(alias="To")
+        sum: str
+
+        @field_validator("sum")
+        @classmethod
+        def digits(cls, value: str) -> str:
+            return value.replace("k", "000")
+
+    ran: list[Pay] = []
+    tools = OpenAITools(keeper, [(pydantic_function_tool(Pay), ran.append)])  # type: ignore[arg-type]
+    keeper.permit()
+    answers(tools, as_chat(("c1", "Pay", '{"To": "bob", "sum": "5k"}')))
+
+    assert keeper.arguments == [{"To": "bob", "sum": "5000"}]
+    assert ran == [Pay(To="bob", sum="5000")]
+
+
+def test_a_model_that_changes_what_was_judged_does_not_run(keeper: Doorkeeper) -> None:
+    class Pay(BaseModel):
+        """Pay somebody."""
+
+        cents: int
+
+        @field_validator("cents")
+        @classmethod
+        def hundredfold(cls, value: int) -> int:
+            return value * 100
+
+    ran: list[Pay] = []
+    tools = OpenAITools(keeper, [(pydantic_function_tool(Pay), ran.append)])  # type: ignore[arg-type]
+    keeper.permit()
+    with pytest.raises(ConfigurationError, match="not what was judged"):
+        answers(tools, as_chat(("c1", "Pay", '{"cents": 5}')))
+
+    assert ran == []
 
 
 def _generator() -> Any:

@@ -28,6 +28,7 @@ from pydantic_core import PydanticSerializationError
 
 from agentguard.core.values import Json
 from agentguard.errors import ConfigurationError
+from agentguard.guard.reread import Reread
 from agentguard.guard.shapes import JsonShape
 from agentguard.integrations.langchain.hints import (
     annotations_of,
@@ -75,6 +76,7 @@ class ModelShape(Shape):
         self._model = model
         self.schema = shown
         self._levels = Levels(shown)
+        self._reread = Reread.of(name, shown)
         self.names = frozenset(model.model_fields) | {
             alias for info in model.model_fields.values() if (alias := info.alias) is not None
         }
@@ -105,11 +107,7 @@ class ModelShape(Shape):
             model = self._model.model_validate({**values, **mine}, by_name=True, by_alias=False)
         else:
             model = self._model.model_validate_json(json.dumps(values), by_name=True, by_alias=False)
-        if self._dump(model, mine) != values:
-            raise ConfigurationError(
-                f"`{self._name}` did not run: its argument schema changes values when it reads them again; "
-                "make its validators give back what they already gave"
-            )
+        self._reread.check(values, self._dump(model, mine))
         return {name: getattr(model, name) for name in values}
 
 

@@ -6,6 +6,7 @@ import asyncio
 import copy
 import functools
 import inspect
+import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -16,6 +17,7 @@ from agentguard.core.canonical import NotCanonical, parse_json
 from agentguard.core.values import Json
 from agentguard.errors import ConfigurationError
 from agentguard.guard.functions import is_guarded
+from agentguard.guard.reread import Reread
 from agentguard.guard.shapes import JsonShape
 from agentguard.guard.signature import Signature
 from agentguard.policy.extent import NestedTooDeep
@@ -49,8 +51,7 @@ class SignatureShape:
         self._signature = signature
 
     def read(self, values: Mapping[str, Any]) -> dict[str, Json]:
-        args, kwargs = self._signature.revive(values)
-        return self._signature.arguments(args, kwargs)
+        return self._signature.read(values)
 
     def call(self, body: Callable[..., Any], values: dict[str, Any]) -> Any:
         args, kwargs = self._signature.revive(values)
@@ -60,16 +61,13 @@ class SignatureShape:
 class DefinedShape:
     """A definition written by hand, with a body that takes its properties by keyword."""
 
-    def __init__(self, shape: JsonShape, model: type[BaseModel] | None = None) -> None:
+    def __init__(self, shape: JsonShape) -> None:
         self._shape = shape
-        self._model = model
 
     def read(self, values: Mapping[str, Any]) -> dict[str, Json]:
         return self._shape.check(values)
 
     def call(self, body: Callable[..., Any], values: dict[str, Any]) -> Any:
-        if self._model is not None:
-            return body(self._model.model_validate(values))
         return body(**values)
 
 
@@ -78,6 +76,31 @@ class WholeShape(DefinedShape):
 
     def call(self, body: Callable[..., Any], values: dict[str, Any]) -> Any:
         return body(values)
+
+
+class ModelShape(DefinedShape):
+    """A definition that the client made of a model, which the body takes. What its validators make is judged."""
+
+    def __init__(self, shape: JsonShape, model: type[BaseModel]) -> None:
+        super().__init__(shape)
+        self._model = model
+        self._reread = Reread.of(shape.name, shape.schema)
+
+    def read(self, values: Mapping[str, Any]) -> dict[str, Json]:
+        return as_json(self._load(super().read(values)))
+
+    def call(self, body: Callable[..., Any], values: dict[str, Any]) -> Any:
+        model = self._load(values)
+        self._reread.check(values, as_json(model))
+        return body(model)
+
+    def _load(self, values: Mapping[str, Json]) -> BaseModel:
+        return self._model.model_validate_json(json.dumps(values), by_alias=True, by_name=True)
+
+
+def as_json(model: BaseModel) -> dict[str, Json]:
+    """What a model holds, under the names that its schema shows."""
+    return model.model_dump(mode="json", by_alias=True)
 
 
 class GuardedFunction:
@@ -159,7 +182,7 @@ def guard_entry(guard: Guard, entry: object) -> tuple[Gate, dict[str, Any], Shap
         definition, body = entry
         function, model = read_definition(definition)
         _check_body(function["name"], body)
-        shape: Shape = DefinedShape(JsonShape(function["name"], function["parameters"]), model)
+        shape: Shape = defined_shape(function, model)
     elif isinstance(entry, Mapping):
         read_definition(entry)
         raise ConfigurationError("a definition alone runs nothing; pass (definition, implementation)")
@@ -175,6 +198,12 @@ def guard_entry(guard: Guard, entry: object) -> tuple[Gate, dict[str, Any], Shap
             f"`{type(entry).__name__}` cannot be guarded; pass a function, or (definition, implementation)"
         )
     return open_gate(guard, function), function, shape, body
+
+
+def defined_shape(function: Mapping[str, Any], model: type[BaseModel] | None) -> Shape:
+    """How the arguments of a definition are read: by its JSON Schema, and by the model it was made of."""
+    shape = JsonShape(function["name"], function["parameters"])
+    return DefinedShape(shape) if model is None else ModelShape(shape, model)
 
 
 def open_gate(guard: Guard, function: Mapping[str, Any]) -> Gate:

@@ -16,9 +16,11 @@ from agentguard.guard.shapes import JsonShape
 from agentguard.integrations.openai.canary import prove
 from agentguard.integrations.openai.functions import (
     BadArguments,
-    DefinedShape,
     GuardedFunction,
+    Shape,
     WholeShape,
+    as_json,
+    defined_shape,
     open_gate,
     read_definition,
 )
@@ -44,9 +46,10 @@ def wrap(guard: Guard, tool: Any) -> Any:
     if tool.execute in _GUARDED:
         raise ConfigurationError(f"`{tool.tool['name']}` is guarded already; wrap the original once")
     function, model = read_definition(tool.tool)
-    parsed = model if tool._parsed_tool is not None else None
-    json_shape = JsonShape(function["name"], function["parameters"])
-    shape = WholeShape(json_shape) if parsed is None else DefinedShape(json_shape, parsed)
+    if tool._parsed_tool is None:
+        shape: Shape = WholeShape(JsonShape(function["name"], function["parameters"]))
+    else:
+        shape = defined_shape(function, model)
     gate = open_gate(guard, function)
     guarded = GuardedFunction(gate, function["name"], function, shape, tool.execute)
     gate.proved(prove(gate, function, tool.execute))
@@ -95,7 +98,7 @@ def _async_door(function: GuardedFunction, tools: OpenAITools) -> Any:
 def _plain(arguments: object) -> Mapping[str, Any]:
     """The runner hands over a dict, or the model it has parsed the arguments into."""
     if isinstance(arguments, BaseModel):
-        return arguments.model_dump(mode="json")
+        return as_json(arguments)
     if not isinstance(arguments, Mapping):
         raise BadArguments("the arguments are not a JSON object")
     return arguments
