@@ -95,7 +95,7 @@ def _is_red(checkout: Path, tests: Sequence[str]) -> bool:
         )
     except subprocess.TimeoutExpired:
         return True
-    if ran.returncode in (0, 1, 2):  # passed, failed, or the fault keeps the tests from being collected
+    if ran.returncode in (0, 1, 2, 4):  # passed, failed, or the fault keeps the tests from being collected or found
         return ran.returncode != 0
     raise RuntimeError(f"pytest could not run {' '.join(tests)}: {ran.stdout.decode()[-400:]}{ran.stderr.decode()}")
 
