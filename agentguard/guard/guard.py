@@ -31,14 +31,13 @@ from agentguard.guard.operations import Operations, utc_now
 from agentguard.guard.options import check_options
 from agentguard.guard.order import Identify
 from agentguard.guard.parts import check_bundle
-from agentguard.guard.records import RecordData, record
+from agentguard.guard.records import RecordData, record, storable
 from agentguard.guard.run import RunContext
 from agentguard.ledger import Ledger, RecordFilter, open_ledger
 from agentguard.policy import Bundle, Reloader
 from agentguard.signals import Receiver, Streams
 
 ADAPTERS = "agentguard.adapters"
-MAX_TOOL_NAME = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,8 +196,7 @@ class Guard:
 
     def stray_gate(self, name: str, *, framework: str) -> Gate:
         """A gate to record a call of a name that was never offered: it has no tool to run. For adapters."""
-        # As long as any name of a function may be; a model can write anything.
-        name = name[:MAX_TOOL_NAME]
+        name = storable(name)
         return Gate(self, self.bundle.tool_by_alias.get(name, name), name, "", framework)
 
     def run(

@@ -31,11 +31,11 @@ from agentguard.core.reasons import Reason
 from agentguard.core.request import Request
 from agentguard.core.values import Assurance, Destination, Effect, Identity, Json, Sensitivity, ToolEffect, Unavailable
 from agentguard.destinations import derive, rewrite
-from agentguard.errors import ApprovalPending, ApprovalRefused, ToolCallDenied
+from agentguard.errors import ApprovalPending, ApprovalRefused, LedgerError, ToolCallDenied
 from agentguard.guard.identities import OUTSIDE_A_RUN
 from agentguard.guard.marks import brought, brought_by_error, lost
 from agentguard.guard.raising import first_uses, risk_watches
-from agentguard.guard.records import decision_record, new_id, record, redact, rfc3339
+from agentguard.guard.records import decision_record, new_id, record, redact, rfc3339, storable
 from agentguard.ledger import (
     Admission,
     Admitted,
@@ -46,6 +46,7 @@ from agentguard.ledger import (
     FirstUse,
     Outcome,
     Refusal,
+    Unstorable,
     Watch,
 )
 
@@ -122,6 +123,7 @@ def events(
     not seen here.
     """
     flight = _Flight(guard, context, streamed)
+    call_id = storable(call_id) if isinstance(call_id, str) else None
     try:
         return (yield from _events(guard, gate, _read(arguments), call_id, context, flight))
     except BaseException as error:
@@ -173,7 +175,11 @@ def _events(
         admission = _admission(decision_id, decision, call, bundle.policy, facts, now, data, watches, first)
         flight.admission = admission if admission.permit else None
         windows = {charge.budget: charge.per for charge in admission.charges}
-        answer = yield Wait(guard.ledger.admit(admission, windows=windows))
+        try:
+            answer = yield Wait(guard.ledger.admit(admission, windows=windows))
+        except Unstorable:
+            arguments, identity, flight.admission = _left_out(arguments), None, None
+            continue
         if not isinstance(answer, Admitted):
             flight.admission = None
             if answer.reason is Refusal.ASSERTION_USED:
@@ -186,8 +192,11 @@ def _events(
         if decision.effect is Effect.PERMIT and decision.step is not None:
             return (yield from _perform(guard, flight, decision.step.name, call))
         if decision.effect is Effect.ESCALATE:
-            asked = yield from _ask(guard, decision_id, decision, call, facts, now, asked, gate.tool)
             identity = None  # proved again after the wait
+            try:
+                asked = yield from _ask(guard, decision_id, decision, call, facts, now, asked, gate.tool)
+            except Unstorable:
+                arguments = _left_out(arguments)
             continue
         refused = asked is not None and (Reason.APPROVAL_REFUSED in decision.reasons)
         raise (ApprovalRefused if refused else ToolCallDenied)(decision_id)
@@ -213,6 +222,16 @@ def _read(arguments: Mapping[str, Json] | Unavailable) -> bytes | Unavailable:
         return Unavailable(Reason.ARGUMENTS_INVALID, str(error))
     except Exception as error:  # whatever a hostile mapping raises
         return Unavailable(Reason.ARGUMENTS_INVALID, f"could not be read: {type(error).__name__}")
+
+
+def _left_out(arguments: bytes | Unavailable) -> Unavailable:
+    """In place of arguments that no record can hold: a model can write such, and is denied on record like any other.
+
+    Raises LedgerError where it was not they that could not be stored.
+    """
+    if isinstance(arguments, Unavailable):
+        raise LedgerError("this call cannot be put on record, even without its arguments; nothing ran")
+    return Unavailable(Reason.ARGUMENTS_TOO_LARGE, "the record of this call would be larger than a record may be")
 
 
 def _prepare(

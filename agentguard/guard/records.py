@@ -16,6 +16,8 @@ from agentguard.jose.nonce import nonce
 RecordData = dict[str, Any]
 
 REDACTED = "[redacted]"
+# Names of tools and ids of calls that a model writes. No API gives longer ones; past it they are cut.
+MAX_NAME = 128
 
 FIELDS = (
     "kind", "time", "decision_id", "effect", "reasons", "findings", "policy_revision", "workflow", "workflow_version",
@@ -30,6 +32,11 @@ _EMPTY: RecordData = dict.fromkeys(FIELDS)
 def new_id(prefix: str) -> str:
     """A name nobody can guess: prefix, a dash and 128 random bits."""
     return f"{prefix}-{nonce()}"
+
+
+def storable(text: str) -> str:
+    """What a model called something, as a record can hold it: of bounded length, and without half a character."""
+    return text[:MAX_NAME].encode("utf-8", "backslashreplace").decode()
 
 
 def rfc3339(moment: datetime) -> str:

@@ -18,6 +18,7 @@ from agentguard.ledger.contract import (
     Refused,
     StreamState,
     StreamStatus,
+    Unstorable,
     Watch,
 )
 from agentguard.ledger.memory import memory_ledger
@@ -40,6 +41,7 @@ __all__ = [
     "SqliteLedger",
     "StreamState",
     "StreamStatus",
+    "Unstorable",
     "Watch",
     "memory_ledger",
     "open_ledger",

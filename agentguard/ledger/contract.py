@@ -19,8 +19,13 @@ from agentguard.core.policy import Counted
 from agentguard.core.provenance import Brought
 from agentguard.core.signals import Signal
 from agentguard.core.values import Json, Risk, Sensitivity
+from agentguard.errors import LedgerError
 
 RecordData = dict[str, Any]
+
+
+class Unstorable(LedgerError):
+    """What was handed over is no value that the ledger can hold: too large, or no JSON. Nothing was written."""
 
 
 class Refusal(enum.StrEnum):
@@ -238,7 +243,9 @@ class Ledger(Protocol):
         """The run as it is now, ``spent`` filled for the budgets in ``windows`` (name to window)."""
 
     def admit(self, admission: Admission, *, windows: Mapping[str, timedelta | None]) -> Future[Admitted | Refused]:
-        """Make one decision durable, in one transaction, if the world is still as it saw it."""
+        """Make one decision durable, in one transaction, if the world is still as it saw it.
+
+        Fails with ``Unstorable`` where its record is larger than a record may be."""
 
     def close(self, closing: Closing) -> Future[RunState | None]:
         """Write the outcome and the kept values. Takes effect for every later operation at once; the future resolves
@@ -291,7 +298,7 @@ class Ledger(Protocol):
 
     def ask(self, request: ApprovalRequest, record: RecordData) -> Future[ApprovalRow]:
         """Store a question. If an unexpired, unconsumed one for the same digest and revision exists, that one is
-        returned and nothing is written."""
+        returned and nothing is written. Fails with ``Unstorable`` where it is larger than a question may be."""
 
     def answer(self, approval_id: str, answer: Answer, record: RecordData) -> Future[ApprovalRow]:
         """Add one person's answer. One answer a person; an answer after expiry or consumption is a LedgerError."""

@@ -16,7 +16,7 @@ from agentguard.core.canonical import NotCanonical, canonical_bytes
 from agentguard.core.policy import Counted
 from agentguard.core.values import Json, Risk
 from agentguard.errors import LedgerError
-from agentguard.ledger.contract import Admission, Charge, Closing, FirstUse, RecordData, Watch
+from agentguard.ledger.contract import Admission, Charge, Closing, FirstUse, RecordData, Unstorable, Watch
 
 # time, kind, run_id, subject, tool, effect, decision_id, reasons, body
 Row: TypeAlias = (
@@ -189,7 +189,7 @@ def _canonical(value: Any, what: str) -> bytes:
     try:
         return canonical_bytes(value)
     except NotCanonical as error:
-        raise LedgerError(f"{what} cannot be stored: {error}") from None
+        raise Unstorable(f"{what} cannot be stored: {error}") from None
 
 
 def _text(record: RecordData, key: str) -> str | None:

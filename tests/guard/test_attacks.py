@@ -184,6 +184,52 @@ def test_arguments_that_are_not_what_they_seem_are_refused_on_record(guard: Guar
     assert "arguments_invalid" in reasons(guard) or "condition_false" in reasons(guard)
 
 
+TOO_LARGE = {"text": "x" * (1024 * 1024 - 100), "values": ["x"] * 49_990, "levels": deep(63)}
+
+
+@pytest.mark.parametrize("large", TOO_LARGE)
+def test_arguments_that_no_record_can_hold_are_denied_on_record(guard: Guard, large: str) -> None:
+    """They are within the bounds of canonical JSON, and would leave no room for what else a record says."""
+    ran: list[Any] = []
+    gate = guard.gate("get_ticket", definition={}, framework="test")
+
+    with guard.run("customer-export", inputs=TICKET), pytest.raises(ToolCallDenied):
+        gate.call({"ticket_id": TOO_LARGE[large]}, ran.append)
+
+    (denied,) = guard.records(kind="decision")
+    assert ran == [] and denied["arguments"] == {} and "arguments_too_large" in denied["reasons"]
+
+
+def test_arguments_that_no_question_can_hold_are_denied_on_record(bundle: Path, tmp_path: Path, clock: Clock) -> None:
+    """A question to people holds them a level deeper than a record does."""
+    rewrite_file(bundle / "customer-export.yaml", "table: {type: string}", "table: {type: object, properties: {}}")
+    rewrite_file(bundle / "customer-export.yaml", "properties: {}", "additionalProperties: true")
+    rewrite_file(bundle / "customer-export.yaml", "args.table in kept.tables", "size(kept.tables) > 0")
+    ran: list[Any] = []
+    with Guard.load(bundle, ledger=memory_ledger(), home=tmp_path / "home", clock=clock) as guard:
+        look = guard.gate("get_ticket", definition={}, framework="test")
+        export = guard.gate("export_orders", definition={}, framework="test")
+        with guard.run("customer-export", inputs=TICKET):
+            look.call({"ticket_id": "EXP-7"}, lambda _: {"tables": ["orders"]})
+            with pytest.raises(ToolCallDenied):
+                export.call(BIG | {"password": "x", "table": {"deep": deep(61)}}, ran.append)
+            (_, asked, denied) = guard.records(kind="decision")
+
+        assert asked["effect"] == "escalate" and denied["effect"] == "deny"
+        assert denied["arguments"] == {} and "arguments_too_large" in denied["reasons"]
+        assert ran == [] and guard.operations.approvals() == []
+
+
+@pytest.mark.parametrize("call_id", ["c-\ud800", "c" * 2_000_000, 7])
+def test_an_id_of_a_call_that_no_record_can_hold_changes_nothing(guard: Guard, tools: Tools, call_id: Any) -> None:
+    """Models and their servers write it, and nothing is decided by it."""
+    gate = guard.gate("get_ticket", definition={}, framework="test")
+    with guard.run("customer-export", inputs=TICKET):
+        assert gate.call({"ticket_id": "EXP-7"}, lambda values: values, call_id=call_id) == {"ticket_id": "EXP-7"}
+
+    assert len(list(guard.records(kind="outcome"))) == 1
+
+
 def test_what_the_caller_changes_during_the_call_changes_nothing(guard: Guard) -> None:
     """The caller's dict is changed while the identity is being proved, between judging and running."""
     ran: list[Any] = []

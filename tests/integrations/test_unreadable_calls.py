@@ -200,6 +200,15 @@ def test_a_call_of_a_tool_that_nobody_offered_leaves_a_denial(asynchronous: bool
     assert found["tool"].startswith("drop_everything!") and len(found["tool"]) == 128
 
 
+def test_a_name_and_an_id_with_half_a_character_leave_a_denial(guard: Guard, run: None) -> None:
+    """JSON can spell half a surrogate pair, and no record can hold one: it is written as what it is."""
+    tools = OpenAITools(guard, [get_ticket])
+    (answer,) = tools.answer([{**items("x", "{}")[0], "name": "drop\ud800", "call_id": "c\udfff"}])
+
+    assert NO_SUCH_TOOL in answer["output"] and answer["call_id"] == "c\udfff"
+    assert the_denial(guard, call_id="c\\udfff")["tool"] == "drop\\ud800"
+
+
 def test_a_tool_of_the_bundle_that_was_not_offered_here_is_denied_under_its_name(guard: Guard, run: None) -> None:
     """The agent has fewer tools than the bundle; the record says which one it reached for."""
     tools = OpenAITools(guard, [get_ticket])
