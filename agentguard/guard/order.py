@@ -54,6 +54,8 @@ if TYPE_CHECKING:
     from agentguard.guard.gate import Gate
     from agentguard.guard.guard import Guard
     from agentguard.guard.run import RunContext
+    from agentguard.policy import Bundle
+    from agentguard.policy.keeps import Keep
 
 # Each round at least one other call of the run is admitted, so this many rounds serve this many parallel calls.
 MAX_ROUNDS = 2_000
@@ -173,7 +175,8 @@ def _events(
         watches = risk_watches(workflow, facts.run, data, now)
         first = first_uses(workflow, facts.run, facts.destinations, data, now)
         admission = _admission(decision_id, decision, call, bundle.policy, facts, now, data, watches, first)
-        flight.admission = admission if admission.permit else None
+        if admission.permit:
+            flight.admission, flight.keeps = admission, _keeps(bundle, admission)
         windows = {charge.budget: charge.per for charge in admission.charges}
         try:
             answer = yield Wait(guard.ledger.admit(admission, windows=windows))
@@ -190,7 +193,7 @@ def _events(
         for shown in (data, *answer.raised):
             guard.emit(shown)
         if decision.effect is Effect.PERMIT and decision.step is not None:
-            return (yield from _perform(guard, flight, decision.step.name, call))
+            return (yield from _perform(flight, call))
         if decision.effect is Effect.ESCALATE:
             identity = None  # proved again after the wait
             try:
@@ -384,14 +387,15 @@ def _zones(destinations: tuple[Destination, ...] | Unavailable) -> frozenset[str
 class _Flight:
     """How far a call has come, so that a permit gets its outcome whatever interrupts it, and wherever.
 
-    ``admission`` is the permit that the ledger was asked to make durable. ``call`` is its number in a run in which
-    values are followed, else None.
+    ``admission`` is the permit that the ledger was asked to make durable, ``keeps`` what its step keeps by the bundle
+    that permitted it. ``call`` is its number in a run in which values are followed, else None.
     """
 
     guard: Guard
     context: RunContext | None
     streamed: bool
     admission: Admission | None = None
+    keeps: tuple[Keep, ...] = ()
     tool: str = ""
     call: int | None = None
     started: bool = False
@@ -444,29 +448,41 @@ class _Flight:
     ) -> None:
         """Write the outcome, once."""
         if self.admission is not None:
+            names = frozenset(keep.name for keep in self.keeps)
             closed = _close(
-                self.guard, self.admission, outcome, error=error, kept=kept, brought=brought, admitted=self.started
+                self.guard,
+                self.admission,
+                outcome,
+                error=error,
+                kept=kept,
+                dropped=names - kept.keys(),
+                brought=brought,
+                admitted=self.started,
             )
             if self.context is not None:
                 self.context.expect(closed)
             self.admission = None
 
 
-def _perform(guard: Guard, flight: _Flight, step: str, call: _Call) -> Generator[Ask, Any, Any]:
+def _perform(flight: _Flight, call: _Call) -> Generator[Ask, Any, Any]:
     """Run the tool once."""
     values = read_canonical(call.request.canonical)
     flight.started = True
     result = yield RunTool(values)
     flight.returned = True
-    kept, trouble = _keep(guard, call.request.workflow, step, result)
+    kept, trouble = _keep(flight.keeps, result)
     flight.close(Outcome.SUCCEEDED, trouble, kept, flight.brought(result, kept))
     return result
 
 
-def _keep(guard: Guard, workflow: str, step: str, result: Any) -> tuple[dict[str, Json], str | None]:
+def _keeps(bundle: Bundle, admission: Admission) -> tuple[Keep, ...]:
+    return bundle.keeps.get((admission.workflow or "", admission.step or ""), ())
+
+
+def _keep(keeps: tuple[Keep, ...], result: Any) -> tuple[dict[str, Json], str | None]:
     kept: dict[str, Json] = {}
     missed: list[str] = []
-    for keep in guard.bundle.keeps.get((workflow, step), ()):
+    for keep in keeps:
         try:
             value = keep.extract(result)
             if isinstance(value, Fault):
@@ -486,6 +502,7 @@ def _close(
     *,
     error: str | None,
     kept: Mapping[str, Json],
+    dropped: frozenset[str],
     brought: Brought | None,
     admitted: bool,
 ) -> Future[Any]:
@@ -504,6 +521,7 @@ def _close(
         at=at,
         record=data,
         kept=kept,
+        dropped=dropped,
         brought=brought,
     )
     future = guard.ledger.close(closing)

@@ -133,7 +133,10 @@ def _succeed(store: Store, run: Run, ready: ReadyClosing) -> None:
     changed = [(run.n, "kept", name, raw) for name, raw in ready.kept.items() if run.kept.put(name, raw)]
     if changed:
         store.cursor.executemany(schema.PUT_RUN_VALUE, changed)
-    if changed or ready.asked.step not in run.succeeded:
+    dropped = [(run.n, name) for name in ready.asked.dropped if run.kept.drop(name)]
+    if dropped:
+        store.cursor.executemany(schema.DROP_KEPT, dropped)
+    if changed or dropped or ready.asked.step not in run.succeeded:
         run.succeeded |= {ready.asked.step}
         store.changed(run)
 

@@ -133,6 +133,8 @@ class Outcome(enum.StrEnum):
 class Closing:
     """The outcome of one admitted call. Closing a call twice changes nothing the second time.
 
+    ``kept`` and ``dropped`` are of a call that succeeded: together, the names of all that its step keeps, so that what
+    the run has kept of a step is always of one call. ``dropped`` could not be kept this time, and is forgotten.
     ``brought`` is what the run has seen by it, in the same transaction; forgotten when the run ends or is stopped.
     """
 
@@ -143,6 +145,7 @@ class Closing:
     at: datetime
     record: RecordData
     kept: Mapping[str, Json] = field(default_factory=dict)
+    dropped: frozenset[str] = frozenset()
     brought: Brought | None = None
 
 

@@ -36,6 +36,10 @@ class Held:
         self._nested = self._nested or isinstance(value, list | dict)
         return True
 
+    def drop(self, name: str) -> bool:
+        """Forget a value. False where there was none."""
+        return self._values.pop(name, self) is not self
+
     def copy(self) -> dict[str, Json]:
         """The values, shared with nobody."""
         return {name: _copy(value) for name, value in self._values.items()} if self._nested else dict(self._values)

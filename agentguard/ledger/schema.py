@@ -228,6 +228,7 @@ FROM runs AS r JOIN run_states AS s ON s.n = r.n LEFT JOIN subjects AS j ON j.su
 WHERE r.id = ?"""
 LOAD_RUN_VALUES = "SELECT kind, name, value FROM run_values WHERE n = ?"
 PUT_RUN_VALUE = "INSERT OR REPLACE INTO run_values VALUES (?, ?, ?, ?)"
+DROP_KEPT = "DELETE FROM run_values WHERE n = ? AND kind = 'kept' AND name = ?"
 SAVE_RUN_STATES = "INSERT OR REPLACE INTO run_states VALUES"
 RUN_IDS = """
 SELECT r.id FROM runs AS r JOIN run_states AS s ON s.n = r.n WHERE s.status = 'active' OR NOT ? ORDER BY r.n DESC"""

@@ -615,6 +615,25 @@ def test_a_reload_during_a_call_judges_it_again(guard: Guard, tools: Tools, bund
     assert list(guard.records(kind="decision"))[-1]["policy_revision"] == guard.bundle.revision
 
 
+def test_a_result_is_kept_as_the_bundle_says_that_permitted_its_call(guard: Guard, tools: Tools, bundle: Path) -> None:
+    """Not as a bundle says that was in force for a moment while the tool ran."""
+    file = bundle / "customer-export.yaml"
+
+    def get_ticket(ticket_id: str) -> dict[str, Any]:
+        rewrite_file(file, "result.tables", "result.others")
+        guard.reload()
+        return {"tables": ["orders"], "others": ["salaries"]}
+
+    look, export = guard.wrap([get_ticket, tools.functions()[1]])
+    with guard.run("customer-export", inputs=TICKET):
+        look("EXP-7")
+        rewrite_file(file, "result.others", "result.tables")
+        guard.reload()
+        with pytest.raises(ToolCallDenied):
+            export(**GOOD | {"table": "salaries"})
+        export(**GOOD)
+
+
 def test_a_name_that_the_bundle_gave_to_another_tool_calls_neither(guard: Guard, tools: Tools, bundle: Path) -> None:
     look, _ = guard.wrap(tools.functions())
     with guard.run("customer-export", inputs=TICKET):

@@ -283,6 +283,24 @@ def test_a_result_that_cannot_be_read_is_returned_and_keeps_nothing(guard: Guard
     assert (outcome["outcome"], outcome["error"]) == ("succeeded", "could not keep tables")
 
 
+def test_what_is_kept_of_a_step_is_of_its_last_call_that_succeeded(guard: Guard, tools: Tools) -> None:
+    """Else a result without the value would leave the value of another call standing, beside what it brought itself."""
+    answers = iter([{"tables": ["orders"]}, {}])
+
+    def get_ticket(ticket_id: str) -> Any:
+        return next(answers)
+
+    look, export = guard.wrap([get_ticket, tools.functions()[1]])
+    with guard.run("customer-export", inputs=TICKET):
+        look("EXP-7")
+        export(**GOOD)
+        look("EXP-7")
+        with pytest.raises(ToolCallDenied):
+            export(**GOOD)
+
+    assert len(tools.ran) == 1
+
+
 def test_async_tools_are_guarded_the_same(guard: Guard) -> None:
     async def get_ticket(ticket_id: str) -> dict[str, Any]:
         return {"tables": ["orders"]}

@@ -375,13 +375,26 @@ def test_an_outcome_ends_the_call_and_keeps_values(ledger: SqliteLedger) -> None
     assert [each["kind"] for each in ledger.records(RecordFilter(decision_id="d1"))] == ["decision", "outcome"]
 
 
+def test_what_could_not_be_kept_again_is_forgotten(ledger: SqliteLedger) -> None:
+    """A decision that relied on it is no longer up to date, and no later process finds it."""
+    admit(ledger, "d1")
+    before = got(ledger.close(a_closing("d1", kept={"tables": ["a"], "n": 1})))
+    admit(ledger, "d2", run_now(ledger).version)
+    state = got(ledger.close(a_closing("d2", kept={"n": 1}, dropped=frozenset({"tables", "never"}))))
+    assert before is not None and state is not None
+
+    assert state.kept == {"n": 1} and state.version == before.version + 2
+    got(ledger._submit(Need.DURABLE, lambda store, _: (store.flush(), store.drop_runs()), lambda: None))
+    assert run_now(ledger).kept == {"n": 1}, "read again from the file"
+
+
 @pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.UNKNOWN])
 def test_a_call_that_did_not_succeed_keeps_nothing_and_gives_nothing_back(
     ledger: SqliteLedger, outcome: Outcome
 ) -> None:
     """It may have happened: the step stays taken, but no later step may rely on it."""
     admitted = admit(ledger, "d1", charges=(a_charge(5, 10),))
-    state = got(ledger.close(a_closing("d1", outcome, kept={"tables": ["a"]})))
+    state = got(ledger.close(a_closing("d1", outcome, kept={"tables": ["a"]}, dropped=frozenset({"n"}))))
 
     assert state == admitted.run
 
