@@ -129,7 +129,9 @@ def nasty(tmp_path: Path) -> Path:
     texts = ("run_id", "subject", "tool", "workflow", "step", "why", "by", "error", "call_id", "framework")
     decide(
         ledger, "d-1", effect=NASTY, reasons=[NASTY], arguments={NASTY: NASTY},
-        findings=[{"effect": NASTY, "reason": NASTY, "step": NASTY, "detail": NASTY}], **dict.fromkeys(texts, NASTY),
+        findings=[{"effect": NASTY, "reason": NASTY, "step": NASTY, "detail": NASTY}],
+        destinations=[{"kind": "url", "id": NASTY, "sensitivity": "unclassified", "zone": NASTY}],
+        **dict.fromkeys(texts, NASTY),
     )  # fmt: skip
     ledger.shut()
     return path

@@ -22,6 +22,7 @@ from agentguard.cli import run as runner
 from agentguard.cli.app import COMMANDS
 from agentguard.errors import ConfigurationError, LedgerError
 from agentguard.ledger import open_ledger
+from cli.bundle import write
 from cli.conftest import NASTY, ROOT, Call, Ended, ask, decide, real, start
 
 GROUPS = {
@@ -370,17 +371,21 @@ SHOWING = [
     ["approvals", "list"], ["approvals", "show", "a-1"], ["approvals", "show", "a-1", "--full"],
     ["approvals", "approve", "a-1", "--yes"], ["audit", "list"], ["audit", "show", "d-1"], ["runs", "list"],
     ["runs", "show", "r-1" + NASTY], ["runs", "stop", "r-1" + NASTY], ["explain", "--decision", "d-1"],
+    ["destinations", "coverage"], ["destinations", "coverage", "--json"],
     ["approvals", "list", "--json"], ["approvals", "show", "a-1", "--json"], ["audit", "list", "--json"],
     ["audit", "show", "d-1", "--json"], ["runs", "list", "--json"], ["runs", "show", "r-1" + NASTY, "--json"],
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("arguments", SHOWING, ids=lambda a: " ".join(a)[:40].encode("ascii", "replace").decode())
-def test_nothing_that_is_stored_can_attack_a_terminal(arguments: list[str], nasty: Path, call: Call) -> None:
+def test_nothing_that_is_stored_can_attack_a_terminal(
+    arguments: list[str], nasty: Path, tmp_path: Path, call: Call
+) -> None:
     """Every text in this ledger tries: escape sequences, bidirectional overrides, new lines, markup, C1 controls."""
-    ended = call(*arguments, "--ledger", nasty)
+    bundle = [str(write(tmp_path / "bundle"))] if arguments[0] == "destinations" else []
+    ended = call(*arguments, *bundle, "--ledger", nasty)
     printed = ended.out + ended.err
-    assert ended.code == 0, ended.err
+    assert ended.code == (1 if bundle else 0), ended.err  # a place is unclassified
     assert {c for c in printed if not (c.isascii() and c.isprintable()) and c != "\n"} == set()
     assert not any(text.startswith("forged: line") for text in printed.splitlines())
     assert "Traceback" not in printed
