@@ -593,26 +593,42 @@ def test_a_reload_that_cannot_be_used_leaves_everything_as_it_was(guard: Guard, 
         export(**GOOD)
 
 
-def test_a_reload_during_a_call_judges_it_again(guard: Guard, tools: Tools, bundle: Path) -> None:
-    """The place was taken out of the catalog while the caller proved who it is."""
-    look, export = guard.wrap(tools.functions())
+def reload_while_it_proves_who_it_is(guard: Guard, file: Path, old: str, new: str, call: Callable[[], Any]) -> None:
     identify = guard.identify
 
     def slow(ask: Any) -> Any:
-        if "files.corp" in (bundle / "destinations.yaml").read_text():
-            rewrite_file(bundle / "destinations.yaml", "files.corp.example", "other.corp.example")
+        if old in file.read_text():
+            rewrite_file(file, old, new)
             guard.reload()
         return identify(ask)
 
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(guard, "identify", slow)
+        with pytest.raises(ToolCallDenied):
+            call()
+    assert list(guard.records(kind="decision"))[-1]["policy_revision"] == guard.bundle.revision
+
+
+def test_a_rule_that_changes_during_a_call_is_the_rule(guard: Guard, tools: Tools, bundle: Path) -> None:
+    """The first call of a run, where no second look at the run would find out by itself."""
+    look, _ = guard.wrap(tools.functions())
+    with guard.run("customer-export", inputs=TICKET):
+        reload_while_it_proves_who_it_is(
+            guard, bundle / "customer-export.yaml", "args.ticket_id ==", "args.ticket_id !=", lambda: look("EXP-7")
+        )
+
+    assert tools.ran == []
+
+
+def test_a_place_that_leaves_the_catalog_during_a_call_is_out_of_it(guard: Guard, tools: Tools, bundle: Path) -> None:
+    look, export = guard.wrap(tools.functions())
     with guard.run("customer-export", inputs=TICKET):
         look("EXP-7")
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(guard, "identify", slow)
-            with pytest.raises(ToolCallDenied):
-                export(**GOOD)
+        reload_while_it_proves_who_it_is(
+            guard, bundle / "destinations.yaml", "files.corp.example", "other.corp.example", lambda: export(**GOOD)
+        )
 
     assert len(tools.ran) == 1
-    assert list(guard.records(kind="decision"))[-1]["policy_revision"] == guard.bundle.revision
 
 
 def test_a_result_is_kept_as_the_bundle_says_that_permitted_its_call(guard: Guard, tools: Tools, bundle: Path) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import enum
+from collections.abc import Iterable
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import combinations
 from typing import Annotated, Any
 
 import pytest
@@ -387,22 +390,35 @@ def test_a_validator_that_changes_its_own_output_stops_the_call(keeper: Doorkeep
     assert ran == []
 
 
+def test_a_schema_that_is_changed_afterwards_changes_nothing(keeper: Doorkeeper) -> None:
+    """What the guard knows of a tool is what it was when it was wrapped, not what its caller's dict says by now."""
+    schema = deepcopy(SCHEMA)
+    wrap(keeper, StructuredTool.from_function(lambda **kw: kw, name="t", description="d", args_schema=schema))
+    schema["properties"].clear()  # type: ignore[attr-defined]
+
+    assert keeper.definitions["t"]["parameters"] == SCHEMA
+
+
 def test_a_set_comes_in_any_order(keeper: Doorkeeper) -> None:
     """Sets that are equal are written in the order in which they were filled."""
-    ran: list[set[str]] = []
+    ran: list[set[int]] = []
+
+    def as_written(values: Iterable[int]) -> list[int]:
+        return [*set(values)]
 
     @tool
-    def label(tags: set[str]) -> None:
+    def label(tags: set[int]) -> None:
         """Put labels on."""
         ran.append(tags)
 
     guarded = wrap(keeper, label)
     keeper.permit()
-    tags = [f"tag-{number}" for number in range(60)]
-    for start in range(5):
+    # A pair that changes places each time it is read.
+    tags = next(pair for pair in combinations(range(64), 2) if as_written(as_written(pair)) != as_written(pair))
+    for start in range(2):
         guarded.invoke({"tags": tags[start:] + tags[:start]})
 
-    assert ran == [set(tags)] * 5
+    assert ran == [set(tags)] * 2
 
 
 def test_secret_types_are_refused_when_wrapping(keeper: Doorkeeper) -> None:

@@ -60,12 +60,14 @@ def test_a_second_outcome_brings_nothing() -> None:
 
 @pytest.mark.parametrize("outcome", list(Outcome))
 def test_whatever_came_of_a_call_what_it_brought_counts(outcome: Outcome) -> None:
-    """An error's text reaches the model as a result does."""
+    """An error's text reaches the model as a result does, and what was decided before it came is not admitted."""
     ledger = started(memory_ledger())
     got(ledger.admit(an_admission("d1"), windows={}))
+    before = run_now(ledger).version
     got(ledger.close(a_closing("d1", outcome, brought=brought())))
 
     assert run_now(ledger).seen.holds("outside")
+    assert run_now(ledger).version > before
 
 
 def test_clean_values_count_from_when_their_call_ended() -> None:
