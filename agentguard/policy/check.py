@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from types import UnionType
 from typing import Annotated, Any, TypeAlias, TypeVar, Union, get_args, get_origin
@@ -59,8 +60,29 @@ def _trouble(model: type[BaseModel], error: Mapping[str, Any]) -> Trouble:
         return path, say(model, path, error)
     wanted = _SHAPES.get(kind)
     if wanted is not None:
-        return path, f"{_at(path)}found {_found(error['input'])}, expected {wanted}"
+        return path, f"{_at(path)}found {_found(error['input'])}, expected {wanted}{_remedy(kind, error['input'])}"
     return path, f"{_at(path)}found {_found(error['input'])}: {error['msg'][:1].lower()}{error['msg'][1:]}"
+
+
+def _remedy(kind: str, found: Any) -> str:
+    """What to write instead, where that is known from what was found."""
+    if kind == "list_type" and isinstance(found, str):
+        return f", such as `[{found}]`" if _ONE_WORD.fullmatch(found) else "; begin each entry with `- `"
+    if kind == "string_type" and not isinstance(found, list):
+        return (
+            "; put text that holds a colon and a space in quotes" if isinstance(found, dict) else "; put it in quotes"
+        )
+    if kind in _UNQUOTED and isinstance(found, str) and _UNQUOTED[kind].fullmatch(found):
+        return " without quotes"
+    return ""
+
+
+_ONE_WORD = re.compile(r"[A-Za-z0-9_.:/-]{1,60}")
+_UNQUOTED: Mapping[str, re.Pattern[str]] = {
+    "int_type": re.compile(r"-?[0-9]+"),
+    "float_type": re.compile(r"-?[0-9]+(?:\.[0-9]+)?"),
+    "bool_type": re.compile(r"true|false"),
+}
 
 
 def _missing(model: type[BaseModel], path: Path, _: Mapping[str, Any]) -> str:
@@ -86,7 +108,14 @@ def _pattern(model: type[BaseModel], path: Path, error: Mapping[str, Any]) -> st
 
 
 def _short(model: type[BaseModel], path: Path, _: Mapping[str, Any]) -> str:
-    return f"{_at(path)}is empty; expected at least one entry"
+    why = _EMPTY.get(str(path[-1]), "") if path else ""
+    return f"{_at(path)}is empty; expected at least one entry{why}"
+
+
+# Empty lists that could be read in two ways, and what to write instead.
+_EMPTY: Mapping[str, str] = {
+    "after_any": ": of no steps none can have succeeded. Leave the key out if the step waits for none",
+}
 
 
 def _own(model: type[BaseModel], path: Path, error: Mapping[str, Any]) -> str:

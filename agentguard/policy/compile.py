@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -48,7 +49,7 @@ from agentguard.policy.keeps import Keep, compile_keep
 from agentguard.policy.scope import Scope
 from agentguard.policy.shapes import CompiledShape, compile_shape
 from agentguard.policy.sources import SourceWords, is_reserved, source_troubles, sources, without_sources
-from agentguard.policy.words import shown, unknown
+from agentguard.policy.words import expected, shown, unknown
 from agentguard.policy.yaml import Document
 
 T = TypeVar("T")
@@ -322,7 +323,7 @@ class _Workflow:
         self.before = len(parts.problems)
         self.steps = tuple(self.file.steps)
         self.scopes: dict[str, Scope] = {}
-        self.words = SourceWords.of(self.file, parts.tools)
+        self.words = SourceWords.of(self.file, parts.tools, parts.tool_by_alias)
 
     def say(self, path: tuple[Any, ...], message: str) -> None:
         self.parts.say(self.written.source(*path), message)
@@ -386,7 +387,7 @@ class _Workflow:
         here = ("steps", name)
         tool = self.parts.tools.get(step.tool)
         if tool is None:
-            self.say((*here, "tool"), unknown("tool", step.tool, self.parts.tools))
+            self.say((*here, "tool"), unknown("tool", step.tool, self.parts.tools, self.parts.tool_by_alias))
         else:
             self._destinations(name, step, tool)
         troubles = list(source_troubles(step.arguments, tool, self.words))
@@ -402,6 +403,7 @@ class _Workflow:
             kept=kept,
             origins=self.words.in_conditions,
             steps=self.steps,
+            subjects=self.file.subjects,
             has_destinations=bool(tool.destinations),
         )
         self.scopes[name] = scope
@@ -444,6 +446,13 @@ class _Workflow:
         elif step.destinations is not None and not tool.destinations:
             message = f"{shown(step.tool)} declares no destinations in Tools, so there is nothing to limit; remove this"
             self.say(("steps", name, "destinations"), message)
+        for place in tool.destinations:
+            root = "" if place.argument is None or place.optional else _ROOT.split(place.argument, maxsplit=1)[0]
+            if root and root not in step.arguments:
+                message = (
+                    f"{shown(step.tool)} has its destination in the argument {shown(root)}, which is not listed here"
+                )
+                self.say(("steps", name, "arguments"), f"{message}; {expected(root, step.arguments)}")
 
     def _condition(self, path: tuple[Any, ...], text: str, scope: Scope) -> CompiledCondition | None:
         try:
@@ -516,6 +525,7 @@ class _Workflow:
         return amount
 
 
+_ROOT = re.compile(r"[.\[]")
 _NOWHERE = models.StepDestinations.model_construct(up_to=None, unclassified=None)
 
 

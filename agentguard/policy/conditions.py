@@ -25,9 +25,10 @@ from cel_expr_python import cel
 
 from agentguard.core.policy import MICROS, Fault, View
 from agentguard.policy.celtree import read_tree
+from agentguard.policy.celwords import explain, type_word
 from agentguard.policy.scope import Known, Scope
 from agentguard.policy.usage import Inspection, ViewPath, inspect
-from agentguard.policy.words import expected, nearest, shown
+from agentguard.policy.words import shown
 
 MAX_LENGTH = 4096
 # Passes of the loop times values read in each: about 50 ms of the runtime's time.
@@ -61,9 +62,6 @@ _RUNTIME = cel.NewEnv(variables=dict(_BASE))
 
 _SCALARS: Mapping[str, str] = {"string": "STRING", "integer": "INT", "boolean": "BOOL"}
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_ERROR = re.compile(r"ERROR: <input>:(-?[0-9]+):(-?[0-9]+): ([^\n]*)")
-_UNDECLARED = re.compile(r"undeclared reference to '([^']*)'")
-_OVERLOAD = re.compile(r"found no matching overload for '([^']*)' applied to '([^']*)'")
 _MISSING_KEY = re.compile(r'NOT_FOUND: Key not found in map : "([^"]*)"')
 
 
@@ -225,7 +223,7 @@ def _compile(text: str, scope: Scope, types: tuple[str, ...], what: str) -> tupl
     checked = _compiled(_typed_environment(_declared(scope, found)), text, scope)
     result = checked.return_type().name()
     if result not in types:
-        raise NotCompiled([f"{shown(text)}: gives {_type_word(result)}, expected {what}{_remedy(result, what)}"])
+        raise NotCompiled([f"{shown(text)}: gives {type_word(result)}, expected {what}{_remedy(result, what)}"])
     return found, program
 
 
@@ -233,70 +231,7 @@ def _compiled(environment: Any, text: str, scope: Scope) -> Any:
     try:
         return environment.compile(text)
     except RuntimeError as error:
-        raise NotCompiled([f"{shown(text)}: {message}" for message in _explain(str(error), text, scope)]) from None
-
-
-def _explain(error: str, text: str, scope: Scope) -> list[str]:
-    """The compiler's complaints in words, each with its column."""
-    messages: list[str] = []
-    for line, column, said in _ERROR.findall(error):
-        undeclared = _UNDECLARED.match(said)
-        overload = _OVERLOAD.match(said)
-        if undeclared is not None:
-            message = _undeclared(undeclared[1], text, scope)
-        elif overload is not None:
-            message = _no_overload(overload[1], overload[2])
-        else:
-            message = said.split(" expecting ", 1)[0]
-        place = f" (line {line}, column {column})" if "\n" in text else f" (column {column})"
-        messages.append(message + (place if int(column) > 0 else ""))
-    return messages[:5] or ["not an expression"]
-
-
-def _undeclared(name: str, text: str, scope: Scope) -> str:
-    for step in scope.steps:
-        if "-" in step and f"counts.{step}" in text:
-            return f'a name with `-` in it is written `counts["{step}"]`'
-    name = name.split(".", 1)[0]
-    known = (*scope.names, *_FUNCTIONS)
-    hint = expected(name, known) if nearest(name, known) else f"expected {', '.join(scope.names)}"
-    return f"there is no name {shown(name)}; {hint}"
-
-
-_FUNCTIONS: tuple[str, ...] = (
-    *("has", "size", "matches", "startsWith", "endsWith", "contains", "all", "exists", "exists_one", "filter", "map"),
-    *("int", "double", "string", "timestamp", "duration", "getFullYear", "getHours", "getDayOfWeek"),
-)
-
-
-def _no_overload(operator: str, types: str) -> str:
-    words = [_type_word(part) for part in types.strip("()").split(", ") if part]
-    sign = operator.replace("_", "").replace("@", "") or operator
-    if set(words) == {"a whole number", "a number with decimals"}:
-        return f"{shown(sign)} between {words[0]} and {words[1]}; write `double(...)` around the whole number"
-    return f"{shown(sign)} does not go with {' and '.join(words) or 'nothing'}"
-
-
-_TYPE_WORDS: Mapping[str, str] = {
-    "string": "text",
-    "int": "a whole number",
-    "uint": "a whole number",
-    "double": "a number with decimals",
-    "bool": "true or false",
-    "dyn": "a value of unknown type",
-    "null_type": "null",
-    "google.protobuf.timestamp": "a time",
-    "timestamp": "a time",
-    "google.protobuf.duration": "a duration",
-    "duration": "a duration",
-}
-
-
-def _type_word(name: str) -> str:
-    lower = name.lower()
-    if lower.startswith(("list", "map")):
-        return "a list" if lower.startswith("list") else "a mapping"
-    return _TYPE_WORDS.get(lower, lower)
+        raise NotCompiled([f"{shown(text)}: {message}" for message in explain(str(error), text, scope)]) from None
 
 
 def _remedy(result: str, what: str) -> str:

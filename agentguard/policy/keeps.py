@@ -83,7 +83,7 @@ def compile_keep(name: str, source: str, match: str | None) -> Keep:
 
 
 def _parse(source: str) -> tuple[Part, ...]:
-    if not source.startswith("result") or len(source) > MAX_PATH:
+    if source[:7].rstrip(".[") != "result" or len(source) > MAX_PATH:
         raise ValueError(f"found {shown(source)}, expected a path such as `result.tables` or `result.rows[0].id`")
     parts: list[Part] = []
     at = len("result")

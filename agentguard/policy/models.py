@@ -365,7 +365,8 @@ class StepEntry(StrictModel):
 
     tool: ToolName
     after: list[Name] = []
-    after_any: list[Name] = []
+    # Of no steps none can have succeeded, so an empty list says never; whoever writes one means always.
+    after_any: Annotated[list[Name], Field(min_length=1)] = []
     not_after: list[Name] = []
     at_most: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     not_above: SensitivityWord | None = None

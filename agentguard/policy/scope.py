@@ -66,6 +66,7 @@ class Scope:
         kept: Iterable[str],
         origins: Iterable[str],
         steps: tuple[str, ...],
+        subjects: Iterable[str],
         has_destinations: bool,
     ) -> Scope:
         """``arguments`` and ``inputs`` are the closed schemas of ``shapes``; ``origins`` are the words for sources."""
@@ -77,6 +78,7 @@ class Scope:
             "origins": closed(dict.fromkeys(arguments["properties"], words)),
             "counts": closed({step: {"type": "integer"} for step in steps}),
             **_ALWAYS,
+            "subject": {"type": "string", "enum": list(subjects)},
         }
         if not has_destinations:
             del names["destination"], names["destinations"]

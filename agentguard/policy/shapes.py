@@ -72,6 +72,8 @@ _LEFT_OUT: Mapping[str, str] = {
     "$schema": "it is always draft 2020-12",
     "from": "it stands in an argument of a step, beside the type of the whole argument",
 }
+# Keywords that people use for something else than they mean.
+_MEANT: Mapping[str, str] = {"required": "an argument is required unless it says `optional: true`"}
 
 
 class CompiledShape:
@@ -213,7 +215,8 @@ def _check_keyword(keyword: str, types: frozenset[str], path: Path, troubles: li
         )
     elif not about & types and types <= _ANY:
         of = " or ".join(sorted(types))
-        troubles.append(((*path, keyword), f"`{keyword}` says nothing about {of}; remove it or change `type`"))
+        remedy = _MEANT.get(keyword, "remove it or change `type`")
+        troubles.append(((*path, keyword), f"`{keyword}` says nothing about {of}; {remedy}"))
 
 
 def _whole(pattern: str, path: Path, troubles: list[Trouble]) -> str:
@@ -231,7 +234,8 @@ def _compile_pattern(pattern: str) -> tuple[None, str | None]:
     except (jsonschema_rs.ValidationError, ValueError):
         return (
             None,
-            f"{shown(pattern)} is not a pattern that runs in linear time; look-around and back-references do not",
+            f"{shown(pattern)} is not a regular expression that runs in linear time; look-around and back-references "
+            "do not, and every bracket needs its other half",
         )
     return None, None
 

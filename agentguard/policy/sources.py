@@ -20,16 +20,21 @@ _EXPECTED = "expected `inputs`, `inputs.NAME`, `kept.NAME`, the name of a tool, 
 
 @dataclass(frozen=True, slots=True)
 class SourceWords:
-    """The words of one workflow. ``untrusted``: its tools whose results outsiders can write in."""
+    """The words of one workflow. ``untrusted``: its tools whose results outsiders can write in. ``meant``: which tool
+    is meant where somebody writes an alias of it, or a step that calls it."""
 
     in_from: frozenset[str]
     in_conditions: tuple[str, ...]
     untrusted: frozenset[str]
+    meant: Mapping[str, str]
 
     @classmethod
-    def of(cls, workflow: models.Workflow, tools: Mapping[str, ToolDeclaration]) -> SourceWords:
+    def of(
+        cls, workflow: models.Workflow, tools: Mapping[str, ToolDeclaration], aliases: Mapping[str, str]
+    ) -> SourceWords:
         """What this workflow's inputs, steps and tools bring."""
-        used = {step.tool for step in workflow.steps.values()}
+        called = {name: aliases.get(step.tool, step.tool) for name, step in workflow.steps.items()}
+        used = set(called.values())
         kept = {f"kept.{name}" for step in workflow.steps.values() for name in step.keep}
         inputs = {INPUTS, *(f"{INPUTS}.{name}" for name in workflow.inputs)}
         untrusted = frozenset(name for name in used if name in tools and tools[name].untrusted_results)
@@ -38,6 +43,7 @@ class SourceWords:
             in_from=frozenset(used | kept | inputs | {CATALOG}),
             in_conditions=tuple(sorted(used | kept | inputs | outside)),
             untrusted=untrusted,
+            meant={word: tool for word, tool in {**aliases, **called}.items() if tool in used and word != tool},
         )
 
 
@@ -73,7 +79,7 @@ def source_troubles(
             continue
         for word in named:
             if word not in words.in_from:
-                yield (name, FROM), f"{name}.from: {unknown('source', word, words.in_from)}"
+                yield (name, FROM), f"{name}.from: {unknown('source', word, words.in_from, words.meant)}"
         if len(set(named)) != len(named):
             yield (name, FROM), f"{name}.from: a source is listed twice"
         if CATALOG in named and tool is not None and not _is_destination(name, tool):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from types import MappingProxyType
 
 # Longer lists do not help anybody who reads an error; the nearest word does.
 _MOST_LISTED = 12
 _MOST_SHOWN = 80
+# `create` is not what anybody wrote who meant `read` (0.6); `hihg` is `high` (0.75).
+_LEAST_LIKE = 0.65
 
 
 def shown(text: object) -> str:
@@ -27,7 +30,7 @@ def listed(words: Iterable[str]) -> str:
 
 def nearest(word: str, words: Iterable[str]) -> str | None:
     """The valid word that was probably meant."""
-    found = get_close_matches(word, sorted(words), 1, 0.6)
+    found = get_close_matches(word, sorted(words), 1, _LEAST_LIKE)
     return found[0] if found else None
 
 
@@ -38,6 +41,7 @@ def expected(word: str, words: Iterable[str]) -> str:
     return f"did you mean {shown(meant)}?" if meant is not None else f"expected {listed(names)}"
 
 
-def unknown(what: str, word: str, words: Iterable[str]) -> str:
-    """``there is no tool `x`; did you mean `y`?``"""
-    return f"there is no {what} {shown(word)}; {expected(word, words)}"
+def unknown(what: str, word: str, words: Iterable[str], meant: Mapping[str, str] = MappingProxyType({})) -> str:
+    """``there is no tool `x`; did you mean `y`?`` ``meant``: what is right instead, by alias."""
+    right = f"did you mean {shown(meant[word])}?" if word in meant else expected(word, words)
+    return f"there is no {what} {shown(word)}; {right}"

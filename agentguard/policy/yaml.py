@@ -18,7 +18,8 @@ import yaml
 
 from agentguard.core.canonical import MAX_INTEGER
 from agentguard.core.values import Json
-from agentguard.policy.words import shown
+from agentguard.policy.words import nearest, shown
+from agentguard.policy.yamlwords import misread
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 64
@@ -38,6 +39,7 @@ _ODD_NUMBER = re.compile(
     r"[-+]?(?:0[xX][0-9a-fA-F_]+|0[oO]?[0-7_]+|0[bB][01_]+|0[0-9_]+"
     r"|[0-9][0-9_]*(?::[0-9_]+)+(?:\.[0-9_]*)?|[0-9][0-9_]*\.?[0-9_]*(?:[eE][-+]?[0-9]+)?|\.[0-9_]+(?:[eE][-+]?[0-9]+)?)"
 )
+_DIGITS = re.compile(r"[0-9]{3}(?:\.[0-9]+)?")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _KEY = re.compile(r"[\x20-\x7e]{1,200}")
 
@@ -102,11 +104,7 @@ def parse(raw: bytes) -> tuple[list[Document], list[Trouble]]:
     except _Stop:
         pass
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line if mark is not None else -1
-        tab = line >= 0 and any(at.lstrip(" ").startswith("\t") for at in text.split("\n")[line : line + 1])
-        hint = "; indent with spaces, not with tabs" if tab else ""
-        builder.say(line + 1, f"not YAML: {error.problem or error.context}{hint}")
+        builder.say(*misread(error, text))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         builder.say(0, f"not YAML: {type(error).__name__}")
     return builder.documents, builder.troubles
@@ -193,7 +191,8 @@ class _Builder:
             self._stop(event, "YAML directives (`%...`) are not used here; remove the line")
 
     def _alias(self, event: Any) -> None:
-        self._stop(event, f"aliases are not used here; write the value of {shown('*' + event.anchor)} out")
+        hint = f"put text that begins with `*` in quotes, or write the value of {shown('*' + event.anchor)} out"
+        self._stop(event, f"aliases are not used here; {hint}")
 
     def _check(self, event: Any) -> None:
         self._nodes += 1
@@ -202,7 +201,9 @@ class _Builder:
         if event.anchor is not None:
             self._stop(event, f"anchors are not used here; remove {shown('&' + event.anchor)}")
         if event.tag is not None:
-            self._stop(event, f"tags are not used here; remove {shown(event.tag)}")
+            self._stop(
+                event, f"tags are not used here; remove {shown(event.tag)}, or put text that begins with `!` in quotes"
+            )
 
     def _open(self, event: Any) -> None:
         self._check(event)
@@ -249,7 +250,7 @@ class _Builder:
         if trouble is not None:
             self.say(line, trouble)
         mapping, branch = self._stack[-1]
-        if text in mapping:
+        if text in mapping and trouble is None:
             first = branch.children[text][0]
             self.say(line, f"the key {shown(text)} is given twice; the first is in line {first}")
         self._keys[-1] = text
@@ -259,8 +260,9 @@ class _Builder:
         value = _plain(text)
         if not isinstance(value, _Refused):
             return value
-        if not (value.date and key in DATE_KEYS):
-            self.say(line, value.why)
+        broken = not text and type(key) is str and _key_trouble(key, True) is not None  # and told so already
+        if not broken and not (value.date and key in DATE_KEYS):
+            self.say(line, value.why + _about(key, value, text))
         return text
 
     def _put(self, value: Any, place: Place, line: int) -> None:
@@ -285,9 +287,23 @@ class _Refused:
     date: bool = False
 
 
+def _about(key: Any, refused: _Refused, text: str) -> str:
+    """What the key says about a value that is refused."""
+    if type(key) is not str:
+        return ""
+    if refused.date:
+        meant = nearest(key, DATE_KEYS)
+        return "" if meant is None else f"; or did you mean the key {shown(meant)}?"
+    if text or ":" not in key:
+        return ""
+    return f"; after the colon in {shown(key)} stands a space"
+
+
 # The same few keys and words come again in every file.
 @lru_cache(maxsize=8192)
 def _key_trouble(text: str, plain: bool) -> str | None:
+    if plain and _DIGITS.fullmatch(text) is not None:
+        return f"{shown(text)} stands where a key should; write numbers without commas, or quotes around a key"
     if plain and type(_plain(text)) is not str:
         return f"the key {shown(text)} is not text to every reader of YAML; write it in quotes"
     if _KEY.fullmatch(text) is None:

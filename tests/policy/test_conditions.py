@@ -60,6 +60,7 @@ def scope(**changes: Any) -> Scope:
         "kept": ["tables", "big", "id"],
         "origins": ["inputs", "vendors.lookup", "untrusted"],
         "steps": ("look-up", "export"),
+        "subjects": ["a", "spiffe://corp.example/agent/exporter"],
         "has_destinations": True,
     }
     return Scope.make(**{**given, **changes})
@@ -300,6 +301,62 @@ def test_what_cannot_have_been_meant_is_refused_at_load(text: str) -> None:
     """A mistake that shows only when a call comes shows too late."""
     with pytest.raises(NotCompiled):
         compile_condition(text, SCOPE)
+
+
+@pytest.mark.parametrize(
+    ("text", "right"),
+    [
+        ("args.rows > 5 AND args.rows < 7", "`&&`"),
+        ("args.rows > 5 or args.rows < 7", "`||`"),
+        ("not args.flag", "`!`"),
+        ("args.table not in ['a']", '`!(x in ["A", "B"])`'),
+        ("!args.table in ['a']", "`!(x in [...])`"),
+        ("args.table in ('a', 'b')", '`x in ["A", "B"]`'),
+        ("args.table in ('a')", '`x in ["A", "B"]`'),
+        ("args.table in 'abc'", '`x.contains("...")`'),
+        ("args.table contains 'a'", '`x.contains("...")`'),
+        ("args.table like 'a%'", '`x.startsWith("...")`'),
+        ("args.table =~ 'a'", '`x.matches("^...$")`'),
+        ("args.table.match('a')", '`x.matches("^...$")`'),
+        ("args.table.startswith('a')", "`startsWith`"),
+        ("startsWith(args.table, 'a')", "`x.startsWith(...)`"),
+        ("args.rows between 1 and 5", "`x >= 1 && x <= 5`"),
+        ("1 < args.rows < 5", "`1 <= x && x <= 5`"),
+        ("args.table is null", "`has(args.x)`"),
+        ("args.rows = 5", "`==`"),
+        ("args.rows === 5", "one sign less"),
+        ("args.rows => 5", "`>=`"),
+        ("args.rows =< 5", "`<=`"),
+        ("args.rows <> 5", "`!=`"),
+        ("args.rows > 5 & args.flag", "`&&`"),
+        ("args.rows > 5 | args.flag", "`||`"),
+        ("args.table == 'a' || 'b'", '`x == "A" || x == "B"`'),
+        ("args.rows > 1_000", "without separators"),
+        ("args.rows > 10 EUR", "without a unit"),
+        ("args.table == \u201ca\u201d", "plain quotes"),
+        ("args.table == 'a", "not closed"),
+        ("args.table == a", '`"a"`'),
+        ("rows > 5", "`args.rows`"),
+        ("{{ args.rows }} > 5", "as they are"),
+        ("args.rows > 5;", "at the end"),
+        ("(args.rows > 5", "`(` is not closed"),
+        ("args.rows > 5 # why", "a comment"),
+        ("if args.flag then true", "`condition ? value : other`"),
+        ("len(args.table) > 5", "`size(x)`"),
+        ("args.table.length > 5", "`size(x)`"),
+        ("any(args.to)", "`list.exists(x, ...)`"),
+        ("now > '2027-01-01'", '`timestamp("2027-01-01T00:00:00Z")`'),
+        ("now.hour > 5", "`now.getHours"),
+        ("destination == 'a'", "a mapping and text; compare one of its members"),
+        ("args.flag == True", "`true`"),
+    ],
+)
+def test_a_sign_of_another_language_is_answered_with_the_right_one(text: str, right: str) -> None:
+    """Owners know SQL, Python or a spreadsheet; "syntax error" tells them nothing."""
+    with pytest.raises(NotCompiled) as caught:
+        compile_condition(text, SCOPE)
+
+    assert right in caught.value.messages[0]
 
 
 def test_a_loop_variable_does_not_hide_the_names_around_it() -> None:

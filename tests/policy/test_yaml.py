@@ -240,3 +240,9 @@ def test_a_tab_is_answered_with_what_to_write_instead(text: str) -> None:
     """The reader's own words for it say nothing to an owner."""
     (_, message), *_ = parse(text.encode())[1]
     assert "not with tabs" in message
+
+
+@pytest.mark.parametrize("text", ["x:\n    a: 1\n  {}\n", "- a\n{}\n", "x: [a\n{}\n"])
+def test_a_line_of_many_colons_is_answered_at_once(text: str) -> None:
+    """The search for what was meant tries each colon once; trying each set of them would never end."""
+    assert "not YAML" in refused(text.format("b: " * 2_000))[1]
