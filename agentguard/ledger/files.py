@@ -1,6 +1,11 @@
 """Opening the ledger's file, or saying in one sentence why it cannot be opened and what to do.
 
 Nothing that is not ours is written to: the file's header is read before SQLite may touch it.
+
+A process has one set of POSIX locks on a file. It loses all of them when it closes any descriptor of that file, and a
+forked child has none, though the SQLite in it believes that it has. Whoever closes the ledger next then takes itself
+for the last, and removes the journal that others go on writing to. So a file that this process has open is opened by
+nobody but SQLite, and one that it has inherited open is not opened at all.
 """
 
 from __future__ import annotations
@@ -8,6 +13,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import threading
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -60,6 +67,30 @@ def concerns_everybody(error: Exception) -> bool:
     return isinstance(code, int) and code & 0xFF in _REMEDIES
 
 
+class _InUse:
+    """The files, by device and inode, that this process has open as ledgers, and those that it inherited open."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.mine: Counter[tuple[int, int]] = Counter()
+        self.inherited: set[tuple[int, int]] = set()
+
+    def closed(self, identity: tuple[int, int]) -> None:
+        """One connection less."""
+        with self.lock:
+            self.mine[identity] -= 1
+
+    def forked(self) -> None:
+        """In a child: its parent's connections are here, and none of its parent's locks."""
+        self.lock = threading.Lock()
+        self.inherited.update(+self.mine)
+        self.mine.clear()
+
+
+_IN_USE = _InUse()
+os.register_at_fork(after_in_child=_IN_USE.forked)
+
+
 class LedgerFile:
     """An open database: its connection, its place, and the lock that says its owner is alive."""
 
@@ -95,6 +126,8 @@ class LedgerFile:
     def close(self) -> None:
         """Close the connection and give up the lock."""
         self.connection.close()
+        if self._identity is not None:
+            _IN_USE.closed(self._identity)
         if self.owner is not None:
             self.owner.release()
 
@@ -108,15 +141,24 @@ def open_memory() -> LedgerFile:
 
 def open_file(path: Path) -> LedgerFile:
     """Open the ledger at ``path``, or make it. Raises LedgerError."""
+    with _IN_USE.lock:
+        return _open_file(path)
+
+
+def _open_file(path: Path) -> LedgerFile:
     connection: sqlite3.Connection | None = None
+    identity: tuple[int, int] | None = None
     try:
-        _prepare(path)
+        identity = _prepare(path)
+        _IN_USE.mine[identity] += 1
         connection = _connect(f"file:{quote(str(path.absolute()))}?mode=rw", uri=True)
         _set_up(connection, path)
         return LedgerFile(connection, path, Owner(path.with_name(path.name + "-owners")))
     except (sqlite3.Error, OSError, LedgerError) as error:
         if connection is not None:
             connection.close()
+        if identity is not None:
+            _IN_USE.mine[identity] -= 1
         if isinstance(error, OSError):
             reason = error.strerror or type(error).__name__
             raise LedgerError(f"the ledger `{path}` cannot be opened: {reason}; {_os_remedy(path)}") from None
@@ -127,7 +169,8 @@ def _os_remedy(path: Path) -> str:
     return f"`{path.parent}` must be a directory on a local disk that this user may write to, with space left"
 
 
-def _prepare(path: Path) -> None:
+def _prepare(path: Path) -> tuple[int, int]:
+    """Make the file if there is none, and look at it from outside. What tells it from every other file."""
     if path.is_dir():
         raise LedgerError(f"the ledger `{path}` is a directory; name a file in it, such as `{path / 'ledger.sqlite3'}`")
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -135,15 +178,22 @@ def _prepare(path: Path) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     if not path.is_file():
         raise LedgerError(f"the ledger `{path}` is not a regular file; name another path")
-    _check_header(path)
+    identity = _identity(path)
+    if identity in _IN_USE.inherited:
+        raise LedgerError(
+            f"the ledger `{path}` was opened before the process forked, and cannot be opened again in the child; "
+            "open it after the fork, in each worker, and not before"
+        )
+    if path.stat().st_size == 0:
+        _check_not_emptied(path)
+    elif not _IN_USE.mine[identity]:
+        _check_header(path)
+    return identity
 
 
 def _check_header(path: Path) -> None:
     with path.open("rb") as file:
         header = file.read(_HEADER)
-    if not header:
-        _check_not_emptied(path)
-        return
     if len(header) < _HEADER or not header.startswith(_MAGIC):
         raise LedgerError(f"`{path}` is not a ledger, or a damaged one; nothing was changed. Name another path")
     found = int.from_bytes(header[68:72], "big")

@@ -226,7 +226,7 @@ class SqliteLedger:
             return future
         if writer.pid != os.getpid():
             future.set_exception(
-                LedgerError("this ledger was opened before the process forked; open it again in the new process")
+                LedgerError("this ledger was opened before the process forked; open it after the fork, and not before")
             )
             return future
         if writer.finished():

@@ -270,6 +270,55 @@ def test_a_forked_child_is_refused_and_the_parent_goes_on(tmp_path: Path) -> Non
     ledger.shut()
 
 
+def test_a_forked_child_does_not_open_what_its_parent_has_open(tmp_path: Path) -> None:
+    """SQLite would take the parent's locks for the child's. Once the parent had gone, the child's records went into a
+    journal that the next process had removed."""
+    path = tmp_path / "ledger.sqlite3"
+    ledger = open_ledger(path)
+    shut = open_ledger(tmp_path / "other.sqlite3")
+    shut.shut()
+    pid = os.fork()
+    if pid == 0:
+        told = ""
+        try:
+            open_ledger(path)
+        except LedgerError as error:
+            told = str(error)
+        with open_again(tmp_path / "other.sqlite3") as other:
+            got(other.append(record()))
+        os._exit(0 if "after the fork" in told else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    ledger.shut()
+    with open_again(tmp_path / "other.sqlite3") as other:
+        assert seqs(other) == [1]
+
+
+ANOTHER_PROCESS = """
+import sys
+from agentguard.ledger import RecordFilter, open_ledger
+ledger = open_ledger(sys.argv[1])
+print([record["seq"] for record in ledger.records(RecordFilter())])
+ledger.shut()
+"""
+
+
+def test_a_file_opened_twice_in_one_process_keeps_its_journal(tmp_path: Path) -> None:
+    """Reading its header a second time gave up the process's locks on it; another process that opened and closed it
+    then removed the journal, and whatever was recorded after that nobody else ever saw."""
+    path, script = tmp_path / "ledger.sqlite3", tmp_path / "another.py"
+    script.write_text(ANOTHER_PROCESS)
+
+    def another_sees() -> bytes:
+        return child(script, path).communicate(timeout=60)[0].strip()
+
+    with open_again(path) as first, open_again(path) as second:
+        got(first.append(record()))
+        assert another_sees() == b"[1]"
+        got(second.append(record()))
+        got(first.append(record()))
+        assert another_sees() == b"[1, 2, 3]"
+
+
 def test_a_forked_child_does_not_keep_its_parents_calls_alive(tmp_path: Path) -> None:
     """The lock is inherited by a fork; a child that outlives its parent must not hold it."""
     path = tmp_path / "ledger.sqlite3"
