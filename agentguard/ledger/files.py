@@ -153,7 +153,7 @@ def _open_file(path: Path) -> LedgerFile:
         _IN_USE.mine[identity] += 1
         connection = _connect(f"file:{quote(str(path.absolute()))}?mode=rw", uri=True)
         _set_up(connection, path)
-        return LedgerFile(connection, path, Owner(path.with_name(path.name + "-owners")))
+        return LedgerFile(connection, path, Owner(_beside(path, "-owners")))
     except (sqlite3.Error, OSError, LedgerError) as error:
         if connection is not None:
             connection.close()
@@ -184,11 +184,21 @@ def _prepare(path: Path) -> tuple[int, int]:
             f"the ledger `{path}` was opened before the process forked, and cannot be opened again in the child; "
             "open it after the fork, in each worker, and not before"
         )
+    if path.stat().st_nlink > 1:
+        raise LedgerError(
+            f"the ledger `{path}` has a second name (a hard link), and whoever uses that one does not see what is "
+            "recorded by this one; remove the other name, or make a copy instead"
+        )
     if path.stat().st_size == 0:
         _check_not_emptied(path)
     elif not _IN_USE.mine[identity]:
         _check_header(path)
     return identity
+
+
+def _beside(path: Path, end: str) -> Path:
+    """A file that belongs to the ledger: one and the same by every path that leads there, as SQLite's journal is."""
+    return Path(os.path.realpath(path) + end)
 
 
 def _check_header(path: Path) -> None:
@@ -212,8 +222,8 @@ def _check_header(path: Path) -> None:
 
 
 def _check_not_emptied(path: Path) -> None:
-    beside = [path.with_name(path.name + end) for end in ("-wal", "-owners")]
-    if any(each.exists() for each in beside) and path.stat().st_size == 0:
+    beside = any(_beside(path, end).exists() for end in ("-wal", "-owners"))
+    if beside and path.stat().st_size == 0:
         raise LedgerError(
             f"the ledger `{path}` is empty, but was not: files beside it remain. Restore a backup, or remove those too"
         )

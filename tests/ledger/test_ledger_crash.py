@@ -96,6 +96,27 @@ def test_a_call_of_a_live_ledger_is_never_marked(tmp_path: Path) -> None:
     alive.shut()
 
 
+@pytest.mark.parametrize("link", ["the file", "its directory"])
+def test_a_call_of_a_live_ledger_is_not_marked_by_those_who_came_over_a_link(tmp_path: Path, link: str) -> None:
+    """They looked for its owner beside the link, found nobody, and took the outcome of a call that was under way."""
+    real, linked = tmp_path / "real", tmp_path / "linked"
+    real.mkdir()
+    if link == "its directory":
+        linked.symlink_to("real")
+    else:
+        linked.mkdir()
+        (linked / "ledger.sqlite3").symlink_to("../real/ledger.sqlite3")
+    alive = open_ledger(real / "ledger.sqlite3")
+    got(alive.start_run(a_run(), record("run")))
+    got(alive.admit(an_admission("d1"), windows={}))
+    other = open_ledger(linked / "ledger.sqlite3")
+    assert [call["decision_id"] for call in got(other.open_calls())] == ["d1"]
+    other.shut()
+    state = got(alive.close(a_closing("d1")))
+    assert isinstance(state, RunState) and state.succeeded == {"s"}
+    alive.shut()
+
+
 def test_a_file_that_is_just_being_made_is_not_taken_for_a_dead_owners(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,6 +49,11 @@ def emptied(path: Path) -> None:
     path.write_bytes(b"")
 
 
+def twice_named(path: Path) -> None:
+    """SQLite keeps a journal beside each name: what is recorded under one is not seen under the other."""
+    a_ledger(path).with_name("y.sqlite3").hardlink_to(path)
+
+
 def of_version(path: Path, version: int) -> None:
     a_ledger(path)
     foreign(path, f"PRAGMA user_version = {version}")
@@ -72,6 +77,7 @@ BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "a damaged ledger": (damaged, "damaged"),
     "a ledger without a table": (without_table, "no table `assertions`. Restore a backup"),
     "a ledger that was emptied": (emptied, "is empty, but was not"),
+    "a ledger of two names": (twice_named, "has a second name"),
     "a fifo": (os.mkfifo, "not a regular file"),
     "a link to nowhere": (lambda path: path.symlink_to("/nonexistent/x"), "ledger"),
 }
