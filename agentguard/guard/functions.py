@@ -86,12 +86,22 @@ def _door(gate: Gate | CanaryGate, signature: Signature, function: Callable[...,
             return gate.call(arguments, _runner(signature, function))
 
         guarded = guarded_function
-    for attribute in ("__name__", "__qualname__", "__doc__", "__module__"):
+    for attribute in ("__name__", "__doc__", "__module__"):
         setattr(guarded, attribute, getattr(function, attribute, None))
+    guarded.__qualname__ = own_place(function)
     guarded.__annotations__ = hints_of(function)  # as types: as text, a framework would read them in this module
     vars(guarded)["__signature__"] = signature.signature
     _GUARDED.add(guarded)
     return guarded
+
+
+def own_place(function: Callable[..., Any]) -> str:
+    """A qualified name under which nobody finds the original.
+
+    Pickle writes a function as the place where it stands. A worker process that imports the module finds the function
+    there that was never wrapped, or not yet.
+    """
+    return f"{getattr(function, '__qualname__', type(function).__qualname__)}.<locals>.guarded"
 
 
 async def _misread_stream(gate: Gate | CanaryGate, error: Exception) -> AsyncIterator[Any]:

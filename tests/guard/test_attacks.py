@@ -7,11 +7,13 @@ import contextlib
 import inspect
 import json
 import os
+import pickle
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import Future
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any
 from urllib.parse import unquote
 
@@ -353,6 +355,33 @@ def test_an_async_tool_that_leaves_a_task_behind_is_refused_and_the_task_stopped
 
     assert ran == [] and tasks[0].cancelled()
     assert outcomes(guard) == [("failed", "ConfigurationError")]
+
+
+IN_A_MODULE = """
+def get_ticket(ticket_id: str) -> None: ...
+async def aget_ticket(ticket_id: str) -> None: ...
+def get_tickets(ticket_id: str): yield
+async def aget_tickets(ticket_id: str): yield
+"""
+
+
+@pytest.mark.parametrize("kind", ["get_ticket", "aget_ticket", "get_tickets", "aget_tickets"])
+def test_a_guarded_function_in_the_place_of_the_original_does_not_lead_another_process_there(
+    guard: Guard, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Pickle writes the place of a function. In a worker process the module is imported anew, and what stands there
+    is what was never wrapped: `get_ticket = guard.wrap(get_ticket)` was done where only the parent does it."""
+    module = ModuleType("an_agents_module")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    exec(IN_A_MODULE, vars(module))  # as an import does
+    original = vars(module)[kind]
+    assert pickle.loads(pickle.dumps(original)) is original
+    original.__name__ = "get_ticket"
+    vars(module)[kind] = guard.wrap(original)
+
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        with pytest.raises((pickle.PicklingError, AttributeError)):
+            pickle.dumps(vars(module)[kind], protocol)
 
 
 def test_a_run_cannot_be_entered_twice_or_after_its_end(guard: Guard, tools: Tools) -> None:

@@ -253,6 +253,25 @@ def test_pickling_refuses_with_the_remedy(kind: Any, protocol: int, keeper: Any)
                 pickle.dumps(door, protocol)
 
 
+async def alook(ticket_id: str) -> None:
+    """Look a ticket up."""
+
+
+def look(ticket_id: str) -> None:
+    """Look a ticket up."""
+
+
+def test_a_door_in_the_place_of_the_original_is_not_pickled_as_that_place(
+    keeper: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker process would import the module, and find the original there."""
+    guarded = wrap(keeper, StructuredTool.from_function(look, alook))
+    for door in (guarded.func, guarded.coroutine):
+        monkeypatch.setitem(globals(), door.__name__, door)
+        with pytest.raises((pickle.PicklingError, AttributeError)):
+            pickle.dumps(door)
+
+
 @pytest.mark.parametrize("handler", [False, True, "custom text", lambda error: "handled"])
 @pytest.mark.parametrize("call", ["invoke", "ainvoke"])
 def test_handle_tool_error_does_not_touch_a_refusal(handler: Any, call: str, keeper: Any) -> None:

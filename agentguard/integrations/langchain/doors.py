@@ -20,6 +20,7 @@ from pydantic import BaseModel
 
 from agentguard.errors import ConfigurationError, ToolCallRefused
 from agentguard.guard import CanaryGate, Gate
+from agentguard.guard.functions import own_place
 from agentguard.guard.signature import hints_of
 from agentguard.integrations.langchain.arguments import Arguments, Read
 from agentguard.integrations.langchain.hints import config_parameter, parameters_of
@@ -266,9 +267,10 @@ def _direct(func: Callable[..., Any], arguments: Arguments) -> Callable[[dict[st
 
 def _disguise(door: Callable[..., Any], func: Callable[..., Any]) -> Callable[..., Any]:
     """The name and signature of the original, and no way back to it (no ``__wrapped__``)."""
-    for name in ("__name__", "__qualname__", "__doc__", "__module__", "__annotations__"):
+    for name in ("__name__", "__doc__", "__module__", "__annotations__"):
         if hasattr(func, name):
             setattr(door, name, getattr(func, name))
+    door.__qualname__ = own_place(func)
     # As types: as text, a framework that looks for injected arguments would read them in this module.
     with contextlib.suppress(NameError, TypeError, ValueError):
         door.__annotations__ = hints_of(func)
