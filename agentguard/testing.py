@@ -117,7 +117,7 @@ class CasesFile(pytest.File):
 
         try:
             bundle = _bundle(self.config, _bundle_directory(self.path, self.config.rootpath))
-            cases = load_case_file(self.path, bundle.policy)
+            cases = load_case_file(self.path, bundle)
         except AgentGuardError as error:
             raise self.CollectError(str(error)) from None
         for case in cases:

@@ -47,7 +47,7 @@ def load_with_cases(
     from agentguard.policy.cases import load_cases
 
     bundle = load(directory, on_file=on_file)
-    return bundle, load_cases(directory, bundle.policy)
+    return bundle, load_cases(directory, bundle)
 
 
 def _perhaps_several(directory: Path) -> Iterator[PolicyProblem]:

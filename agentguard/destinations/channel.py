@@ -44,10 +44,13 @@ class _Channel:
         return (make_place(self.name, f"{service}:{channel}", service=service, channel=channel),)
 
     def option_problem(self, options: Mapping[str, Json]) -> str | None:
+        unknown = unknown_options(options, self.options)
+        if unknown is not None:
+            return unknown
         service = options.get("service")
         if type(service) is not str or _SERVICE.fullmatch(service) is None:
             return "`service` must be a word such as `slack`"
-        return unknown_options(options, self.options)
+        return None
 
     def place_from_id(self, identity: str) -> Place | None:
         service, _, channel = identity.partition(":")

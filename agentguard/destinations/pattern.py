@@ -45,12 +45,15 @@ class _Pattern:
         return (make_place(self.name, f"{label}:{value}", name=label, value=value),)
 
     def option_problem(self, options: Mapping[str, Json]) -> str | None:
+        unknown = unknown_options(options, self.options)
+        if unknown is not None:
+            return unknown
         label, pattern = options.get("name"), options.get("pattern")
         if type(label) is not str or _NAME.fullmatch(label) is None:
             return "`name` must be a word such as `queue`"
         if type(pattern) is not str or _compiled(pattern) is None:
             return "`pattern` must be an RE2 regular expression"
-        return unknown_options(options, self.options)
+        return None
 
     def place_from_id(self, identity: str) -> Place | None:
         label, _, value = identity.partition(":")

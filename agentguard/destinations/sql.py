@@ -145,6 +145,9 @@ class _Sql:
             return Ambiguous("nested_too_deep")
 
     def option_problem(self, options: Mapping[str, Json]) -> str | None:
+        unknown = unknown_options(options, self.options)
+        if unknown is not None:
+            return unknown
         dialect = options.get("dialect")
         if type(dialect) is not str or dialect not in DIALECTS:
             return f"`dialect` must be one of {', '.join(sorted(DIALECTS))}"
@@ -156,7 +159,7 @@ class _Sql:
             return "`database` needs `schema` as well"
         if option_words(options, "functions", frozenset()) is None:
             return "`functions` must be a list of function names"
-        return unknown_options(options, self.options)
+        return None
 
     def place_from_id(self, identity: str) -> Place | None:
         """The table. A recorded id does not say which columns were touched, but that one of a column's own."""

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from agentguard.core.facts import RunStatus
-from agentguard.core.policy import Fault, Policy, Workflow
+from agentguard.core.policy import Fault
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Assurance, Destination, Effect, Json, Risk, Sensitivity
 from agentguard.errors import PolicyError, PolicyProblem
@@ -28,6 +28,9 @@ from agentguard.policy.conditions import to_micros
 from agentguard.policy.files import CASES, list_files, read_file
 from agentguard.policy.words import expected, shown, unknown
 from agentguard.policy.yaml import Document, parse
+
+if TYPE_CHECKING:
+    from agentguard.policy.bundle import Bundle
 
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?Z")
 
@@ -265,28 +268,28 @@ class Cases(models.PolicyFile):
 # Reading.
 
 
-def load_cases(directory: str | Path, policy: Policy | None = None) -> tuple[Case, ...]:
+def load_cases(directory: str | Path, bundle: Bundle | None = None) -> tuple[Case, ...]:
     """Every case in ``*.cases.yaml`` below a directory, in the order of files and lines.
 
-    With ``policy`` the workflows, tools, steps and budgets that cases name must exist in it.
+    With ``bundle`` the workflows, tools, steps, kept values and budgets that cases name must exist in it.
     Raises PolicyError with every problem.
     """
     root = Path(directory)
     listing = list_files(root, CASES, ())
     problems = list(listing.problems)
     cases = [case for name in listing.names for case in _read(root, name, problems)]
-    _check_names(cases, policy, problems)
+    _check_names(cases, bundle, problems)
     if problems:
         raise PolicyError(sorted(set(problems), key=lambda problem: (problem.file, problem.line, problem.message)))
     return tuple(cases)
 
 
-def load_case_file(path: str | Path, policy: Policy | None = None) -> tuple[Case, ...]:
+def load_case_file(path: str | Path, bundle: Bundle | None = None) -> tuple[Case, ...]:
     """The cases of one file. Raises PolicyError."""
     file = Path(path)
     problems: list[PolicyProblem] = []
     cases = _read(file.parent, file.name, problems)
-    _check_names(cases, policy, problems)
+    _check_names(cases, bundle, problems)
     if problems:
         raise PolicyError(problems)
     return tuple(cases)
@@ -396,31 +399,34 @@ def _answers(entry: ApprovalEntry | None) -> tuple[CaseAnswer, ...] | None:
 # Names.
 
 
-def _check_names(cases: Iterable[Case], policy: Policy | None, problems: list[PolicyProblem]) -> None:
-    if policy is None:
+def _check_names(cases: Iterable[Case], bundle: Bundle | None, problems: list[PolicyProblem]) -> None:
+    """Names that the bundle does not have, each said once in a file: most stand at its top, for all cases."""
+    if bundle is None:
         return
-    problems.extend(
-        PolicyProblem(case.file, case.line, f"{shown(case.name)}: {message}")
-        for case in cases
-        for message in _unknown_names(case, policy)
-    )
+    found: dict[tuple[str, str], list[Case]] = {}
+    for case in cases:
+        for message in _unknown_names(case, bundle):
+            found.setdefault((case.file, message), []).append(case)
+    for (file, message), (case, *more) in found.items():
+        also = f" and {len(more)} more" if more else ""
+        problems.append(PolicyProblem(file, case.line, f"{shown(case.name)}{also}: {message}"))
 
 
-def _unknown_names(case: Case, policy: Policy) -> list[str]:
+def _unknown_names(case: Case, bundle: Bundle) -> list[str]:
+    policy = bundle.policy
     workflow = policy.workflows.get(case.workflow)
     if workflow is None:
         return [unknown("workflow", case.workflow, policy.workflows)]
     tools = dict.fromkeys((case.call.tool, *(entry.tool for entry in case.run.seen)))
-    found = [unknown("tool", name, policy.tools) for name in tools if name not in policy.tools]
-    named = case.run.zones | (case.run.contacts or frozenset())
-    found += [unknown("zone", name, policy.zones) for name in sorted(named - policy.zones.keys())]
-    found += [unknown("stream", name, policy.streams) for name in sorted(case.silent_streams - policy.streams.keys())]
-    return found + _unknown_parts(case, workflow)
-
-
-def _unknown_parts(case: Case, workflow: Workflow) -> list[str]:
-    steps = [step.name for step in workflow.steps]
-    budgets = [budget.name for budget in workflow.budgets]
-    named = {*case.run.done, *case.run.counts, *([case.expect.step] if case.expect.step is not None else ())}
-    found = [unknown("step", name, steps) for name in sorted(named - set(steps))]
-    return found + [unknown("budget", name, budgets) for name in sorted(case.run.spent.keys() - set(budgets))]
+    steps = {step.name for step in workflow.steps}
+    kept = {keep.name for step in steps for keep in bundle.keeps.get((workflow.name, step), ())}
+    done = {*case.run.done, *case.run.counts, *([case.expect.step] if case.expect.step is not None else ())}
+    named: tuple[tuple[str, Iterable[str], Iterable[str]], ...] = (
+        ("tool", tools, policy.tools),
+        ("zone", sorted(case.run.zones | (case.run.contacts or frozenset())), policy.zones),
+        ("stream", sorted(case.silent_streams), policy.streams),
+        ("step", sorted(done), steps),
+        ("kept value", sorted(case.run.kept), kept),
+        ("budget", sorted(case.run.spent), [budget.name for budget in workflow.budgets]),
+    )
+    return [unknown(what, name, known) for what, names, known in named for name in names if name not in set(known)]

@@ -72,6 +72,12 @@ _LEFT_OUT: Mapping[str, str] = {
     "$schema": "it is always draft 2020-12",
     "from": "it stands in an argument of a step, beside the type of the whole argument",
 }
+_LIMITS: tuple[tuple[str, str], ...] = (
+    ("minimum", "maximum"),
+    ("minLength", "maxLength"),
+    ("minItems", "maxItems"),
+    ("minProperties", "maxProperties"),
+)
 # Keywords that people use for something else than they mean.
 _MEANT: Mapping[str, str] = {"required": "an argument is required unless it says `optional: true`"}
 
@@ -162,9 +168,17 @@ def _close(schema: Any, path: Path, troubles: list[Trouble]) -> Json:
             closed["items"] = _close(schema["items"], (*path, "items"), troubles)
     if "object" in types:
         closed.update(_close_object(schema, path, troubles))
+    for least, most in _LIMITS:
+        if _above(schema.get(least), schema.get(most)):
+            message = f"`{most}` is below `{least}`, so nothing fits"
+            troubles.append(((*path, most), message))
     if type(schema.get("pattern")) is str:
         closed["pattern"] = _whole(schema["pattern"], path, troubles)
     return closed
+
+
+def _above(least: Any, most: Any) -> bool:
+    return all(type(limit) in (int, float) for limit in (least, most)) and least > most
 
 
 def _close_object(schema: Mapping[str, Any], path: Path, troubles: list[Trouble]) -> dict[str, Json]:

@@ -167,3 +167,15 @@ def test_a_wrong_declaration_has_a_problem_that_can_be_shown(declaration: Destin
     """Mistakes show when the bundle is loaded."""
     assert declaration_problem(declaration)
     assert declaration_problem(declare("to")) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [("channel", {"servce": "slack"}), ("sql", {"dialct": "postgres"}), ("pattern", {"nam": "queue"})],
+)
+def test_a_misspelt_option_is_named_before_the_one_it_leaves_out(kind: str, options: dict[str, Json]) -> None:
+    """ "`service` must be a word" sends its reader to a line that has one."""
+    problem = declaration_problem(declare("to", kind=kind, **options))
+
+    assert problem is not None
+    assert f"`{next(iter(options))}` is not an option" in problem

@@ -29,7 +29,7 @@ def test_a_shipped_workflow_decides_as_its_cases_say(directory: Path) -> None:
     """They are what a workflow owner copies; a wrong one would be copied, too."""
     bundle = load(directory)
     check_bundle(bundle)
-    cases = load_cases(directory, bundle.policy)
+    cases = load_cases(directory, bundle)
     failed = [(case.name, evaluate(bundle, case, now=NOW).problems) for case in cases]
     assert [(name, problems) for name, problems in failed if problems] == []
 

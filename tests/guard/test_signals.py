@@ -369,7 +369,7 @@ cases:
     expect: permit
 """)
     loaded = load(bundle)
-    (case,) = load_case_file(file, loaded.policy)
+    (case,) = load_case_file(file, loaded)
     found = evaluate(loaded, case, now=datetime(2026, 11, 24, 12, tzinfo=UTC)).decision
 
     assert [str(reason) for reason in found.reasons] == reasons

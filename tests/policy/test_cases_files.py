@@ -63,7 +63,7 @@ def write(directory: Path, text: str, name: str = "export.cases.yaml") -> Path:
 
 def problems(directory: Path) -> list[str]:
     with pytest.raises(PolicyError) as caught:
-        load_cases(directory, load(directory).policy)
+        load_cases(directory, load(directory))
     return [f"{problem.line}: {problem.message}" for problem in caught.value.problems]
 
 
@@ -71,7 +71,7 @@ def test_a_short_case_stands_for_the_ordinary(bundle_dir: Path) -> None:
     """Three lines: an active run, a fresh identity, low risk, nobody asked."""
     path = write(bundle_dir, HEAD + SHORT)
 
-    (case,) = load_cases(bundle_dir, load(bundle_dir).policy)
+    (case,) = load_cases(bundle_dir, load(bundle_dir))
 
     assert isinstance(case, Case)
     assert (case.file, case.line, case.workflow) == (str(path), 6, "customer-export")
@@ -137,6 +137,7 @@ def test_an_identity_can_be_missing(bundle_dir: Path) -> None:
         ("    expect: permit\n", "", 6, "`expect` is missing"),
         ("tool: warehouse.export", "tool: warehouse.exprt", 6, "did you mean `warehouse.export`?"),
         ("done: [look-up]", "done: [lookup]", 6, "did you mean `look-up`?"),
+        ("kept: {tables: [orders]}", "kept: {tabels: [orders]}", 6, "no kept value `tabels`; did you mean `tables`?"),
         ("done: [look-up]", "spent: {row: 1}", 6, "no budget `row`"),
         ("done: [look-up]", "spent: {rows: 0.0000001}", 6, "six decimals"),
         ("done: [look-up]", "doen: [look-up]", 4, "did you mean `done`?"),
@@ -158,6 +159,16 @@ def test_a_mistake_in_a_case_is_named_with_its_line(bundle_dir: Path, old: str, 
     found = problems(bundle_dir)
 
     assert any(problem.startswith(f"{line}: ") and said in problem for problem in found), found
+
+
+def test_a_wrong_name_at_the_top_of_a_file_is_said_once(bundle_dir: Path) -> None:
+    """It stands there once, and thirty cases under it would bury every other mistake."""
+    more = SHORT.replace("- name: ", "- name: again, ", 1)
+    write(bundle_dir, (HEAD + SHORT + more).replace("workflow: customer-export", "workflow: customer-exprt"))
+
+    (found,) = problems(bundle_dir)
+
+    assert " and 1 more: there is no workflow `customer-exprt`" in found
 
 
 def test_no_cases_is_an_empty_list(bundle_dir: Path) -> None:

@@ -31,7 +31,7 @@ def test_the_files_of_the_reference_are_a_bundle_with_cases(tmp_path: Path) -> N
     bundle = load(tmp_path)
 
     assert set(bundle.policy.workflows) == {"customer-export"}
-    assert len(load_cases(tmp_path, bundle.policy)) == 3
+    assert len(load_cases(tmp_path, bundle)) == 3
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)

@@ -192,6 +192,7 @@ MISTAKES: list[tuple[str, str, str, str, tuple[str, ...]]] = [
     # a list that reads like always and would say never
     (W, "after: [look-up]", "after_any: []", "after_any: []", ("is empty", "Leave the key out")),
     # argument shapes
+    (W, "maximum: 50000", "maximum: 0", "rows:  {type", ("`maximum` is below `minimum`",)),
     (W, "ticket_id: {type: string}", "ticket_id: {type: string, required: true}", "required", ("`optional: true`",)),
     (W, "ticket_id: {type: string}", "ticket_id: {type: strng}", "ticket_id: {type", ("did you mean `string`?",)),
     (W, "ticket_id: {type: string}", "ticket_id: {}", "ticket_id: {}", ("says no `type`",)),
