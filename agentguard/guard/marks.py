@@ -89,6 +89,7 @@ class _Walk:
         self.clean: set[bytes] = set()
         self.outside: list[Json] = []
         self._nodes = 0
+        self._texts: set[str] = set()
 
     def visit(self, value: Any, paths: tuple[ResultPath, ...], depth: int) -> None:
         """``paths``: what is left of the declared paths that lead here."""
@@ -128,7 +129,12 @@ class _Walk:
             self.outside.append(_scalar(inside))
 
     def _keep(self, value: Any) -> None:
-        key = digest(_scalar(value))
+        plain = _scalar(value)
+        if isinstance(plain, str):
+            if plain in self._texts:  # one long text may stand in a result a thousand times, for the price of one
+                return
+            self._texts.add(plain)
+        key = digest(plain)
         if key is not None:
             self.clean.add(key)
 

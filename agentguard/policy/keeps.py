@@ -8,8 +8,9 @@ value; text that holds two different matches has no one value, so nothing is kep
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, TypeAlias
@@ -17,6 +18,7 @@ from typing import Any, TypeAlias
 import re2
 from pydantic import BaseModel
 
+from agentguard.core.canonical import MAX_DEPTH, MAX_NODES
 from agentguard.core.policy import Fault
 from agentguard.core.values import Json
 from agentguard.policy.words import shown
@@ -126,21 +128,22 @@ def structure(value: Any) -> Any:
 
 
 def _as_json(value: Any) -> Json | Fault:
-    """The value as plain JSON; nothing, and what is not JSON, is a Fault. The caller bounds its size."""
+    """The value as plain JSON; nothing, and what is not JSON, is a Fault."""
     if value is None:
         return Fault("the value is null")
-    plain: Json = _plain(value, 0)
+    plain: Json = _plain(value, 0, itertools.count(1))
     return plain
 
 
-def _plain(value: Any, depth: int) -> Any:
+def _plain(value: Any, depth: int, nodes: Iterator[int]) -> Any:
+    """``nodes`` counts: a few lines of YAML with aliases hold one list a million million times."""
     inside = structure(value)
-    if depth > 64:
-        raise ValueError("nested too deeply")
+    if depth > MAX_DEPTH or next(nodes) > MAX_NODES:
+        raise ValueError("nested too deeply, or too large")
     if isinstance(inside, dict):
-        return {_key(key): _plain(item, depth + 1) for key, item in inside.items()}
+        return {_key(key): _plain(item, depth + 1, nodes) for key, item in inside.items()}
     if isinstance(inside, list):
-        return [_plain(item, depth + 1) for item in inside]
+        return [_plain(item, depth + 1, nodes) for item in inside]
     if inside is None or type(inside) in (str, int, float, bool):
         return inside
     raise ValueError("not JSON")

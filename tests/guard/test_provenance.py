@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from agentguard.core.facts import RunState
 from agentguard.core.provenance import NOTHING_SEEN, digest
 from agentguard.errors import PolicyError, ToolCallDenied
-from agentguard.guard import Guard
+from agentguard.guard import Guard, marks
 from agentguard.guard.marks import brought, lost, result_path
 from agentguard.guard.run import RunContext
 from agentguard.ledger import memory_ledger, open_ledger
@@ -418,6 +418,21 @@ def test_what_was_kept_is_a_source_of_its_own() -> None:
 
     assert found.clean["kept.iban"] == {digest(GOOD)}
     assert found.clean["kept.list"] == {digest("a"), digest(1)}
+
+
+def test_a_text_that_stands_in_a_result_many_times_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """YAML with aliases writes a megabyte fifty thousand times in two; hashing each took minutes."""
+    read: list[Any] = []
+
+    def counted(leaf: Any) -> bytes | None:
+        read.append(leaf)
+        return digest(leaf)
+
+    monkeypatch.setattr(marks, "digest", counted)
+
+    found = brought("t", (), 1, ["x" * 10_000] * 3 + [1, True, 1.0, "1"])
+    assert read == ["x" * 10_000, 1, True, 1.0, "1"]
+    assert found.clean["t"] == {digest("x" * 10_000), digest(1), digest("1")}
 
 
 def test_an_iterator_in_a_result_is_not_used_up() -> None:

@@ -123,6 +123,15 @@ def test_a_hostile_text_is_searched_in_linear_time() -> None:
     assert isinstance(compile_keep("kept", "result", "(a+)+b").extract("a" * 100_000), Fault)
 
 
+def test_a_result_that_is_larger_than_it_is_long_is_a_fault() -> None:
+    """Seven lines of YAML with aliases, written by an outsider: each list holds the one before eight times. Ten lines
+    more, and the guard would have copied for years."""
+    bomb: list[Any] = ["lol"]
+    for _ in range(6):
+        bomb = [bomb] * 8
+    assert isinstance(compile_keep("kept", "result", None).extract(bomb), Fault)
+
+
 def test_a_result_that_fights_back_is_a_fault() -> None:
     """A tool's result can raise from anything it is asked."""
 
