@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -403,15 +405,22 @@ def _missing_people(step: Step, rule: ApprovalRule, request: Request, policy: Po
     for answer in asked.answers:
         in_time = opened <= _micros(answer.at) < closed
         if answer.approve is True and in_time and run is not None and _counts(answer.approver, rule, policy, run):
-            people.add(answer.approver)
+            people.add(_letters(answer.approver))
     return "approval_pending" if len(people) < max(rule.quorum, 1) else None
+
+
+def _letters(name: str) -> str:
+    """What is left of a person's name when nobody looks closely."""
+    name = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", name).casefold()).casefold()
+    kept = "".join(c for c in name if unicodedata.category(c)[0] not in "ZC")
+    return re.sub(r"\A(user:)+", "", unicodedata.normalize("NFKC", kept))
 
 
 def _counts(approver: str, rule: ApprovalRule, policy: Policy, run: RunState) -> bool:
     scheme, colon, name = approver.partition(":")
     if scheme != "user" or not colon:
         return False
-    if run.subject in (approver, name) or run.requester in (approver, name):
+    if _letters(name) in [_letters(other) for other in (run.subject, run.requester) if other is not None]:
         return False
     welcome = {who for who in rule.approvers if not who.startswith("group:")}
     for who in rule.approvers:

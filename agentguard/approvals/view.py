@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from agentguard.approvals import display
 from agentguard.core.facts import Answer
+from agentguard.core.people import person, same_person
 from agentguard.core.values import Json
 
 
@@ -79,12 +80,13 @@ class ApprovalView:
     @property
     def agreed(self) -> int:
         """How many people have agreed whose yes counts, as far as that was known when they were asked."""
-        return len({answer.approver for answer in self.answers if answer.approve and self._counts(answer.approver)})
+        yes = {answer.approver for answer in self.answers if answer.approve and self._counts(answer.approver)}
+        return len(set(map(person, yes)))
 
     def why_not(self, approver: str, *, agree: bool) -> str | None:
         """Why this person cannot answer so, in words for them, or None. The decision judges the answer again."""
         asked = self.asked
-        if _same_person(approver, asked.requester) or _same_person(approver, asked.subject):
+        if same_person(approver, asked.requester) or same_person(approver, asked.subject):
             return f"`{asked.id}` was asked for by you or for you; somebody else must answer it"
         if any(answer.approver == approver for answer in self.answers):
             return f"you have answered `{asked.id}` already; each person has one answer"
@@ -100,7 +102,7 @@ class ApprovalView:
 
     def _counts(self, approver: str) -> bool:
         people = self._shown("people")
-        own = any(_same_person(approver, other) for other in (self.asked.requester, self.asked.subject))
+        own = any(same_person(approver, other) for other in (self.asked.requester, self.asked.subject))
         return not own and (not isinstance(people, list) or approver in people)
 
     def rows(self, most: int = display.MAX_SHOWN) -> Iterator[tuple[str, str]]:
@@ -183,11 +185,6 @@ def remaining(until: datetime, now: datetime) -> str:
     if hours:
         return f"{hours} h {minutes} min left"
     return f"{minutes} min {seconds % 60} s left" if minutes else f"{seconds} s left"
-
-
-def _same_person(one: str, other: str | None) -> bool:
-    """As the decision compares them: ``alice`` and ``user:alice`` are one person."""
-    return other is not None and one.removeprefix("user:") == other.removeprefix("user:")
 
 
 def _place(place: Json) -> str:

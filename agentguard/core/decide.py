@@ -25,6 +25,7 @@ from types import MappingProxyType
 from typing import Any, NoReturn, TypeVar
 
 from agentguard.core.facts import ApprovalState, Facts, RunState, RunStatus
+from agentguard.core.people import person, same_person
 from agentguard.core.policy import ApprovalRule, Budget, Fault, Policy, Step, Tool, View, Workflow, Zone
 from agentguard.core.provenance import CATALOG, Origins, Trail
 from agentguard.core.reasons import Reason
@@ -777,7 +778,7 @@ def _approval_gap(case: _Case, step: Step, rule: ApprovalRule) -> tuple[Reason |
     if now >= approval.expires_at:
         return Reason.APPROVAL_EXPIRED, f"approval {approval.id} has expired"
     agreed = {
-        answer.approver
+        person(answer.approver)
         for answer in approval.answers
         if answer.approve is True
         and approval.requested_at <= answer.at < approval.expires_at
@@ -790,10 +791,9 @@ def _approval_gap(case: _Case, step: Step, rule: ApprovalRule) -> tuple[Reason |
 
 def may_approve(approver: str, rule: ApprovalRule, case: _Case) -> bool:
     """A person the rule names, who is neither the workload nor the one it acts for, however either is written."""
-    person = approver.removeprefix("user:")
-    if case.run is None or person == approver:
+    if case.run is None or not approver.startswith("user:"):
         return False  # only people approve: nobody can be called `anyone` or `group:…`
-    if any(person == (other or "").removeprefix("user:") for other in (case.run.subject, case.run.requester)):
+    if any(same_person(approver, other) for other in (case.run.subject, case.run.requester)):
         return False
     for named in rule.approvers:
         if named in (approver, "anyone"):

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agentguard.core.facts import Answer, RunState, RunStatus
+from agentguard.core.people import same_person
 from agentguard.core.signals import OPERATIONS, Signal, SignalEffect
 from agentguard.core.values import Risk
 from agentguard.errors import LedgerError
@@ -142,8 +143,7 @@ class Operations:
         if row is None:
             raise LedgerError(f"there is no approval `{approval_id}`; `agentguard approvals list` shows them")
         asked = row.request
-        person = approver.removeprefix("user:")
-        if any(person == (other or "").removeprefix("user:") for other in (asked.subject, asked.requester)):
+        if any(same_person(approver, other) for other in (asked.subject, asked.requester)):
             raise LedgerError("whoever asked for this call cannot approve it; ask somebody else")
         data = record(
             "approval",

@@ -240,6 +240,15 @@ ESCALATING: dict[str, Change] = {
     "self approval, bare requester": lambda c: answers(yes("user:dave"), yes("user:alice"))(
         c.with_rule(EXPORT, approvers=("anyone",)).with_run(requester="dave")
     ),
+    **{
+        f"self approval, the requester spelt {spelt!a}": lambda c, spelt=spelt: answers(
+            yes("user:dave"), yes("user:alice")
+        )(c.with_rule(EXPORT, approvers=("anyone",)).with_run(requester=spelt))
+        for spelt in ("user:Dave", "DAVE", " dave\n", "user:user:dave", "user:\uff44ave", "user:da\u200bve")
+    },
+    "the same person twice, spelt otherwise": lambda c: answers(yes("user:alice"), yes("user:Alice"))(
+        c.with_rule(EXPORT, approvers=("anyone",))
+    ),
     "the workload approves": lambda c: answers(yes("user:agent"), yes("user:alice"))(
         c.with_rule(EXPORT, approvers=("anyone",))
         .with_run(subject="user:agent")

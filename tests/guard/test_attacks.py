@@ -696,7 +696,16 @@ def test_a_name_that_the_bundle_gave_to_another_tool_calls_neither(guard: Guard,
 
 @pytest.mark.parametrize(
     ("requester", "approver"),
-    [("dave", "user:dave"), ("user:dave", "dave"), ("user:dave", "user:dave"), ("dave", "dave")],
+    [
+        *(("dave", "user:dave"), ("user:dave", "dave"), ("user:dave", "user:dave"), ("dave", "dave")),
+        *(
+            ("user:Dave", "user:dave"),
+            ("dave ", "user:dave"),
+            ("user:dave", "user:da\u200bve"),
+            ("USER:dave", "user:dave"),
+        ),
+        *(("USER:dave", "user:dave"), ("user:JOSE\u0301", "user:jos\xe9"), ("user:user:dave", "user:dave")),
+    ],
 )
 def test_nobody_answers_for_themselves_however_their_name_is_written(
     guard: Guard, tools: Tools, requester: str, approver: str
