@@ -11,13 +11,13 @@ from typer.core import TyperCommand, TyperGroup
 _EPILOG = """\
 First steps:
 
-  agentguard check workflows/        is the bundle right?
+  agentguard check workflows/customer_export    is the bundle right?
 
-  agentguard test workflows/         does it decide as its cases say?
+  agentguard test workflows/customer_export     does it decide as its cases say?
 
-  agentguard audit follow            what is being decided now?
+  agentguard audit follow                       what is being decided now?
 
-  agentguard runs stop RUN           no more calls for this run
+  agentguard runs stop RUN                      no more calls for this run
 
 Every command explains itself: agentguard COMMAND --help.
 """

@@ -41,7 +41,8 @@ def verify(
 ) -> None:
     """Verify the assertion on standard input; print {"verdict", "reason"}; exit 0 for accept, 1 for deny.
 
-    Example: agentguard assertion verify --keys keys.json --issuer https://idp.example --audience agentguard < token.jwt
+    Example: agentguard assertion verify --keys keys.json --issuer https://idp.example
+    --audience agentguard < token.jwt
     """
     try:
         verifier = Verifier(

@@ -12,8 +12,7 @@ import typer
 from agentguard.approvals import display
 from agentguard.cli import common
 from agentguard.cli.common import COLOURS, JsonOption, LedgerOption
-from agentguard.core.reasons import Reason
-from agentguard.core.values import Effect
+from agentguard.core.values import RECORD_KINDS
 from agentguard.errors import ConfigurationError, LedgerError
 
 if TYPE_CHECKING:
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 app = common.new_app("Read the records of what was decided and done.")
 
-KINDS = ("decision", "outcome", "run", "approval", "operation", "signal", "canary", "reload")
 POLL_SECONDS = 0.25
 BATCH = 500
 
@@ -33,7 +31,7 @@ Subject = Annotated[str | None, typer.Option("--subject", help="Only of this wor
 Tool = Annotated[str | None, typer.Option("--tool", help="Only of this tool.")]
 EffectOption = Annotated[str | None, typer.Option("--effect", help="Only permit, escalate or deny.")]
 ReasonOption = Annotated[str | None, typer.Option("--reason", help="Only those that give this reason.")]
-Kind = Annotated[str | None, typer.Option("--kind", help=f"Only of this kind: {', '.join(KINDS)}.")]
+Kind = Annotated[str | None, typer.Option("--kind", help=f"Only of this kind: {', '.join(RECORD_KINDS)}.")]
 Since = Annotated[str | None, typer.Option("--since", help="From this time on: RFC 3339, or 10m for ten minutes ago.")]
 Until = Annotated[str | None, typer.Option("--until", help="Up to this time.")]
 
@@ -158,33 +156,17 @@ def _wanted(
     since: str | None,
     until: str | None,
 ) -> RecordFilter:
-    """The filter. Raises ConfigurationError for a word that no record can hold: an empty answer would mislead."""
-    from agentguard.ledger import RecordFilter
+    """The filter. Raises ConfigurationError for a word that no record can hold, and where nothing can match."""
+    from agentguard.guard.records import wanted
 
     now = common.now_utc()
-    if reason is not None and reason not in tuple(Reason):
-        raise ConfigurationError(f"--reason: `{reason}` is no reason code{_near(reason, tuple(Reason))}")
     begin = None if since is None else common.moment(since, "--since", now)
     end = None if until is None else common.moment(until, "--until", now)
     if begin is not None and end is not None and begin > end:
         raise ConfigurationError("--since is later than --until, so nothing can match")
-    return RecordFilter(
-        run_id=run,
-        subject=subject,
-        tool=tool,
-        effect=None if effect is None else common.choice(effect, map(str, Effect), "--effect"),
-        reason=reason,
-        kind=None if kind is None else common.choice(kind, KINDS, "--kind"),
-        since=begin,
-        until=end,
+    return wanted(
+        run_id=run, subject=subject, tool=tool, effect=effect, reason=reason, kind=kind, since=begin, until=end
     )
-
-
-def _near(word: str, words: tuple[str, ...]) -> str:
-    import difflib
-
-    close = difflib.get_close_matches(word, words, 1)
-    return f"; did you mean `{close[0]}`?" if close else ""
 
 
 def _printer(json: bool) -> Callable[[dict[str, Any]], None]:

@@ -33,7 +33,7 @@ def test(
 ) -> None:
     """Judge every case in DIR's *.cases.yaml by DIR's bundle. Nothing runs. Exit 1 if one fails, or if there is none.
 
-    Example: agentguard test workflows/
+    Example: agentguard test workflows/customer_export
     """
     from agentguard.cli import bundles
     from agentguard.destinations import Catalog

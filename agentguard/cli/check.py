@@ -24,7 +24,7 @@ def check(
 ) -> None:
     """Load a bundle as the guard does; list every problem with file and line. Exit 0 where there is none, else 1.
 
-    Example: agentguard check workflows/
+    Example: agentguard check workflows/customer_export
     """
     from agentguard.cli import bundles
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import re
 import stat
@@ -10,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
 import typer
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from agentguard.guard import Operations
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 LedgerOption: TypeAlias = Annotated[
     Path | None,
@@ -54,9 +57,28 @@ _UNITS = {
 }
 
 
+class _App(typer.Typer):
+    """Commands whose examples can be pasted: their lines stay as they are written, and a shell joins them."""
+
+    def command(self, name: str | None = None, **more: Any) -> Callable[[_Command], _Command]:
+        """As Typer's; the help is the docstring."""
+        register = super().command
+
+        def add(function: _Command) -> _Command:
+            paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
+            return register(name, help="\n\n".join(map(_pasteable, paragraphs)), **more)(function)
+
+        return add
+
+
+def _pasteable(paragraph: str) -> str:
+    # The first line tells Click to wrap none of the others.
+    return "\b\n" + paragraph.replace("\n", " \\\n    ") if paragraph.startswith("Example: ") else paragraph
+
+
 def new_app(summary: str, *, group: bool = True) -> typer.Typer:
     """A command or a group of commands in our manner."""
-    app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=group, help=summary)
+    app = _App(add_completion=False, rich_markup_mode=None, no_args_is_help=group, help=summary)
     if group:
         app.callback()(_nothing)
     return app

@@ -31,7 +31,7 @@ def coverage(
     """List what was reached and is not in the catalog, the most used first, with what to write; then what is listed
     and was never reached. Exit 1 where something is unclassified.
 
-    Example: agentguard destinations coverage workflows/ --since 30d
+    Example: agentguard destinations coverage workflows/customer_export --since 30d
     """
     from agentguard.cli import bundles
     from agentguard.destinations import Catalog

@@ -60,8 +60,10 @@ def explain(
     Either imagine a call and judge it by a bundle. What you do not say is taken to be in order: a fresh identity of
     the workflow's subject, low risk, nothing spent.
 
-    Example: agentguard explain workflows/ --workflow customer-export --tool warehouse.export
-    --args '{"table": "orders", "rows": 5}' --inputs '{"ticket": "EXP-7"}' --done look-up
+    Example: agentguard explain workflows/customer_export
+    --workflow customer-export --tool warehouse.export --done look-up
+    --inputs '{"ticket": "EXP-7"}' --kept '{"tables": ["orders"]}'
+    --args '{"table":"orders", "rows":5, "target":"/exports/EXP-7/orders.csv"}'
 
     Or read a decision from the ledger.
 

@@ -46,7 +46,7 @@ def serve(
 ) -> None:
     """Take the events that transmitters push (RFC 8935): POST to /STREAM. A bundle that is changed is read again.
 
-    Example: agentguard signals serve workflows/ --port 8935
+    Example: agentguard signals serve workflows/payments_service --port 8935
     """
     if (certificate is None) is not (key is None):
         raise ConfigurationError("--certificate and --key belong together; give both")
@@ -90,7 +90,7 @@ def poll(
 ) -> None:
     """Fetch the events of every stream with a `poll_url` (RFC 8936); go on until Ctrl-C.
 
-    Example: agentguard signals poll workflows/ --once
+    Example: agentguard signals poll workflows/payments_service --once
     """
     from agentguard.signals import Poller
 
@@ -118,7 +118,8 @@ def verify(
 ) -> None:
     """Judge the event on standard input; print the verdict as JSON; exit 0 for accept, 1 for deny. Nothing is applied.
 
-    Example: agentguard signals verify --keys idp.json --issuer https://idp.example --audience agentguard < event
+    Example: agentguard signals verify --keys idp.json --issuer https://idp.example
+    --audience agentguard < event
     """
     from agentguard.core.declarations import Source, StreamTrust
     from agentguard.signals import MAX_SET_BYTES, RefusedSet, judge, stream_verifier
@@ -156,7 +157,7 @@ def verify(
 def status(bundle: Bundle, ledger: LedgerOption = None, json: JsonOption = False) -> None:
     """List the streams that Trust names, when each last spoke, and which calls wait for a silent one.
 
-    Example: agentguard signals status workflows/
+    Example: agentguard signals status workflows/payments_service
     """
     from agentguard.cli.bundles import load
 

@@ -34,7 +34,8 @@ def suspend(
 ) -> None:
     """Refuse every call of a workload, in every run, from its very next call on.
 
-    Example: agentguard subjects suspend spiffe://corp.example/agent/exporter --why "key leaked"
+    Example: agentguard subjects suspend spiffe://corp.example/agent/exporter
+    --why "key leaked"
     """
     told = f"suspended `{subject}`; every call of it is refused until `agentguard subjects restore`"
     _do(subject, ledger, why, json, told, {"suspended": True}, _suspend, note=True)
@@ -46,7 +47,8 @@ def restore(
 ) -> None:
     """Accept a suspended workload again. Runs that were stopped stay stopped.
 
-    Example: agentguard subjects restore spiffe://corp.example/agent/exporter --why "new key in place"
+    Example: agentguard subjects restore spiffe://corp.example/agent/exporter
+    --why "new key in place"
     """
     _do(subject, ledger, why, json, f"restored `{subject}`", {"suspended": False}, _restore, note=False)
 

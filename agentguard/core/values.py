@@ -21,6 +21,10 @@ class Effect(enum.StrEnum):
     DENY = "deny"
 
 
+# What a record can be about. Words in the log are for ever: add, never rename.
+RECORD_KINDS = ("decision", "outcome", "run", "approval", "operation", "signal", "canary", "reload")
+
+
 class ToolEffect(enum.StrEnum):
     """What a tool does to the world, as its owner declared it."""
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+from pydantic import ValidationError
 
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Json, Unavailable
@@ -128,14 +131,29 @@ class Gate:
         self._guard.record_canary(self, entries)
 
     def _misread(self, why: Exception | str, call_id: str | None) -> Events:
-        # Of an error the kind and no more: its text may hold the values.
-        detail = why if isinstance(why, str) else f"could not be read: {type(why).__name__}"
+        detail = why if isinstance(why, str) else f"could not be read: {_kind_of(why)}"
         return self._events(Unavailable(Reason.ARGUMENTS_INVALID, detail), call_id)
 
     def _events(
         self, arguments: Mapping[str, Json] | Unavailable, call_id: str | None, *, streamed: bool = False
     ) -> Events:
         return events(self._guard, self, arguments, call_id, current_run(self._guard), streamed=streamed)
+
+
+def _kind_of(why: Exception) -> str:
+    """The kind of an error, and which arguments it is about. No more of it: its text may hold the values."""
+    kind = type(why).__name__
+    if not isinstance(why, ValidationError):
+        return kind
+    details = why.errors(include_url=False, include_context=False, include_input=False)
+    places = [(str(detail["loc"][0]), detail["type"]) for detail in details if detail["loc"]]
+    named = [f"`{name}` ({wrong})" for name, wrong in places if _WORD.fullmatch(name) and _WORD.fullmatch(wrong)]
+    return f"{kind} at {', '.join(list(dict.fromkeys(named))[:_MOST_NAMED])}" if named else kind
+
+
+# A parameter's name, or pydantic's word for what is wrong with it. A model's own names of arguments may be anything.
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_MOST_NAMED = 5
 
 
 class CanaryGate:

@@ -31,7 +31,7 @@ from agentguard.guard.operations import Operations, utc_now
 from agentguard.guard.options import check_options
 from agentguard.guard.order import Identify
 from agentguard.guard.parts import check_bundle
-from agentguard.guard.records import RecordData, record, storable
+from agentguard.guard.records import RecordData, record, storable, wanted
 from agentguard.guard.run import RunContext
 from agentguard.ledger import Ledger, RecordFilter, open_ledger
 from agentguard.policy import Bundle, Reloader
@@ -224,9 +224,9 @@ class Guard:
 
         return Receiver(streams, self.operations, clock=self.clock)
 
-    def records(self, **wanted: Any) -> Iterator[RecordData]:
-        """Records in order; keywords as in ``RecordFilter``."""
-        return self.ledger.records(RecordFilter(**wanted))
+    def records(self, **named: Any) -> Iterator[RecordData]:
+        """Records in order; keywords as in ``RecordFilter``. Raises ConfigurationError for a word no record holds."""
+        return self.ledger.records(wanted(**named))
 
     # What follows serves the order of events and adapters.
 

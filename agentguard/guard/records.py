@@ -9,9 +9,13 @@ from typing import Any
 from agentguard.core.decide import Decision
 from agentguard.core.facts import Facts, RunState
 from agentguard.core.policy import Policy, Tool
+from agentguard.core.reasons import Reason
 from agentguard.core.request import Request
-from agentguard.core.values import Identity, Json, Unavailable
+from agentguard.core.values import RECORD_KINDS, Effect, Identity, Json, Unavailable
+from agentguard.errors import ConfigurationError
 from agentguard.jose.nonce import nonce
+from agentguard.ledger import RecordFilter
+from agentguard.policy.words import expected, shown
 
 RecordData = dict[str, Any]
 
@@ -25,6 +29,7 @@ FIELDS = (
     "framework", "call_id", "arguments", "redacted", "arguments_digest", "request_digest", "definition",
     "destinations", "risk", "approval_id", "approved_by", "signal", "outcome", "error", "kept", "by", "why",
 )  # fmt: skip
+_WORDS: Mapping[str, tuple[str, ...]] = {"kind": RECORD_KINDS, "effect": tuple(Effect), "reason": tuple(Reason)}
 _LISTS = {"reasons", "findings", "redacted", "destinations", "approved_by", "kept"}
 _EMPTY: RecordData = dict.fromkeys(FIELDS)
 
@@ -52,6 +57,18 @@ def record(kind: str, at: datetime, **known: Any) -> RecordData:
     for name in _LISTS - known.keys():
         data[name] = []  # one of its own for each record
     return data
+
+
+def wanted(**named: Any) -> RecordFilter:
+    """Which records to read; keywords as in ``RecordFilter``.
+
+    Raises ConfigurationError for a word that no record holds: an empty answer would mislead.
+    """
+    for name, words in _WORDS.items():
+        word = named.get(name)
+        if word is not None and word not in words:
+            raise ConfigurationError(f"no record has the {name} {shown(word)}; {expected(str(word), words)}")
+    return RecordFilter(**named)
 
 
 def decision_record(

@@ -169,7 +169,12 @@ class RunContext:
 
     def _checked_inputs(self) -> dict[str, Json]:
         try:
-            inputs: dict[str, Json] = read_canonical(canonical_bytes(dict(self._inputs)))
+            given = dict(self._inputs)
+        except (TypeError, ValueError):
+            example = 'a mapping of names to values, such as {"ticket": "EXP-7"}'
+            raise ConfigurationError(f"inputs={type(self._inputs).__name__}: expected {example}") from None
+        try:
+            inputs: dict[str, Json] = read_canonical(canonical_bytes(given))
         except NotCanonical as error:
             raise ConfigurationError(f"the inputs of `{self.workflow}` are not JSON: {error}") from None
         shape = None if self._resumed else self.guard.bundle.workflows_inputs.get(self.workflow)

@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shlex
 import sqlite3
 import stat
 import struct
@@ -64,6 +65,17 @@ def test_every_command_gives_an_example(path: list[str], call: Call) -> None:
     assert shown.isascii() and "completion" not in shown
 
 
+@pytest.mark.parametrize("command", ["check", "test", "explain", "schema", "destination"])
+def test_an_example_that_needs_no_ledger_works_when_pasted(
+    command: str, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a clone, as the page on which it stands is read there."""
+    monkeypatch.chdir(ROOT)
+    example = call(command, "--help").out.split("Example: agentguard ")[1].split("\n\n")[0].split(" > ")[0]
+
+    assert call(*shlex.split(example.replace("\\\n", ""))).code == 0
+
+
 def test_the_list_of_commands_is_whole_and_its_summaries_are_not_cut(call: Call) -> None:
     """Help is printed from a table; the table and the modules must agree."""
     ended = call("--help")
@@ -112,7 +124,7 @@ def test_the_version_is_told(call: Call) -> None:
         (["runs", "risk", "r-1"], "LEVEL"),
         (["audit", "list", "--last", "0"], "--last"),
         (["audit", "list", "--last", "many"], "--last"),
-        (["audit", "list", "--effect", "Deny"], "permit, escalate, deny"),
+        (["audit", "list", "--effect", "Deny"], "did you mean `deny`?"),
         (["audit", "list", "--kind", "x"], "decision"),
         (["audit", "list", "--reason", "condition_flase"], "did you mean `condition_false`"),
         (["audit", "list", "--since", "yesterday"], "2026-11-24T12:00:00Z"),

@@ -580,6 +580,27 @@ def test_inputs_that_do_not_fit_start_no_run(guard: Guard, inputs: dict[str, Any
         pass
 
 
+def test_inputs_that_are_no_mapping_are_named(guard: Guard) -> None:
+    """What Python says of `dict([...])` names nothing that its reader wrote."""
+    with (
+        pytest.raises(ConfigurationError, match="inputs=list: expected a mapping"),
+        guard.run("customer-export", inputs=["EXP-7"]),  # type: ignore[arg-type]
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("name", "word", "right"),
+    [("kind", "decisoin", "decision"), ("effect", "Deny", "deny"), ("reason", "condition_fales", "condition_false")],
+)
+def test_a_word_that_no_record_holds_is_not_answered_with_no_records(
+    guard: Guard, name: str, word: str, right: str
+) -> None:
+    """Nothing found would be read as: nothing was refused."""
+    with pytest.raises(ConfigurationError, match=f"no record has the {name} `{word}`; did you mean `{right}`?"):
+        guard.records(**{name: word})
+
+
 def test_what_cannot_be_guarded_is_refused_when_wrapping(guard: Guard, tools: Tools) -> None:
     def get_ticket(*args: Any) -> None: ...
 

@@ -103,7 +103,9 @@ def test_a_function_given_what_does_not_fit_leaves_a_denial(
 
     found = the_denial(guard)
     assert found["tool"] == "tickets.get" and found["run_id"] and found["assertion_id"]
-    assert "could not be read: ValidationError" in [finding["detail"] for finding in found["findings"]]
+    assert "could not be read: ValidationError at `ticket_id` (string_type)" in [
+        finding["detail"] for finding in found["findings"]
+    ]
 
 
 @pytest.mark.parametrize(("function", "call"), PYTHON, ids=["function", "async", "generator", "asyncgen"])
