@@ -195,6 +195,8 @@ def _show(data: Mapping[str, Any], json: bool) -> None:
 
 
 def _lines(data: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    from agentguard.audit import reasons
+
     yield "effect", display.shown(str(data.get("effect")))
     for name in ("workflow", "step", "tool", "time", "run_id", "subject", "requester", "risk", "assurance"):
         if data.get(name) is not None:
@@ -213,38 +215,8 @@ def _lines(data: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
             display.shown(str(found.get("effect"))),
             (f"{display.shown(str(found.get('reason')))}{under}: {display.shown(str(found.get('detail')), 1_000)}"),
         )
-        meaning = _MEANINGS.get(str(found.get("reason")))
-        if meaning:
-            yield "", f"  {display.plain(meaning)}"
+        if found.get("reason") in tuple(Reason):
+            meant = reasons()[Reason(found["reason"])]
+            yield "", f"  {meant.means}" + ("" if meant.turn == "nobody" else f" Whose turn it is: {meant.turn}.")
     if not findings:
         yield "findings", "none: every check passed"
-
-
-# What a workflow's owner does about each; shown under the finding.
-_MEANINGS: dict[str, str] = {
-    Reason.NO_MATCHING_STEP: "add a step for this tool to the workflow, if the workflow is to use it",
-    Reason.WORKFLOW_OVERDUE: "the owner must review the workflow and set a later review_by",
-    Reason.STEP_OUT_OF_ORDER: "a step it comes after has not succeeded in this run; --done names those that have",
-    Reason.STEP_EXCLUDED: "a step it must not follow has been called in this run",
-    Reason.STEP_USED_UP: "the step's at_most is reached; another run starts anew",
-    Reason.ARGUMENTS_INVALID: "the arguments do not fit the step; an argument that is not listed is refused",
-    Reason.PROVENANCE_UNMET: "the argument must come from where the step's `from` says, and not from outsiders first",
-    Reason.CONDITION_FALSE: "the condition was evaluated and is false",
-    Reason.CONDITION_FAILED: "the condition could not be evaluated to true or false; that never permits",
-    Reason.SUBJECT_NOT_ALLOWED: "list the workload under the workflow's subjects, if it may run it",
-    Reason.IDENTITY_STALE: "the workload must prove its identity again",
-    Reason.DESTINATION_UNCLASSIFIED: "list the place in Destinations, or let the step say `unclassified: allow`",
-    Reason.DESTINATION_TOO_SENSITIVE: "the step's up_to is below the place's sensitivity",
-    Reason.DESTINATION_NOT_ALLOWED: "the step says nothing of destinations; add `destinations: {up_to: SENSITIVITY}`",
-    Reason.DESTINATION_AMBIGUOUS: "the argument does not lead to one certain place",
-    Reason.RISK_TOO_HIGH: "risk takes this effect or place away; `agentguard audit list --kind signal` may say why",
-    Reason.CREDENTIAL_REVOKED: "a credential, or the assertions themselves, were revoked; the record says by whom",
-    Reason.IDENTITY_OUTDATED: "the workload must prove itself with an assertion from after the signal",
-    Reason.SIGNALS_UNAVAILABLE: "`agentguard signals status` shows which stream is silent; operations must repair it",
-    Reason.WRITE_DOWN: "the run has read something more sensitive than this may follow",
-    Reason.ZONE_NOT_REACHABLE: "no way leads there from the workload's zone, or from where the run has been",
-    Reason.ZONE_FIRST_CONTACT: "the workload has never reached this zone; --approved-by names who agrees",
-    Reason.BUDGET_EXCEEDED: "the workflow's budget has not enough left for this call",
-    Reason.APPROVAL_REQUIRED: "a person must agree; the call may be repeated afterwards",
-    Reason.APPROVAL_PENDING: "more people must agree",
-}

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from agentguard.audit import reasons
+from agentguard.ledger import open_ledger
 from cli.bundle import FILES, PAGE, ROOT, write
-from cli.conftest import NASTY, Call
+from cli.conftest import NASTY, Call, decide
 from cli.test_cli_use import is_clear
 
 WORKFLOW = FILES["customer-export.yaml"]
@@ -332,6 +334,19 @@ def test_a_wrong_explain_gives_one_clear_line(arguments: list[str], words: str, 
     assert ended.code == 2, ended
     assert is_clear(ended), ended.err
     assert words in ended.err
+
+
+def test_each_reason_is_explained_in_the_words_of_the_page_of_reasons(store: Path, call: Call) -> None:
+    """A list of its own for the command left two reasons of three unexplained."""
+    ledger = open_ledger(store)
+    found = [{"effect": "deny", "reason": str(reason), "step": None, "detail": "x"} for reason in reasons()]
+    decide(ledger, "d-all", reasons=list(map(str, reasons())), findings=found)
+    ledger.shut()
+
+    shown = " ".join(call("explain", "--decision", "d-all", "--ledger", store).out.split())
+
+    assert all(f"deny {reason}: x {info.means}" in shown for reason, info in reasons().items())
+    assert "Whose turn it is: workflow owner." in shown
 
 
 def test_a_decision_is_explained_from_its_record(store: Path, call: Call) -> None:
