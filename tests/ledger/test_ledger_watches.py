@@ -106,15 +106,26 @@ def test_what_was_refused_is_not_counted(ledger: SqliteLedger) -> None:
     assert run_now(ledger).risk is Risk.LOW
 
 
-def test_several_rules_are_reached_by_one(ledger: SqliteLedger) -> None:
-    """Each for itself, the highest counts, and the longest window keeps what the shorter has forgotten."""
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_longest_window_keeps_what_the_shorter_has_forgotten(ledger: SqliteLedger, turned: bool) -> None:
+    """Each rule counts for itself, in whatever order they are written."""
     short = watch(2, source="rule:short", to=Risk.HIGH, within=timedelta(seconds=1), record=record("signal", by="s"))
-    both = (short, watch(3))
+    both = (short, watch(3))[:: -1 if turned else 1]
     for name, when in (("d1", 0), ("d2", 30), ("d3", 59)):
         admit(ledger, name, when, watches=both)
     assert run_now(ledger).risk is Risk.MEDIUM
     assert len(admit(ledger, "d4", 59.5, watches=both).raised) == 1
     assert run_now(ledger).risk is Risk.HIGH
+
+
+@pytest.mark.parametrize("levels", [(Risk.MEDIUM, Risk.HIGH), (Risk.HIGH, Risk.MEDIUM)])
+def test_of_two_rules_that_one_call_reaches_the_highest_counts(ledger: SqliteLedger, levels: tuple[Risk, Risk]) -> None:
+    """The one that is written last must not lower what the other has just raised."""
+    both = tuple(watch(1, source=f"rule:{n}", to=level) for n, level in enumerate(levels))
+    answer = admit(ledger, "d1", watches=both)
+
+    assert len(answer.raised) == 2
+    assert (answer.run and answer.run.risk, run_now(ledger).risk) == (Risk.HIGH, Risk.HIGH)
 
 
 def test_another_run_is_another_count(ledger: SqliteLedger) -> None:
