@@ -90,6 +90,16 @@ def test_what_is_not_there_is_not_kept(path: str, result: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "missing"),
+    [("result.nothing", "`nothing`"), ("result.tables.x", "`x`"), ("result.tables[2]", "element 2")],
+)
+def test_a_fault_names_the_part_of_the_path_that_is_not_there(path: str, missing: str) -> None:
+    """An owner looks for a misspelt name in a long path."""
+    fault = compile_keep("kept", path, None).extract(RESULT)
+    assert isinstance(fault, Fault) and fault.detail == f"`{path}`: there is no {missing}"
+
+
+@pytest.mark.parametrize(
     ("path", "match", "value"),
     [
         ("result.text", "INV-([0-9]+)", "0042"),
