@@ -1,9 +1,15 @@
-"""What every test shares: the long form behind ``--nightly``, and one hypothesis profile for each form."""
+"""What every test shares: which sources are tested, the long form behind ``--nightly``, a profile for each form."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 from hypothesis import HealthCheck, settings
+from tested_sources import wrong_sources
+
+import agentguard
 
 # The same examples on every run, so that a red build is red for everybody; the nightly form looks for new ones.
 settings.register_profile("ci", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -15,6 +21,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    wrong = wrong_sources(Path(agentguard.__file__ or ""), os.environ)
+    if wrong is not None:
+        raise pytest.UsageError(wrong)
     settings.load_profile("nightly" if config.getoption("--nightly") else "ci")
 
 

@@ -16,6 +16,7 @@ import agentguard
 
 sys.path.insert(0, str(Path(__file__).parent))
 from readme import README, blocks
+from tested_sources import wrong_sources
 
 ROOT = README.parent
 
@@ -82,6 +83,16 @@ def test_the_constraints_pin_versions_and_name_no_place() -> None:
     lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
     assert lines
     assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!-]+", line)] == []
+
+
+def test_a_run_that_would_test_another_copy_of_the_sources_is_refused(tmp_path: Path) -> None:
+    """After a plain install, a fault put into the checkout passed every test."""
+    own, copy = ROOT / "agentguard" / "__init__.py", tmp_path / "site-packages" / "agentguard" / "__init__.py"
+    assert wrong_sources(own, {}) is None
+    assert wrong_sources(copy, {"AGENTGUARD_TEST_INSTALLED": "1"}) is None
+    assert "pip install" in (wrong_sources(copy, {}) or "")
+    assert "pip install" in (wrong_sources(copy, {"AGENTGUARD_TEST_INSTALLED": "0"}) or "")
+    assert "tests the installed package" in (wrong_sources(own, {"AGENTGUARD_TEST_INSTALLED": "1"}) or "")
 
 
 @pytest.mark.skipif("AGENTGUARD_TEST_INSTALLED" not in os.environ, reason="only where CI tests the built wheel")

@@ -119,7 +119,8 @@ def events(
     *,
     streamed: bool = False,
 ) -> Events:
-    """All events of one call. Returns what the tool returned; raises as DESIGN section 6 says.
+    """All events of one call. Returns what the tool returned. Raises a ``ToolCallRefused`` where it
+    may not run, a ``LedgerError`` where that could not be recorded, and the tool's own exceptions as they are.
 
     ``arguments`` that could not even be read are denied here, with a record. ``streamed``: what the tool gives out is
     not seen here.

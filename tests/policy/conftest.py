@@ -82,7 +82,7 @@ FILES: Mapping[str, str] = {
         assurance: {secret: call-bound}
         risk: {medium: {up_to: confidential}, high: {up_to: public}}
         """,
-    # The example of DESIGN section 4, word for word.
+    # A workflow that uses most of the language; the same stands in docs/policy.md.
     "customer-export.yaml": """\
         apiVersion: agentguard/v1
         kind: Workflow
