@@ -233,7 +233,7 @@ def test_every_problem_is_reported_at_once() -> None:
 
 def test_an_address_has_no_wildcards() -> None:
     """`*.0.0.1` would cover a quarter of nothing in particular."""
-    from agentguard.destinations.hosts import wildcards
+    from agentguard.destinations.kinds.hosts import wildcards
 
     assert list(wildcards("10.0.0.1")) == list(wildcards("[::1]")) == []
     assert list(wildcards("a.b.example.com")) == ["*.b.example.com", "*.example.com", "*.com"]

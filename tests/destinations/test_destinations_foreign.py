@@ -149,7 +149,7 @@ def test_an_installed_kind_is_used_like_our_own(installed: Path) -> None:
 def test_a_built_in_name_cannot_be_taken_over(installed: Path) -> None:
     """Installing a package must not change what a URL is."""
     code = SETUP + 'print(json.dumps([type(find_kind("url")).__module__, judged("url", "T-1")]))'
-    assert python(installed, code) == ["agentguard.destinations.url", "no_scheme: `to`"]
+    assert python(installed, code) == ["agentguard.destinations.kinds.url", "no_scheme: `to`"]
 
 
 def test_a_kind_that_fails_refuses(installed: Path) -> None:

@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from agentguard.core.declarations import CatalogEntry, Source
 from agentguard.core.values import Sensitivity
 from agentguard.destinations import Ambiguous, Catalog
-from agentguard.destinations.url import read_url
+from agentguard.destinations.kinds.url import read_url
 from agentguard.destinations.use import (
     AsyncGuardedTransport,
     DestinationRefused,

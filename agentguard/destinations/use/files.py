@@ -11,7 +11,7 @@ import stat
 from typing import BinaryIO, Literal
 
 from agentguard.destinations.kinds import Ambiguous
-from agentguard.destinations.path import canonical_path
+from agentguard.destinations.kinds.path import canonical_path
 from agentguard.destinations.use.refusal import DestinationRefused
 from agentguard.errors import ConfigurationError
 

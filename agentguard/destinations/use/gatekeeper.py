@@ -15,9 +15,9 @@ from typing import TypeAlias
 
 from agentguard.core.values import Place
 from agentguard.destinations.catalog import Catalog
-from agentguard.destinations.hosts import canonical_ipv4, canonical_ipv6, is_address
 from agentguard.destinations.kinds import Ambiguous, make_place
-from agentguard.destinations.url import DEFAULT_PORTS, read_url
+from agentguard.destinations.kinds.hosts import canonical_ipv4, canonical_ipv6, is_address
+from agentguard.destinations.kinds.url import DEFAULT_PORTS, read_url
 from agentguard.destinations.use.refusal import DestinationRefused
 
 Resolver: TypeAlias = "Callable[[str, int], Sequence[str]]"

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from agentguard.core.values import Json, Place
-from agentguard.destinations.kinds import Ambiguous, Derived, make_place, unknown_options
+from agentguard.destinations.kinds.base import Ambiguous, Derived, TextKind
 
 MAX_LENGTH = 50
 _COMPACT = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{10,30}")
@@ -40,22 +40,14 @@ _COUNTRIES = {
 _LENGTHS = {country: length for length, countries in _COUNTRIES.items() for country in countries.split()}
 
 
-class _Iban:
+class _Iban(TextKind):
     name = "iban"
-    options: frozenset[str] = frozenset()
     handed_on = True
-    most = 256
+    max_length = MAX_LENGTH
 
-    def derive(self, value: Json, options: Mapping[str, Json]) -> Derived:
-        if type(value) is not str:
-            return Ambiguous("not_a_string")
-        if len(value) > MAX_LENGTH:
-            return Ambiguous("too_long")
-        number = _canonical(value)
-        return number if isinstance(number, Ambiguous) else (make_place(self.name, number, country=number[:2]),)
-
-    def option_problem(self, options: Mapping[str, Json]) -> str | None:
-        return unknown_options(options, self.options)
+    def read(self, text: str, options: Mapping[str, Json]) -> Derived:
+        number = _canonical(text)
+        return number if isinstance(number, Ambiguous) else self.place(number, country=number[:2])
 
     def pattern_key(self, pattern: str) -> str:
         if pattern[2:] == "*" and pattern[:2] in _LENGTHS:

@@ -13,7 +13,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 
 from agentguard.core.values import Json, Place
-from agentguard.destinations.kinds import Ambiguous, Derived, make_place, unknown_options
+from agentguard.destinations.kinds.base import Ambiguous, Derived, make_place, unknown_options
 
 MAX_LENGTH = 8192
 MAX_WORDS = 256

@@ -15,7 +15,7 @@ import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
 
-from agentguard.destinations.kinds import Ambiguous
+from agentguard.destinations.kinds.base import Ambiguous
 
 # RFC 1035 section 2.3.4, without the trailing dot.
 MAX_NAME = 253

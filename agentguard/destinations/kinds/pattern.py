@@ -14,35 +14,28 @@ from functools import lru_cache
 from typing import Any
 
 from agentguard.core.values import Json, Place
-from agentguard.destinations.kinds import Ambiguous, Derived, make_place, unknown_options
+from agentguard.destinations.kinds.base import Ambiguous, Derived, TextKind, make_place, unknown_options
 from agentguard.destinations.text import is_plain_text
 
 MAX_LENGTH = 1024
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
 
-class _Pattern:
+class _Pattern(TextKind):
     name = "pattern"
     options = frozenset({"name", "pattern"})
-    handed_on = False
-    most = 256
+    max_length = MAX_LENGTH
 
-    def derive(self, value: Json, options: Mapping[str, Json]) -> Derived:
-        if type(value) is not str:
-            return Ambiguous("not_a_string")
-        if len(value) > MAX_LENGTH:
-            return Ambiguous("too_long")
-        if self.option_problem(options) is not None:
-            return Ambiguous("bad_option")
-        if not value:
+    def read(self, text: str, options: Mapping[str, Json]) -> Derived:
+        if not text:
             return Ambiguous("empty")
-        if not value.isprintable() or not is_plain_text(value) or value != value.strip():
+        if not text.isprintable() or not is_plain_text(text) or text != text.strip():
             return Ambiguous("character_not_allowed")
         compiled = _compiled(str(options["pattern"]))
-        if compiled is None or compiled.fullmatch(value) is None:
+        if compiled is None or compiled.fullmatch(text) is None:
             return Ambiguous("no_match")
         label = str(options["name"])
-        return (make_place(self.name, f"{label}:{value}", name=label, value=value),)
+        return self.place(f"{label}:{text}", name=label, value=text)
 
     def option_problem(self, options: Mapping[str, Json]) -> str | None:
         unknown = unknown_options(options, self.options)

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from agentguard.core.values import Json, Place
-from agentguard.destinations.kinds import Ambiguous, Derived, make_place, unknown_options
+from agentguard.destinations.kinds.base import Ambiguous, Derived, TextKind, unknown_options
 
 MAX_LENGTH = 120
 _SERVICE = re.compile(r"[a-z][a-z0-9-]{0,31}")
@@ -24,24 +24,18 @@ _ID = re.compile(
 _EVERYBODY = frozenset({"here", "channel", "everyone", "all", "group"})
 
 
-class _Channel:
+class _Channel(TextKind):
     name = "channel"
     options = frozenset({"service"})
-    handed_on = False
     most = 64
+    max_length = MAX_LENGTH
 
-    def derive(self, value: Json, options: Mapping[str, Json]) -> Derived:
-        if type(value) is not str:
-            return Ambiguous("not_a_string")
-        if self.option_problem(options) is not None:
-            return Ambiguous("bad_option")
-        if len(value) > MAX_LENGTH:
-            return Ambiguous("too_long")
-        channel = _canonical(value)
+    def read(self, text: str, options: Mapping[str, Json]) -> Derived:
+        channel = _canonical(text)
         if isinstance(channel, Ambiguous):
             return channel
         service = str(options["service"])
-        return (make_place(self.name, f"{service}:{channel}", service=service, channel=channel),)
+        return self.place(f"{service}:{channel}", service=service, channel=channel)
 
     def option_problem(self, options: Mapping[str, Json]) -> str | None:
         unknown = unknown_options(options, self.options)

@@ -13,8 +13,8 @@ import re
 from collections.abc import Iterable, Mapping
 
 from agentguard.core.values import Json, Place
-from agentguard.destinations.hosts import canonical_name, host_pattern, is_address, wildcards
-from agentguard.destinations.kinds import Ambiguous, Derived, make_place, unknown_options
+from agentguard.destinations.kinds.base import Ambiguous, Derived, TextKind
+from agentguard.destinations.kinds.hosts import canonical_name, host_pattern, is_address, wildcards
 
 # RFC 5321 section 4.5.3.1.
 MAX_LENGTH = 254
@@ -24,18 +24,13 @@ _LOCAL = re.compile(r"[A-Za-z0-9_+~'&=][A-Za-z0-9_+~'&=-]*(?:\.[A-Za-z0-9_+~'&=-
 _GMAIL = frozenset({"gmail.com", "googlemail.com"})
 
 
-class _Email:
+class _Email(TextKind):
     name = "email"
-    options: frozenset[str] = frozenset()
     handed_on = True
-    most = 256
+    max_length = MAX_LENGTH
 
-    def derive(self, value: Json, options: Mapping[str, Json]) -> Derived:
-        if type(value) is not str:
-            return Ambiguous("not_a_string")
-        if len(value) > MAX_LENGTH:
-            return Ambiguous("too_long")
-        local, at, raw_domain = value.rpartition("@")
+    def read(self, text: str, options: Mapping[str, Json]) -> Derived:
+        local, at, raw_domain = text.rpartition("@")
         if not at or _LOCAL.fullmatch(local) is None:
             return Ambiguous("not_one_address")
         domain = canonical_name(raw_domain)
@@ -44,12 +39,9 @@ class _Email:
         if is_address(domain):
             return Ambiguous("address_literal")
         identity = f"{local.lower()}@{domain}"
-        if not _second_reader_agrees(value, identity):
+        if not _second_reader_agrees(text, identity):
             return Ambiguous("parsers_disagree")
-        return (make_place(self.name, identity, local=local.lower(), domain=domain),)
-
-    def option_problem(self, options: Mapping[str, Json]) -> str | None:
-        return unknown_options(options, self.options)
+        return self.place(identity, local=local.lower(), domain=domain)
 
     def pattern_key(self, pattern: str) -> str:
         local, at, domain = pattern.rpartition("@")

@@ -17,9 +17,9 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from agentguard.core.values import Json, Place
-from agentguard.destinations.hosts import canonical_host, canonical_port, host_pattern, wildcards
-from agentguard.destinations.kinds import Ambiguous, Derived, make_place, unknown_options
-from agentguard.destinations.path import canonical_path
+from agentguard.destinations.kinds.base import Ambiguous, Derived, TextKind, make_place
+from agentguard.destinations.kinds.hosts import canonical_host, canonical_port, host_pattern, wildcards
+from agentguard.destinations.kinds.path import canonical_path
 
 MAX_LENGTH = 4096
 
@@ -88,22 +88,17 @@ _SQLITE = re.compile(r"(?i:sqlite)(?:\+(?:aio|py)sqlite)?:///(/[^?#%]*)")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
-class _Dsn:
+class _Dsn(TextKind):
     name = "dsn"
-    options: frozenset[str] = frozenset()
-    handed_on = False
     most = 64
+    max_length = MAX_LENGTH
 
-    def derive(self, value: Json, options: Mapping[str, Json]) -> Derived:
-        if type(value) is not str:
-            return Ambiguous("not_a_string")
-        if len(value) > MAX_LENGTH:
-            return Ambiguous("too_long")
-        if value[:6].lower() == "sqlite":
-            return _sqlite(value)
-        match = _DSN.fullmatch(value)
-        if match is None or _BAD_ESCAPE.search(value):
-            return Ambiguous(_why_not_a_dsn(value))
+    def read(self, text: str, options: Mapping[str, Json]) -> Derived:
+        if text[:6].lower() == "sqlite":
+            return _sqlite(text)
+        match = _DSN.fullmatch(text)
+        if match is None or _BAD_ESCAPE.search(text):
+            return Ambiguous(_why_not_a_dsn(text))
         raw_scheme, driver, raw_host, raw_port, name, query = match.groups("")
         scheme = _SCHEMES.get(raw_scheme.lower())
         if scheme is None or (driver and driver not in _DRIVERS):
@@ -124,10 +119,7 @@ class _Dsn:
         if problem is not None:
             return Ambiguous(problem)
         identity = f"{scheme}://{host}:{port}/{database}"
-        return (make_place(self.name, identity, scheme=scheme, host=host, port=port, database=database),)
-
-    def option_problem(self, options: Mapping[str, Json]) -> str | None:
-        return unknown_options(options, self.options)
+        return self.place(identity, scheme=scheme, host=host, port=port, database=database)
 
     def pattern_key(self, pattern: str) -> str:
         if pattern.startswith("sqlite:///"):

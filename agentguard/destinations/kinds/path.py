@@ -12,8 +12,8 @@ import re
 from collections.abc import Iterable, Mapping
 
 from agentguard.core.values import Json, Place
-from agentguard.destinations.kinds import Ambiguous, Derived, make_place, unknown_options
-from agentguard.destinations.segments import check_path_pattern, path_keys
+from agentguard.destinations.kinds.base import Ambiguous, Derived, TextKind, unknown_options
+from agentguard.destinations.kinds.segments import check_path_pattern, path_keys
 from agentguard.destinations.text import is_plain_text
 
 # PATH_MAX and NAME_MAX of Linux, in bytes.
@@ -25,20 +25,16 @@ _LOOKS_LIKE_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _DOORS = frozenset({"proc", "dev", "sys", ".vol"})
 
 
-class _Path:
+class _Path(TextKind):
     name = "path"
     options = frozenset({"root"})
     handed_on = True
-    most = 256
+    max_length = MAX_LENGTH
 
-    def derive(self, value: Json, options: Mapping[str, Json]) -> Derived:
-        if type(value) is not str:
-            return Ambiguous("not_a_string")
+    def read(self, text: str, options: Mapping[str, Json]) -> Derived:
         root = options.get("root")
-        if root is not None and (type(root) is not str or canonical_path(root) != root):
-            return Ambiguous("bad_option")
-        path = canonical_path(value, root)
-        return path if isinstance(path, Ambiguous) else (make_place(self.name, path, path=path),)
+        path = canonical_path(text, root if isinstance(root, str) else None)
+        return path if isinstance(path, Ambiguous) else self.place(path, path=path)
 
     def option_problem(self, options: Mapping[str, Json]) -> str | None:
         root = options.get("root")

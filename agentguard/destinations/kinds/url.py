@@ -18,9 +18,9 @@ from urllib.parse import unquote_to_bytes
 from ada_url import URL
 
 from agentguard.core.values import Json, Place
-from agentguard.destinations.hosts import canonical_host, canonical_port, host_pattern, wildcards
-from agentguard.destinations.kinds import Ambiguous, Derived, make_place, option_words, unknown_options
-from agentguard.destinations.segments import check_path_pattern, path_keys
+from agentguard.destinations.kinds.base import Ambiguous, Derived, TextKind, make_place, option_words, unknown_options
+from agentguard.destinations.kinds.hosts import canonical_host, canonical_port, host_pattern, wildcards
+from agentguard.destinations.kinds.segments import check_path_pattern, path_keys
 from agentguard.destinations.text import is_plain_text
 
 # Longer than any server accepts by default (nginx and Apache stop at 8 KiB).
@@ -48,19 +48,14 @@ _DOUBLE_ESCAPE = re.compile(r"%25[0-9A-Fa-f]{2}")
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
-class _Url:
+class _Url(TextKind):
     name = "url"
     options = frozenset({"schemes"})
     handed_on = True
-    most = 256
+    max_length = MAX_LENGTH
 
-    def derive(self, value: Json, options: Mapping[str, Json]) -> Derived:
-        if type(value) is not str:
-            return Ambiguous("not_a_string")
-        schemes = option_words(options, "schemes", DEFAULT_SCHEMES) if options else DEFAULT_SCHEMES
-        if schemes is None or not schemes <= DEFAULT_PORTS.keys():
-            return Ambiguous("bad_option")
-        place = read_url(value, schemes)
+    def read(self, text: str, options: Mapping[str, Json]) -> Derived:
+        place = read_url(text, option_words(options, "schemes", DEFAULT_SCHEMES) or DEFAULT_SCHEMES)
         return place if isinstance(place, Ambiguous) else (place,)
 
     def option_problem(self, options: Mapping[str, Json]) -> str | None:

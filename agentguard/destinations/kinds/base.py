@@ -1,25 +1,17 @@
-"""What a kind of destination is, and the table of kinds.
+"""What a kind of destination is, and the base of the kinds whose argument is one text.
 
 A kind turns one argument into canonical places, and says which catalog patterns such a place answers to.
-Third parties add kinds through the entry-point group ``agentguard.destinations``; a built-in name cannot be
-taken over. Everything here is loaded when first used, so importing this package costs nothing.
 """
 
 from __future__ import annotations
 
-import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol, TypeAlias, cast, runtime_checkable
+from typing import ClassVar, Protocol, TypeAlias, runtime_checkable
 
 from agentguard.core.values import Json, Place
-
-if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
-
-ENTRY_POINTS = "agentguard.destinations"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,85 +83,45 @@ class Recalled(Kind, Protocol):
         """The place that an id in a record names, or None."""
 
 
-_BUILT_IN: Mapping[str, str] = MappingProxyType(
-    {
-        "channel": "agentguard.destinations.channel:CHANNEL",
-        "command": "agentguard.destinations.command:COMMAND",
-        "dsn": "agentguard.destinations.dsn:DSN",
-        "email": "agentguard.destinations.email:EMAIL",
-        "git": "agentguard.destinations.git:GIT",
-        "host": "agentguard.destinations.host:HOST",
-        "iban": "agentguard.destinations.iban:IBAN",
-        "ip": "agentguard.destinations.ip:IP",
-        "object": "agentguard.destinations.object_store:OBJECT",
-        "path": "agentguard.destinations.path:PATH",
-        "pattern": "agentguard.destinations.pattern:PATTERN",
-        "sql": "agentguard.destinations.sql:SQL",
-        "url": "agentguard.destinations.url:URL_KIND",
-    }
-)
-_MEMBERS = ("derive", "option_problem", "pattern_key", "place_keys")
+class TextKind(ABC):
+    """The base of a kind whose argument is one text: a new kind writes the name and three methods.
 
-_loaded: dict[str, Kind] = {}
-_lock = threading.Lock()
+    ``read`` is called with a text that is not too long, and with options that ``option_problem`` has accepted.
+    """
 
+    name: ClassVar[str]
+    options: ClassVar[frozenset[str]] = frozenset()
+    handed_on: ClassVar[bool] = False
+    most: ClassVar[int] = 256
+    max_length: ClassVar[int]
 
-def find_kind(name: str) -> Kind | None:
-    """The kind of this name, loaded on first use; None where there is none or it cannot be loaded."""
-    found = _loaded.get(name)
-    return found if found is not None else _load(name)
+    def derive(self, value: Json, options: Mapping[str, Json]) -> Derived:
+        """The places the argument leads to."""
+        if type(value) is not str:
+            return Ambiguous("not_a_string")
+        if self.option_problem(options) is not None:
+            return Ambiguous("bad_option")
+        return Ambiguous("too_long") if len(value) > self.max_length else self.read(value, options)
 
+    def option_problem(self, options: Mapping[str, Json]) -> str | None:
+        """What is wrong with a declaration's options: here, that there is one the kind does not have."""
+        return unknown_options(options, self.options) if options else None
 
-def kind_names() -> tuple[str, ...]:
-    """Every name ``find_kind`` knows, for messages."""
-    return tuple(sorted({*_BUILT_IN, *_foreign()}))
+    def place(self, identity: str, **parts: str) -> tuple[Place]:
+        """The answer that names one place."""
+        return (make_place(self.name, identity, **parts),)
 
+    @abstractmethod
+    def read(self, text: str, options: Mapping[str, Json]) -> Derived:
+        """The places the text leads to."""
 
-def _load(name: str) -> Kind | None:
-    with _lock:
-        if name in _loaded:
-            return _loaded[name]
-        target = _BUILT_IN.get(name)
-        if target is not None:
-            module, _, attribute = target.partition(":")
-            loaded = getattr(import_module(module), attribute)
-        else:
-            loaded = _load_foreign(name)
-        if loaded is None:
-            return None
-        _loaded[name] = cast(Kind, loaded)
-        return _loaded[name]
+    @abstractmethod
+    def pattern_key(self, pattern: str) -> str:
+        """The canonical spelling of a catalog pattern. Raises ValueError, saying what was expected."""
 
-
-def _foreign() -> Mapping[str, EntryPoint]:
-    from importlib import metadata
-
-    return {point.name: point for point in metadata.entry_points(group=ENTRY_POINTS)}
-
-
-def _load_foreign(name: str) -> object | None:
-    """Somebody else's kind, or None: one that fails to load, or is called otherwise, does not exist."""
-    point = _foreign().get(name)
-    if point is None:
-        return None
-    try:
-        loaded: object = point.load()
-        return loaded if _fits(loaded, name) else None
-    except Exception:
-        return None
-
-
-def _fits(kind: object, name: str) -> bool:
-    """Whether somebody else's object has every member of a kind, each of its type."""
-    options, most = getattr(kind, "options", None), getattr(kind, "most", None)
-    return (
-        getattr(kind, "name", None) == name
-        and isinstance(options, frozenset)
-        and type(getattr(kind, "handed_on", None)) is bool
-        and type(most) is int
-        and most > 0
-        and all(callable(getattr(kind, member, None)) for member in _MEMBERS)
-    )
+    @abstractmethod
+    def place_keys(self, place: Place) -> Iterable[str]:
+        """Every pattern key that covers the place, most specific first."""
 
 
 def make_place(kind: str, identity: str, **parts: str) -> Place:

@@ -13,10 +13,10 @@ import re
 from collections.abc import Iterable, Mapping
 
 from agentguard.core.values import Json, Place
-from agentguard.destinations.kinds import Ambiguous, Derived, make_place, unknown_options
-from agentguard.destinations.segments import check_path_pattern, path_keys
+from agentguard.destinations.kinds.base import Ambiguous, Derived, TextKind
+from agentguard.destinations.kinds.segments import check_path_pattern, path_keys
+from agentguard.destinations.kinds.url import read_url
 from agentguard.destinations.text import is_plain_text
-from agentguard.destinations.url import read_url
 
 # Keys have at most 1,024 bytes in all three stores.
 MAX_LENGTH = 2048
@@ -40,30 +40,21 @@ _GS_HOST = re.compile(r"(.+)\.storage\.googleapis\.com")
 _AZURE_HOST = re.compile(r"([a-z0-9]+)\.(?:blob|dfs)\.core\.windows\.net")
 
 
-class _Object:
+class _Object(TextKind):
     name = "object"
-    options: frozenset[str] = frozenset()
-    handed_on = False
-    most = 256
+    max_length = MAX_LENGTH
 
-    def derive(self, value: Json, options: Mapping[str, Json]) -> Derived:
-        if type(value) is not str:
-            return Ambiguous("not_a_string")
-        if len(value) > MAX_LENGTH:
-            return Ambiguous("too_long")
-        if not value.isprintable():
+    def read(self, text: str, options: Mapping[str, Json]) -> Derived:
+        if not text.isprintable():
             return Ambiguous("control_character")
-        found = _from_https(value) if value[:8].lower() == "https://" else _from_uri(value)
+        found = _from_https(text) if text[:8].lower() == "https://" else _from_uri(text)
         if isinstance(found, Ambiguous):
             return found
         bucket, key = found
         problem = _key_problem(key)
         if problem is not None:
             return Ambiguous(problem)
-        return (make_place(self.name, f"{bucket}/{key}", bucket=bucket, key=key),)
-
-    def option_problem(self, options: Mapping[str, Json]) -> str | None:
-        return unknown_options(options, self.options)
+        return self.place(f"{bucket}/{key}", bucket=bucket, key=key)
 
     def pattern_key(self, pattern: str) -> str:
         found = _from_uri(pattern.removesuffix("*"))

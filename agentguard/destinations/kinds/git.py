@@ -13,9 +13,9 @@ import re
 from collections.abc import Iterable, Mapping
 
 from agentguard.core.values import Json, Place
-from agentguard.destinations.hosts import canonical_host, canonical_port, host_pattern, wildcards
-from agentguard.destinations.kinds import Ambiguous, Derived, make_place, unknown_options
-from agentguard.destinations.segments import check_path_pattern, path_keys
+from agentguard.destinations.kinds.base import Ambiguous, Derived, TextKind
+from agentguard.destinations.kinds.hosts import canonical_host, canonical_port, host_pattern, wildcards
+from agentguard.destinations.kinds.segments import check_path_pattern, path_keys
 
 MAX_LENGTH = 2048
 _URL = re.compile(r"(?i:(https|ssh))://(?:([A-Za-z0-9_.-]+)@)?([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:]+\])(?::([0-9]+))?/(.+)")
@@ -26,32 +26,24 @@ _PATH = re.compile(r"[A-Za-z0-9_~][A-Za-z0-9_.~-]*(?:/[A-Za-z0-9_~][A-Za-z0-9_.~
 _PORTS = {"https": "443", "ssh": "22"}
 
 
-class _Git:
+class _Git(TextKind):
     name = "git"
-    options: frozenset[str] = frozenset()
-    handed_on = False
     most = 64
+    max_length = MAX_LENGTH
 
-    def derive(self, value: Json, options: Mapping[str, Json]) -> Derived:
-        if type(value) is not str:
-            return Ambiguous("not_a_string")
-        if len(value) > MAX_LENGTH:
-            return Ambiguous("too_long")
-        if _HELPER.match(value):
+    def read(self, text: str, options: Mapping[str, Json]) -> Derived:
+        if _HELPER.match(text):
             return Ambiguous("remote_helper")
-        if value.startswith("-"):
+        if text.startswith("-"):
             return Ambiguous("looks_like_an_option")
-        found = _parts(value)
+        found = _parts(text)
         if isinstance(found, Ambiguous):
             return found
         raw_host, raw_path = found
         path = raw_path.lower().rstrip("/").removesuffix(".git")
         if _PATH.fullmatch(path) is None or "//" in raw_path or path.endswith(".git"):
             return Ambiguous("not_a_repository")
-        return (make_place(self.name, f"{raw_host}/{path}", host=raw_host, path=f"/{path}"),)
-
-    def option_problem(self, options: Mapping[str, Json]) -> str | None:
-        return unknown_options(options, self.options)
+        return self.place(f"{raw_host}/{path}", host=raw_host, path=f"/{path}")
 
     def place_from_id(self, identity: str) -> Place | None:
         derived = self.derive(f"ssh://{identity}", {})

@@ -9,32 +9,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from agentguard.core.values import Json, Place
-from agentguard.destinations.hosts import canonical_host, canonical_port, host_pattern, wildcards
-from agentguard.destinations.kinds import Ambiguous, Derived, make_place, unknown_options
+from agentguard.destinations.kinds.base import Ambiguous, Derived, TextKind
+from agentguard.destinations.kinds.hosts import canonical_host, canonical_port, host_pattern, wildcards
 
 # A name of 253 characters, a port, and room for brackets.
 MAX_LENGTH = 300
 
 
-class _Host:
+class _Host(TextKind):
     name = "host"
-    options: frozenset[str] = frozenset()
     handed_on = True
-    most = 256
+    max_length = MAX_LENGTH
 
-    def derive(self, value: Json, options: Mapping[str, Json]) -> Derived:
-        if type(value) is not str:
-            return Ambiguous("not_a_string")
-        if len(value) > MAX_LENGTH:
-            return Ambiguous("too_long")
-        parts = split_host(value)
+    def read(self, text: str, options: Mapping[str, Json]) -> Derived:
+        parts = split_host(text)
         if isinstance(parts, Ambiguous):
             return parts
         host, port = parts
-        return (make_place(self.name, join_host(host, port), host=host, port=port),)
-
-    def option_problem(self, options: Mapping[str, Json]) -> str | None:
-        return unknown_options(options, self.options)
+        return self.place(join_host(host, port), host=host, port=port)
 
     def pattern_key(self, pattern: str) -> str:
         host, port = _split(pattern)

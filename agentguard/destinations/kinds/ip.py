@@ -9,28 +9,20 @@ import ipaddress
 from collections.abc import Iterable, Mapping
 
 from agentguard.core.values import Json, Place
-from agentguard.destinations.hosts import canonical_ipv4, canonical_ipv6
-from agentguard.destinations.kinds import Ambiguous, Derived, make_place, unknown_options
+from agentguard.destinations.kinds.base import Ambiguous, Derived, TextKind
+from agentguard.destinations.kinds.hosts import canonical_ipv4, canonical_ipv6
 
 MAX_LENGTH = 64
 
 
-class _Ip:
+class _Ip(TextKind):
     name = "ip"
-    options: frozenset[str] = frozenset()
     handed_on = True
-    most = 256
+    max_length = MAX_LENGTH
 
-    def derive(self, value: Json, options: Mapping[str, Json]) -> Derived:
-        if type(value) is not str:
-            return Ambiguous("not_a_string")
-        if len(value) > MAX_LENGTH:
-            return Ambiguous("too_long")
-        address = canonical_ipv6(value) if ":" in value else canonical_ipv4(value)
-        return address if isinstance(address, Ambiguous) else (make_place(self.name, address, address=address),)
-
-    def option_problem(self, options: Mapping[str, Json]) -> str | None:
-        return unknown_options(options, self.options)
+    def read(self, text: str, options: Mapping[str, Json]) -> Derived:
+        address = canonical_ipv6(text) if ":" in text else canonical_ipv4(text)
+        return address if isinstance(address, Ambiguous) else self.place(address, address=address)
 
     def pattern_key(self, pattern: str) -> str:
         try:
