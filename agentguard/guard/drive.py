@@ -86,11 +86,14 @@ async def advance_async(events: Events, identify: WhoIsItAsync) -> dict[str, Any
             error = raised
 
 
-def finish(events: Events, error: BaseException | None) -> None:
-    """Tell the events how the streamed tool ended. Raises ``error`` again where there is one."""
+def finish(events: Events, error: BaseException | None, failure: object = None) -> None:
+    """Tell the events how the streamed tool ended. Raises ``error`` again where there is one.
+
+    ``failure`` is an item of the stream that said so.
+    """
     try:
         if error is None:
-            events.send(None)
+            events.send(failure)
         else:
             events.throw(error)
     except StopIteration:

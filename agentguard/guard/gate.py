@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -14,6 +14,7 @@ from agentguard.core.values import Json, Unavailable
 from agentguard.errors import ToolCallDenied, ToolCallRefused
 from agentguard.guard.deferred import refuse_deferred
 from agentguard.guard.drive import advance, advance_async, drive, drive_async, finish
+from agentguard.guard.failures import says_failed
 from agentguard.guard.order import Events, events
 from agentguard.guard.run import current_run
 
@@ -77,12 +78,13 @@ class Gate:
     def _stream(self, pending: Events, run: Callable[[dict[str, Any]], Iterator[R]]) -> Iterator[R]:
         try:
             values = advance(pending, self._guard.identify)
+            items = _Items(run(values))
             try:
-                yield from run(values)
+                yield from items
             except BaseException as error:
                 finish(pending, error)
                 raise
-            finish(pending, None)
+            finish(pending, None, items.failure)
         finally:
             pending.close()
 
@@ -102,14 +104,16 @@ class Gate:
     ) -> AsyncIterator[R]:
         try:
             values = await advance_async(pending, self._guard.identify_async)
+            failure: object = None
             try:
                 async with aclosing(run(values)) as items:
                     async for item in items:
+                        failure = item if failure is None and says_failed(item) is not None else failure
                         yield item
             except BaseException as error:
                 finish(pending, error)
                 raise
-            finish(pending, None)
+            finish(pending, None, failure)
         finally:
             pending.close()
 
@@ -138,6 +142,25 @@ class Gate:
         self, arguments: Mapping[str, Json] | Unavailable, call_id: str | None, *, streamed: bool = False
     ) -> Events:
         return events(self._guard, self, arguments, call_id, current_run(self._guard), streamed=streamed)
+
+
+class _Items(Generator[R, Any, Any]):
+    """A tool's own generator, watched for an item that says it failed."""
+
+    def __init__(self, items: Iterator[R]) -> None:
+        self._items: Any = items
+        self.failure: object = None
+
+    def send(self, value: Any) -> R:
+        return self._seen(self._items.send(value))
+
+    def throw(self, *error: Any) -> R:
+        return self._seen(self._items.throw(*error))
+
+    def _seen(self, item: R) -> R:
+        if self.failure is None and says_failed(item) is not None:
+            self.failure = item
+        return item
 
 
 def _kind_of(why: Exception) -> str:

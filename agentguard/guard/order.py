@@ -32,6 +32,7 @@ from agentguard.core.request import Request
 from agentguard.core.values import Assurance, Destination, Effect, Identity, Json, Sensitivity, ToolEffect, Unavailable
 from agentguard.destinations import derive, rewrite
 from agentguard.errors import ApprovalPending, ApprovalRefused, LedgerError, ToolCallDenied
+from agentguard.guard.failures import says_failed
 from agentguard.guard.identities import OUTSIDE_A_RUN
 from agentguard.guard.marks import brought, brought_by_error, lost
 from agentguard.guard.raising import first_uses, risk_watches
@@ -470,6 +471,10 @@ def _perform(flight: _Flight, call: _Call) -> Generator[Ask, Any, Any]:
     values = read_canonical(call.request.canonical)
     flight.started = True
     result = yield RunTool(values)
+    failed = says_failed(result, call.request.call_id)
+    if failed is not None:
+        flight.close(Outcome.FAILED, f"the tool returned a failure ({failed})", {}, flight.brought(result, {}))
+        return result
     flight.returned = True
     kept, trouble = _keep(flight.keeps, result)
     flight.close(Outcome.SUCCEEDED, trouble, kept, flight.brought(result, kept))
