@@ -304,7 +304,7 @@ def _against_the_step(step: Step, request: Request, policy: Policy, facts: Facts
     identity = None if isinstance(facts.identity, Unavailable) else facts.identity
     places = () if isinstance(facts.destinations, Unavailable) else facts.destinations
     now = _clock(facts)
-    view = View({"args": request.arguments})
+    view = View({"args": request.arguments})  # the conditions here say what they were told, whatever they see
 
     if run is not None:
         if set(step.after) - run.succeeded:

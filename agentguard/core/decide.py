@@ -30,6 +30,7 @@ from agentguard.core.policy import ApprovalRule, Budget, Fault, Policy, Step, To
 from agentguard.core.provenance import CATALOG, Origins, Trail
 from agentguard.core.reasons import Reason
 from agentguard.core.request import Request
+from agentguard.core.spellings import respelt
 from agentguard.core.values import Destination, Effect, Identity, Sensitivity, ToolEffect, Unavailable
 
 # Somebody stops the program. Everything else that a check raises, a Rust panic too, is the check's own failure.
@@ -854,7 +855,14 @@ def _view_of(case: _Case) -> View:
         names["destinations"] = shown
         if shown:
             names["destination"] = shown[0]
-    return View(names)
+    spellings = case.facts.spellings
+    if not spellings:
+        return View(names)
+    one_spelling = {name: respelt(names[name], spellings) for name in _COMPARED & names.keys()}
+    return View(names, View(names | one_spelling))
+
+
+_COMPARED = frozenset({"args", "inputs", "kept"})
 
 
 def _traced_arguments(case: _Case) -> list[str] | None:

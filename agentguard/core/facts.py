@@ -12,6 +12,7 @@ from agentguard.core.provenance import NOTHING_SEEN, Seen
 from agentguard.core.values import Destination, Identity, Json, Risk, Sensitivity, Unavailable
 
 _NOTHING: Mapping[str, int] = MappingProxyType({})
+_UNSPELT: Mapping[str, str] = MappingProxyType({})
 _UNHEARD: Mapping[str, datetime | None] = MappingProxyType({})
 
 
@@ -89,7 +90,8 @@ class Facts:
     ``definition`` is the fingerprint measured on the wrapped tool now; ``arguments`` are the values re-read from the
     canonical bytes; ``credentials_revoked`` names the tool's registered credentials that are not active; ``streams``
     says when each stream of signals was last heard, None for never or paused. ``as_called`` are the arguments as they
-    were given, before destinations in them became canonical; None where that is the same.
+    were given, before destinations in them became canonical; None where that is the same. ``spellings``: texts that
+    name a destination of this call in another spelling, each with the canonical one.
     """
 
     now: datetime | Unavailable
@@ -101,3 +103,4 @@ class Facts:
     credentials_revoked: tuple[str, ...] | Unavailable = ()
     streams: Mapping[str, datetime | None] | Unavailable = field(default_factory=lambda: _UNHEARD)
     as_called: Mapping[str, Json] | None = None
+    spellings: Mapping[str, str] = field(default_factory=lambda: _UNSPELT)

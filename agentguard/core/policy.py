@@ -29,14 +29,17 @@ class Fault:
 class View:
     """What a condition may see: the names of the language, built once per decision.
 
-    ``prepared`` belongs to the compiler of the conditions, which may keep its own form of ``names`` there.
+    ``prepared`` belongs to the compiler of the conditions, which may keep its own form of ``names`` there. ``compared``
+    is the view for a condition that compares arguments with what the run was given or kept: in it each destination of
+    the call has one spelling everywhere. None where nothing is spelt in two ways.
     """
 
-    __slots__ = ("names", "prepared")
+    __slots__ = ("compared", "names", "prepared")
 
-    def __init__(self, names: Mapping[str, Any]) -> None:
+    def __init__(self, names: Mapping[str, Any], compared: View | None = None) -> None:
         self.names = names
         self.prepared: Any = None
+        self.compared = compared
 
 
 class Condition(Protocol):

@@ -13,7 +13,8 @@ from agentguard.core.canonical import canonical_bytes, sha256
 class Request:
     """What is asked: this tool, with these arguments, in this run.
 
-    ``arguments`` is what was re-read from ``canonical`` (RFC 8785 bytes); nobody may change it.
+    ``canonical`` (RFC 8785 bytes) is what the tool is given. ``arguments`` is what was re-read from it, each
+    destination in the spelling in which it is compared; nobody may change it.
     ``digest`` covers the run, the workflow, the tool, its definition and the arguments: an approval, a proof or a
     permit for one digest is for nothing else.
     """

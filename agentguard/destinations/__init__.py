@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from agentguard.destinations.catalog import Catalog
-from agentguard.destinations.derive import declaration_problem, derive, parse_path, rewrite
+from agentguard.destinations.derive import (
+    compared,
+    declaration_problem,
+    derive,
+    other_spellings,
+    parse_path,
+    rewrite,
+)
 from agentguard.destinations.kinds import Ambiguous, Kind, find_kind, kind_names
 
 __all__ = [
     "Ambiguous",
     "Catalog",
     "Kind",
+    "compared",
     "declaration_problem",
     "derive",
     "find_kind",
     "kind_names",
+    "other_spellings",
     "parse_path",
     "rewrite",
 ]

@@ -5,23 +5,27 @@ Rules:
 missing.
 2. An argument of another type, or one that no single place can be read from, makes the call ambiguous.
 3. One ambiguous or missing destination spoils the call: the others are not enough.
-4. What is classified is what ``rewrite`` hands to the tool.
+4. What is classified is what ``rewrite`` hands to the tool, but where the kind keeps the spelling that came.
+5. Conditions see a destination in one form (``compared``), and so do they see what they compare it with
+(``other_spellings``).
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from itertools import islice
 from typing import TypeAlias, cast
 
 from agentguard.core.declarations import DestinationDeclaration
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Destination, Json, Place, Unavailable
 from agentguard.destinations.catalog import Catalog
-from agentguard.destinations.kinds import Ambiguous, Derived, Kind, find_kind, kind_names
+from agentguard.destinations.kinds import Ambiguous, Derived, Kind, find_kind, is_seen_as_id, kind_names
 
 # A path step: a member's name, or None for "every element".
 Path: TypeAlias = "tuple[str | None, ...]"
@@ -30,6 +34,9 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _EVERY = re.compile(r"\[\*\]")
 _QUOTED = re.compile(r'\["(?:[^"\\]|\\.)*"\]')
 MAX_PATH = 500
+# So many texts of a run are read as destinations for one call: a few milliseconds.
+MAX_OTHERS = 200
+MAX_OTHER = 2048
 
 
 def derive(
@@ -53,19 +60,83 @@ def derive(
 
 
 def rewrite(declarations: Sequence[DestinationDeclaration], arguments: Mapping[str, Json]) -> dict[str, Json]:
-    """The arguments with every destination in its canonical form, where the kind hands that on; the rest
+    """The arguments as the tool is given them: a destination by its id, where the kind hands that on; the rest
     untouched.
 
     A new object wherever something changed; the given one is never altered. What cannot be derived stays as
     it is: ``derive`` refuses that call.
     """
-    rewritten: Json = dict(arguments)
+    return _respelt(declarations, arguments, lambda kind: kind.handed_on)
+
+
+def compared(declarations: Sequence[DestinationDeclaration], arguments: Mapping[str, Json]) -> dict[str, Json]:
+    """The arguments as conditions see them: also those destinations by their id that the tool is given as they came."""
+    return _respelt(declarations, arguments, is_seen_as_id)
+
+
+def other_spellings(
+    declarations: Sequence[DestinationDeclaration], arguments: Mapping[str, Json], *others: Mapping[str, Json]
+) -> dict[str, str]:
+    """Texts that name a destination of this call otherwise than its id does, each with that id.
+
+    ``others``: what conditions may compare the arguments with, such as a run's inputs. A text as the call has it is
+    always found; of other spellings as many as ``MAX_OTHERS`` texts allow. One that names two places names none.
+    """
+    readers = [
+        (declaration, declaration.kind, json.dumps(dict(declaration.options), sort_keys=True))
+        for declaration in declarations
+        if declaration.fixed is None and (kind := find_kind(declaration.kind)) is not None and is_seen_as_id(kind)
+    ]
+    given: dict[str, set[str]] = {}
+    for declaration, kind_name, options in readers:
+        for value in _values(declaration, arguments):
+            place = _remembered_place(kind_name, options, value) if isinstance(value, str) else None
+            if place is not None and isinstance(value, str):
+                given.setdefault(value, set()).add(place)
+    places = frozenset[str]().union(*given.values())
+    if places:
+        for text in islice(_texts(others), MAX_OTHERS):
+            if len(text) <= MAX_OTHER and text not in given and text not in places:
+                named = {_remembered_place(kind_name, options, text) for _, kind_name, options in readers}
+                given[text] = {place for place in named if place in places}
+    return {text: min(found) for text, found in given.items() if len(found) == 1 and text not in found}
+
+
+def _respelt(
+    declarations: Sequence[DestinationDeclaration], arguments: Mapping[str, Json], by_id: Callable[[Kind], bool]
+) -> dict[str, Json]:
+    respelt: Json = dict(arguments)
     for declaration in declarations:
         kind = find_kind(declaration.kind)
         path = _path(declaration.argument)
-        if kind is not None and kind.handed_on and path is not None:
-            rewritten = _replace(rewritten, path, kind, declaration.options)
-    return cast("dict[str, Json]", rewritten)
+        if kind is not None and by_id(kind) and path is not None:
+            respelt = _replace(respelt, path, kind, declaration.options)
+    return cast("dict[str, Json]", respelt)
+
+
+@lru_cache(maxsize=4096)  # a run's inputs are the same at each of its calls
+def _remembered_place(kind_name: str, options: str, text: str) -> str | None:
+    kind = find_kind(kind_name)
+    return None if kind is None else _one_place(kind, text, json.loads(options))
+
+
+def _one_place(kind: Kind, value: Json, options: Mapping[str, Json]) -> str | None:
+    """The id, where an argument names one place alone."""
+    derived = safely(kind, value, options)
+    return derived[0].id if not isinstance(derived, Ambiguous) and len(derived) == 1 else None
+
+
+def _texts(values: Iterable[Mapping[str, Json]]) -> Iterator[str]:
+    """Every text in these, names of members too, without recursion."""
+    pending: deque[Json] = deque(dict(value) for value in values)
+    while pending:
+        item = pending.popleft()
+        if isinstance(item, str):
+            yield item
+        elif isinstance(item, dict):
+            pending += (*item, *item.values())
+        elif isinstance(item, list):
+            pending += item
 
 
 def parse_path(text: str) -> Path:
@@ -186,8 +257,8 @@ def _walk(value: Json, path: Path) -> Iterator[Json | Unavailable]:
 def _replace(value: Json, path: Path, kind: Kind, options: Mapping[str, Json]) -> Json:
     """A copy along the path with the canonical form at its end; the very same value where nothing changed."""
     if not path:
-        derived = safely(kind, value, options)
-        return derived[0].id if not isinstance(derived, Ambiguous) and len(derived) == 1 else value
+        place = _one_place(kind, value, options)
+        return value if place is None else place
     step, rest = path[0], path[1:]
     if step is None:
         return [_replace(element, rest, kind, options) for element in value] if isinstance(value, list) else value

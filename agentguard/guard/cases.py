@@ -18,7 +18,7 @@ from agentguard.core.provenance import NOTHING_SEEN, UNKNOWN, Seen, Trail, diges
 from agentguard.core.reasons import Reason
 from agentguard.core.request import Request
 from agentguard.core.values import Assurance, Destination, Effect, Identity, Json, Unavailable
-from agentguard.destinations import Catalog, derive, rewrite
+from agentguard.destinations import Catalog, compared, derive, other_spellings, rewrite
 from agentguard.errors import ConfigurationError
 from agentguard.guard.marks import brought, result_path
 from agentguard.policy import Bundle
@@ -61,10 +61,10 @@ def evaluate(bundle: Bundle, case: Case, *, now: datetime, catalog: Catalog | No
     tool = bundle.tool_by_alias.get(case.call.tool, case.call.tool)
     declaration = bundle.tools.get(tool)
     declared = declaration.destinations if declaration is not None else ()
-    values = as_called = _json(case.call.arguments, "the arguments")
+    values = judged = as_called = _json(case.call.arguments, "the arguments")
     destinations = derive(declared, values, Catalog(bundle.catalog) if catalog is None else catalog)
     if not isinstance(destinations, Unavailable):
-        values = _json(rewrite(declared, values), "the arguments")
+        values, judged = rewrite(declared, values), compared(declared, values)
     if case.call.destinations is not None:
         destinations = case.call.destinations
     known_tool = bundle.policy.tools.get(tool)
@@ -74,7 +74,7 @@ def evaluate(bundle: Bundle, case: Case, *, now: datetime, catalog: Catalog | No
         workflow=workflow.name,
         tool=tool,
         canonical=canonical_bytes(values),
-        arguments=values,
+        arguments=judged,
         definition=definition,
     )
     used = declaration.credentials if declaration is not None else ()
@@ -88,13 +88,14 @@ def evaluate(bundle: Bundle, case: Case, *, now: datetime, catalog: Catalog | No
         credentials_revoked=tuple(name for name in used if name in case.revoked_credentials),
         streams={name: None if name in case.silent_streams else at for name in bundle.policy.streams},
         as_called=as_called,
+        spellings=other_spellings(declared, as_called, run.inputs, run.kept),
     )
     decision = decide(request, bundle.policy, facts)
     if case.answers is not None:
         asked = _approval(case, bundle.policy, workflow, request, decision, at)
         decision = decide(request, bundle.policy, replace(facts, approval=asked))
     trail = Trail(run.inputs, run.kept, run.seen)
-    found = {name: trail.origins(value, as_called[name]) for name, value in values.items()}
+    found = {name: trail.origins(value, as_called[name]) for name, value in judged.items()}
     words = {name: [UNKNOWN] if origins is None else origins.words for name, origins in found.items()}
     return CaseResult(case, decision, request, destinations, at, words, tuple(_differences(case, decision)))
 

@@ -3,7 +3,8 @@
 A generator that asks for what it needs (``Wait``, ``Identify``, ``Pause``, ``RunTool``), driven synchronously
 and asynchronously by ``drive``. In order:
 
-1. Arguments become canonical bytes, destinations are derived and put back in canonical form.
+1. Arguments become canonical bytes, destinations are derived, and put back in canonical form where the tool is given
+   that.
 2. Facts are gathered: identity by a fresh assertion, the run, approvals, credentials, the clock.
 3. ``core.decide``.
 4. ``ledger.admit``: one transaction. If the world has moved, gather and decide again.
@@ -30,7 +31,7 @@ from agentguard.core.provenance import Brought
 from agentguard.core.reasons import Reason
 from agentguard.core.request import Request
 from agentguard.core.values import Assurance, Destination, Effect, Identity, Json, Sensitivity, ToolEffect, Unavailable
-from agentguard.destinations import derive, rewrite
+from agentguard.destinations import compared, derive, other_spellings, rewrite
 from agentguard.errors import ApprovalPending, ApprovalRefused, LedgerError, ToolCallDenied
 from agentguard.guard.failures import says_failed
 from agentguard.guard.identities import OUTSIDE_A_RUN
@@ -106,6 +107,7 @@ class _Call:
     request: Request
     destinations: tuple[Destination, ...] | Unavailable
     as_called: Mapping[str, Json] | None
+    spellings: Mapping[str, str]
     shown: Json
     redacted: list[str]
     problem: Unavailable | None
@@ -253,15 +255,20 @@ def _prepare(
     problem = arguments if isinstance(arguments, Unavailable) else None
     canonical = b"{}" if isinstance(arguments, Unavailable) else arguments
     values: dict[str, Json] = read_canonical(canonical)
-    as_called: dict[str, Json] | None = None
+    judged, as_called = values, None
+    spellings: Mapping[str, str] = {}
     destinations: tuple[Destination, ...] | Unavailable = Unavailable(Reason.ARGUMENTS_INVALID, "no arguments")
     try:
         destinations = derive(declared, values, guard.catalog)
         if not isinstance(destinations, Unavailable):
-            rewritten = rewrite(declared, values)
-            if rewritten != values:
-                as_called, canonical = values, canonical_bytes(rewritten)
+            given, values, judged = values, rewrite(declared, values), compared(declared, values)
+            if values != given:
+                canonical = canonical_bytes(values)
                 values = read_canonical(canonical)
+            if judged != given:
+                as_called = given
+            if declared and isinstance(run, RunState):
+                spellings = other_spellings(declared, given, run.inputs, run.kept)
     except NotCanonical as error:
         problem = Unavailable(Reason.ARGUMENTS_INVALID, str(error))
     if gate.tool in guard.bundle.tools and guard.bundle.tool_by_alias.get(gate.name) != gate.tool:
@@ -272,11 +279,11 @@ def _prepare(
         workflow="" if context is None else context.workflow,
         tool=gate.tool,
         canonical=canonical,
-        arguments=values,
+        arguments=judged,
         definition=gate.definition,
         call_id=call_id,
     )
-    return _Call(request, destinations, as_called, shown, redacted, problem)
+    return _Call(request, destinations, as_called, spellings, shown, redacted, problem)
 
 
 def _facts(
@@ -306,6 +313,7 @@ def _facts(
         credentials_revoked=inactive,
         streams=streams,
         as_called=call.as_called,
+        spellings=call.spellings,
     )
 
 

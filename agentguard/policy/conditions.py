@@ -60,6 +60,10 @@ _BASE: Mapping[str, Any] = {
 # What runs: every program in one environment, so that one activation serves all conditions of a decision.
 _RUNTIME = cel.NewEnv(variables=dict(_BASE))
 
+# A condition that reads both compares what the agent wrote with what the run was given: places in one spelling.
+_OF_THE_CALL = frozenset({"args", "destination", "destinations"})
+_OF_THE_RUN = frozenset({"inputs", "kept"})
+
 _SCALARS: Mapping[str, str] = {"string": "STRING", "integer": "INT", "boolean": "BOOL"}
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _MISSING_KEY = re.compile(r'NOT_FOUND: Key not found in map : "([^"]*)"')
@@ -102,13 +106,14 @@ class _Prepared:
 class _Program:
     """A compiled expression and what it reads."""
 
-    __slots__ = ("_costs", "_members", "_order", "_program", "_roots", "_steps", "text")
+    __slots__ = ("_compares", "_costs", "_members", "_order", "_program", "_roots", "_steps", "text")
 
     def __init__(self, text: str, program: Any, found: Inspection, scope: Scope) -> None:
         self.text = text
         self._program = program
         self._roots = frozenset(found.roots)
         self._order = tuple(sorted(found.roots))
+        self._compares = not (_OF_THE_CALL.isdisjoint(self._roots) or _OF_THE_RUN.isdisjoint(self._roots))
         self._costs = tuple(found.costs)
         self._steps = scope.steps
         self._members = frozenset(word for word in _WORD.findall(text))
@@ -116,6 +121,8 @@ class _Program:
     def _value(self, view: View) -> Any:
         """The value, or a Fault. Never raises."""
         try:
+            if self._compares and view.compared is not None:
+                view = view.compared
             prepared = view.prepared
             if type(prepared) is not _Prepared or prepared.steps is not self._steps:
                 prepared = view.prepared = _Prepared(self._steps)

@@ -21,6 +21,7 @@ from agentguard.core.decide import CALL_CHECKS, STEP_CHECKS, Decision, Finding
 from agentguard.core.facts import Answer, ApprovalState, RunStatus
 from agentguard.core.policy import ApprovalRule, Fault, Policy, RiskRule, View, Zone
 from agentguard.core.reasons import Reason
+from agentguard.core.spellings import respelt
 from agentguard.core.values import (
     Assurance,
     Destination,
@@ -512,6 +513,26 @@ def test_a_condition_sees_these_names_and_no_others() -> None:
     run, identity = {"inputs", "kept", "counts", "risk"}, {"subject", "claims", "assurance"}
     assert set(watch.views[0].names) == {"args", "now", "destination", "destinations"} | run | identity
     assert watch.views[0] is watch.views[1]
+
+
+def test_a_condition_that_compares_sees_each_place_in_one_spelling() -> None:
+    """One that does not sees every text as it was given."""
+    watch = Watch()
+    run: dict[str, Any] = {"inputs": {"to": "ORDERS", "x": 1}, "kept": {"all": [{"ORDERS": "ORDERS"}, "else"]}}
+    good().with_run(**run).with_step(EXPORT, require=(watch,)).with_facts(spellings={"ORDERS": "orders"}).decide()
+    seen, compared = watch.views[0].names, watch.views[0].compared
+    assert compared is not None
+    assert (seen["inputs"], seen["kept"]) == (run["inputs"], run["kept"])
+    assert compared.names["inputs"] == {"to": "orders", "x": 1}
+    assert compared.names["kept"] == {"all": [{"orders": "orders"}, "else"]}
+    assert {name: seen[name] for name in seen if name not in run} == {
+        name: compared.names[name] for name in seen if name not in run
+    }
+
+
+def test_two_members_that_become_one_keep_their_names() -> None:
+    """Of two entries for one place neither may be lost."""
+    assert respelt({"A": 1, "a": 2, "b": "A"}, {"A": "a"}) == {"A": 1, "a": 2, "b": "a"}
 
 
 @pytest.mark.parametrize(

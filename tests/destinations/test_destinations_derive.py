@@ -9,7 +9,15 @@ import pytest
 from agentguard.core.declarations import CatalogEntry, DestinationDeclaration, Source
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Json, Sensitivity, Unavailable
-from agentguard.destinations import Catalog, declaration_problem, derive, parse_path, rewrite
+from agentguard.destinations import (
+    Catalog,
+    compared,
+    declaration_problem,
+    derive,
+    other_spellings,
+    parse_path,
+    rewrite,
+)
 
 HERE = Source("tools.yaml", 4)
 CATALOG = Catalog(
@@ -141,6 +149,41 @@ def test_a_dsn_is_not_rewritten_because_its_id_has_no_password() -> None:
     """The tool must still be able to log in."""
     arguments: dict[str, Json] = {"dsn": "postgres://u:p@h/db"}
     assert rewrite([declare("dsn", kind="dsn")], arguments) == arguments
+
+
+def test_a_mailbox_is_compared_in_lower_case_and_reached_as_it_was_written() -> None:
+    """Only the mailbox's own server knows whether case matters there."""
+    arguments: dict[str, Json] = {"to": ["Jane@Corp.Example", "https://A.example.com/"]}
+    mail = [declare("to[*]", kind="email")]
+    assert rewrite(mail, arguments) == arguments
+    assert compared(mail, arguments) == {"to": ["jane@corp.example", "https://A.example.com/"]}
+
+
+def test_other_spellings_of_a_calls_places_are_told_with_their_ids() -> None:
+    """A run's inputs may have any of them; what names no place of this call stays what it is."""
+    inputs: dict[str, Json] = {
+        "a": "HTTPS://A.example.com:443/x",
+        "b": ["https://a.example.com/x", "https://b.example.com/x", {"https://A.EXAMPLE.com/x": 7}],
+    }
+    found = other_spellings([declare("to")], {"to": "https://A.example.com/x"}, inputs, {})
+    assert found == dict.fromkeys(
+        ("https://A.example.com/x", "HTTPS://A.example.com:443/x", "https://A.EXAMPLE.com/x"), "https://a.example.com/x"
+    )
+    for nothing in ({}, {"to": None}, {"to": 7}, {"to": "https://x@y/"}):
+        assert other_spellings([declare("to")], nothing, inputs) == {}
+    assert other_spellings([declare(None, fixed="https://A.example.com/x")], {}, inputs) == {}
+
+
+def test_a_text_that_names_two_places_of_a_call_names_none() -> None:
+    """The same name below two roots: nobody knows which is meant."""
+    roots = [declare("from", kind="path", root="/a"), declare("to", kind="path", root="/b")]
+    assert other_spellings(roots, {"from": "x", "to": "y"}) == {"x": "/a/x", "y": "/b/y"}
+    assert other_spellings(roots, {"from": "x", "to": "x"}) == {}
+    assert other_spellings(roots, {"from": "x", "to": "y"}, {"file": "./y"}) == {
+        "x": "/a/x",
+        "y": "/b/y",
+        "./y": "/b/y",
+    }
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from agentguard.cli.destination import app
 from agentguard.destinations import find_kind, kind_names
+from agentguard.destinations.kinds import is_seen_as_id
 
 TEXT = (Path(__file__).parents[2] / "docs" / "destinations.md").read_text("utf-8")
 SHOWN = re.findall(r"^\$ agentguard destination (.*)\n(.*)$", TEXT, re.MULTILINE)
@@ -34,4 +35,5 @@ def test_each_kind_stands_in_the_table_with_its_options(name: str) -> None:
     kind = find_kind(name)
     assert kind is not None
     assert all(f"`{option}`" in row for option in kind.options)
-    assert row.rstrip(" |").endswith("the id") is kind.handed_on
+    assert (row.rstrip(" |").rpartition("| ")[2] == "the id") is kind.handed_on
+    assert row.rstrip(" |").endswith("the id") is is_seen_as_id(kind)

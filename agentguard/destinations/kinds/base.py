@@ -29,7 +29,8 @@ class Kind(Protocol):
 
     ``options`` names what a declaration may set. ``handed_on`` says that a place's id is a usable argument,
     which the tool is given instead of the original spelling. ``most`` bounds how many such arguments one call
-    may carry.
+    may carry. A kind may also say ``seen_as_id = True``: then conditions see the id, and the tool is given the
+    original spelling.
     """
 
     @property
@@ -83,6 +84,11 @@ class Recalled(Kind, Protocol):
         """The place that an id in a record names, or None."""
 
 
+def is_seen_as_id(kind: Kind) -> bool:
+    """Whether conditions see the id of a place in place of the argument."""
+    return kind.handed_on or getattr(kind, "seen_as_id", None) is True
+
+
 class TextKind(ABC):
     """The base of a kind whose argument is one text: a new kind writes the name and three methods.
 
@@ -92,6 +98,7 @@ class TextKind(ABC):
     name: ClassVar[str]
     options: ClassVar[frozenset[str]] = frozenset()
     handed_on: ClassVar[bool] = False
+    seen_as_id: ClassVar[bool] = False
     most: ClassVar[int] = 256
     max_length: ClassVar[int]
 

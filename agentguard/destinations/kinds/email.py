@@ -1,7 +1,8 @@
 """The kind ``email``: one mailbox.
 
 One bare address: no display name, comment, quoted part, address literal, source route or second recipient. The domain
-becomes ASCII (international names ``xn--``), the whole address lower case, as every large provider treats it.
+becomes ASCII (international names ``xn--``), the whole address lower case, as every large provider treats it. That form
+is for the catalog and for comparing. A mailbox may tell case apart, so the tool is given the address as it came.
 
 Patterns: ``ceo@example.com`` (with every ``+tag`` of it), ``*@example.com``, ``*@*.example.com``. At Gmail, dots in the
 name mean nothing, and its two domains are one.
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from agentguard.core.values import Json, Place
 from agentguard.destinations.kinds.base import Ambiguous, Derived, TextKind
@@ -26,7 +28,7 @@ _GMAIL = frozenset({"gmail.com", "googlemail.com"})
 
 class _Email(TextKind):
     name = "email"
-    handed_on = True
+    seen_as_id = True
     max_length = MAX_LENGTH
 
     def read(self, text: str, options: Mapping[str, Json]) -> Derived:
@@ -66,6 +68,7 @@ def _mailbox(local: str, domain: str) -> str:
     return f"{local.replace('.', '')}@gmail.com" if domain in _GMAIL else f"{local}@{domain}"
 
 
+@lru_cache(maxsize=4096)  # the library takes as long as the rest of a decision
 def _second_reader_agrees(value: str, identity: str) -> bool:
     """Whether an e-mail library reads the same single address."""
     from email_validator import EmailNotValidError, validate_email
