@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,9 @@ from agentguard.errors import ConfigurationError, PolicyError, PolicyProblem
 if TYPE_CHECKING:
     from agentguard.policy import Bundle
     from agentguard.policy.cases import Case
+
+
+_WORKFLOW = re.compile(rb"""^kind:\s*["']?Workflow["']?\s*(?:#|$)""", re.MULTILINE)
 
 
 def load(directory: Path, *, on_file: Callable[[int, int], None] | None = None) -> Bundle:
@@ -50,13 +54,55 @@ def load_with_cases(
     return bundle, load_cases(directory, bundle)
 
 
+def folders(directory: Path) -> list[Path]:
+    """The folders of a directory, where nothing stands beside them and each holds a workflow of its own; else none."""
+    found = [directory / name for name in _top_folders(directory)]
+    return found if len(found) > 1 and all(map(_has_workflow, found)) else []
+
+
+def _has_workflow(folder: Path) -> bool:
+    from agentguard.policy.files import list_files, read_file
+
+    read = (read_file(folder, name) for name in list_files(folder).names)
+    return any(isinstance(text, bytes) and _WORKFLOW.search(text) for text in read)
+
+
+def _top_folders(directory: Path) -> list[str]:
+    """The folders that all policy files of a directory stand in; none where some stand beside them."""
+    from agentguard.policy.files import list_files
+
+    names = [name.split("/") for name in list_files(directory, without=()).names]
+    return sorted({parts[0] for parts in names}) if all(len(parts) > 1 for parts in names) else []
+
+
+def unreachable(bundle: Bundle) -> Iterator[PolicyProblem]:
+    """Steps whose tool goes to one fixed place that is too sensitive for them, or listed nowhere."""
+    from agentguard.core.values import Unavailable
+    from agentguard.destinations import Catalog, derive
+
+    catalog = Catalog(bundle.catalog)
+    for workflow in bundle.policy.workflows.values():
+        for step in workflow.steps:
+            for declared in bundle.tools[step.tool].destinations:
+                found = derive((declared,), {}, catalog) if declared.fixed is not None else ()
+                for place in () if isinstance(found, Unavailable) else found:
+                    level, up_to = place.sensitivity, step.up_to
+                    if (level is None and not step.allow_unclassified) or (
+                        level is not None and (up_to is None or level > up_to)
+                    ):
+                        what = "listed in no `Destinations`" if level is None else f"`{level.word}`"
+                        message = (
+                            f"step `{step.name}` of `{workflow.name}` never permits a call: `{place.id}` is {what}"
+                        )
+                        yield PolicyProblem(declared.source.file, declared.source.line, message)
+
+
 def _perhaps_several(directory: Path) -> Iterator[PolicyProblem]:
     """A hint for a folder whose folders are bundles: what they say twice is no mistake then."""
-    names = [path.relative_to(directory).parts for ends in ("*.yaml", "*.yml") for path in directory.rglob(ends)]
-    folders = sorted({parts[0] for parts in names if len(parts) > 1})
-    if len(folders) > 1 and all(len(parts) > 1 for parts in names):
-        remedy = f"if each is a bundle, name one, such as `{directory / folders[0]}`"
-        yield PolicyProblem(str(directory), 0, f"its files stand in {len(folders)} folders; {remedy}")
+    found = _top_folders(directory)
+    if len(found) > 1:
+        remedy = f"if each is a bundle, name one, such as `{directory / found[0]}`"
+        yield PolicyProblem(str(directory), 0, f"its files stand in {len(found)} folders; {remedy}")
 
 
 def _issuer_problems(bundle: Bundle) -> Iterator[PolicyProblem]:

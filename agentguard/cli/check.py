@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +10,7 @@ import typer
 
 from agentguard.cli import common
 from agentguard.cli.common import JsonOption
-from agentguard.errors import PolicyError
+from agentguard.errors import PolicyError, PolicyProblem
 
 if TYPE_CHECKING:
     from agentguard.policy import Bundle
@@ -19,39 +20,81 @@ app = common.new_app("Load a bundle as the guard does and list everything wrong 
 
 @app.command()
 def check(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The directory of the policy files.")],
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The directory of the policy files, or a folder of such directories.")
+    ],
     json: JsonOption = False,
 ) -> None:
     """Load a bundle as the guard does; list every problem with file and line. Exit 0 where there is none, else 1.
 
-    Example: agentguard check workflows/customer_export
+    Reads the decision cases beside it, too. A `note` says of what is no mistake what it will do.
+
+    Example: agentguard check workflows
     """
+    from agentguard.cli import bundles
+
+    told = [_checked(directory)]
+    if not told[0]["ok"]:
+        told = [_checked(folder) for folder in bundles.folders(directory)] or told
+    good = all(entry["ok"] for entry in told)
+    if json and len(told) == 1:
+        common.print_json(told[0])
+    elif json:
+        common.print_json({"ok": good, "bundles": told})
+    else:
+        for entry in told:
+            if len(told) > 1:
+                common.line(f"{entry['directory']}:")
+            _show(entry)
+    if not good:
+        raise typer.Exit(1)
+
+
+def _checked(directory: Path) -> dict[str, Any]:
+    """One bundle and its cases, as a program reads what was found."""
     from agentguard.cli import bundles
 
     try:
         with common.progress(f"loading {directory}") as on_file:
-            bundle = bundles.load(directory, on_file=on_file)
+            bundle, cases = bundles.load_with_cases(directory, on_file=on_file)
     except PolicyError as error:
-        if json:
-            found = [{"file": p.file, "line": p.line, "message": p.message} for p in error.problems]
-            common.print_json({"ok": False, "problems": found})
-        else:
-            for problem in error.problems:
-                common.line(str(problem))
-            common.line(_counted(len(error.problems), "problems"))
-        raise typer.Exit(1) from None
-    summary = describe(bundle)
-    if json:
-        common.print_json({"ok": True, "problems": [], **summary})
+        return {"directory": str(directory), "ok": False, "problems": _entries(error.problems)}
+    summary = describe(bundle) | {"cases": len(cases), "notes": _entries(_notes(bundle))}
+    return {"directory": str(directory), "ok": True, "problems": [], **summary}
+
+
+def _entries(found: Iterable[PolicyProblem]) -> list[dict[str, Any]]:
+    return [{"file": one.file, "line": one.line, "message": one.message} for one in found]
+
+
+def _show(told: Mapping[str, Any]) -> None:
+    if not told["ok"]:
+        for problem in told["problems"]:
+            common.line(str(PolicyProblem(**problem)))
+        common.line(_counted(len(told["problems"]), "problems"))
         return
-    names = ("workflows", "steps", "tools", "destinations", "issuers", *(["streams"] if bundle.streams else []))
-    common.line("ok: " + ", ".join(_counted(summary[name], name) for name in names))
-    common.line(f"revision {summary['revision']}")
-    for name in summary["overdue"]:
-        common.line(f"note: the review of `{name}` is overdue, so it permits nothing")
-    for name, subjects in summary["without_issuer"].items():
-        for subject in subjects:
-            common.line(f"note: {_nobody(subject, name, bundle)}")
+    names = ("workflows", "steps", "tools", "destinations", "issuers", *(["streams"] if told["streams"] else []))
+    common.line("ok: " + ", ".join(_counted(told[name], name) for name in names))
+    common.line(f"revision {told['revision']}")
+    if told["cases"]:
+        common.line(f"{_counted(told['cases'], 'cases')} beside it: `agentguard test {told['directory']}` judges them")
+    for note in told["notes"]:
+        common.line(f"note: {PolicyProblem(**note)}")
+
+
+def _notes(bundle: Bundle) -> list[PolicyProblem]:
+    """What is no mistake, and what it will do: also of reviews, of subjects, and of places that never change."""
+    from agentguard.cli import bundles
+    from agentguard.identity import could_assert
+
+    today, where = common.now_utc().date(), str(bundle.directory)
+    notes = [*bundle.notes, *bundles.unreachable(bundle)]
+    for name, workflow in sorted(bundle.policy.workflows.items()):
+        if workflow.review_by < today:
+            notes.append(PolicyProblem(where, 0, f"the review of `{name}` is overdue, so it permits nothing"))
+        unknown = (s for s in sorted(workflow.subjects) if not any(could_assert(t, s) for t in bundle.issuers))
+        notes += [PolicyProblem(where, 0, _nobody(subject, name, bundle)) for subject in unknown]
+    return notes
 
 
 def _nobody(subject: str, workflow: str, bundle: Bundle) -> str:

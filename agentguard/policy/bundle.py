@@ -42,7 +42,8 @@ class Bundle:
     """Everything one directory approves, compiled. Immutable.
 
     ``workflows_inputs`` check what a run is started with; ``keeps`` are found by (workflow, step); ``tool_by_alias``
-    maps every exact name and alias to the tool's name.
+    maps every exact name and alias to the tool's name. ``notes`` say of what is no mistake that it does something else
+    than it seems to.
     """
 
     directory: Path
@@ -56,6 +57,7 @@ class Bundle:
     streams: tuple[StreamTrust, ...]
     catalog: tuple[CatalogEntry, ...]
     files: tuple[str, ...]
+    notes: tuple[PolicyProblem, ...] = ()
 
 
 def load(directory: str | Path, *, on_file: Callable[[int, int], None] | None = None) -> Bundle:
@@ -223,6 +225,7 @@ class _Loader:
             streams=tuple(parts.streams.values()),
             catalog=tuple(parts.catalog),
             files=files,
+            notes=tuple(_in_order(parts.notes)),
         )
 
 

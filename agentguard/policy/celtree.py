@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 
@@ -37,10 +37,14 @@ class Select:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """An operator (``_==_``, ``_[_]``, ``@in`` …), a function or a method. A method's target is the first argument."""
+    """An operator (``_==_``, ``_[_]``, ``@in`` …), a function or a method. A method's target is the first argument.
+
+    ``raw`` is the node as it was serialised; see ``only``.
+    """
 
     function: str
     arguments: tuple[Node, ...]
+    raw: bytes = field(default=b"", compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,22 @@ def read_tree(serialised: bytes) -> Node:
         return _node(checked[4])
     except (KeyError, IndexError, TypeError, UnicodeDecodeError, struct.error) as error:
         raise ValueError(f"not a checked expression ({type(error).__name__})") from None
+
+
+def only(serialised: bytes, raw: bytes) -> bytes:
+    """The expression that consists of this node of it alone, serialised."""
+    whole = dict(_fields(serialised))
+    checked = [(number, value) for number, value in _fields(whole[2]) if number != 4]
+    inside = b"".join(_field(number, value) for number, value in (*checked, (4, raw)))
+    return _field(1, whole[1]) + _field(2, inside)
+
+
+def _field(number: int, value: bytes) -> bytes:
+    size, length = len(value), b""
+    while size > 0x7F:
+        length += bytes([size & 0x7F | 0x80])
+        size >>= 7
+    return bytes([number << 3 | 2]) + length + bytes([size]) + value
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
@@ -110,7 +130,7 @@ def _node(data: bytes) -> Node:
     for number, value in _fields(data):
         reader = _READERS.get(number)
         if reader is not None:
-            return reader(value)
+            return replace(found, raw=data) if isinstance(found := reader(value), Call) else found
     raise ValueError("an expression of no known kind")
 
 

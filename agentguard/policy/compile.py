@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import MappingProxyType
@@ -71,9 +71,10 @@ class Written:
 
 @dataclass(slots=True)
 class Parts:
-    """Everything compiled so far, and everything wrong so far."""
+    """Everything compiled so far, everything wrong so far, and what is right but means something unexpected."""
 
     problems: list[PolicyProblem] = field(default_factory=list)
+    notes: list[PolicyProblem] = field(default_factory=list)
     groups: dict[str, frozenset[str]] = field(default_factory=dict)
     issuers: dict[str, IssuerTrust] = field(default_factory=dict)
     streams: dict[str, StreamTrust] = field(default_factory=dict)
@@ -93,6 +94,10 @@ class Parts:
     def say(self, source: Source, message: str) -> None:
         """Add one problem."""
         self.problems.append(PolicyProblem(source.file, source.line, message))
+
+    def note(self, source: Source, message: str) -> None:
+        """Add one note."""
+        self.notes.append(PolicyProblem(source.file, source.line, message))
 
     def is_new(self, what: str, name: str, source: Source) -> bool:
         """Whether this name is given for the first time; else it is a problem."""
@@ -328,6 +333,9 @@ class _Workflow:
     def say(self, path: tuple[Any, ...], message: str) -> None:
         self.parts.say(self.written.source(*path), message)
 
+    def note(self, path: tuple[Any, ...], message: str) -> None:
+        self.parts.note(self.written.source(*path), message)
+
     def compile(self) -> Workflow | None:
         inputs = self._shape(("inputs",), self.file.inputs)
         kept = [name for step in self.file.steps.values() for name in step.keep]
@@ -408,6 +416,10 @@ class _Workflow:
         )
         self.scopes[name] = scope
         conditions = [self._condition((*here, "require", i), text, scope) for i, text in enumerate(step.require)]
+        self._over_nothing((*here, "require"), conditions)
+        approval = self._approval((*here, "approval"), step.approval, scope)
+        if step.approval is None:
+            self._relies_on_outsiders(name, step, conditions)
         identity = step.identity or models.StepIdentity()
         place = step.destinations or _NOWHERE
         return Step(
@@ -424,11 +436,32 @@ class _Workflow:
             max_age=identity.max_age,
             minimum_assurance=None if identity.assurance is None else Assurance.parse(identity.assurance),
             bound_to_call=identity.proof == "call",
-            approval=self._approval((*here, "approval"), step.approval, scope),
+            approval=approval,
             not_above=None if step.not_above is None else Sensitivity.parse(step.not_above),
             sources=sources(step.arguments),
             traced=frozenset(step.arguments if self._asks_for_origins(name, step) else ()),
         )
+
+    def _relies_on_outsiders(
+        self, name: str, step: models.StepEntry, conditions: Sequence[CompiledCondition | None]
+    ) -> None:
+        """Kept values that outsiders write, and no person is asked: whoever writes them decides what this step does."""
+        reads = {place[1] for condition in conditions if condition is not None for place in condition.found.reads
+                 if place[0] == "kept" and len(place) > 1}  # fmt: skip
+        for other, entry in self.file.steps.items():
+            tool = self.parts.tools.get(entry.tool)
+            for word in sorted(reads & entry.keep.keys()) if tool is not None else ():
+                written = (
+                    [path for path in tool.untrusted_results if _meet(path, entry.keep[word].source)] if tool else []
+                )
+                if written:
+                    self.note(
+                        ("steps", name, "require"),
+                        f"step {shown(name)} relies on `kept.{word}` and asks nobody: outsiders write it (step "
+                        f"{shown(other)} keeps it, and `untrusted_results` of {shown(entry.tool)} says "
+                        f"{shown(written[0])}), so they decide what this step may do; a person can be asked with "
+                        "`approval`",
+                    )
 
     def _asks_for_origins(self, name: str, step: models.StepEntry) -> bool:
         """By the word alone: one that stands in a text by chance costs a little time and nothing else."""
@@ -446,6 +479,8 @@ class _Workflow:
         elif step.destinations is not None and not tool.destinations:
             message = f"{shown(step.tool)} declares no destinations in Tools, so there is nothing to limit; remove this"
             self.say(("steps", name, "destinations"), message)
+        elif step.destinations is not None:
+            self._reach(name, step.destinations, tool)
         for place in tool.destinations:
             root = "" if place.argument is None or place.optional else _ROOT.split(place.argument, maxsplit=1)[0]
             if root and root not in step.arguments:
@@ -454,13 +489,38 @@ class _Workflow:
                 )
                 self.say(("steps", name, "arguments"), f"{message}; {expected(root, step.arguments)}")
 
+    def _reach(self, name: str, reach: models.StepDestinations, tool: ToolDeclaration) -> None:
+        """A step whose tool's destinations are all listed as too sensitive, or not at all, permits nothing."""
+        for place in tool.destinations:
+            if place.optional or reach.unclassified == "allow":
+                continue
+            levels = [entry.sensitivity for entry in self.parts.catalog if entry.kind == place.kind]
+            if reach.up_to is None or not any(level <= Sensitivity.parse(reach.up_to) for level in levels):
+                found = f"the least sensitive there is {min(levels).word}" if levels else "none is listed there"
+                message = (
+                    f"Destinations lists no {shown(place.kind)} that is `{reach.up_to}` or less sensitive ({found}), "
+                    f"so every call of {shown(name)} is denied"
+                )
+                self.note(("steps", name, "destinations"), message)
+
     def _condition(self, path: tuple[Any, ...], text: str, scope: Scope) -> CompiledCondition | None:
         try:
-            return compile_condition(text, scope)
+            compiled = compile_condition(text, scope)
         except NotCompiled as error:
             for message in error.messages:
                 self.say(path, message)
             return None
+        for message in compiled.found.notes:
+            self.note(path, f"{shown(text)}: {message}")
+        return compiled
+
+    def _over_nothing(self, path: tuple[Any, ...], conditions: Sequence[CompiledCondition | None]) -> None:
+        """Loops that are true of an empty list, unless the step asks for its size."""
+        sized = {place for condition in conditions if condition is not None for place in condition.found.sized}
+        for index, condition in enumerate(conditions):
+            for place, message in () if condition is None else condition.found.over_nothing:
+                if place is None or place not in sized:
+                    self.note((*path, index), message)
 
     def _approval(self, path: tuple[Any, ...], rule: models.Approval | None, scope: Scope) -> ApprovalRule | None:
         if rule is None:
@@ -526,6 +586,17 @@ class _Workflow:
 
 
 _ROOT = re.compile(r"[.\[]")
+_PARTS = re.compile(r"[^.\[\]]+")
+
+
+def _meet(outside: str, source: str) -> bool:
+    """Whether a place in a result that outsiders can write and one that is kept lead to the same value."""
+    if outside == "*":
+        return True
+    one, other = _PARTS.findall(outside), [part.strip('"') for part in _PARTS.findall(source)[1:]]
+    return all(a == b or (a == "*" and b.isdecimal()) for a, b in zip(one, other, strict=False))
+
+
 _NOWHERE = models.StepDestinations.model_construct(up_to=None, unclassified=None)
 
 

@@ -24,7 +24,7 @@ from typing import Any
 from cel_expr_python import cel
 
 from agentguard.core.policy import MICROS, Fault, View
-from agentguard.policy.celtree import read_tree
+from agentguard.policy.celtree import only, read_tree
 from agentguard.policy.celwords import explain, type_word
 from agentguard.policy.scope import Known, Scope
 from agentguard.policy.usage import Inspection, ViewPath, inspect
@@ -59,6 +59,7 @@ _BASE: Mapping[str, Any] = {
 }
 # What runs: every program in one environment, so that one activation serves all conditions of a decision.
 _RUNTIME = cel.NewEnv(variables=dict(_BASE))
+_NOTHING = _RUNTIME.Activation({})
 
 # A condition that reads both compares what the agent wrote with what the run was given: places in one spelling.
 _OF_THE_CALL = frozenset({"args", "destination", "destinations"})
@@ -106,10 +107,11 @@ class _Prepared:
 class _Program:
     """A compiled expression and what it reads."""
 
-    __slots__ = ("_compares", "_costs", "_members", "_order", "_program", "_roots", "_steps", "text")
+    __slots__ = ("_compares", "_costs", "_members", "_order", "_program", "_roots", "_steps", "found", "text")
 
     def __init__(self, text: str, program: Any, found: Inspection, scope: Scope) -> None:
         self.text = text
+        self.found = found
         self._program = program
         self._roots = frozenset(found.roots)
         self._order = tuple(sorted(found.roots))
@@ -221,8 +223,9 @@ def _compile(text: str, scope: Scope, types: tuple[str, ...], what: str) -> tupl
     if "\x00" in text or not _is_encodable(text):
         raise NotCompiled(["holds characters that no condition can hold"])
     program = _compiled(_RUNTIME, text, scope)
+    serialised = program.serialize()
     try:
-        found = inspect(read_tree(program.serialize()), scope)
+        found = inspect(read_tree(serialised), scope, lambda raw: _literals(serialised, raw))
     except (ValueError, RecursionError) as error:
         raise NotCompiled([f"{shown(text)}: {error}"]) from None
     if found.troubles:
@@ -232,6 +235,13 @@ def _compile(text: str, scope: Scope, types: tuple[str, ...], what: str) -> tupl
     if result not in types:
         raise NotCompiled([f"{shown(text)}: gives {type_word(result)}, expected {what}{_remedy(result, what)}"])
     return found, program
+
+
+def _literals(serialised: bytes, raw: bytes) -> tuple[str | None, Any]:
+    """A part that is made of literals, evaluated as it would be at every call: why it errs (or None), and its value."""
+    answer = _RUNTIME.deserialize(only(serialised, raw)).eval(_NOTHING)
+    value = answer.value()
+    return (str(value), None) if answer.type() == _ERROR_TYPE else (None, value)
 
 
 def _compiled(environment: Any, text: str, scope: Scope) -> Any:

@@ -130,6 +130,21 @@ def compile_shape(properties: Mapping[str, Any]) -> tuple[CompiledShape | None, 
     return _compile(json.dumps(whole))
 
 
+def fits(schema: Mapping[str, Any], value: Any) -> bool:
+    """Whether a value that stands in the policy fits a schema; True where the schema cannot be used."""
+    try:
+        return bool(_rules(json.dumps(schema, sort_keys=True)).is_valid(value))
+    except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError, TypeError):
+        return True  # said elsewhere
+
+
+@lru_cache(maxsize=1024)
+def _rules(schema: str) -> jsonschema_rs.Draft202012Validator:
+    return jsonschema_rs.Draft202012Validator(
+        json.loads(schema), validate_formats=True, ignore_unknown_formats=False, pattern_options=_REGEX, offline=True
+    )
+
+
 @lru_cache(maxsize=4096)
 def _compile(text: str) -> tuple[CompiledShape | None, list[Trouble]]:
     schema = json.loads(text)
@@ -168,6 +183,7 @@ def _close(schema: Any, path: Path, troubles: list[Trouble]) -> Json:
             closed["items"] = _close(schema["items"], (*path, "items"), troubles)
     if "object" in types:
         closed.update(_close_object(schema, path, troubles))
+    _check_listed(closed, path, troubles)
     for least, most in _LIMITS:
         if _above(schema.get(least), schema.get(most)):
             message = f"`{most}` is below `{least}`, so nothing fits"
@@ -175,6 +191,27 @@ def _close(schema: Any, path: Path, troubles: list[Trouble]) -> Json:
     if type(schema.get("pattern")) is str:
         closed["pattern"] = _whole(schema["pattern"], path, troubles)
     return closed
+
+
+def _check_listed(schema: Mapping[str, Json], path: Path, troubles: list[Trouble]) -> None:
+    """Each value of `enum` and `const` fits the rest of the schema: one that does not was not meant so."""
+    rest = {key: schema[key] for key in schema if key not in ("enum", "const", "optional")}
+    words = schema.get("enum", [])
+    listed = list(enumerate(words)) if type(words) is list else []
+    places: list[tuple[Path, Json]] = [(("enum", index), word) for index, word in listed]
+    places += [(("const",), schema["const"])] if "const" in schema else []
+    for where, value in places:
+        if type(value) is float and value.is_integer() and not _types_of(schema) & _NUMBERS:
+            message = f"{value:.0f}: write it without an exponent or decimals, or in quotes if it is text"
+            troubles.append(((*path, *where), f"is read as the number {message}"))
+        elif not fits(rest, value):
+            hint = "; put text in quotes" if type(value) in (int, float) and schema.get("type") == "string" else ""
+            troubles.append(((*path, *where), f"{shown(json.dumps(value))} does not fit the rest of its schema{hint}"))
+
+
+def _types_of(schema: Mapping[str, Json]) -> frozenset[str]:
+    given = schema.get("type")
+    return frozenset(word for word in (given if type(given) is list else [given]) if type(word) is str)
 
 
 def _above(least: Any, most: Any) -> bool:
@@ -216,7 +253,7 @@ def _types(schema: Mapping[str, Any], path: Path, troubles: list[Trouble]) -> fr
         for word in words
         if word not in _TYPES
     )
-    return frozenset(word for word in words if type(word) is str)
+    return _types_of(schema)
 
 
 def _check_keyword(keyword: str, types: frozenset[str], path: Path, troubles: list[Trouble]) -> None:

@@ -2,7 +2,8 @@
 
 Reported: members that nothing declares, a literal compared with something of another type or with a word that it can
 never be, `<` on words of a scale, patterns that are not anchored, loops inside loops inside loops, loop variables that
-hide a name of the language.
+hide a name of the language; and what ``literals`` knows of parts that can never work. What works, and means something
+else than it seems, is a note.
 """
 
 from __future__ import annotations
@@ -15,6 +16,18 @@ from typing import Any, TypeAlias
 import re2
 
 from agentguard.policy.celtree import Call, Const, Ident, Items, Loop, Node, Select
+from agentguard.policy.literals import (
+    Evaluate,
+    call_troubles,
+    constant_trouble,
+    foregone,
+    in_words,
+    is_constant,
+    limits,
+    literal,
+    never_fits,
+    surprise,
+)
 from agentguard.policy.scope import ANYTHING, NAMES, SCALE, Known, Scope, element, member, required
 from agentguard.policy.words import expected, shown
 
@@ -38,9 +51,17 @@ ViewPath: TypeAlias = "tuple[str, ...]"
 
 @dataclass(slots=True)
 class Inspection:
-    """What was found in one expression. ``costs``: what loops' bodies read, with the sources of the loops around it."""
+    """What was found in one expression. ``costs``: what loops' bodies read, with the sources of the loops around it.
+
+    ``notes`` say of what is no mistake that it means something else than it seems; ``over_nothing`` the same of loops
+    over lists that may be empty, unless the list is among those whose size is asked for (``sized``).
+    """
 
     troubles: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    over_nothing: list[tuple[ViewPath | None, str]] = field(default_factory=list)
+    sized: set[ViewPath] = field(default_factory=set)
+    reads: set[ViewPath] = field(default_factory=set)
     roots: set[str] = field(default_factory=set)
     tested: set[ViewPath] = field(default_factory=set)
     costs: list[tuple[ViewPath, tuple[ViewPath | None, ...]]] = field(default_factory=list)
@@ -62,16 +83,19 @@ class _Variable:
     loop: int
 
 
-def inspect(tree: Node, scope: Scope) -> Inspection:
-    """Walk an expression's tree. Raises nothing of its own."""
-    inspector = _Inspector(scope)
+def inspect(tree: Node, scope: Scope, evaluate: Evaluate) -> Inspection:
+    """Walk an expression's tree. ``evaluate`` gives a part of literals its value. Raises nothing of its own."""
+    inspector = _Inspector(scope, evaluate)
     inspector.visit(tree, _Here({}, ()))
+    if is_constant(tree) and not inspector.found.troubles:
+        inspector.note("it is made of literals alone, so it gives the same at every call")
     return inspector.found
 
 
 class _Inspector:
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope, evaluate: Evaluate) -> None:
         self.scope = scope
+        self.evaluate = evaluate
         self.found = Inspection()
         self._visit: Mapping[type, Callable[[Any, _Here], Known]] = {
             Const: self._const,
@@ -85,6 +109,10 @@ class _Inspector:
     def say(self, message: str) -> None:
         if message not in self.found.troubles:
             self.found.troubles.append(message)
+
+    def note(self, message: str) -> None:
+        if message not in self.found.notes:
+            self.found.notes.append(message)
 
     def visit(self, node: Node, here: _Here) -> Known:
         """Everything below the node; what is known of its value."""
@@ -115,6 +143,7 @@ class _Inspector:
         variable = here.variables.get(path[0])
         if variable is None:
             self._root(path[0])
+            self.found.reads.add(path)
             if here.loops and path[0] in NAMES:
                 self.found.costs.append((path, here.loops))
         elif len(here.loops) > variable.loop + 1:
@@ -151,13 +180,30 @@ class _Inspector:
     def _call(self, node: Call, here: _Here) -> Known:
         if node.function == "_[_]" and len(node.arguments) == 2:
             return self._index(node, here)
+        before = len(self.found.troubles)
         known = [self.visit(argument, here) for argument in node.arguments]
+        if is_constant(node):
+            why = self.evaluate(node.raw)[0] if len(self.found.troubles) == before else None
+            if why is not None:
+                self.say(constant_trouble(node, in_words(why)))
+            return ANYTHING
+        for trouble in call_troubles(node, known, _words_of):
+            self.say(trouble)
+        said = surprise(node)
+        if said is not None:
+            self.note(said)
+        self._foregone(node, known)
+        if node.function == "!_" and isinstance(node.arguments[0], Loop):
+            self._over_nothing(node.arguments[0], "!{}.exists(...)", begins=False)
+        if node.function == "size" and (path := _path(node.arguments[0])) is not None:
+            self.found.sized.add(path)
         if node.function in _EQUALS and len(known) == 2:
-            self._compared(node.arguments[0], known[0], node.arguments[1])
-            self._compared(node.arguments[1], known[1], node.arguments[0])
+            for one, other in ((0, 1), (1, 0)):
+                self._compared(node.arguments[one], known[one], node.arguments[other], function=node.function)
         elif node.function == "@in" and isinstance(node.arguments[1], Items) and node.arguments[1].is_list:
             for value in node.arguments[1].values:
                 self._compared(node.arguments[0], known[0], value)
+                self._foregone(Call("_==_", (node.arguments[0], value)), [known[0], ANYTHING])
         elif node.function == "@in":
             self._compared(node.arguments[1], element(known[1]), node.arguments[0], " holds")
         elif node.function in _ORDER:
@@ -170,6 +216,13 @@ class _Inspector:
         operand, key = node.arguments
         if isinstance(key, Const) and type(key.value) is str:
             return self._member(node, operand, key.value, here)
+        if isinstance(key, Const) and type(key.value) is int and key.value < 0:
+            name = _words_of(operand)
+            self.say(f"a list has no element {key.value}; its last is `{name}[size({name}) - 1]`")
+        if is_constant(node):
+            why = self.evaluate(node.raw)[0] if isinstance(node, Call) else None
+            if why is not None:
+                self.say(constant_trouble(node, in_words(why)))
         self.visit(key, here)
         owner = self.visit(operand, here)
         return element(owner) if owner.get("type") == "array" else ANYTHING
@@ -187,6 +240,7 @@ class _Inspector:
             if variable in NAMES:
                 self.say(f"the loop variable {shown(variable)} hides a name of the language; call it something else")
         source = self.visit(node.source, here)
+        self._over_nothing(node, "{}.all(...)", begins=True)
         inside = dict(here.variables)
         depth = len(here.loops)
         inside.update(dict.fromkeys((*node.variables, node.accumulator), _Variable(ANYTHING, depth)))
@@ -203,21 +257,61 @@ class _Inspector:
         path = _path(node)
         return None if path is None or path[0] in here.variables or "*" in path else path
 
-    def _compared(self, side: Node, known: Known, other: Node, verb: str = " is") -> None:
+    def _over_nothing(self, loop: Loop, form: str, *, begins: bool) -> None:
+        """A loop that begins with its answer gives it for a list that holds nothing."""
+        begin = loop.before[0] if loop.before else None
+        if not isinstance(begin, Const) or begin.value is not begins:
+            return
+        path = _path(loop.source)
+        known = self._at(path)
+        if known.get("minItems", 0) or known.get("minProperties", 0):
+            return
+        name = "list" if path is None else ".".join(path)
+        written = form.format(name)
+        remedy = "" if path is None else f"; add `size({name}) > 0` if an empty one must not pass"
+        self.found.over_nothing.append((path, f"`{written}` is true where `{name}` is empty{remedy}"))
+
+    def _at(self, path: ViewPath | None) -> Known:
+        """What is declared at a path of the view."""
+        known: Known | None = ANYTHING if path is None else self.scope.names.get(path[0], ANYTHING)
+        for name in (path or ())[1:]:
+            known = member(known or ANYTHING, name)
+        return known or ANYTHING
+
+    def _foregone(self, node: Call, known: list[Known]) -> None:
+        """A comparison with a number that is beyond what the other side can be."""
+        if node.function not in _ORDER | _EQUALS or len(known) != 2:
+            return
+        for index, side in enumerate(node.arguments):
+            other = node.arguments[1 - index]
+            found = limits(side, known[index]) if isinstance(other, Const) else None
+            if found is None or not isinstance(other, Const):
+                continue
+            least, most, why = found
+            gives = foregone(node.function, other.value, least, most, literal_first=index == 1)
+            if gives is None or (node.function in _EQUALS and not isinstance(side, Call)):
+                continue
+            what = f"a comparison with {literal(other.value)} is always {literal(gives)}: {why}"
+            (self.note if gives or not isinstance(side, Call) else self.say)(what)
+
+    def _compared(self, side: Node, known: Known, other: Node, verb: str = " is", *, function: str = "_==_") -> None:
         """A literal that the other side can never be equal to was not meant."""
         if not isinstance(other, Const) or not known:
             return
         what = shown(_words_of(side)) + verb
         types = known.get("type")
         allowed = types if type(types) is list else [types] if types is not None else None
-        literal = _JSON_TYPES.get(type(other.value), ())
-        if allowed is not None and not set(literal) & set(allowed):
-            self.say(f"{what} {' or '.join(allowed)}, so it is never equal to {_literal(other.value)}")
+        kinds = _JSON_TYPES.get(type(other.value), ())
+        if allowed is not None and not set(kinds) & set(allowed):
+            self.say(f"{what} {' or '.join(allowed)}, so it is never equal to {literal(other.value)}")
             return
         words = known.get("enum", [known["const"]] if "const" in known else None)
         if type(words) is list and other.value not in words:
             texts = [word for word in words if type(word) is str]
-            self.say(f"{what} never {_literal(other.value)}; {expected(str(other.value), texts)}")
+            self.say(f"{what} never {literal(other.value)}; {expected(str(other.value), texts)}")
+        elif never_fits(known, other.value):
+            message = f"{what} never {literal(other.value)}, which does not fit its schema"
+            (self.note if function == "_!=_" else self.say)(message)
 
     def _ordered(self, sides: tuple[Node, ...], known: list[Known]) -> None:
         for side, about in zip(sides, known, strict=True):
@@ -293,6 +387,8 @@ def _path(node: Node) -> ViewPath | None:
 
 
 def _words_of(node: Node) -> str:
+    if isinstance(node, Const):
+        return literal(node.value)
     path = _path(node)
     return ".".join(path) if path is not None else "this"
 
@@ -305,9 +401,3 @@ def _no_member(operand: Node, name: str, owner: Known) -> str:
     known = owner.get("properties", {})
     hint = expected(name, known) if known else "nothing is declared there"
     return f"there is no {shown(_written(operand, name))}; {hint}"
-
-
-def _literal(value: Any) -> str:
-    if value is None or type(value) is bool:
-        return {None: "null", True: "true", False: "false"}[value]
-    return f'"{value}"' if type(value) is str else str(value)

@@ -32,7 +32,8 @@ DATE_KEYS = frozenset({"review_by", "now", "issued_after"})
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
-_DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+# No nought before an exponent's digits: `12e03` is a part number more often than a number.
+_DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?(?:0|[1-9][0-9]*))?")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt ].*)?")
 _WORDS = re.compile(r"yes|no|on|off|y|n|true|false|null|~|=|<<|[-+]?\.(?:inf|nan)", re.IGNORECASE)
 _ODD_NUMBER = re.compile(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from pathlib import Path
 
@@ -385,9 +386,72 @@ def test_an_unknown_kind_is_answered_with_the_known_ones(call: Call) -> None:
     assert "Workflow" in ended.err
 
 
-@pytest.mark.parametrize("command", ["check", "test"])
-def test_a_folder_of_bundles_is_told_from_a_bundle(command: str, call: Call) -> None:
-    """The first thing that is tried in a fresh clone; that every issuer is given twice explains nothing."""
+def test_check_takes_a_folder_of_bundles(tmp_path: Path, call: Call) -> None:
+    """The first thing that is tried in a fresh clone. One that is broken does not hide the others."""
+    ended = call("check", ROOT / "workflows")
+    assert ended.code == 0
+    assert [line for line in ended.out.splitlines() if line.endswith("customer_export:")]
+    for name in ("good", "bad"):
+        write(tmp_path / "all" / name, **({"customer_export": WORKFLOW + "x: 1\n"} if name == "bad" else {}))
+    ended = call("check", tmp_path / "all")
+    assert ended.code == 1
+    assert "ok: 1 workflow, 2 steps" in ended.out and "there is no key `x` here" in ended.out
+    told = json.loads(call("check", tmp_path / "all", "--json").out)
+    assert [(Path(one["directory"]).name, one["ok"]) for one in told["bundles"]] == [("bad", False), ("good", True)]
+
+
+def test_folders_of_one_bundle_are_not_taken_for_bundles(tmp_path: Path, call: Call) -> None:
+    """Trust in one folder and workflows in another are one bundle, also when it has a mistake."""
+    files = {"trust": FILES["trust.yaml"], "tools": FILES["tools.yaml"], "flows": WORKFLOW + "x: 1\n"}
+    for name, text in files.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file.yaml").write_text(text)
+    ended = call("check", tmp_path)
+    assert ended.code == 1 and "if each is a bundle" in ended.out and "trust:" not in ended.out.splitlines()
+
+
+def test_check_reads_the_cases_too(bundle: Path, call: Call) -> None:
+    """A case that names no step would be found only when somebody runs the tests."""
+    good = call("check", bundle)
+    assert re.search(r"^[0-9]+ cases beside it: `agentguard test ", good.out, re.MULTILINE)
+    cases = bundle / "customer-export.cases.yaml"
+    cases.write_text(cases.read_text().replace("tool: warehouse.export", "tool: warehouse.exprot", 1))
+    ended = call("check", bundle)
+    assert ended.code == 1 and "did you mean `warehouse.export`?" in ended.out and "cases.yaml:" in ended.out
+
+
+NOTES = [
+    (
+        {"customer_export": WORKFLOW.replace("args.table in kept.tables", "kept.tables.all(t, t == args.table)")},
+        "empty",
+    ),
+    ({"customer_export": WORKFLOW.replace("args.table in kept.tables", "now.getDayOfWeek() in [1, 2]")}, "Sunday is 0"),
+    ({"customer_export": WORKFLOW.replace("up_to: confidential", "up_to: public")}, "is denied"),
+]
+
+
+@pytest.mark.parametrize(("changed", "said"), NOTES)
+def test_what_is_no_mistake_and_does_something_else_is_noted(
+    changed: dict[str, str], said: str, tmp_path: Path, call: Call
+) -> None:
+    """It loads; the note has the file and the line, and says what will happen."""
+    ended = call("check", write(tmp_path / "exports", **changed))
+    assert ended.code == 0, ended
+    notes = [line for line in ended.out.splitlines() if line.startswith("note: ")]
+    assert [line for line in notes if re.search(r"customer-export\.yaml:[0-9]+: ", line) and said in line], ended.out
+    assert json.loads(call("check", tmp_path / "exports", "--json").out)["notes"]
+
+
+def test_a_fixed_destination_beyond_a_step_is_noted(tmp_path: Path, call: Call) -> None:
+    """The tool always goes there, so the step never permits a call, whatever the agent does."""
+    tools = TOOLS.replace("argument: target", 'fixed: "https://elsewhere.corp.example/"')
+    ended = call("check", write(tmp_path / "exports", tools=tools))
+    assert "never permits a call" in ended.out, ended
+
+
+def test_a_folder_of_bundles_is_told_from_a_bundle(call: Call) -> None:
+    """That every issuer is given twice explains nothing."""
+    command = "test"
     ended = call(command, ROOT / "workflows")
     assert ended.code in (1, 2)
     assert "if each is a bundle, name one, such as" in ended.out + ended.err
