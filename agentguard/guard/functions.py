@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from agentguard.errors import ConfigurationError, ToolCallDenied
@@ -47,43 +47,43 @@ def _door(gate: Gate | CanaryGate, signature: Signature, function: Callable[...,
 
         def guarded_asyncgen(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
             try:
-                arguments = signature.arguments(args, kwargs)
+                arguments, aside = signature.arguments(args, kwargs), signature.aside(args, kwargs)
             except Exception as error:
                 return _misread_stream(gate, error)  # recorded and raised at the first item: here nobody can wait
-            return gate.astream(arguments, _runner(signature, function))
+            return gate.astream(arguments, _runner(signature, function, aside))
 
         guarded = guarded_asyncgen
     elif inspect.isgeneratorfunction(function):
 
         def guarded_generator(*args: Any, **kwargs: Any) -> Iterator[Any]:
             try:
-                arguments = signature.arguments(args, kwargs)
+                arguments, aside = signature.arguments(args, kwargs), signature.aside(args, kwargs)
             except Exception as error:
                 gate.misread(error)
                 raise
-            return gate.stream(arguments, _runner(signature, function))
+            return gate.stream(arguments, _runner(signature, function, aside))
 
         guarded = guarded_generator
     elif inspect.iscoroutinefunction(function):
 
         async def guarded_async(*args: Any, **kwargs: Any) -> Any:
             try:
-                arguments = signature.arguments(args, kwargs)
+                arguments, aside = signature.arguments(args, kwargs), signature.aside(args, kwargs)
             except Exception as error:
                 await gate.amisread(error)
                 raise
-            return await gate.acall(arguments, _runner(signature, function))
+            return await gate.acall(arguments, _runner(signature, function, aside))
 
         guarded = guarded_async
     else:
 
         def guarded_function(*args: Any, **kwargs: Any) -> Any:
             try:
-                arguments = signature.arguments(args, kwargs)
+                arguments, aside = signature.arguments(args, kwargs), signature.aside(args, kwargs)
             except Exception as error:
                 gate.misread(error)
                 raise
-            return gate.call(arguments, _runner(signature, function))
+            return gate.call(arguments, _runner(signature, function, aside))
 
         guarded = guarded_function
     for attribute in ("__name__", "__doc__", "__module__"):
@@ -113,9 +113,11 @@ async def _misread(gate: Gate | CanaryGate, error: Exception) -> NoReturn:
     raise error
 
 
-def _runner(signature: Signature, function: Callable[..., Any]) -> Callable[[dict[str, Any]], Any]:
+def _runner(
+    signature: Signature, function: Callable[..., Any], aside: Mapping[str, Any]
+) -> Callable[[dict[str, Any]], Any]:
     def run(values: dict[str, Any]) -> Any:
-        args, kwargs = signature.revive(values)
+        args, kwargs = signature.revive(values, aside)
         return function(*args, **kwargs)
 
     return run
@@ -127,6 +129,9 @@ def _canary(gate: Gate, signature: Signature, function: Callable[..., Any]) -> N
 
     class _AnyArguments(Signature):
         def arguments(self, args: Any, kwargs: Any) -> dict[str, Any]:
+            return {}
+
+        def aside(self, args: Any, kwargs: Any) -> dict[str, Any]:
             return {}
 
     stand_in = _same_kind(function, tripped)

@@ -10,13 +10,14 @@ import inspect
 import json
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, create_model
 
 from agentguard.core.values import Json
 from agentguard.errors import ConfigurationError
+from agentguard.guard.contexts import check_context, refuse_contexts, takes_context
 from agentguard.guard.reread import Reread
 from agentguard.policy.extent import Levels
 
@@ -38,6 +39,7 @@ class Signature:
     fields: Mapping[str, str]
     levels: Levels
     reread: Reread
+    contexts: Mapping[str, Any] = field(default_factory=dict)  # parameters for a framework's context, with their hints
 
     @classmethod
     def of(cls, function: Callable[..., Any]) -> Signature:
@@ -50,6 +52,7 @@ class Signature:
             raise ConfigurationError(f"`{name}` cannot be guarded: its signature cannot be read ({error})") from None
         fields: dict[str, Any] = {}
         names: dict[str, str] = {}
+        contexts: dict[str, Any] = {}
         for position, parameter in enumerate(signature.parameters.values()):
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
                 raise ConfigurationError(
@@ -60,13 +63,17 @@ class Signature:
                     f"`{name}` cannot be guarded: it is the method of a class, and `{parameter.name}` no argument that "
                     f"could be judged; wrap the method of an object, such as `thing.{name}`"
                 )
-            field = f"p{position}"
+            hint = hints.get(parameter.name, Any)
+            if takes_context(name, parameter, hint):
+                contexts[parameter.name] = hint
+                continue
+            place = f"p{position}"
             default = ... if parameter.default is parameter.empty else parameter.default
-            fields[field] = (
-                hints.get(parameter.name, Any),
+            fields[place] = (
+                hint,
                 Field(default, alias=parameter.name, validate_default=True),
             )
-            names[parameter.name] = field
+            names[parameter.name] = place
         config = ConfigDict(
             extra="forbid",
             ser_json_bytes="base64",
@@ -86,20 +93,35 @@ class Signature:
                 f"`{name}` cannot be guarded: SecretStr is written as asterisks, which the tool would get; "
                 "use str, and list the argument under `secrets` in Tools"
             )
-        return cls(signature, model, names, Levels(schema), Reread.of(name, schema))
+        return cls(signature, model, names, Levels(schema), Reread.of(name, schema), contexts)
 
     def arguments(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Json]:
         """The JSON object of one call. Raises TypeError, NestedTooDeep or pydantic's error where it does not fit."""
         bound = self.signature.bind(*args, **kwargs).arguments
+        for name in self.contexts:
+            bound.pop(name, None)
+        refuse_contexts(bound)
         self.levels.check(bound)
         return self._dump(self.model.model_validate(bound))
+
+    def aside(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """The contexts among what was given. Raises TypeError where something else was given for one."""
+        if not self.contexts:
+            return {}
+        bound = self.signature.bind(*args, **kwargs).arguments
+        given = {name: bound[name] for name in self.contexts if name in bound}
+        for name, value in given.items():
+            check_context(name, value, self.signature.parameters[name], self.contexts[name])
+        return given
 
     def read(self, values: Mapping[str, Json]) -> dict[str, Json]:
         """As ``arguments``, for a call that comes as JSON."""
         return self._dump(self._load(values))
 
-    def revive(self, arguments: Mapping[str, Json]) -> tuple[list[Any], dict[str, Any]]:
-        """Positional and keyword arguments for the function, validated again from JSON.
+    def revive(
+        self, arguments: Mapping[str, Json], aside: Mapping[str, Any] | None = None
+    ) -> tuple[list[Any], dict[str, Any]]:
+        """Positional and keyword arguments for the function, validated again from JSON, and the contexts as they came.
 
         Raises NestedTooDeep, and ConfigurationError where that makes other values of them than were judged.
         """
@@ -108,7 +130,9 @@ class Signature:
         args: list[Any] = []
         kwargs: dict[str, Any] = {}
         for name, parameter in self.signature.parameters.items():
-            value = getattr(model, self.fields[name])
+            value = (aside or {}).get(name, parameter.default)
+            if name in self.fields:
+                value = getattr(model, self.fields[name])
             if parameter.kind is parameter.POSITIONAL_ONLY:
                 args.append(value)
             else:

@@ -28,6 +28,7 @@ from pydantic_core import PydanticSerializationError
 
 from agentguard.core.values import Json
 from agentguard.errors import ConfigurationError
+from agentguard.guard.contexts import is_context
 from agentguard.guard.reread import Reread
 from agentguard.guard.shapes import JsonShape
 from agentguard.integrations.langchain.hints import (
@@ -219,8 +220,9 @@ class Arguments:
 
     def _read(self, given: dict[str, Any], call_id: str | None, runtime: dict[str, Any]) -> Read:
         aside = dict(runtime)
+        given, objects = dict(given), [key for key, value in given.items() if is_context(value)]
+        aside.update((key, given.pop(key)) for key in objects)
         if self.injected:
-            given = dict(given)
             for key in self.injected & given.keys():
                 if not is_json(given[key]):
                     aside[key] = given.pop(key)

@@ -191,6 +191,12 @@ def guard_entry(guard: Guard, entry: object) -> tuple[Gate, dict[str, Any], Shap
         name = getattr(body, "__name__", "")
         _check_body(name, body)
         signature = Signature.of(body)
+        for context in signature.contexts:
+            if signature.signature.parameters[context].default is inspect.Parameter.empty:
+                raise ConfigurationError(
+                    f"`{name}` cannot be guarded: nobody would fill in its context `{context}`; give it a default, or "
+                    "hand the guarded function to the framework that fills it in"
+                )
         function = {"name": name, "description": inspect.getdoc(body) or "", "parameters": signature.schema()}
         shape = SignatureShape(signature)
     else:
