@@ -59,7 +59,8 @@ class ToolDeclaration:
 class CatalogEntry:
     """One line of the destinations catalog: a pattern of one kind, and what matches it is worth.
 
-    The pattern's grammar is the kind's (see ``destinations``); the most specific match wins.
+    The pattern's grammar is the kind's (see ``destinations``); the most specific match wins. ``promises`` is what the
+    owner vouches for, in the kind's own words.
     """
 
     kind: str
@@ -70,6 +71,7 @@ class CatalogEntry:
     category: str | None
     environment: str | None
     source: Source
+    promises: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,13 @@ from agentguard.destinations.derive import (
     parse_path,
     rewrite,
 )
-from agentguard.destinations.kinds import Ambiguous, Kind, find_kind, kind_names
+from agentguard.destinations.kinds import Ambiguous, Kind, TextKind, find_kind, kind_names
 
 __all__ = [
     "Ambiguous",
     "Catalog",
     "Kind",
+    "TextKind",
     "compared",
     "declaration_problem",
     "derive",

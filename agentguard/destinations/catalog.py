@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from agentguard.core.declarations import CatalogEntry
 from agentguard.core.values import Destination, Place
-from agentguard.destinations.kinds import Divided, find_kind, kind_names
+from agentguard.destinations.kinds import Divided, Kind, Promised, find_kind, kind_names
 from agentguard.errors import PolicyError, PolicyProblem
 
 
@@ -77,15 +77,25 @@ class Catalog:
 
     def find(self, place: Place) -> CatalogEntry | None:
         """The most specific entry that covers the place."""
+        return next(self._covering(place), None)
+
+    def doubt(self, place: Place) -> str | None:
+        """Why the place is refused for want of a promise in the catalog, as a stable slug; or None."""
+        kind = find_kind(place.kind)
+        if not isinstance(kind, Promised):
+            return None
+        return kind.doubt(place, [entry.promises for entry in self._covering(place)])
+
+    def _covering(self, place: Place) -> Iterator[CatalogEntry]:
+        """The entries that cover the place, most specific first."""
         listed = self._index.get(place.kind)
         kind = find_kind(place.kind)
         if not listed or kind is None:
-            return None
+            return
         for key in kind.place_keys(place):
             entry = listed.get(key)
             if entry is not None:
-                return entry
-        return None
+                yield entry
 
 
 def _parts(index: Mapping[str, Mapping[str, CatalogEntry]]) -> dict[str, dict[str, dict[str, CatalogEntry]]]:
@@ -109,7 +119,12 @@ def _key(entry: CatalogEntry, problems: list[PolicyProblem]) -> str | None:
         problems.append(PolicyProblem(entry.source.file, entry.source.line, message))
         return None
     try:
-        return kind.pattern_key(entry.pattern)
+        key = kind.pattern_key(entry.pattern)
+        problem = _promise_problem(kind, entry)
+        if problem is None:
+            return key
+        problems.append(PolicyProblem(entry.source.file, entry.source.line, problem))
+        return None
     except ValueError as error:
         problems.append(PolicyProblem(entry.source.file, entry.source.line, str(error)))
         return None
@@ -121,8 +136,16 @@ def _key(entry: CatalogEntry, problems: list[PolicyProblem]) -> str | None:
         return None
 
 
+def _promise_problem(kind: Kind, entry: CatalogEntry) -> str | None:
+    known = kind.promises if isinstance(kind, Promised) else frozenset()
+    for word in sorted(entry.promises - known):
+        expected = ", ".join(f"`{one}`" for one in sorted(known)) or "none"
+        return f"`{word}` is nothing that an entry of the kind `{entry.kind}` can promise; expected {expected}"
+    return kind.promise_problem(entry.pattern, entry.promises) if isinstance(kind, Promised) else None
+
+
 def _worth(entry: CatalogEntry) -> tuple[object, ...]:
-    return entry.sensitivity, entry.zone, entry.owner, entry.category, entry.environment
+    return entry.sensitivity, entry.zone, entry.owner, entry.category, entry.environment, entry.promises
 
 
 def _tie(first: CatalogEntry, second: CatalogEntry) -> PolicyProblem:

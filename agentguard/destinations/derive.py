@@ -184,8 +184,12 @@ def safely(kind: Kind, value: Json, options: Mapping[str, Json]) -> Derived:
 
 
 def classified(catalog: Catalog, place: Place) -> tuple[Destination, ...] | Ambiguous:
-    """What the catalog says of a place; a kind that fails while it is looked up is a refusal, too."""
+    """What the catalog says of a place. A place that wants a promise, and a kind that fails while it is looked up, is a
+    refusal, too."""
     try:
+        doubt = catalog.doubt(place)
+        if doubt is not None:
+            return Ambiguous(doubt)
         return tuple(catalog.destinations(place))
     except Exception:
         return Ambiguous("kind_failed")

@@ -234,6 +234,7 @@ def add_destinations(parts: Parts, written: Written) -> None:
                 category=entry.category,
                 environment=entry.environment,
                 source=written.source("destinations", index),
+                promises=frozenset(entry.promises),
             )
         )
     for name, zone in file.zones.items():

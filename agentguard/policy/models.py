@@ -255,6 +255,7 @@ class DestinationEntry(StrictModel):
     owner: Text | None = None
     category: Text | None = None
     environment: Text | None = None
+    promises: list[Name] = []
 
 
 class FirstContact(StrictModel):

@@ -7,13 +7,18 @@ import pytest
 from agentguard.core.declarations import CatalogEntry, Source
 from agentguard.core.values import Sensitivity
 from agentguard.destinations import Ambiguous, Catalog, find_kind
+from agentguard.destinations.derive import classified
 from agentguard.errors import PolicyError
 
 
-def entry(kind: str, pattern: str, word: str, line: int = 1, zone: str | None = None) -> CatalogEntry:
-    return CatalogEntry(
-        kind, pattern, Sensitivity.parse(word), zone, None, None, None, Source("destinations.yaml", line)
-    )
+def entry(
+    kind: str, pattern: str, word: str, line: int = 1, zone: str | None = None, promises: tuple[str, ...] = ()
+) -> CatalogEntry:
+    source = Source("destinations.yaml", line)
+    return CatalogEntry(kind, pattern, Sensitivity.parse(word), zone, None, None, None, source, frozenset(promises))
+
+
+NOTHING_ELSE = ("starts_nothing_else",)
 
 
 def worth(catalog: Catalog, kind_name: str, value: str) -> str | None:
@@ -91,9 +96,9 @@ OTHERS = Catalog(
         entry("git", "github.com/owner/*", "internal"),
         entry("git", "github.com/owner/secrets", "secret"),
         entry("git", "*.example.com/*", "confidential"),
-        entry("command", "git *", "restricted"),
-        entry("command", "git log *", "internal"),
-        entry("command", "git status", "public"),
+        entry("command", "wc *", "restricted", promises=NOTHING_ELSE),
+        entry("command", "wc -l *", "internal", promises=NOTHING_ELSE),
+        entry("command", "git log 'HEAD~1' \"a b\"", "public"),
         entry("iban", "DE89370400440532013000", "internal"),
         entry("iban", "GB*", "restricted"),
     ]
@@ -137,10 +142,11 @@ OTHERS = Catalog(
         ("git", "https://github.com/owner/other", "internal"),
         ("git", "https://github.com/owner2/other", None),
         ("git", "https://git.example.com/a/b", "confidential"),
-        ("command", "git status", "public"),
-        ("command", "git status -s", "restricted"),
-        ("command", "git log -1", "internal"),
-        ("command", "git-log -1", None),
+        ("command", "git log HEAD~1 'a b'", "public"),
+        ("command", "git log HEAD~1 a b", None),
+        ("command", "wc -c a", "restricted"),
+        ("command", "wc -l a", "internal"),
+        ("command", "wc-l a", None),
         ("iban", "DE89 3704 0044 0532 0130 00", "internal"),
         ("iban", "GB29NWBK60161331926819", "restricted"),
     ],
@@ -208,6 +214,9 @@ def test_zones_alone_make_a_tie_too() -> None:
         ("git", "*.example.com/owner/x"),
         ("command", "sh *"),
         ("command", "git;ls"),
+        ("command", "git  status"),
+        ("command", "ls $HOME"),
+        ("command", "sh -c ls"),
         ("channel", "general"),
         ("channel", "slack:general"),
         ("iban", "DE88370400440532013000"),
@@ -237,3 +246,75 @@ def test_an_address_has_no_wildcards() -> None:
 
     assert list(wildcards("10.0.0.1")) == list(wildcards("[::1]")) == []
     assert list(wildcards("a.b.example.com")) == ["*.b.example.com", "*.example.com", "*.com"]
+
+
+LAUNCHERS = (
+    "env xargs find ssh git tar python python3.12 busybox sudo sh bash zsh node perl ruby awk sed vim less man rsync "
+    "scp curl wget docker kubectl npm npx make tmux screen timeout nice nohup strace gdb parallel watch systemctl psql "
+    "sqlite3 mysql zip sort tcpdump socat nc openssl ansible terraform pip cargo go mvn gradle java /usr/bin/env "
+    "flock setsid unshare nsenter chroot systemd-run script expect ionice stdbuf at crontab"
+)
+
+
+@pytest.mark.parametrize("program", [*LAUNCHERS.split(), "wc", "ls", "a-program-nobody-has-heard-of", "sponge"])
+def test_no_program_takes_any_argument_unless_the_owner_promises(program: str) -> None:
+    """A list of launchers is never complete, so the question is put the other way round."""
+    for pattern in (f"{program} *", f"{program} x *"):
+        with pytest.raises(
+            PolicyError, match=r"destinations\.yaml:3: .*(promises: \[starts_nothing_else\]|starts other)"
+        ):
+            Catalog([entry("command", pattern, "public", 3)])
+
+
+@pytest.mark.parametrize("program", LAUNCHERS.split())
+def test_a_promise_that_is_known_to_be_wrong_is_refused(program: str) -> None:
+    """`git *` lets `git -c core.pager=…` in, whatever its owner believes."""
+    for pattern in (f"{program} *", f"{program} -x *"):
+        with pytest.raises(PolicyError, match="starts other programs by its arguments; list whole commands"):
+            Catalog([entry("command", pattern, "public", promises=NOTHING_ELSE)])
+
+
+@pytest.mark.parametrize("pattern", ["git log *", "kubectl get *", "docker ps *", "npm run lint *", "python tool.py *"])
+def test_a_part_of_a_program_can_be_promised(pattern: str) -> None:
+    """`git log` starts nothing that its arguments name, though `git` does."""
+    assert Catalog([entry("command", pattern, "public", promises=NOTHING_ELSE)]).entries
+
+
+@pytest.mark.parametrize(
+    ("kind", "pattern", "promises"),
+    [
+        ("command", "git status", ("starts_nothing_else",)),
+        ("command", "wc *", ("starts_nothing_els",)),
+        ("command", "wc *", ("starts_nothing_else", "paths_as_written")),
+        ("email", "*@example.com", ("starts_nothing_else",)),
+    ],
+)
+def test_a_promise_that_means_nothing_is_refused(kind: str, pattern: str, promises: tuple[str, ...]) -> None:
+    """A misspelt promise would be believed by its owner and by nobody else."""
+    with pytest.raises(PolicyError, match="promise"):
+        Catalog([entry(kind, pattern, "public", promises=promises)])
+
+
+@pytest.mark.parametrize(
+    ("listed", "promises", "command", "refused"),
+    [
+        (None, (), "python jobs/nightly.py --day 3", True),
+        ("python jobs/nightly.py --day 3", (), "python jobs/nightly.py --day 3", False),
+        ("python jobs/nightly.py --day 3", (), "python jobs/nightly.py --day 4", True),
+        ("python jobs/nightly.py *", NOTHING_ELSE, "python jobs/nightly.py --day 4", False),
+        ("python jobs/nightly.py *", NOTHING_ELSE, "python jobs/other.py", True),
+        (None, (), "git status", False),
+    ],
+)
+def test_a_program_that_runs_a_file_is_refused_unless_it_is_listed(
+    listed: str | None, promises: tuple[str, ...], command: str, refused: bool
+) -> None:
+    """A step that permits what nobody has classified does not permit `python anything.py`."""
+    kind = find_kind("command")
+    assert kind is not None
+    derived = kind.derive(command, {})
+    assert not isinstance(derived, Ambiguous)
+    catalog = Catalog([entry("command", listed, "internal", promises=promises)] if listed else [])
+    found = classified(catalog, derived[0])
+    assert (found == Ambiguous("starts_other_programs")) is refused
+    assert isinstance(found, tuple) is not refused

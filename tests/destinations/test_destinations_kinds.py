@@ -14,7 +14,11 @@ from agentguard.destinations import Ambiguous, find_kind, kind_names
 from agentguard.destinations.derive import safely
 from agentguard.destinations.kinds import Derived
 
-CASES = yaml.safe_load((Path(__file__).parent / "kind_cases.yaml").read_text())
+CASES = [
+    case
+    for name in ("kind_cases.yaml", "ordinary_cases.yaml")
+    for case in yaml.safe_load((Path(__file__).parent / name).read_text())
+]
 OPTIONS: dict[str, dict[str, object]] = {
     "path": {"root": "/srv/data"},
     "sql": {"dialect": "postgres"},

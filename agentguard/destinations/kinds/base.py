@@ -89,6 +89,21 @@ def is_seen_as_id(kind: Kind) -> bool:
     return kind.handed_on or getattr(kind, "seen_as_id", None) is True
 
 
+@runtime_checkable
+class Promised(Kind, Protocol):
+    """A kind of which some places and patterns are refused, unless an entry of the catalog promises something."""
+
+    @property
+    def promises(self) -> frozenset[str]:
+        """The words that an entry of this kind may promise."""
+
+    def promise_problem(self, pattern: str, promises: frozenset[str]) -> str | None:
+        """What is wrong with what an entry promises, or does not, in its owner's words; or None."""
+
+    def doubt(self, place: Place, promises: Iterable[frozenset[str]]) -> str | None:
+        """Why a place is refused, given what each entry promises that covers it; or None."""
+
+
 class TextKind(ABC):
     """The base of a kind whose argument is one text: a new kind writes the name and three methods.
 
