@@ -199,7 +199,7 @@ def _against_the_call(request: Request, policy: Policy, facts: Facts) -> Iterato
                 yield "zone_first_contact"
 
     if workflow is not None and tool is not None and run is not None:
-        does = _does(str(tool.effect), places, run)
+        does = _does(str(tool.effect), places, run, workflow.follows)
         if workflow.no_write_down and run.high_water is not None and does != "read":
             mark = LEVELS.index(run.high_water.word)
             if any(place.sensitivity is None or _level(place) < mark for place in places):
@@ -214,12 +214,12 @@ def _against_the_call(request: Request, policy: Policy, facts: Facts) -> Iterato
         yield "approval_refused"
 
 
-def _does(declared: str, places: tuple[Destination, ...], run: RunState) -> str:
+def _does(declared: str, places: tuple[Destination, ...], run: RunState, follows: bool) -> str:
     """What a tool does: reading from a place that an outsider named sends something there."""
     named = [place for place in places if place.chosen]
     if declared != "read" or not named:
         return declared
-    if run.seen.overflowed:
+    if run.seen.overflowed or (len(run.unsettled) > 0 and follows):
         return "send"
     outside = [mark.text for mark in run.seen.marks]
     for place in named:
@@ -244,7 +244,7 @@ def _comes_from(value: Any, spelt: Any, words: frozenset[str], places: tuple[Des
 
     ``spelt`` is the same value as it was given; a source or an outsider may have had either.
     """
-    if run.seen.overflowed:
+    if run.seen.overflowed or len(run.unsettled) > 0:
         return False
     if isinstance(value, dict | list):
         names = list(value) if isinstance(value, dict) else range(len(value))
@@ -321,6 +321,10 @@ def _against_the_step(step: Step, request: Request, policy: Policy, facts: Facts
 
     if step.arguments.refusal(request.arguments) is not None:
         yield "no", "arguments_invalid"
+
+    rests = step.rests_on_run or bool(set(step.sources) & set(request.arguments))
+    if rests and run is not None and len(run.unsettled) > 0:
+        yield "no", "run_lost_track"
 
     if run is not None:
         for name, words in step.sources.items():

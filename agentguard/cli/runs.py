@@ -115,6 +115,31 @@ def risk(
     _done(state, json, f"`{run}` is now of risk {state.risk.word}{others}")
 
 
+@app.command()
+def settle(
+    decision: Annotated[str, typer.Argument(metavar="DECISION", help="The call, as `agentguard runs show` names it.")],
+    outcome: Annotated[str, typer.Option("--as", metavar="OUTCOME", help="succeeded or failed.")],
+    ledger: LedgerOption = None,
+    why: WhyOption = "no reason given",
+    json: JsonOption = False,
+) -> None:
+    """Say how a call ended whose outcome is unknown: its process died, or was cancelled, while the tool ran.
+
+    Until then its run is permitted nothing that rests on kept values or on where values come from. Look first at what
+    the tool did. A call that succeeded counts for `after`; nothing is kept of it, and what it returned counts as never
+    read. If the agent may have read it, stop the run instead.
+
+    Example: agentguard runs settle d-5f0c --as failed --why "the bank has no such payment"
+    """
+    common.choice(outcome, ("succeeded", "failed"), "--as")
+    reason = common.reason_given(why)
+    with common.operations(ledger) as operations:
+        state = operations.settle(decision, outcome, by=account(), why=reason)
+    left = len(state.unsettled)
+    more = f"; {left} more of its calls are unsettled" if left else ""
+    _done(state, json, f"settled `{decision}` as {outcome} in run `{state.id}`{more}")
+
+
 def to_json(run: RunState) -> dict[str, Json]:
     """A run as a program reads it. What it keeps is listed by name: values may be private."""
     return {
@@ -133,6 +158,7 @@ def to_json(run: RunState) -> dict[str, Json]:
         "kept": list[Json](sorted(run.kept)),
         "calls": dict(sorted(run.counts.items())),
         "succeeded": list[Json](sorted(run.succeeded)),
+        "unsettled": list[Json](sorted(run.unsettled)),
         "spent_micros": dict(sorted(run.spent.items())),
         "high_water": None if run.high_water is None else run.high_water.word,
         "version": run.version,

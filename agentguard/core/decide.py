@@ -107,6 +107,8 @@ class _Case:
 
     def origins(self, run: RunState, argument: str) -> Origins | None:
         """Where an argument came from, or None where that cannot be found out."""
+        if run.unsettled:
+            return None
         if self._trail is None:
             self._trail = Trail(run.inputs, run.kept, run.seen)
         value = self.request.arguments[argument]
@@ -137,6 +139,7 @@ def _decide(request: Request, policy: Policy, facts: Facts) -> Decision:
     run = _known(facts.run, RunState)
     places = _known(facts.destinations, tuple)
     tool = policy.tools.get(request.tool)
+    workflow = policy.workflows.get(request.workflow)
     # By position, in the order of the class: by name it takes twice as long.
     case = _Case(
         request,
@@ -147,9 +150,9 @@ def _decide(request: Request, policy: Policy, facts: Facts) -> Decision:
         run,
         places,
         None if facts.approval is None else _known(facts.approval, ApprovalState),
-        policy.workflows.get(request.workflow),
+        workflow,
         tool,
-        _effect(tool, places, run),
+        _effect(tool, places, run, workflow),
     )
     findings: list[Finding] = []
     for check in CALL_CHECKS:
@@ -177,14 +180,17 @@ def _decide(request: Request, policy: Policy, facts: Facts) -> Decision:
     return Decision(Effect.DENY, _in_order(findings), tool_effect=case.effect)
 
 
-def _effect(tool: Tool | None, places: tuple[Destination, ...] | None, run: RunState | None) -> ToolEffect | None:
+def _effect(
+    tool: Tool | None, places: tuple[Destination, ...] | None, run: RunState | None, workflow: Workflow | None
+) -> ToolEffect | None:
     """What the tool does. Reading from where an outsider said tells the outsider something: that is sending."""
     if tool is None or tool.effect is not ToolEffect.READ or run is None or not places:
         return None if tool is None else tool.effect
-    if not run.seen.marks and not run.seen.overflowed:
+    lost = bool(run.unsettled) and workflow is not None and workflow.follows
+    if not run.seen.marks and not run.seen.overflowed and not lost:
         return tool.effect
     chosen = [text for place in places if place.chosen for text in _names(place)]
-    return ToolEffect.SEND if chosen and run.seen.holds(*chosen) else tool.effect
+    return ToolEffect.SEND if chosen and (lost or run.seen.holds(*chosen)) else tool.effect
 
 
 # The host in a canonical id: of a URL, an address of e-mail, or `host:port`. `sql:…` and `slack:…` have none.
@@ -586,6 +592,19 @@ def arguments_fit(case: _Case, step: Step, result: _StepResult) -> None:
         _no(result, step, Reason.ARGUMENTS_INVALID, refusal)
 
 
+def the_run_has_not_lost_track(case: _Case, step: Step, result: _StepResult) -> None:
+    """While nobody knows how a call ended, nobody knows what it kept or what outsiders wrote in its result."""
+    if case.run is None or not case.run.unsettled:
+        return
+    if step.rests_on_run or not step.sources.keys().isdisjoint(case.request.arguments):
+        calls = ", ".join(f"`{name}`" for name in sorted(case.run.unsettled)[:_MOST_NAMED])
+        _no(result, step, Reason.RUN_LOST_TRACK, f"nobody knows how these calls ended: {calls}; settle them")
+
+
+# Calls that one finding names.
+_MOST_NAMED = 5
+
+
 def values_come_from_where_they_must(case: _Case, step: Step, result: _StepResult) -> None:
     if case.run is None:
         return
@@ -809,6 +828,7 @@ STEP_CHECKS: tuple[Callable[[_Case, Step, _StepResult], None], ...] = (
     step_is_not_used_up,
     nothing_too_sensitive_was_read,
     arguments_fit,
+    the_run_has_not_lost_track,
     values_come_from_where_they_must,
     conditions_hold,
     identity_is_fresh,
@@ -826,7 +846,9 @@ def _view_of(case: _Case) -> View:
     if case.now is not None:
         names["now"] = case.now
     if run is not None:
-        names["inputs"], names["kept"], names["counts"], names["risk"] = run.inputs, run.kept, run.counts, run.risk.word
+        names["inputs"], names["counts"], names["risk"] = run.inputs, run.counts, run.risk.word
+        if not run.unsettled:
+            names["kept"] = run.kept
         traced = _traced_arguments(case)
         if traced is not None:
             found = {name: case.origins(run, name) for name in traced}

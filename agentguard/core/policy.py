@@ -98,7 +98,8 @@ class Step:
     """One approved step: a tool, when it may be called, with what, to where.
 
     ``sources``: for each argument that must come from somewhere, the words of where. ``traced``: the arguments whose
-    origins a condition of this step may ask for.
+    origins a condition of this step may ask for. ``rests_on_run``: whether anything in it looks at kept values or
+    origins.
     """
 
     name: str
@@ -118,6 +119,7 @@ class Step:
     not_above: Sensitivity | None = None
     sources: Mapping[str, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
     traced: frozenset[str] = frozenset()
+    rests_on_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)

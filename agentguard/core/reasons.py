@@ -40,6 +40,7 @@ class Reason(enum.StrEnum):
     BUDGET_EXCEEDED = "budget_exceeded"
     BUDGET_UNAVAILABLE = "budget_unavailable"
     PROVENANCE_UNMET = "provenance_unmet"
+    RUN_LOST_TRACK = "run_lost_track"
 
     # who calls
     IDENTITY_UNAVAILABLE = "identity_unavailable"

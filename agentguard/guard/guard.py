@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any, Self, TextIO
 import structlog
 
 from agentguard.core.canonical import NotCanonical, canonical_bytes, sha256
+from agentguard.core.facts import RunState
 from agentguard.core.policy import Workflow
 from agentguard.core.values import Identity, Json, Unavailable
 from agentguard.destinations import Catalog, parse_path
@@ -82,6 +83,7 @@ class Guard:
         self._identities = identities
         self._log = _logger(log)
         self._in_force = in_force
+        self._untold: dict[str, set[str]] = {}
 
     @classmethod
     def load(
@@ -277,15 +279,25 @@ class Guard:
         self.emit(data)
 
     def note_close(self, future: Future[Any], data: RecordData, *, admitted: bool) -> None:
-        """Show an outcome once it is written. One of a call that was perhaps never ``admitted`` may come to nothing."""
+        """Show an outcome once it is written. One of a call that was perhaps never ``admitted`` may come to nothing.
+
+        Where a ledger gives an outcome up, the run has lost track of that call, for as long as this guard lives.
+        """
 
         def done(written: Future[Any]) -> None:
             if written.exception() is None:
                 self.emit(data)
             elif admitted:
+                self._untold.setdefault(data["run_id"], set()).add(data["decision_id"])
                 logging.getLogger("agentguard").error("an outcome could not be recorded: %s", written.exception())
 
         future.add_done_callback(done)
+
+    def with_untold(self, run: RunState | Unavailable) -> RunState | Unavailable:
+        """The run, with the calls whose outcome its ledger never took."""
+        if not self._untold or isinstance(run, Unavailable) or run.id not in self._untold:
+            return run
+        return replace(run, unsettled=run.unsettled | self._untold[run.id])
 
     def emit(self, data: RecordData) -> None:
         """Show a record that is durable already. A log that fails changes nothing: the row is the truth."""

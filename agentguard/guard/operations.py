@@ -13,7 +13,7 @@ from agentguard.core.values import Risk
 from agentguard.errors import LedgerError
 from agentguard.guard.drive import settle
 from agentguard.guard.records import RecordData, new_id, record, rfc3339
-from agentguard.ledger import ApprovalRow, Ledger, RecordFilter, StreamState
+from agentguard.ledger import ApprovalRow, Ledger, Outcome, RecordFilter, StreamState
 
 CREDENTIAL_STATES = ("active", "rotated", "revoked")
 
@@ -69,6 +69,30 @@ class Operations:
             )
         )
         return changed
+
+    def settle(self, decision_id: str, outcome: Outcome | str, *, by: str, why: str) -> RunState:
+        """Say how a call ended whose outcome is unknown: ``succeeded`` or ``failed``. Its run goes on with that.
+
+        A call that succeeded counts for ``after``, and nothing is kept of it. What it returned counts as never read:
+        where the agent may have read it, stop the run instead. Raises ValueError for another word.
+        """
+        if outcome not in (Outcome.SUCCEEDED, Outcome.FAILED):
+            raise ValueError(f"`{outcome}` is not one of succeeded, failed")
+        found = next(iter(self.records(RecordFilter(decision_id=decision_id, kind="decision"), limit=1)), None)
+        if found is None:
+            raise LedgerError(f"there is no decision `{decision_id}` in this ledger; `agentguard runs list` shows runs")
+        about = ("run_id", "workflow", "workflow_version", "step", "subject", "tool", "tool_effect", "call_id")
+        data = record(
+            "operation",
+            self._clock(),
+            decision_id=decision_id,
+            outcome=f"settled_{outcome}",
+            by=by,
+            why=why,
+            **{name: found.get(name) for name in about},
+        )
+        settled: RunState = settle(self._ledger.settle(decision_id, outcome=Outcome(outcome), record=data))
+        return settled
 
     def suspend_subject(self, subject: str, *, by: str, why: str, suspended: bool = True) -> None:
         """Refuse every call of this subject in every run, or accept it again."""

@@ -151,7 +151,7 @@ def _events(
     for look in range(MAX_ROUNDS):
         bundle = guard.bundle
         known = None if look or context is None else context.recall()
-        run = known or (yield from _run_state(guard, context))
+        run = guard.with_untold(known or (yield from _run_state(guard, context)))
         call = _prepare(guard, gate, arguments, call_id, context, run)
         if identity is None:
             identity = yield Identify(call.request.digest, run.subject if isinstance(run, RunState) else None)
@@ -180,7 +180,10 @@ def _events(
         first = first_uses(workflow, facts.run, facts.destinations, data, now)
         admission = _admission(decision_id, decision, call, bundle.policy, facts, now, data, watches, first)
         if admission.permit:
-            flight.admission, flight.keeps = admission, _keeps(bundle, admission)
+            flight.keeps = _keeps(bundle, admission)
+            if flight.keeps:
+                admission = replace(admission, keeps=frozenset(keep.name for keep in flight.keeps))
+            flight.admission = admission
         windows = {charge.budget: charge.per for charge in admission.charges}
         try:
             answer = yield Wait(guard.ledger.admit(admission, windows=windows))
@@ -415,7 +418,7 @@ class _Flight:
         """Write how the call ended. An exception is a failure; a cancellation leaves what happened unknown."""
         if self.context is not None and isinstance(error, ApprovalPending):
             self.context.asked()
-        name = type(error).__name__
+        name = storable(type(error).__name__)
         if self.returned:
             self.close(Outcome.SUCCEEDED, name, {}, None if self.call is None else lost(self.tool, self.call))
         elif self.started:
@@ -539,6 +542,10 @@ def _close(
         brought=brought,
     )
     future = guard.ledger.close(closing)
+    if future.done() and isinstance(future.exception(), Unstorable):
+        data = {**data, "outcome": str(Outcome.UNKNOWN), "error": "its outcome could not be stored", "kept": []}
+        plain = replace(closing, outcome=Outcome.UNKNOWN, record=data, kept={}, brought=None)
+        future = guard.ledger.close(plain)
     guard.note_close(future, data, admitted=admitted)
     return future
 

@@ -6,12 +6,15 @@ does not hold the amount, the approval is gone.
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 from agentguard.core.facts import RunState, RunStatus
 from agentguard.errors import LedgerError
 from agentguard.ledger import schema, watches
 from agentguard.ledger.contract import Admission, Admitted, Outcome, Refusal, Refused
-from agentguard.ledger.encode import ReadyAdmission, ReadyClosing
-from agentguard.ledger.marks import see
+from agentguard.ledger.encode import ReadyAdmission, ReadyClosing, encode_closing
+from agentguard.ledger.marks import lose_track, see
 from agentguard.ledger.runs import Run
 from agentguard.ledger.store import OpenCall, Store, fits
 
@@ -61,9 +64,18 @@ def close(store: Store, ready: ReadyClosing) -> RunState | None:
         store.append(ready.row)
         if run is not None and asked.outcome is Outcome.SUCCEEDED:
             _succeed(store, run, ready)
+        if run is not None and asked.outcome is Outcome.UNKNOWN:
+            lose_track(store, run, asked.decision_id, call)
         if run is not None and asked.brought is not None:
             see(store, run, asked.brought)
     return None if run is None else store.state(run, 0, {})
+
+
+def close_plainly(store: Store, ready: ReadyClosing) -> RunState | None:
+    """The outcome of a call of which no more can be stored than that it is unknown."""
+    record = {**ready.asked.record, "outcome": Outcome.UNKNOWN.value, "kept": []}
+    closing = replace(ready.asked, outcome=Outcome.UNKNOWN, record=record, kept={}, brought=None)
+    return close(store, encode_closing(closing))
 
 
 def _as_decided(run: Run | None, asked: Admission) -> bool:
@@ -115,7 +127,8 @@ def _take(store: Store, ready: ReadyAdmission, run: Run) -> int:
     run.zones |= asked.zones
     store.changed(run)
     seq = store.append(ready.row)
-    store.open_call(asked.decision_id, OpenCall(seq, run.id, step))
+    keeps = json.dumps(sorted(asked.keeps)) if asked.keeps else "[]"
+    store.open_call(asked.decision_id, OpenCall(seq, run.id, step, keeps))
     if not asked.zones <= run.contacts:
         _first_contact(store, run, asked.zones)
     return seq

@@ -6,6 +6,7 @@ made before it can no longer be admitted.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -17,7 +18,7 @@ from agentguard.errors import LedgerError
 from agentguard.ledger import schema
 from agentguard.ledger.contract import Outcome, RecordData
 from agentguard.ledger.encode import Row, Values, decode_record, encode_record, micros
-from agentguard.ledger.marks import forget, lose
+from agentguard.ledger.marks import forget, lose_track
 from agentguard.ledger.runs import load_standing
 from agentguard.ledger.store import Store
 
@@ -140,16 +141,44 @@ def recover(store: Store, asked: tuple[datetime, Callable[[str], bool]]) -> Sequ
     for owner in owners:
         if owner == store.owner or not is_dead(owner):
             continue
-        for seq, decision_id, body in store.cursor.execute(schema.OPEN_CALLS_OF, (owner,)).fetchall():
-            decision = decode_record(seq, body)
-            store.end_call(decision_id, seq)
+        for decision_id, body in store.cursor.execute(schema.OPEN_CALLS_OF, (owner,)).fetchall():
+            call = store.must_call(decision_id)
+            decision = decode_record(call.seq, body)
+            store.end_call(decision_id, call.seq)
             store.append(encode_record(unknown_outcome(decision, at)))
             marked.append(decision)
-            run = store.run(str(decision.get("run_id")))
+            run = store.run(call.run_id)
             if run is not None:
                 # Whoever called may have had the result, and nobody knows what was in it.
-                lose(store, run)
+                lose_track(store, run, decision_id, call)
     return marked
+
+
+def settle(store: Store, asked: tuple[str, Outcome, Row]) -> RunState:
+    """What a person says of a call whose outcome is unknown."""
+    decision_id, outcome, row = asked
+    found = store.cursor.execute(schema.FIND_UNSETTLED, (decision_id,)).fetchone()
+    if found is None:
+        raise LedgerError(f"`{decision_id}` cannot be settled: {_why_not_unsettled(store, decision_id)}")
+    run_id, step, keeps = found
+    run = store.must_run(run_id)
+    store.cursor.execute(schema.SETTLE, (decision_id,))
+    run.unsettled -= {decision_id}
+    if outcome is Outcome.SUCCEEDED:
+        run.succeeded |= {step}
+        dropped = [(run.n, name) for name in json.loads(keeps) if run.kept.drop(name)]
+        store.cursor.executemany(schema.DROP_KEPT, dropped)
+    store.changed(run)
+    store.append(row)
+    return store.state(run, 0, {})
+
+
+def _why_not_unsettled(store: Store, decision_id: str) -> str:
+    if store.find_call(decision_id) is not None:
+        return "the call is under way; its outcome is recorded when it ends"
+    if store.was_recorded(decision_id):
+        return "nothing is unknown of it; `agentguard audit --decision` shows its records"
+    return "there is no such decision in this ledger; `agentguard runs show RUN` lists what is unsettled"
 
 
 def unknown_outcome(decision: RecordData, at: datetime) -> RecordData:

@@ -80,8 +80,8 @@ class Admission:
     ``run_version`` is the version the decision saw; any other version now is ``RUN_MOVED``. ``assertion_key`` is
     (issuer, jti) and is remembered until ``assertion_until``; a used one is refused whatever the effect.
     ``record`` is the decision record without ``seq``. ``zones`` are those the call reaches: the run has been there
-    then, and its subject too; where that is new, every run of the subject gets a new version. ``watches`` count this
-    very decision; ``first_uses`` look at what it reaches.
+    then, and its subject too; where that is new, every run of the subject gets a new version. ``keeps`` are the names
+    of what its step keeps. ``watches`` count this very decision; ``first_uses`` look at what it reaches.
     """
 
     decision_id: str
@@ -99,6 +99,7 @@ class Admission:
     approval_id: str | None = None
     read_sensitivity: Sensitivity | None = None
     zones: frozenset[str] = frozenset()
+    keeps: frozenset[str] = frozenset()
     watches: tuple[Watch, ...] = ()
     first_uses: tuple[FirstUse, ...] = ()
 
@@ -122,7 +123,8 @@ class Refused:
 
 
 class Outcome(enum.StrEnum):
-    """How an admitted call ended. ``unknown``: the process died, or was cancelled, while the tool ran."""
+    """How an admitted call ended. ``unknown``: the process died, or was cancelled, while the tool ran; the call is
+    among the run's ``unsettled`` until somebody says what happened."""
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -252,7 +254,12 @@ class Ledger(Protocol):
 
     def close(self, closing: Closing) -> Future[RunState | None]:
         """Write the outcome and the kept values. Takes effect for every later operation at once; the future resolves
-        then; made durable with the next durable operation, or within 10 ms. If that fails it is tried again."""
+        then; made durable with the next durable operation, or within 10 ms. Until then it is owed: where it could not
+        even begin, or its commit failed, it is done first in every later transaction."""
+
+    def settle(self, decision_id: str, *, outcome: Outcome, record: RecordData) -> Future[RunState]:
+        """A person says how a call ended whose outcome is unknown: ``succeeded`` or ``failed``. What its step kept
+        before is forgotten where it succeeded, for what is kept is of the last call that did."""
 
     def change_run(
         self,

@@ -14,7 +14,7 @@ import contextlib
 import os
 import sqlite3
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -26,6 +26,8 @@ from agentguard.ledger.owners import Owner
 
 _MAGIC = b"SQLite format 3\x00"
 _HEADER = 100
+# What SQLite writes first, and reads by, as long as the ledger is open. Without it the file alone is an old state.
+_JOURNAL = ("-wal", "-shm")
 # SQLite sleeps 1, 2, 5 ... ms while it waits; short waits asked for often find the gap between two writers sooner.
 _BUSY_MILLISECONDS = 8
 _OPENING_SECONDS = 20.0
@@ -74,15 +76,22 @@ class _InUse:
         self.lock = threading.Lock()
         self.mine: Counter[tuple[int, int]] = Counter()
         self.inherited: set[tuple[int, int]] = set()
+        self._closed: deque[tuple[int, int]] = deque()
 
     def closed(self, identity: tuple[int, int]) -> None:
-        """One connection less."""
-        with self.lock:
-            self.mine[identity] -= 1
+        """One connection less. Without the lock: a ledger that is collected while another is being opened, by the
+        same thread, is closed within that."""
+        self._closed.append(identity)
+
+    def count(self) -> None:
+        """Take in what was closed. For whoever holds the lock."""
+        while self._closed:
+            self.mine[self._closed.popleft()] -= 1
 
     def forked(self) -> None:
         """In a child: its parent's connections are here, and none of its parent's locks."""
         self.lock = threading.Lock()
+        self.count()
         self.inherited.update(+self.mine)
         self.mine.clear()
 
@@ -101,17 +110,22 @@ class LedgerFile:
         self.owner_id = "memory" if owner is None else owner.name
         self.place = ":memory:" if path is None else str(path)
         self._identity = None if path is None else _identity(path)
+        # SQLite keeps its journal beside the file itself, whatever name led to it.
+        files = () if path is None else (str(path.absolute()), *(str(_beside(path, end)) for end in _JOURNAL))
+        self._opened = [(name, _standing(name)) for name in files]
 
     def check_in_place(self) -> None:
-        """Raises LedgerError where the path no longer leads to the open file: what is written there would be lost."""
-        if self.path is None:
-            return
-        try:
-            found = _identity(self.place)
-        except OSError:
-            found = None
-        if found != self._identity:
-            raise LedgerError(f"`{self.path}` was moved, removed or replaced while in use; put it back and start again")
+        """Raises LedgerError where the file or its journal is not what was opened: what is written would be lost."""
+        for name, opened in self._opened:
+            try:
+                found = _standing(name)
+            except OSError:
+                found = None
+            if found != opened:
+                raise LedgerError(
+                    f"`{name}` was moved, removed or replaced while in use, or has got a second name; put it back and "
+                    "start again"
+                )
 
     def is_dead(self, owner: str) -> bool:
         """Whether the ledger object of that name is gone."""
@@ -142,6 +156,7 @@ def open_memory() -> LedgerFile:
 def open_file(path: Path) -> LedgerFile:
     """Open the ledger at ``path``, or make it. Raises LedgerError."""
     with _IN_USE.lock:
+        _IN_USE.count()
         return _open_file(path)
 
 
@@ -266,5 +281,11 @@ def _expected_tables() -> set[str]:
 
 
 def _identity(path: str | Path) -> tuple[int, int]:
-    found = os.stat(path)  # noqa: PTH116 - asked before every transaction, and three times faster
+    found = os.stat(path)  # noqa: PTH116 - for `_standing`: asked around every transaction, and three times faster
     return found.st_dev, found.st_ino
+
+
+def _standing(path: str) -> tuple[int, int, int]:
+    """Which file a path leads to, and by how many names it can be reached."""
+    found = os.stat(path)  # noqa: PTH116 - as above
+    return found.st_dev, found.st_ino, found.st_nlink

@@ -11,7 +11,7 @@ from agentguard.ledger import schema
 
 if TYPE_CHECKING:
     from agentguard.ledger.runs import Run
-    from agentguard.ledger.store import Store
+    from agentguard.ledger.store import OpenCall, Store
 
 _DIGEST = 32
 
@@ -53,6 +53,13 @@ def lose(store: Store, run: Run) -> None:
         store.cursor.execute(schema.ADD_MARK, (run.n, 0, "", 0, b"", ""))
         run.seen = Seen((), True)
         store.changed(run)
+
+
+def lose_track(store: Store, run: Run, decision_id: str, call: OpenCall) -> None:
+    """Nobody knows how a call ended, so until somebody says it nothing may rest on what the run kept or followed."""
+    store.cursor.execute(schema.ADD_UNSETTLED, (decision_id, run.n, call.step, call.keeps))
+    run.unsettled |= {decision_id}
+    store.changed(run)
 
 
 def forget(store: Store, run: Run) -> None:

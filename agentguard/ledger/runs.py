@@ -82,6 +82,7 @@ class Run:
     zones: frozenset[str]
     contacts: frozenset[str]
     seen: Seen
+    unsettled: frozenset[str]
 
     def state(self, spent: Mapping[str, int]) -> RunState:
         """What a decision sees."""
@@ -107,6 +108,7 @@ class Run:
             self.zones,
             self.contacts,
             self.seen,
+            self.unsettled,
         )
 
     def saved(self) -> tuple[Any, ...]:
@@ -156,6 +158,7 @@ def load_run(cursor: sqlite3.Cursor, run_id: str) -> Run | None:
         frozenset(json.loads(been)),
         frozenset(value for (value,) in cursor.execute(schema.CONTACTS, (subject,))),
         load_seen(cursor, n),
+        frozenset(value for (value,) in cursor.execute(schema.UNSETTLED, (n,))),
     )
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 # "agL1": tells our files from every other application's SQLite file (SQLite file format, section 1.3.19).
 APPLICATION_ID = 0x61674C31
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 TABLES = """
 CREATE TABLE records (
@@ -101,8 +101,17 @@ CREATE TABLE open_calls (       -- admitted, no outcome yet; seq is that of the 
     decision_id TEXT NOT NULL,
     run_id TEXT NOT NULL,
     step TEXT NOT NULL,
+    keeps TEXT NOT NULL,        -- JSON: what its step keeps of a call that succeeds
     owner TEXT NOT NULL
 );
+
+CREATE TABLE unsettled (        -- calls whose outcome is unknown, until a person says what it was
+    decision_id TEXT PRIMARY KEY,
+    n INTEGER NOT NULL,
+    step TEXT NOT NULL,
+    keeps TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX unsettled_by_run ON unsettled (n);
 
 CREATE TABLE approvals (
     n INTEGER PRIMARY KEY,
@@ -256,13 +265,19 @@ FORGET_ASSERTIONS = "DELETE FROM assertions WHERE key >= ? AND key < ? AND until
 
 # --- calls under way
 ADD_OPEN_CALLS = "INSERT INTO open_calls VALUES"
-FIND_OPEN_CALL = "SELECT seq, run_id, step FROM open_calls WHERE decision_id = ?"
+FIND_OPEN_CALL = "SELECT seq, run_id, step, keeps FROM open_calls WHERE decision_id = ?"
 END_OPEN_CALLS = "DELETE FROM open_calls WHERE seq IN"
 OPEN_CALLS = "SELECT o.seq, r.body FROM open_calls AS o JOIN records AS r ON r.seq = o.seq ORDER BY o.seq"
 OPEN_OWNERS = "SELECT DISTINCT owner FROM open_calls"
 OPEN_CALLS_OF = """
-SELECT o.seq, o.decision_id, r.body FROM open_calls AS o JOIN records AS r ON r.seq = o.seq
+SELECT o.decision_id, r.body FROM open_calls AS o JOIN records AS r ON r.seq = o.seq
 WHERE o.owner = ? ORDER BY o.seq"""
+
+# --- calls whose outcome is unknown
+UNSETTLED = "SELECT decision_id FROM unsettled WHERE n = ?"
+FIND_UNSETTLED = "SELECT r.id, u.step, u.keeps FROM unsettled AS u JOIN runs AS r ON r.n = u.n WHERE u.decision_id = ?"
+ADD_UNSETTLED = "INSERT OR IGNORE INTO unsettled VALUES (?, ?, ?, ?)"
+SETTLE = "DELETE FROM unsettled WHERE decision_id = ?"
 
 # --- approvals
 ADD_APPROVAL = """

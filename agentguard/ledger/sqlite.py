@@ -23,6 +23,7 @@ from agentguard.ledger.contract import (
     ApprovalRequest,
     ApprovalRow,
     Closing,
+    Outcome,
     RecordData,
     RecordFilter,
     Refused,
@@ -76,7 +77,17 @@ class SqliteLedger:
 
     def close(self, closing: Closing) -> Future[RunState | None]:
         """Write the outcome and the kept values; answered before it is durable."""
-        return self._submit(Need.LAZY, admission.close, lambda: encode_closing(closing))
+        return self._submit(
+            Need.LAZY, admission.close, lambda: encode_closing(closing), plainly=admission.close_plainly
+        )
+
+    def settle(self, decision_id: str, *, outcome: Outcome, record: RecordData) -> Future[RunState]:
+        """What a person says of a call whose outcome is unknown."""
+        return self._submit(
+            Need.DURABLE,
+            changes.settle,
+            lambda: (known_text(decision_id, "a decision id"), _settled(outcome), encode_record(record)),
+        )
 
     def change_run(
         self,
@@ -214,10 +225,17 @@ class SqliteLedger:
     def _page(self, asked: reading.Page) -> list[tuple[int, bytes]]:
         return self._submit(Need.DURABLE_READ, reading.page, lambda: asked).result()
 
-    def _submit(self, need: Need, function: Callable[[Store, A], R], encode: Callable[[], A]) -> Future[R]:
+    def _submit(
+        self,
+        need: Need,
+        function: Callable[[Store, A], R],
+        encode: Callable[[], A],
+        *,
+        plainly: Callable[[Store, A], R] | None = None,
+    ) -> Future[R]:
         """Encode here, in the caller's thread; queue what is left. Whatever is wrong is in the future."""
         writer = self._writer
-        operation = Operation(need, function, None)
+        operation = Operation(need, function, None, plainly)
         future = cast(Future[R], operation.future)
         try:
             operation.argument = encode()
@@ -280,6 +298,12 @@ def _change(run_id: str, status: str | None, risk: Risk | None, record: RecordDa
         )
     except ValueError as error:
         raise LedgerError(f"run `{run_id}` cannot be changed so: {error}") from None
+
+
+def _settled(outcome: Outcome) -> Outcome:
+    if outcome not in (Outcome.SUCCEEDED, Outcome.FAILED):
+        raise LedgerError(f"a call is settled as `{outcome}`; expected succeeded or failed")
+    return Outcome(outcome)
 
 
 def _flag(value: bool) -> bool:

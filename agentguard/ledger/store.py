@@ -36,6 +36,7 @@ class OpenCall(NamedTuple):
     seq: int
     run_id: str
     step: str
+    keeps: str = "[]"
 
 
 class Store:
@@ -59,7 +60,7 @@ class Store:
         self._indexed: int | None = None
         self._rows: list[tuple[Any, ...]] = []
         self._calls: dict[str, OpenCall] = {}
-        self._calls_opened: dict[int, tuple[int, str, str, str, str]] = {}
+        self._calls_opened: dict[int, tuple[int, str, str, str, str, str]] = {}
         self._calls_ended: set[int] = set()
 
     # --- transactions
@@ -71,8 +72,8 @@ class Store:
                 return
             self.cursor.execute(schema.COMMIT)
             self.assertions.forget()
+        self.file.check_in_place()
         if write:
-            self.file.check_in_place()
             self._begin_write()
         else:
             self.cursor.execute(schema.BEGIN_READ)
@@ -86,6 +87,8 @@ class Store:
         if self.connection.in_transaction:
             self.flush()
             self.cursor.execute(schema.COMMIT)
+            if self.writing:
+                self.file.check_in_place()  # what was written to a journal that is gone by now is lost with it
         self.assertions.forget()
         if self.writing:
             self._floors.clear()
@@ -258,7 +261,7 @@ class Store:
     def open_call(self, decision_id: str, call: OpenCall) -> None:
         """Remember that a call was admitted."""
         self._calls[decision_id] = call
-        self._calls_opened[call.seq] = (call.seq, decision_id, call.run_id, call.step, self.owner)
+        self._calls_opened[call.seq] = (call.seq, decision_id, call.run_id, call.step, call.keeps, self.owner)
 
     def is_open(self, decision_id: str) -> bool:
         """Whether this ledger object admitted the call and has not closed it."""
@@ -271,6 +274,13 @@ class Store:
             row = self.cursor.execute(schema.FIND_OPEN_CALL, (decision_id,)).fetchone()
             # Its row stays until the transaction is flushed: a second outcome at once is still a second one.
             call = None if row is None or row[0] in self._calls_ended else OpenCall(*row)
+        return call
+
+    def must_call(self, decision_id: str) -> OpenCall:
+        """The admitted call. Raises LedgerError where there is none."""
+        call = self.find_call(decision_id)
+        if call is None:
+            raise LedgerError(f"decision `{decision_id}` is no call under way")
         return call
 
     def end_call(self, decision_id: str, seq: int) -> None:

@@ -5,11 +5,11 @@
    transaction is answered with ``LedgerError`` and nothing of it happened.
 3. A lazy operation (an outcome) wakes nobody (``inbox``) and is answered as soon as it has run; its transaction stays
    open for the next durable operation, but no longer than a millisecond of quiet or two in all, because other
-   processes may be waiting. If the
-   commit fails after the answer, the operation is kept and run again first in every later transaction.
+   processes may be waiting. It is owed until it is durable: one whose transaction could not begin, or whose commit
+   failed, is kept and run again first in every later transaction, so nothing is decided without it.
 4. An operation that breaks must not hurt the others: operations look before they write, so a refusal needs no undoing;
    on any other error the transaction is rolled back and each operation is tried in a transaction of its own.
-   (This is why there is no savepoint per operation.)
+   (This is why there is no savepoint per operation.) A lazy one that breaks is owed in its plainest form instead.
 5. A caller that stops waiting changes nothing: the futures cannot be cancelled.
 """
 
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import logging
 import os
 import sys
 import time
@@ -54,13 +55,30 @@ class Need(enum.Enum):
 class Operation:
     """One queued operation."""
 
-    __slots__ = ("argument", "function", "future", "need")
+    __slots__ = ("argument", "function", "future", "need", "plainly")
 
-    def __init__(self, need: Need, function: Callable[[Store, Any], Any], argument: Any) -> None:
+    def __init__(
+        self,
+        need: Need,
+        function: Callable[[Store, Any], Any],
+        argument: Any,
+        plainly: Callable[[Store, Any], Any] | None = None,
+    ) -> None:
+        """``plainly`` does what must happen even where ``function`` breaks."""
         self.need = need
         self.function = function
         self.argument = argument
+        self.plainly = plainly
         self.future = Pending()
+
+    def answer(self, answer: Any, refused: LedgerError | None) -> None:
+        """Tell the caller, once."""
+        if self.future.done():
+            return
+        if refused is None:
+            self.future.set_result(answer)
+        else:
+            self.future.set_exception(refused)
 
 
 class Writer:
@@ -93,6 +111,8 @@ class Writer:
             with contextlib.suppress(Exception):
                 self.file.close()
             self._finished = True
+            for operation in self._owed:
+                operation.answer(None, self.refusal())
             self.fail_rest()
 
     def finished(self) -> bool:
@@ -159,23 +179,29 @@ class Writer:
             except Exception as worse:
                 self._refuse(batch, worse)
                 raise
-            if len(batch) == 1 or concerns_everybody(error) or isinstance(error, LedgerError):
-                self._refuse(batch, error)
+            everybody = concerns_everybody(error) or isinstance(error, LedgerError)
+            if everybody or len(batch) == 1:
+                self._refuse(batch, error, broke=not everybody)
             else:
                 for operation in batch:
                     self._do([operation])
             return
         for operation, (answer, refused) in zip(batch, answers, strict=True):
-            if refused is None:
-                operation.future.set_result(answer)
-            else:
-                operation.future.set_exception(refused)
+            operation.answer(answer, refused)
 
-    def _refuse(self, batch: list[Operation], error: Exception) -> None:
-        # One error object for each: it is raised in many threads, and each adds its own traceback.
+    def _refuse(self, batch: list[Operation], error: Exception, *, broke: bool = False) -> None:
+        """Nothing of these happened, and the outcomes among them are owed."""
         told = str(explain(error, self.file.place))
         for operation in batch:
-            operation.future.set_exception(LedgerError(told))
+            if operation.need is not Need.LAZY:
+                # One error object for each: it is raised in many threads, and each adds its own traceback.
+                operation.answer(None, LedgerError(told))
+                continue
+            if broke and operation.plainly is not None:
+                operation.function, operation.plainly = operation.plainly, None
+            self._owed.append(operation)
+            self._replay = True
+            logging.getLogger("agentguard").error("an outcome could not be recorded, and is tried again: %s", told)
 
     def _attempt(self, batch: list[Operation]) -> list[tuple[Any, LedgerError | None]]:
         store = self._store
@@ -210,7 +236,7 @@ class Writer:
             self._opened_at = time.monotonic()
             if self._replay:
                 for operation in self._owed:
-                    self._one(operation)
+                    operation.answer(*self._one(operation))
                 self._replay = False
         else:
             store.begin(write=write)

@@ -440,7 +440,8 @@ class _Workflow:
             approval=approval,
             not_above=None if step.not_above is None else Sensitivity.parse(step.not_above),
             sources=sources(step.arguments),
-            traced=frozenset(step.arguments if self._asks_for_origins(name, step) else ()),
+            traced=frozenset(step.arguments if "origins" in self._words(name, step) else ()),
+            rests_on_run=not {"kept", "origins"}.isdisjoint(self._words(name, step)),
         )
 
     def _relies_on_outsiders(
@@ -464,12 +465,13 @@ class _Workflow:
                         "`approval`",
                     )
 
-    def _asks_for_origins(self, name: str, step: models.StepEntry) -> bool:
-        """By the word alone: one that stands in a text by chance costs a little time and nothing else."""
+    def _words(self, name: str, step: models.StepEntry) -> frozenset[str]:
+        """The words that this step's expressions begin with. By the word alone: one that stands in a text by chance
+        costs a little time, or a refusal while the run has lost track, and nothing else."""
         texts = list(step.require)
         texts += [] if step.approval is None else [step.approval.when or ""]
         texts += [budget.total or "" for budget in self.file.budgets.values() if name in budget.of]
-        return any("origins" in text for text in texts)
+        return frozenset(word for text in texts for word in _NAME_IN_TEXT.findall(text))
 
     def _destinations(self, name: str, step: models.StepEntry, tool: ToolDeclaration) -> None:
         if tool.destinations and step.destinations is None:
@@ -586,6 +588,7 @@ class _Workflow:
         return amount
 
 
+_NAME_IN_TEXT = re.compile(r"(?<![\w.])[a-z]+\b")
 _ROOT = re.compile(r"[.\[]")
 _PARTS = re.compile(r"[^.\[\]]+")
 

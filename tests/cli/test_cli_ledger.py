@@ -18,7 +18,8 @@ from agentguard.approvals import account
 from agentguard.cli.audit import followed
 from agentguard.core.signals import Signal, SignalEffect
 from agentguard.guard import Operations
-from agentguard.ledger import RecordFilter, open_ledger
+from agentguard.guard.records import record
+from agentguard.ledger import Admission, RecordFilter, open_ledger
 from cli.conftest import ROOT, Call, ask, decide, real, settle, start
 
 
@@ -385,3 +386,25 @@ def test_an_open_request_that_expired_is_no_longer_listed(tmp_path: Path, call: 
     ended = call("approvals", "approve", "a-1", "--yes", "--ledger", path)
     assert ended.code == 3
     assert "expired" in ended.err
+
+
+def test_a_call_whose_outcome_is_unknown_is_shown_and_settled(store: Path, call: Call) -> None:
+    """By whom and why stands in the records; a second word on it is refused."""
+    ledger = open_ledger(store)
+    at = datetime.now(UTC)
+    data = record("decision", at, decision_id="d-lost", effect="permit", run_id="r-1", step="export", tool="t")
+    version = settle(ledger.run("r-1", at=at, windows={})).version
+    settle(ledger.admit(Admission("d-lost", True, "r-1", version, "customer-export", "export", at, data), windows={}))
+    ledger.shut()  # the call had not ended: the next to open the ledger marks it
+
+    assert json.loads(call("runs", "show", "r-1", "--json", "--ledger", store).out)["unsettled"] == ["d-lost"]
+    assert "d-lost" in call("runs", "show", "r-1", "--ledger", store).out
+    wrong = call("runs", "settle", "d-lost", "--as", "unknown", "--ledger", store)
+    assert (wrong.code, "succeeded, failed" in wrong.err) == (2, True)
+    done = call("runs", "settle", "d-lost", "--as", "failed", "--why", "no such payment", "--ledger", store)
+    assert (done.code, "settled `d-lost` as failed in run `r-1`" in done.out) == (0, True)
+    last = records(store, kind="operation")[-1]
+    assert (last["outcome"], last["by"], last["why"]) == ("settled_failed", account(), "no such payment")
+    assert (last["decision_id"], last["run_id"]) == ("d-lost", "r-1")
+    again = call("runs", "settle", "d-lost", "--as", "failed", "--ledger", store)
+    assert again.code != 0 and "nothing is unknown of it" in again.err

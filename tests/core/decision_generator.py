@@ -104,6 +104,7 @@ def after(*changes: Change) -> Change:
     return change
 
 
+UNSETTLED = frozenset({"d-1"})
 READING: Change = lambda c: c.with_tool(effect=ToolEffect.READ)  # noqa: E731
 
 
@@ -172,6 +173,11 @@ NUDGES: dict[str, Change] = {
     "comes from the inputs, outsiders had it after": after(
         came("inputs"), marks(outsiders(1, "the Orders"), inputs={"t": "orders"})
     ),
+    "nobody knows how a call ended, and the step rests on nothing of it": lambda c: c.with_run(unsettled=UNSETTLED),
+    "nobody knows how a call ended, and what must come from somewhere is not given": lambda c: c.with_run(
+        unsettled=UNSETTLED
+    ).with_step(EXPORT, sources={"absent": frozenset({"inputs"})}),
+    "rests on what was kept, and nothing is unknown": lambda c: c.with_step(EXPORT, rests_on_run=True),
     "comes from one input": after(came("inputs.t"), marks(inputs={"s": "x", "t": "orders"})),
     "comes from a tool": after(came("tickets.get"), marks(returned("tickets.get", 1, "orders"))),
     "comes from a tool, outsiders had it one call later": after(
@@ -406,6 +412,15 @@ DENYING: dict[str, Change] = {
     ),
     "reads anywhere after something was lost, at high risk": after(
         READING, lambda c: c.with_run(risk=Risk.HIGH, seen=Seen((), True))
+    ),
+    "reads anywhere after a call that nobody knows of, at high risk": after(
+        READING, lambda c: c.with_run(risk=Risk.HIGH, unsettled=UNSETTLED).with_workflow(follows=True)
+    ),
+    "nobody knows how a call ended, and the step rests on what was kept": lambda c: c.with_run(
+        unsettled=UNSETTLED
+    ).with_step(EXPORT, rests_on_run=True),
+    "nobody knows how a call ended, and an argument must come from the inputs": lambda c: came("inputs")(
+        c.with_run(unsettled=UNSETTLED, inputs={"t": "orders"})
     ),
     "a zone that admits nobody new": zone("data", first_contact="deny"),
     "read one above": lambda c: c.with_run(high_water=Sensitivity.CONFIDENTIAL),

@@ -589,3 +589,27 @@ def test_reason_codes_are_the_ones_that_records_hold() -> None:
         assert reason.value == reason.name.lower()
         assert re.fullmatch(r"[a-z]+(_[a-z]+)*", reason.value)
     assert isinstance(good().facts.identity, Identity)
+
+
+class Looks:
+    """A condition that remembers which names it could have seen."""
+
+    text = "looks"
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+    def holds(self, view: View) -> bool:
+        self.names = set(view.names)
+        return True
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_condition_does_not_see_what_is_kept_while_the_run_has_lost_track(lost: bool) -> None:
+    """Whatever was compiled: what nobody can vouch for is not among the names, so that a condition on it faults."""
+    looks = Looks()
+    case = good().with_run(unsettled=frozenset({"d-1"} if lost else ())).with_workflow(follows=True)
+    case.with_step(EXPORT, require=(looks,), traced=frozenset({"table"})).decide()
+
+    assert {"args", "inputs", "counts", "risk"} <= looks.names
+    assert looks.names & {"kept", "origins"} == (set() if lost else {"kept", "origins"})

@@ -275,7 +275,7 @@ def test_what_a_stream_gives_out_is_not_followed(directory: Path, tmp_path: Path
             next(parts)
             parts.close()
             assert state(guard, context).seen.overflowed
-            assert refused(guard, lambda: desk.pay(GOOD)) == ["provenance_unmet"]
+            assert refused(guard, lambda: desk.pay(GOOD)) == ["provenance_unmet", "run_lost_track"]
 
         async def all_of_it() -> bool:
             async with run(guard) as context:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -12,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from ledger_kit import a_closing, a_run, an_admission, child, got, record, run_now, seqs
+from ledger_kit import T0, a_closing, a_run, an_admission, child, got, record, run_now, seqs
 
 from agentguard.errors import LedgerError
 from agentguard.ledger import RecordFilter, SqliteLedger, open_ledger, schema, writer
@@ -201,11 +203,13 @@ def test_the_tables_stay_readable_by_anybody_with_sqlite(tmp_path: Path) -> None
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> SqliteLedger:
+def small(tmp_path: Path) -> Iterator[SqliteLedger]:
     """A ledger with a run, which will soon meet the end of its disk."""
     ledger = open_ledger(tmp_path / "ledger.sqlite3")
     got(ledger.start_run(a_run(), record("run")))
-    return ledger
+    yield ledger
+    with contextlib.suppress(LedgerError):
+        ledger.shut()
 
 
 def limit(ledger: SqliteLedger, pages: int) -> None:
@@ -329,8 +333,61 @@ def test_a_ledger_that_was_taken_away_while_in_use_refuses(small: SqliteLedger, 
         a_ledger(tmp_path / "other.sqlite3").rename(path)
     with pytest.raises(LedgerError, match="moved, removed or replaced"):
         got(small.admit(an_admission("d1"), windows={}))
+    with pytest.raises(LedgerError, match="moved, removed or replaced"):
+        seqs(small)
     (tmp_path / "elsewhere").rename(path)
     assert got(small.admit(an_admission("d1"), windows={})).seq == 2
+    small.shut()
+
+
+JOURNAL_TROUBLE: dict[str, Callable[[Path], object]] = {
+    "removed": Path.unlink,
+    "moved": lambda path: path.rename(path.with_name("elsewhere")),
+    "replaced by a copy": lambda path: (
+        shutil.copy2(path, path.with_name("copy")) and os.replace(path.with_name("copy"), path)
+    ),
+    "given a second name": lambda path: path.with_name("second").hardlink_to(path),
+}
+
+
+@pytest.mark.parametrize("end", ["", "-wal", "-shm"])
+@pytest.mark.parametrize("how", JOURNAL_TROUBLE)
+def test_nothing_is_admitted_over_a_file_of_the_ledger_that_is_not_what_was_opened(
+    small: SqliteLedger, tmp_path: Path, how: str, end: str
+) -> None:
+    """SQLite reads and writes three files; whoever comes later finds by name, and would not find what was recorded."""
+    JOURNAL_TROUBLE[how](tmp_path / f"ledger.sqlite3{end}")
+
+    for ask in (lambda: small.admit(an_admission("d1"), windows={}), lambda: small.run("r", at=T0, windows={})):
+        with pytest.raises(LedgerError, match=f"ledger.sqlite3{end}` was moved, removed or replaced while in use"):
+            got(ask())
+
+
+def test_a_journal_that_goes_while_a_call_is_being_admitted_admits_nothing(small: SqliteLedger, tmp_path: Path) -> None:
+    """Between the look and the end of the commit it may go, too; the tool starts after both."""
+    store = small._writer._store
+    flush = store.flush
+
+    def in_between() -> None:
+        flush()
+        (tmp_path / "ledger.sqlite3-wal").unlink(missing_ok=True)
+
+    store.flush = in_between  # type: ignore[method-assign]
+    with pytest.raises(LedgerError, match="while in use"):
+        got(small.admit(an_admission("d1"), windows={}))
+
+
+def test_a_ledger_in_use_may_be_read_by_others_and_from_another_folder(
+    small: SqliteLedger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Watching it is no reason to refuse honest work: SQLite's own tools, a second guard, another working directory."""
+    monkeypatch.chdir(tmp_path)
+    other = open_ledger("ledger.sqlite3")
+    foreign(tmp_path / "ledger.sqlite3", "PRAGMA wal_checkpoint(TRUNCATE)")
+    monkeypatch.chdir("/")
+    assert got(other.append(record())) == 2
+    other.shut()
+    assert got(small.admit(an_admission("d1"), windows={})).seq == 3
     small.shut()
 
 

@@ -157,6 +157,8 @@ class Model:
     def close(self, name: str, outcome: Outcome, kept: dict[str, Any], brought: Brought) -> None:
         self.records += 1
         run_id, step = self.open.pop(name)
+        if outcome is Outcome.UNKNOWN:
+            self.move(run_id, unsettled=self.runs[run_id].unsettled | {name})
         run = self.runs[run_id]
         after = run.seen.after(brought, sum(run.counts.values()))
         if run.status is RunStatus.ACTIVE and after != run.seen:
