@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 __all__ = [
     "AgentGuardError",
@@ -30,9 +31,17 @@ class AgentGuardError(Exception):
 class ToolCallRefused(AgentGuardError):
     """The tool did not run. The text is safe to show a model."""
 
+    status: ClassVar[str] = "denied"
+    approval_id: str | None = None
+
     def __init__(self, decision_id: str) -> None:
         super().__init__(f"this tool call was not allowed (decision `{decision_id}`)")
         self.decision_id = decision_id
+
+    @property
+    def artifact(self) -> dict[str, str | None]:
+        """For programs: ``status`` (``denied``, ``pending`` or ``refused``), ``decision_id`` and ``approval_id``."""
+        return {"status": self.status, "decision_id": self.decision_id, "approval_id": self.approval_id}
 
     def __reduce__(self) -> tuple[type[ToolCallRefused], tuple[str, ...]]:
         return type(self), (self.decision_id,)
@@ -45,6 +54,9 @@ class ToolCallDenied(ToolCallRefused):
 class ApprovalPending(ToolCallRefused):
     """A person has been asked; repeat the call once ``approval_id`` has been answered."""
 
+    status = "pending"
+    approval_id: str
+
     def __init__(self, decision_id: str, approval_id: str) -> None:
         super().__init__(decision_id)
         self.args = (f"this tool call waits for a person (decision `{decision_id}`)",)
@@ -56,6 +68,8 @@ class ApprovalPending(ToolCallRefused):
 
 class ApprovalRefused(ToolCallRefused):
     """A person was asked and said no, or nobody answered in time."""
+
+    status = "refused"
 
 
 @dataclass(frozen=True, slots=True)

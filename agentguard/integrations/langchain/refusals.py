@@ -33,7 +33,10 @@ def raise_refusal(refused: ToolCallRefused) -> NoReturn:
 
 
 def answer_refusal(name: str, call_id: str | None, refused: ToolCallRefused) -> ToolMessage:
-    """What the model is told: that the call was refused, and the decision id. Raises where the call has no id."""
+    """What the model is told: that the call was refused, and the decision id. Raises where the call has no id.
+
+    Its ``artifact``, which no model sees, says the same to programs.
+    """
     if call_id is None:
         raise_refusal(refused)
-    return ToolMessage(str(refused), name=name, tool_call_id=call_id, status="error")
+    return ToolMessage(str(refused), name=name, tool_call_id=call_id, status="error", artifact=refused.artifact)

@@ -6,7 +6,8 @@ request that asked for it: remove the tool from the request.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import uuid
+from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,13 +31,37 @@ class Call:
     arguments: str
     problem: str | None = None
 
-    def answer(self, text: str) -> dict[str, Any]:
+    def answer(self, said: Said) -> Answer:
         """The item that answers this call."""
+        made = self._item(well_formed(said.text))
+        made.artifact = said.artifact
+        return made
+
+    def _item(self, text: str) -> Answer:
         if self.form == "mcp_approval_request":
-            return {"type": "mcp_approval_response", "approval_request_id": self.id, "approve": False}
+            return Answer(type="mcp_approval_response", approval_request_id=self.id, approve=False)
         if self.form == "chat":
-            return {"role": "tool", "tool_call_id": self.id, "content": text}
-        return {"type": f"{self.form}_output", "call_id": self.id, "output": text}
+            return Answer(role="tool", tool_call_id=self.id, content=text)
+        return Answer(type=f"{self.form}_output", call_id=self.id, output=text)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What is said to a call: text for the model and, of a refusal, what a program may read of it."""
+
+    text: str
+    artifact: Mapping[str, str | None] | None = None
+
+
+class Answer(dict[str, Any]):
+    """One answer, as the API takes it. ``artifact`` stays here: of a refusal its status and ids, else None."""
+
+    artifact: Mapping[str, str | None] | None = None
+
+
+def well_formed(text: str) -> str:
+    """Text that can be written as UTF-8: half a surrogate pair, which no client could send, is replaced."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 CUSTOM = "custom tools are not guarded; nothing ran"
@@ -86,13 +111,13 @@ def _chat(message: object, problem: str | None) -> list[Call]:
         raise ConfigurationError("the message uses the retired `function_call`; send `tools`, not `functions`")
     found: list[Call] = []
     for call in _get(message, "tool_calls") or ():
-        kind = _get(call, "type")
+        kind, function = _get(call, "type"), _get(call, "function")
         if kind == "custom":
             found.append(Call("chat", _id(call, "id"), "", "", problem or CUSTOM))
             continue
-        if kind != "function":
+        # Compatible servers leave the type away.
+        if kind != "function" and (kind or function is None):
             raise _not_ours(kind)
-        function = _get(call, "function")
         found.append(_function_call("chat", _id(call, "id"), function, problem))
     return found
 
@@ -107,7 +132,7 @@ def _items(items: Iterable[object], problem: str | None) -> list[Call]:
         elif kind == "custom_tool_call":
             found.append(Call(kind, _id(item, "call_id"), "", "", problem or CUSTOM))
         elif kind == "mcp_approval_request":
-            found.append(Call(kind, _id(item, "id"), "", "", problem or CUSTOM))
+            found.append(Call(kind, _own_id(item), "", "", problem or CUSTOM))
         elif kind not in _QUIET:
             raise _not_ours(kind)
     return found
@@ -116,10 +141,12 @@ def _items(items: Iterable[object], problem: str | None) -> list[Call]:
 def _function_call(form: str, call_id: str, holder: object, problem: str | None) -> Call:
     """A call of a function. Name and arguments are text, or it must not run: arguments that were parsed by somebody
     else have lost what was written twice, and must not be taken for none."""
-    name, arguments = _get(holder, "name"), _get(holder, "arguments")
-    if isinstance(name, str) and isinstance(arguments, str):
-        return Call(form, call_id, name, arguments, problem)
-    return Call(form, call_id, "", "", problem or NOT_TEXT)
+    name, arguments, space = (_get(holder, member) for member in ("name", "arguments", "namespace"))
+    arguments = "" if arguments is None else arguments  # as compatible servers write a call without arguments
+    if not (isinstance(name, str) and isinstance(arguments, str) and isinstance(space, str | None)):
+        return Call(form, call_id, "", "", problem or NOT_TEXT)
+    # A function of one namespace is another one than its namesake without.
+    return Call(form, call_id, f"{space}.{name}" if space else name, arguments, problem)
 
 
 def _not_ours(kind: object) -> ConfigurationError:
@@ -134,7 +161,23 @@ def _get(holder: object, name: str) -> Any:
 
 
 def _id(call: object, name: str) -> str:
+    """The call's id. Compatible servers leave it empty: then it gets one, also in the message, so that both agree."""
     value = _get(call, name)
+    if isinstance(value, str) and value:
+        return value
+    made = f"call_{uuid.uuid4().hex}"
+    try:
+        if isinstance(call, MutableMapping):
+            call[name] = made
+        else:
+            setattr(call, name, made)
+    except Exception:
+        raise ConfigurationError(f"a tool call without `{name}` cannot be answered; nothing ran") from None
+    return made
+
+
+def _own_id(item: object) -> str:
+    value = _get(item, "id")
     if not isinstance(value, str) or not value:
-        raise ConfigurationError(f"a tool call without `{name}` cannot be answered; nothing ran")
+        raise ConfigurationError("an approval request without `id` cannot be answered; nothing ran")
     return value

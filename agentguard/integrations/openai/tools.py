@@ -15,15 +15,17 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from pydantic_core import PydanticSerializationError, to_json
+from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
 from agentguard.errors import AgentGuardError, ConfigurationError, ToolCallRefused
 from agentguard.guard import CanaryGate
-from agentguard.integrations.openai.calls import Call, read_calls
+from agentguard.integrations.openai.calls import Call, Said, read_calls, well_formed
 from agentguard.integrations.openai.canary import prove
 from agentguard.integrations.openai.functions import (
     BadArguments,
@@ -91,17 +93,28 @@ class OpenAITools:
 
         Takes a chat completion, its message, a response, or a response's output items. Raises ConfigurationError for
         tools executed outside the guard and for async functions (use ``aanswer``), LedgerError where nothing could run.
+        What is raised between two calls has the answers of those that came before as ``answers``.
         """
         calls = read_calls(message)
         for call in calls:
             function = self._functions.get(call.name)
             if call.problem is None and function is not None and function.asynchronous:
                 raise ConfigurationError(f"`{call.name}` is async; use `await tools.aanswer(...)`")
-        return [call.answer(self._text(call)) for call in calls]
+        answers: list[Any] = []
+        with _carrying(answers):
+            for call in calls:
+                said = self._text(call)
+                answers.append(call.answer(said))
+        return answers
 
     async def aanswer(self, message: Any) -> list[Any]:
         """As ``answer``, on this task. Functions that are not async run on a thread."""
-        return [call.answer(await self._atext(call)) for call in read_calls(message)]
+        answers: list[Any] = []
+        with _carrying(answers):
+            for call in read_calls(message):
+                said = await self._atext(call)
+                answers.append(call.answer(said))
+        return answers
 
     @cached_property
     def registered(self) -> list[RegisteredFunction]:
@@ -117,25 +130,27 @@ class OpenAITools:
 
         return [async_registered(function, self) for function in self._functions.values()]
 
-    def _text(self, call: Call) -> str:
+    def _text(self, call: Call) -> Said:
         function, problem = self._look_up(call)
         try:
             if function is None:
                 self._stray(call.name).misread(problem, call_id=call.id)
-                return _error(problem)
-            return as_text(function.call(lambda: read_arguments(call.arguments), call.id))
+                return Said(_error(problem))
+            return Said(as_text(function.call(lambda: read_arguments(call.arguments), call.id)))
         except Exception as error:
-            return self.explain(call.name, error)
+            artifact = error.artifact if isinstance(error, ToolCallRefused) else None
+            return Said(self.explain(call.name, error), artifact)
 
-    async def _atext(self, call: Call) -> str:
+    async def _atext(self, call: Call) -> Said:
         function, problem = self._look_up(call)
         try:
             if function is None:
                 await self._stray(call.name).amisread(problem, call_id=call.id)
-                return _error(problem)
-            return as_text(await function.acall(lambda: read_arguments(call.arguments), call.id))
+                return Said(_error(problem))
+            return Said(as_text(await function.acall(lambda: read_arguments(call.arguments), call.id)))
         except Exception as error:
-            return self.explain(call.name, error)
+            artifact = error.artifact if isinstance(error, ToolCallRefused) else None
+            return Said(self.explain(call.name, error), artifact)
 
     def _look_up(self, call: Call) -> tuple[GuardedFunction | None, str]:
         """The function that a call may run, or why there is none."""
@@ -157,15 +172,52 @@ class OpenAITools:
         return _error("the tool failed") if said is None else said
 
 
-def as_text(result: object) -> str:
-    """A tool's result as a model reads it: text as it is, anything else as JSON."""
-    if isinstance(result, str):
-        return result
+@contextmanager
+def _carrying(answers: list[Any]) -> Iterator[None]:
+    """Whatever is raised has the answers so far: what ran must not be lost, or it would run again."""
     try:
-        return to_json(result).decode()
-    except (PydanticSerializationError, ValueError):
+        yield
+    except BaseException as error:
+        with suppress(AttributeError, TypeError):  # an exception of the developer's that takes no attributes
+            error.answers = answers  # type: ignore[attr-defined]
+        raise
+
+
+def as_text(result: object) -> str:
+    """A tool's result as a model reads it: text as it is, anything else as JSON. Both can be sent and read by anybody.
+
+    JSON has no NaN and no infinity, so they are null.
+    """
+    if isinstance(result, str):
+        return well_formed(result)
+    try:
+        written = _written(result)
+        if written is None:  # found by their letters; a model's own settings may have put them there
+            written = to_json(_whole(to_jsonable_python(result)))
+        return written.decode()
+    except (PydanticSerializationError, ValueError, RecursionError):
         return _error("the tool ran, but its result cannot be written as JSON")
 
 
+def _written(result: object) -> bytes | None:
+    """As JSON; None where there may be something in it that is not."""
+    try:
+        written = to_json(result, inf_nan_mode="null")
+    except (PydanticSerializationError, ValueError):
+        return None
+    return None if b"NaN" in written or b"Infinity" in written else written
+
+
+def _whole(value: Any) -> Any:
+    """The same of what JSON has: text that can be written, and numbers that are some."""
+    if isinstance(value, str):
+        return well_formed(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {_whole(key): _whole(item) for key, item in value.items()}
+    return [_whole(item) for item in value] if isinstance(value, list) else value
+
+
 def _error(text: str) -> str:
-    return json.dumps({"error": text})
+    return json.dumps({"error": well_formed(text)})
