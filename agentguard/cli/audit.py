@@ -88,6 +88,28 @@ def show(
 
 
 @app.command()
+def salts(
+    record: Annotated[str, typer.Argument(metavar="ID", help="A decision's id, or a record's number.")],
+    ledger: LedgerOption = None,
+) -> None:
+    """Print what opens the commitments of a record. Give it only to somebody who may see the secrets in it.
+
+    A commitment is `sha256:` and the SHA-256 of the salt, a full stop, and the bytes it stands for: of
+    `/arguments_digest` the canonical JSON (RFC 8785) of all arguments, of a destination its whole canonical id. Who has
+    the salt can search for what a record left out; who has only the records cannot.
+
+    Example: agentguard audit salts d-5f0c
+    """
+    with common.operations(ledger) as operations:
+        seqs = [data["seq"] for data in find(operations, record)]
+        opened = [{"seq": seq, "salts": dict(salts)} for seq in seqs if (salts := operations.salts(seq))]
+    if not opened:
+        raise LedgerError(f"there is no record `{record}` in this ledger that commits to anything")
+    for one in opened:
+        common.print_json(one)
+
+
+@app.command()
 def follow(
     ledger: LedgerOption = None,
     run: Run = None,

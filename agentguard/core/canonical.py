@@ -34,6 +34,14 @@ def sha256(data: bytes) -> str:
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
+def commitment(salt: str, data: bytes) -> str:
+    """What stands in a record for bytes that may hold a secret: SHA-256 over the salt, a full stop and the bytes.
+
+    Without the salt nobody can search it, however short the secret; with it anybody can check it, offline.
+    """
+    return sha256(salt.encode() + b"." + data)
+
+
 def canonical_bytes(value: Any) -> bytes:
     """The RFC 8785 bytes of a JSON value. Raises NotCanonical."""
     fast = None if _check_bounds(value) else _plain(value)

@@ -34,6 +34,7 @@ class RunState:
     ``risk``: the highest that operations, a rule or a stream says of the run, its subject or its requester.
     ``issued_after``: assertions issued before it are refused. ``credential_refused``: all of them are.
     ``seen``: what tools returned in it, where its workflow asks where values come from.
+    ``salt``: what keeps its request digests from being searched; known to the ledger alone, never in a record.
     ``unsettled``: decisions on calls of it whose outcome nobody knows; it has lost track until somebody says.
     ``zones``: where its calls have been. ``contacts``: where any admitted call of its subject has been, in any run.
     """
@@ -60,6 +61,7 @@ class RunState:
     contacts: frozenset[str] = frozenset()
     seen: Seen = field(default=NOTHING_SEEN, repr=False)
     unsettled: frozenset[str] = frozenset()
+    salt: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agentguard.core.canonical import canonical_bytes, sha256
+from agentguard.core.canonical import canonical_bytes, commitment, sha256
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,8 @@ class Request:
     ``canonical`` (RFC 8785 bytes) is what the tool is given. ``arguments`` is what was re-read from it, each
     destination in the spelling in which it is compared; nobody may change it.
     ``digest`` covers the run, the workflow, the tool, its definition and the arguments: an approval, a proof or a
-    permit for one digest is for nothing else.
+    permit for one digest is for nothing else. It is known to everybody who reads records, so the arguments are in it
+    under the run's ``salt``: who does not have that cannot search it for a short secret.
     """
 
     run_id: str
@@ -24,7 +25,6 @@ class Request:
     tool: str
     canonical: bytes
     arguments: Mapping[str, Any]
-    arguments_digest: str
     digest: str
     call_id: str | None = None
 
@@ -38,17 +38,17 @@ class Request:
         canonical: bytes,
         arguments: Mapping[str, Any],
         definition: str | None,
+        salt: str,
         call_id: str | None = None,
     ) -> Request:
-        """Compute the digests. ``canonical`` must be canonical already."""
-        arguments_digest = sha256(canonical)
+        """Compute the digest. ``canonical`` must be canonical already."""
         covered = {
-            "arguments": arguments_digest,
+            "arguments": commitment(salt, canonical),
             "definition": definition,
             "run": run_id,
             "tool": tool,
-            "v": 1,
+            "v": 2,
             "workflow": workflow,
         }
         digest = sha256(canonical_bytes(covered))
-        return cls(run_id, workflow, tool, canonical, arguments, arguments_digest, digest, call_id)
+        return cls(run_id, workflow, tool, canonical, arguments, digest, call_id)

@@ -76,6 +76,7 @@ def evaluate(bundle: Bundle, case: Case, *, now: datetime, catalog: Catalog | No
         canonical=canonical_bytes(values),
         arguments=judged,
         definition=definition,
+        salt=_IMAGINED,
     )
     used = declaration.credentials if declaration is not None else ()
     run = _run(bundle, case, workflow, at)

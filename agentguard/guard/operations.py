@@ -208,6 +208,11 @@ class Operations:
         state: RunState | None = settle(self._ledger.run(run_id, at=self._clock(), windows={}))
         return state
 
+    def salts(self, seq: int) -> Mapping[str, str]:
+        """What opens the commitments of a record, by JSON pointer: for an auditor who is to see what they stand for."""
+        found: Mapping[str, str] = settle(self._ledger.private(seq))
+        return found
+
     def open_calls(self) -> Sequence[RecordData]:
         """Decision records of calls that were admitted and have no outcome yet."""
         rows: Sequence[RecordData] = settle(self._ledger.open_calls())

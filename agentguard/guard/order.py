@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from agentguard.core.canonical import NotCanonical, canonical_bytes, read_canonical
+from agentguard.core.canonical import NotCanonical, canonical_bytes, commitment, read_canonical
 from agentguard.core.decide import STOPS, Decision, Finding, decide
 from agentguard.core.facts import ApprovalState, Facts, RunState
 from agentguard.core.policy import ApprovalRule, Fault, Policy, Tool
@@ -38,6 +38,7 @@ from agentguard.guard.identities import OUTSIDE_A_RUN
 from agentguard.guard.marks import brought, brought_by_error, lost
 from agentguard.guard.raising import first_uses, risk_watches
 from agentguard.guard.records import decision_record, new_id, record, redact, rfc3339, storable
+from agentguard.jose.nonce import nonce
 from agentguard.ledger import (
     Admission,
     Admitted,
@@ -164,6 +165,7 @@ def _events(
             continue
         decision_id = new_id("d")
         now = facts.now if isinstance(facts.now, datetime) else guard.last_known_time
+        salt = nonce()
         data = decision_record(
             now,
             decision_id,
@@ -172,13 +174,15 @@ def _events(
             bundle.policy,
             facts,
             arguments=call.shown,
+            arguments_digest=commitment(salt, call.request.canonical),
             redacted=call.redacted,
             framework=gate.framework,
         )
         workflow = bundle.policy.workflows.get(call.request.workflow)
         watches = risk_watches(workflow, facts.run, data, now)
         first = first_uses(workflow, facts.run, facts.destinations, data, now)
-        admission = _admission(decision_id, decision, call, bundle.policy, facts, now, data, watches, first)
+        private = {"/arguments_digest": salt}
+        admission = _admission(decision_id, decision, call, bundle.policy, facts, now, data, private, watches, first)
         if admission.permit:
             flight.keeps = _keeps(bundle, admission)
             if flight.keeps:
@@ -284,6 +288,7 @@ def _prepare(
         canonical=canonical,
         arguments=judged,
         definition=gate.definition,
+        salt=run.salt if isinstance(run, RunState) else nonce(),
         call_id=call_id,
     )
     return _Call(request, destinations, as_called, spellings, shown, redacted, problem)
@@ -352,6 +357,7 @@ def _admission(
     facts: Facts,
     now: datetime,
     data: dict[str, Any],
+    private: Mapping[str, str],
     watches: tuple[Watch, ...],
     first: tuple[FirstUse, ...],
 ) -> Admission:
@@ -369,6 +375,7 @@ def _admission(
         step=None if decision.step is None else decision.step.name,
         at=now,
         record=data,
+        private=private,
         step_at_most=None if decision.step is None else decision.step.at_most,
         charges=tuple(Charge(s.budget.name, s.amount, s.budget.at_most, s.budget.per) for s in decision.spends)
         if permit

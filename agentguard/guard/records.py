@@ -80,6 +80,7 @@ def decision_record(
     facts: Facts,
     *,
     arguments: Json,
+    arguments_digest: str,
     redacted: Sequence[str],
     framework: str,
 ) -> RecordData:
@@ -111,7 +112,7 @@ def decision_record(
         call_id=request.call_id,
         arguments=arguments,
         redacted=list(redacted),
-        arguments_digest=request.arguments_digest,
+        arguments_digest=arguments_digest,
         request_digest=request.digest,
         definition=facts.definition,
         destinations=[

@@ -17,6 +17,7 @@ from agentguard.errors import ApprovalPending, ConfigurationError, ToolCallDenie
 from agentguard.guard.drive import drive, drive_async
 from agentguard.guard.order import Ask, Identify, Wait
 from agentguard.guard.records import new_id, record
+from agentguard.jose.nonce import nonce
 from agentguard.ledger import ApprovalRow
 
 if TYPE_CHECKING:
@@ -150,6 +151,7 @@ class RunContext:
             started_at=at,
             requester=self._requester,
             inputs=inputs,
+            salt=nonce(),
         )
         data = record(
             "run",

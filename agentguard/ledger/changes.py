@@ -53,7 +53,15 @@ def start_run(store: Store, start: Start) -> RunState:
         raise LedgerError(f"there is a run `{asked.id}` already; a run's id is used once")
     store.cursor.execute(
         schema.ADD_RUN,
-        (asked.id, asked.workflow, asked.workflow_digest, asked.subject, asked.requester, micros(asked.started_at)),
+        (
+            asked.id,
+            asked.workflow,
+            asked.workflow_digest,
+            asked.subject,
+            asked.requester,
+            micros(asked.started_at),
+            asked.salt,
+        ),
     )
     n = store.cursor.lastrowid
     # A session that was ended while this run was being started: it is one of those that were meant.

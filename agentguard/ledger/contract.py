@@ -79,9 +79,10 @@ class Admission:
 
     ``run_version`` is the version the decision saw; any other version now is ``RUN_MOVED``. ``assertion_key`` is
     (issuer, jti) and is remembered until ``assertion_until``; a used one is refused whatever the effect.
-    ``record`` is the decision record without ``seq``. ``zones`` are those the call reaches: the run has been there
-    then, and its subject too; where that is new, every run of the subject gets a new version. ``keeps`` are the names
-    of what its step keeps. ``watches`` count this very decision; ``first_uses`` look at what it reaches.
+    ``record`` is the decision record without ``seq``; ``private`` the salts of its commitments, by JSON pointer: kept
+    beside the record, and read by nobody who reads records. ``zones`` are those the call reaches: the run has been
+    there then, and its subject too; where that is new, every run of the subject gets a new version. ``keeps`` are the
+    names of what its step keeps. ``watches`` count this very decision; ``first_uses`` look at what it reaches.
     """
 
     decision_id: str
@@ -92,6 +93,7 @@ class Admission:
     step: str | None
     at: datetime
     record: RecordData
+    private: Mapping[str, str] = field(default_factory=dict)
     step_at_most: int | None = None
     charges: tuple[Charge, ...] = ()
     assertion_key: tuple[str, str] | None = None
@@ -339,6 +341,9 @@ class Ledger(Protocol):
         self, wanted: RecordFilter, *, after: int = 0, limit: int | None = None, newest: bool = False
     ) -> Iterator[RecordData]:
         """Records in order, each with ``seq``; with ``newest``, the last ``limit`` of them, still in order."""
+
+    def private(self, seq: int) -> Future[Mapping[str, str]]:
+        """The salts that were kept beside a record, by JSON pointer; empty where there are none."""
 
     def shut(self) -> None:
         """Finish what is queued, make it durable, stop. Idempotent."""

@@ -18,9 +18,10 @@ from agentguard.core.values import Json, Risk
 from agentguard.errors import LedgerError
 from agentguard.ledger.contract import Admission, Charge, Closing, FirstUse, RecordData, Unstorable, Watch
 
-# time, kind, run_id, subject, tool, effect, decision_id, reasons, body
+# time, kind, run_id, subject, tool, effect, decision_id, reasons, body, private
 Row: TypeAlias = (
-    "tuple[int | None, str | None, str | None, str | None, str | None, str | None, str | None, str | None, bytes]"
+    "tuple[int | None, str | None, str | None, str | None, str | None, str | None, str | None, str | None, bytes, "
+    "bytes | None]"
 )
 Values: TypeAlias = dict[str, bytes]
 
@@ -44,8 +45,8 @@ def moment(stored: int) -> datetime:
     return _EPOCH + timedelta(microseconds=stored)
 
 
-def encode_record(record: RecordData) -> Row:
-    """The row of a record: the columns that filters ask about, and its canonical bytes."""
+def encode_record(record: RecordData, private: Mapping[str, str] | None = None) -> Row:
+    """The row of a record: the columns that filters ask about, its canonical bytes, and what is kept beside them."""
     if "seq" in record:
         raise LedgerError("a record brings its own `seq`; the ledger numbers records, leave it out")
     reasons = record.get("reasons")
@@ -59,6 +60,7 @@ def encode_record(record: RecordData) -> Row:
         _text(record, "decision_id"),
         _reason_codes(reasons) if reasons else None,
         _canonical(record, "a record"),
+        _canonical(private, "what is kept beside a record") if private else None,
     )
 
 
@@ -128,7 +130,7 @@ def encode_admission(asked: Admission, windows: Mapping[str, timedelta | None]) 
     return ReadyAdmission(
         asked,
         micros(asked.at),
-        encode_record(asked.record),
+        encode_record(asked.record, asked.private),
         None if used is None else key_digest(used),
         None if until is None else micros(until),
         windows,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, NamedTuple
 
+from agentguard.errors import LedgerError
 from agentguard.ledger import schema
 from agentguard.ledger.contract import RecordFilter
 from agentguard.ledger.encode import micros
@@ -52,6 +54,15 @@ def page(store: Store, asked: Page) -> list[tuple[int, bytes]]:
             sql = f"{text}{conditions} ORDER BY {key} LIMIT :size"
             found += store.cursor.execute(sql, {**bound, "low": first, "high": last, "size": size}).fetchall()
     return found
+
+
+def private(store: Store, seq: int) -> dict[str, str]:
+    """What is kept beside a record."""
+    store.flush()
+    found = store.cursor.execute(schema.PRIVATE, (seq,)).fetchone()
+    if found is None:
+        raise LedgerError(f"there is no record {seq} in this ledger")
+    return {} if found[0] is None else dict(json.loads(found[0]))
 
 
 def _conditions(wanted: RecordFilter) -> tuple[dict[str, Any], str]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
 
-# A record has ten columns: 64 rows are well under the least number of parameters any SQLite takes (999).
+# A record has eleven columns: 64 rows are well under the least number of parameters any SQLite takes (999).
 _SIZES = (64, 16, 4, 1)
 
 

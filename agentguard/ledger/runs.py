@@ -83,6 +83,7 @@ class Run:
     contacts: frozenset[str]
     seen: Seen
     unsettled: frozenset[str]
+    salt: str
 
     def state(self, spent: Mapping[str, int]) -> RunState:
         """What a decision sees."""
@@ -109,6 +110,7 @@ class Run:
             self.contacts,
             self.seen,
             self.unsettled,
+            self.salt,
         )
 
     def saved(self) -> tuple[Any, ...]:
@@ -131,7 +133,7 @@ def load_run(cursor: sqlite3.Cursor, run_id: str) -> Run | None:
     row = cursor.execute(schema.LOAD_RUN, (run_id,)).fetchone()
     if row is None:
         return None
-    n, workflow, digest, subject, requester, started, version, status, risk, water, *rest = row
+    n, workflow, digest, subject, requester, started, salt, version, status, risk, water, *rest = row
     counts, done, spent, been, held = rest
     values = {"input": Held(), "kept": Held()}
     for kind, name, raw in cursor.execute(schema.LOAD_RUN_VALUES, (n,)):
@@ -159,6 +161,7 @@ def load_run(cursor: sqlite3.Cursor, run_id: str) -> Run | None:
         frozenset(value for (value,) in cursor.execute(schema.CONTACTS, (subject,))),
         load_seen(cursor, n),
         frozenset(value for (value,) in cursor.execute(schema.UNSETTLED, (n,))),
+        salt,
     )
 
 

@@ -24,7 +24,8 @@ CREATE TABLE records (
     effect TEXT,
     decision_id TEXT,
     reasons TEXT,           -- a JSON list of codes, or NULL where there are none
-    body BLOB NOT NULL      -- the record's canonical JSON (RFC 8785), byte for byte
+    body BLOB NOT NULL,     -- the record's canonical JSON (RFC 8785), byte for byte
+    private BLOB            -- JSON: the salts of what the record only commits to, by JSON pointer; in no record or log
 );
 
 CREATE TABLE blocks (       -- stretches of BLOCK records; records are nearly, not quite, in time order
@@ -47,7 +48,8 @@ CREATE TABLE runs (
     workflow_digest TEXT NOT NULL,
     subject TEXT NOT NULL,
     requester TEXT,
-    started_at INTEGER NOT NULL
+    started_at INTEGER NOT NULL,
+    salt TEXT NOT NULL          -- of its request digests; in no record or log
 );
 CREATE INDEX runs_by_subject ON runs (subject);
 CREATE INDEX runs_by_requester ON runs (requester);
@@ -195,6 +197,7 @@ ADD_RECORDS = "INSERT INTO records VALUES"
 DECISION_IN_BLOCKS = """
 SELECT 1 FROM postings AS p JOIN records AS r ON r.seq BETWEEN p.block * 256 + 1 AND p.block * 256 + 256
 WHERE p.field = 'decision_id' AND p.value = :decision_id AND r.decision_id = :decision_id LIMIT 1"""
+PRIVATE = "SELECT private FROM records WHERE seq = ?"
 DECISION_AFTER = "SELECT 1 FROM records WHERE seq > ? AND decision_id = ? LIMIT 1"
 
 # --- the index over records, filled behind, a block at a time
@@ -228,10 +231,10 @@ LAST_BLOCK_FROM = "SELECT max(block) FROM blocks WHERE earliest <= ?"
 
 # --- runs
 ADD_RUN = """
-INSERT INTO runs (id, workflow, workflow_digest, subject, requester, started_at) VALUES (?, ?, ?, ?, ?, ?)"""
+INSERT INTO runs (id, workflow, workflow_digest, subject, requester, started_at, salt) VALUES (?, ?, ?, ?, ?, ?, ?)"""
 ADD_RUN_STATE = "INSERT INTO run_states VALUES (?, 1, ?, ?, NULL, '{}', '[]', '{}', '[]')"
 LOAD_RUN = """
-SELECT r.n, r.workflow, r.workflow_digest, r.subject, r.requester, r.started_at,
+SELECT r.n, r.workflow, r.workflow_digest, r.subject, r.requester, r.started_at, r.salt,
        s.version, s.status, s.risk, s.high_water, s.counts, s.succeeded, s.spent, s.zones, coalesce(j.suspended, 0)
 FROM runs AS r JOIN run_states AS s ON s.n = r.n LEFT JOIN subjects AS j ON j.subject = r.subject
 WHERE r.id = ?"""

@@ -198,6 +198,10 @@ class SqliteLedger:
             return iter(list(self._pages(wanted, after, limit, newest=True))[::-1])
         return self._pages(wanted, after, limit, newest=False)
 
+    def private(self, seq: int) -> Future[Mapping[str, str]]:
+        """The salts that were kept beside a record."""
+        return self._submit(Need.DURABLE_READ, reading.private, lambda: seq)
+
     def shut(self) -> None:
         """Finish what is queued, make it durable, stop. Raises LedgerError where outcomes could not be stored."""
         if self._finalizer.detach() is not None:

@@ -121,6 +121,7 @@ def good() -> Case:
         canonical=canonical,
         arguments=read_canonical(canonical),
         definition=FINGERPRINT,
+        salt="5a17",
     )
     rule = ApprovalRule(Says(True), ("group:data-stewards", "user:carol"), 2, timedelta(minutes=30))
     export = Step(
