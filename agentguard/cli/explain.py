@@ -12,7 +12,6 @@ import typer
 from agentguard.approvals import display
 from agentguard.cli import common
 from agentguard.cli.common import JsonOption, LedgerOption
-from agentguard.core.canonical import read_canonical
 from agentguard.core.facts import RunStatus
 from agentguard.core.policy import MICROS
 from agentguard.core.reasons import Reason
@@ -171,7 +170,7 @@ def described(result: CaseResult) -> dict[str, Any]:
             for place in places
         ],
         "spends": {spend.budget.name: spend.amount / MICROS for spend in decision.spends},
-        "arguments": read_canonical(result.request.canonical),
+        "arguments": result.shown,
         "origins": dict(result.origins),
         "request_digest": result.request.digest,
     }

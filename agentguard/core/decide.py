@@ -26,7 +26,19 @@ from typing import Any, NoReturn, TypeVar
 
 from agentguard.core.facts import ApprovalState, Facts, RunState, RunStatus
 from agentguard.core.people import person, same_person
-from agentguard.core.policy import ApprovalRule, Budget, Fault, Policy, Step, Tool, View, Workflow, Zone
+from agentguard.core.policy import (
+    ApprovalRule,
+    Budget,
+    Condition,
+    Explained,
+    Fault,
+    Policy,
+    Step,
+    Tool,
+    View,
+    Workflow,
+    Zone,
+)
 from agentguard.core.provenance import CATALOG, Origins, Trail
 from agentguard.core.reasons import Reason
 from agentguard.core.request import Request
@@ -634,10 +646,28 @@ def conditions_hold(case: _Case, step: Step, result: _StepResult) -> None:
         answer = condition.holds(case.view)
         if answer is True:
             continue
-        if answer is False:
-            _no(result, step, Reason.CONDITION_FALSE, f"`{condition.text}`")
-        else:
-            _no(result, step, Reason.CONDITION_FAILED, f"`{condition.text}`: {_why(answer)}")
+        reason = Reason.CONDITION_FALSE if answer is False else Reason.CONDITION_FAILED
+        _no(result, step, reason, _explained(case, condition, answer))
+
+
+# What conditions see that is in the record anyway, or says nothing of anybody. A place's `id` may hold a secret.
+_QUOTABLE = ("origins", "subject", "assurance", "risk", "now")
+_QUOTABLE_OF_A_PLACE = ("kind", "sensitivity", "zone", "owner", "category")
+
+
+def _explained(case: _Case, condition: Condition, answer: object) -> str:
+    """Why a condition gave what it gave, for reviewers; nothing that a record must not hold."""
+    if not isinstance(condition, Explained):
+        return f"`{condition.text}`" if answer is False else f"`{condition.text}`: {_why(answer)}"
+    names = case.view.names
+    quotable: dict[str, Any] = {name: names[name] for name in _QUOTABLE if name in names}
+    if case.run is not None and case.workflow is not None:
+        quotable["counts"] = {step.name: case.run.counts.get(step.name, 0) for step in case.workflow.steps}
+    if "now" in quotable:
+        quotable["now"] = names["now"].isoformat()
+    if "destination" in names:
+        quotable["destination"] = {key: names["destination"][key] for key in _QUOTABLE_OF_A_PLACE}
+    return condition.explain(case.view, {**quotable, **case.facts.quotable})
 
 
 def _why(answer: object) -> str:
@@ -762,7 +792,7 @@ def _is_asked(case: _Case, step: Step, rule: ApprovalRule, result: _StepResult) 
     needed = rule.when.holds(case.view)
     if needed is True or needed is False:
         return needed
-    _no(result, step, Reason.CONDITION_FAILED, f"`{rule.when.text}`: {_why(needed)}")
+    _no(result, step, Reason.CONDITION_FAILED, _explained(case, rule.when, needed))
     return False
 
 
@@ -786,7 +816,7 @@ def _approval_gap(case: _Case, step: Step, rule: ApprovalRule) -> tuple[Reason |
     """What is missing before the answers given lift this step; (None, "") where nothing is."""
     approval, now = case.approval, case.now
     if approval is None or now is None:
-        where = "" if rule.when is None else f", as somebody must be where `{rule.when.text}`"
+        where = "" if rule.when is None else f"; somebody must be, as {_explained(case, rule.when, True)}"
         return Reason.APPROVAL_REQUIRED, f"nobody has been asked about this call{where}"
     if (
         approval.request_digest != case.request.digest

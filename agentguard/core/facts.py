@@ -13,6 +13,7 @@ from agentguard.core.values import Destination, Identity, Json, Risk, Sensitivit
 
 _NOTHING: Mapping[str, int] = MappingProxyType({})
 _UNSPELT: Mapping[str, str] = MappingProxyType({})
+_NOTHING_QUOTABLE: Mapping[str, Json] = MappingProxyType({})
 _UNHEARD: Mapping[str, datetime | None] = MappingProxyType({})
 
 
@@ -108,3 +109,4 @@ class Facts:
     streams: Mapping[str, datetime | None] | Unavailable = field(default_factory=lambda: _UNHEARD)
     as_called: Mapping[str, Json] | None = None
     spellings: Mapping[str, str] = field(default_factory=lambda: _UNSPELT)
+    quotable: Mapping[str, Json] = field(default_factory=lambda: _NOTHING_QUOTABLE)

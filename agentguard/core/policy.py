@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from types import MappingProxyType
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from agentguard.core.values import Assurance, Risk, Sensitivity, ToolEffect
 
@@ -51,6 +51,14 @@ class Condition(Protocol):
 
     def holds(self, view: View) -> bool | Fault:
         """True or False, and nothing else truthy or falsy; any error is a Fault. Never raises."""
+
+
+@runtime_checkable
+class Explained(Protocol):
+    """A condition that can say why it gave what it gave."""
+
+    def explain(self, view: View, quotable: Mapping[str, Any]) -> str:
+        """The part that decided, with those of its values that are ``quotable``, and its place. Never raises."""
 
 
 class Amount(Protocol):

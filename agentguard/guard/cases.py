@@ -6,7 +6,7 @@ canonical bytes, exactly as in the order of events; identity, run and answers ar
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -18,9 +18,10 @@ from agentguard.core.provenance import NOTHING_SEEN, UNKNOWN, Seen, Trail, diges
 from agentguard.core.reasons import Reason
 from agentguard.core.request import Request
 from agentguard.core.values import Assurance, Destination, Effect, Identity, Json, Unavailable
-from agentguard.destinations import Catalog, compared, derive, other_spellings, rewrite
+from agentguard.destinations import Catalog, compared, derive, other_spellings, parse_path, rewrite
 from agentguard.errors import ConfigurationError
 from agentguard.guard.marks import brought, result_path
+from agentguard.guard.records import REDACTED, redact
 from agentguard.policy import Bundle
 from agentguard.policy.cases import Case
 
@@ -33,12 +34,14 @@ _LONG = timedelta(days=3660)
 class CaseResult:
     """A case, the decision it got, what that was taken on, and how it differs from what was expected.
 
-    ``origins``: in words, where each argument came from, as far as the case says what tools returned.
+    ``shown``: the arguments without declared secrets. ``origins``: in words, where each argument came from, as far as
+    the case says what tools returned.
     """
 
     case: Case
     decision: Decision
     request: Request
+    shown: Json
     destinations: tuple[Destination, ...] | Unavailable
     at: datetime
     origins: Mapping[str, list[str]]
@@ -80,6 +83,7 @@ def evaluate(bundle: Bundle, case: Case, *, now: datetime, catalog: Catalog | No
     )
     used = declaration.credentials if declaration is not None else ()
     run = _run(bundle, case, workflow, at)
+    shown = _shown(values, () if declaration is None else declaration.secrets)
     facts = Facts(
         now=at,
         identity=_identity(case, workflow, at, request.digest),
@@ -90,6 +94,12 @@ def evaluate(bundle: Bundle, case: Case, *, now: datetime, catalog: Catalog | No
         streams={name: None if name in case.silent_streams else at for name in bundle.policy.streams},
         as_called=as_called,
         spellings=other_spellings(declared, as_called, run.inputs, run.kept),
+        quotable={
+            "args": shown,
+            "inputs": dict(run.inputs),
+            "kept": dict(run.kept),
+            "claims": {} if case.identity is None else dict(case.identity.claims),
+        },
     )
     decision = decide(request, bundle.policy, facts)
     if case.answers is not None:
@@ -98,7 +108,15 @@ def evaluate(bundle: Bundle, case: Case, *, now: datetime, catalog: Catalog | No
     trail = Trail(run.inputs, run.kept, run.seen)
     found = {name: trail.origins(value, as_called[name]) for name, value in judged.items()}
     words = {name: [UNKNOWN] if origins is None else origins.words for name, origins in found.items()}
-    return CaseResult(case, decision, request, destinations, at, words, tuple(_differences(case, decision)))
+    return CaseResult(case, decision, request, shown, destinations, at, words, tuple(_differences(case, decision)))
+
+
+def _shown(values: Mapping[str, Json], secrets: Iterable[str]) -> Json:
+    """The arguments as a record would hold them."""
+    try:
+        return redact(values, tuple(map(parse_path, secrets)))[0]
+    except ValueError:  # a secret whose place cannot be read may be any of them
+        return REDACTED
 
 
 def _workflow(policy: Policy, case: Case) -> Workflow:

@@ -322,6 +322,7 @@ def _facts(
         streams=streams,
         as_called=call.as_called,
         spellings=call.spellings,
+        quotable={"args": call.shown},
     )
 
 

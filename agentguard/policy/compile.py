@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import PurePath
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
@@ -416,7 +417,10 @@ class _Workflow:
             has_destinations=bool(tool.destinations),
         )
         self.scopes[name] = scope
-        conditions = [self._condition((*here, "require", i), text, scope) for i, text in enumerate(step.require)]
+        conditions = [
+            self._condition((*here, "require", i), text, scope, f"condition {i + 1} of {shown(name)}")
+            for i, text in enumerate(step.require)
+        ]
         self._over_nothing((*here, "require"), conditions)
         approval = self._approval((*here, "approval"), step.approval, scope)
         if step.approval is None:
@@ -506,9 +510,10 @@ class _Workflow:
                 )
                 self.note(("steps", name, "destinations"), message)
 
-    def _condition(self, path: tuple[Any, ...], text: str, scope: Scope) -> CompiledCondition | None:
+    def _condition(self, path: tuple[Any, ...], text: str, scope: Scope, named: str) -> CompiledCondition | None:
+        source = self.written.source(*path)
         try:
-            compiled = compile_condition(text, scope)
+            compiled = compile_condition(text, scope, f"{named}, {PurePath(source.file).name}:{source.line}")
         except NotCompiled as error:
             for message in error.messages:
                 self.say(path, message)
@@ -530,7 +535,8 @@ class _Workflow:
             return None
         if not _check_people(self.parts, self.written, path, rule):
             return None
-        when = None if rule.when is None else self._condition((*path, "when"), rule.when, scope)
+        named = f"`approval.when` of {shown(path[1])}"
+        when = None if rule.when is None else self._condition((*path, "when"), rule.when, scope, named)
         return ApprovalRule(when, tuple(rule.approvers), rule.quorum, rule.within)
 
     def _keeps(self, name: str, step: models.StepEntry) -> None:

@@ -145,6 +145,38 @@ def test_every_case_of_the_page_is_as_expected(bundle: Path, call: Call) -> None
     assert json.loads(call("test", bundle, "--json").out)["ok"] is True
 
 
+def test_a_condition_that_failed_is_explained_by_its_false_part_and_its_values(tmp_path: Path, call: Call) -> None:
+    """In `test` and in `explain`, kept values too: the owner wrote them. A declared secret is shown by neither."""
+    require = "    require: [args.table in kept.tables && size(args.password) > 99]\n"
+    workflow = WORKFLOW.replace("    require:\n      - args.table in kept.tables\n", require)
+    workflow = workflow.replace(
+        "      table: {type: string}\n", "      table: {type: string}\n      password: {type: string}\n"
+    )
+    assert "password" in workflow and "size(args.password)" in workflow
+    tools = TOOLS.replace("    aliases: [export_orders]\n", "    aliases: [export_orders]\n    secrets: [password]\n")
+    assert "secrets" in tools
+    cases = (
+        "apiVersion: agentguard/v1\nkind: Cases\nworkflow: customer-export\ncases:\n"
+        "  - name: another table\n    given: {inputs: {ticket: EXP-7}, done: [look-up], kept: {tables: [orders]}}\n"
+        "    call: {tool: warehouse.export, arguments: {table: TABLE, password: hunter2, rows: 1, "
+        "target: 'https://files.corp.example/a'}}\n    expect: permit\n"
+    )
+    directory = write(tmp_path / "exports", customer_export=workflow, tools=tools)
+    (directory / "customer-export.cases.yaml").write_text(cases.replace("TABLE", "payroll"))
+    ended = call("test", directory)
+    assert '`args.table in kept.tables` is false: args.table is "payroll", kept.tables is ["orders"] (cond' in ended.out
+    (directory / "customer-export.cases.yaml").write_text(cases.replace("TABLE", "orders"))
+    ended = call("test", directory)
+    assert "`size(args.password) > 99` is false: args.password is a secret (condition 1 of `export`" in ended.out
+    given = ["--inputs", '{"ticket": "EXP-7"}', "--kept", '{"tables": ["orders"]}', "--done", "look-up"]
+    arguments = '{"table": "orders", "rows": 1, "password": "hunter2", "target": "https://files.corp.example/a"}'
+    told = call(
+        "explain", directory, "--workflow", "customer-export", "--tool", "warehouse.export", "--args", arguments, *given
+    )
+    assert "args.password is a secret (condition 1 of" in told.out and "[redacted]" in told.out
+    assert "hunter2" not in ended.out + told.out
+
+
 def test_a_case_that_fails_is_named_with_file_line_and_findings(tmp_path: Path, call: Call) -> None:
     """The owner sees what was found, and why."""
     directory = write(tmp_path / "exports", customer_export_cases=CASES.replace("rows: 1000,", "rows: 1001,"))

@@ -7,6 +7,7 @@ import contextlib
 import inspect
 import json
 import pickle
+import re
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -155,6 +156,46 @@ def test_declared_secrets_never_reach_a_record(guard: Guard, tools: Tools) -> No
 
     assert "s3cr3t-value" not in json.dumps(list(guard.records()))
     assert decisions(guard)[-1]["redacted"] == ["/password"]
+
+
+def test_a_finding_names_the_false_part_and_quotes_nothing_that_the_record_must_not_hold(
+    tmp_path: Path, tools: Tools
+) -> None:
+    """The reviewer sees why; secrets, inputs and kept values stay out of every record, and the model hears nothing."""
+    more = (
+        "      - args.table in kept.tables\n      - args.rows > 0 && args.password == inputs.ticket\n"
+        "      - args.rows == 11 && args.table != inputs.ticket\n      - args.password.startsWith(args.table)\n"
+    )
+    for name, text in FILES.items():
+        (tmp_path / name).write_text(text.replace("      - args.table in kept.tables\n", more))
+    with Guard.load(tmp_path, ledger=memory_ledger()) as guard:
+        look, export = guard.wrap(tools.functions())
+        with guard.run("customer-export", inputs={"ticket": "EXP-4711"}):
+            look("EXP-4711")
+            with pytest.raises(ToolCallDenied) as refused:
+                export(**(GOOD | {"table": "payroll"}), password="s3cr3t-value")
+        (last,) = [record for record in decisions(guard) if record["decision_id"] == refused.value.decision_id]
+        records = json.dumps([record for record in guard.records() if record["tool"] == "warehouse.export"])
+    details = [found["detail"] for found in last["findings"]]
+    place = r"\(condition {} of `export`, customer-export\.yaml:\d+\)"
+    assert [
+        re.fullmatch(pattern + " " + place.format(number), detail) is not None
+        for number, (pattern, detail) in enumerate(
+            zip(
+                (
+                    r'`args\.table in kept\.tables` is false: args\.table is "payroll", kept\.tables is not recorded',
+                    r"`args\.password == inputs\.ticket` is false: args\.password is a secret, inputs\..*",
+                    r"`args\.rows == 11` is false: args\.rows is 10",
+                    r"`args\.password\.startsWith\(args\.table\)` is false: args\.password is a secret, args\.table .*",
+                ),
+                sorted(details, key=lambda detail: detail[detail.rindex("(condition") :]),
+                strict=True,
+            ),
+            1,
+        )
+    ] == [True] * 4, details
+    assert "s3cr3t" not in records and "EXP-4711" not in records and "items" not in records
+    assert str(refused.value) == f"this tool call was not allowed (decision `{refused.value.decision_id}`)"
 
 
 def test_the_tool_gets_the_canonical_destination(guard: Guard, tools: Tools) -> None:
