@@ -15,7 +15,7 @@ from agentguard.core.declarations import IssuerTrust, Source
 from agentguard.core.values import Unavailable
 from agentguard.errors import ConfigurationError
 from agentguard.identity import MAX_TOKEN_BYTES, KeySet, Verifier
-from agentguard.identity.profiles import PROFILES
+from agentguard.identity.profiles import PROFILES, uses_of
 from agentguard.jose.keyset import MAX_SET_BYTES
 
 app = common.new_app("Judge one identity assertion.")
@@ -38,6 +38,8 @@ def verify(
     revoked: Annotated[list[str] | None, typer.Option(help="A `kid` that is revoked; repeatable.")] = None,
     profile: Annotated[str, typer.Option(help="The issuer's profile.")] = "oidc",
     reusable: Annotated[bool, typer.Option("--reusable", help="As `single_use: false`: `jti` may be absent.")] = False,
+    typ: Annotated[list[str] | None, typer.Option(help="As `typ` in Trust, such as `at+jwt`; repeatable.")] = None,
+    plain_keys: Annotated[bool, typer.Option("--plain-keys", help="As `plain_keys: true` in Trust.")] = False,
 ) -> None:
     """Verify the assertion on standard input; print {"verdict", "reason"}; exit 0 for accept, 1 for deny.
 
@@ -45,22 +47,22 @@ def verify(
     --audience agentguard < token.jwt
     """
     try:
-        verifier = Verifier(
-            IssuerTrust(
-                name="--issuer",
-                profile=profile,
-                issuer=issuer,
-                audience=audience,
-                max_age=common.seconds(max_age, "--max-age"),
-                max_lifetime=common.seconds(max_lifetime, "--max-lifetime"),
-                skew=common.seconds(skew, "--skew"),
-                source=Source("command line", 1),
-                trust_domain=trust_domain,
-                revoked_keys=tuple(revoked or ()),
-                single_use=not reusable,
-            ),
-            _key_set(keys, profile),
+        trust = IssuerTrust(
+            name="--issuer",
+            profile=profile,
+            issuer=issuer,
+            audience=audience,
+            max_age=common.seconds(max_age, "--max-age"),
+            max_lifetime=common.seconds(max_lifetime, "--max-lifetime"),
+            skew=common.seconds(skew, "--skew"),
+            source=Source("command line", 1),
+            trust_domain=trust_domain,
+            revoked_keys=tuple(revoked or ()),
+            single_use=not reusable,
+            types=tuple(typ or ()),
+            plain_keys=plain_keys,
         )
+        verifier = Verifier(trust, _key_set(keys, trust))
         moment = common.point_in_time(now, "--now")
     except ConfigurationError as error:
         _stop(str(error))
@@ -84,10 +86,10 @@ def _token() -> bytes:
     return data
 
 
-def _key_set(path: Path, profile: str) -> KeySet:
-    if profile not in PROFILES or profile in {"local", "wimse"}:
+def _key_set(path: Path, trust: IssuerTrust) -> KeySet:
+    if trust.profile not in PROFILES or trust.profile in {"local", "wimse"}:
         usable = ", ".join(sorted(PROFILES.keys() - {"local", "wimse"}))
-        raise ConfigurationError(f"--profile: `{profile}` cannot be used here; expected one of {usable}")
+        raise ConfigurationError(f"--profile: `{trust.profile}` cannot be used here; expected one of {usable}")
     try:
         with path.open("rb") as file:
             data = file.read(MAX_SET_BYTES + 1)
@@ -95,7 +97,7 @@ def _key_set(path: Path, profile: str) -> KeySet:
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise ConfigurationError(f"--keys: `{path}` cannot be read: {why}") from None
     try:
-        return KeySet.parse(data, uses=PROFILES[profile].key_uses)
+        return KeySet.parse(data, uses=uses_of(trust))
     except ConfigurationError as error:
         raise ConfigurationError(f"--keys: `{path}`: {error}") from None
 

@@ -80,7 +80,9 @@ class IssuerTrust:
 
     ``profile`` is one of ``local``, ``spiffe``, ``github-actions``, ``kubernetes``, ``oidc``, ``wimse``.
     ``keys_file``, ``keys_url``: a JWK set; exactly one is set except for ``local``. ``claims`` are values that must be
-    equal (or, for a list, one of which must be equal). ``subjects`` lists what a local issuer may assert.
+    equal (or, for a list, one of which must be equal). ``subjects`` lists what a local issuer may assert. ``types``:
+    the ``typ`` values its tokens have, in place of the profile's. ``plain_keys``: a SPIFFE issuer's keys come as a
+    plain JWK set, without SPIFFE's ``use``.
     """
 
     name: str
@@ -103,6 +105,8 @@ class IssuerTrust:
     proof: str | None = None
     single_use: bool = True
     minimum_assurance: Assurance | None = None
+    types: tuple[str, ...] = ()
+    plain_keys: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from agentguard.core.declarations import IssuerTrust
-from agentguard.identity.profiles import PROFILES
+from agentguard.identity.profiles import PROFILES, uses_of
 from agentguard.jose.keys import Clock, JwksStore, published_keys
 from agentguard.jose.keyset import SIGNING_USES
 
@@ -23,7 +23,7 @@ def key_source(
         file=None if trust.keys_file is None else Path(directory) / trust.keys_file,
         url=trust.keys_url,
         algorithms=trust.algorithms,
-        uses=PROFILES[trust.profile].key_uses if trust.profile in PROFILES else SIGNING_USES,
+        uses=uses_of(trust) if trust.profile in PROFILES else SIGNING_USES,
         max_age=trust.keys_max_age,
         clock=clock,
         before=before,

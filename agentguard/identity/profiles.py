@@ -3,6 +3,7 @@
 ===============  ==================================================================================================
 local            the embedded issuer; symmetric key; bound to the call; only subjects the configuration lists
 spiffe           JWT-SVID: key ``use`` is ``jwt-svid``, said; ``sub`` is a workload of the domain; ``iss`` may be absent
+                 (``plain_keys``: the ``use`` of a plain JWK set, ``sig`` or none)
 github-actions   subject from ``repository_owner_id`` and ``repository_id``; never ``sub``, whose names are recycled
 kubernetes       ``sub`` must be ``system:serviceaccount:NAMESPACE:NAME`` and agree with the ``kubernetes.io`` claim
 oidc             any other issuer: subject is ``ISSUER#SUB``, or the claim named by ``subject_from``
@@ -59,8 +60,13 @@ class Profile:
 
 def types_of(trust: IssuerTrust) -> frozenset[str | None]:
     """The exact ``typ`` values. One who issues SPIFFE IDs by another profile may write JWT-SVIDs' other word."""
-    own = profile_of(trust).types
+    own = frozenset(trust.types) or profile_of(trust).types
     return own | _SVID if trust.profile == "oidc" and trust.trust_domain is not None else own
+
+
+def uses_of(trust: IssuerTrust) -> frozenset[str | None]:
+    """The values of ``use`` that a key of this issuer may have; None stands for an absent one."""
+    return SIGNING_USES if trust.plain_keys else profile_of(trust).key_uses
 
 
 def could_assert(trust: IssuerTrust, subject: str) -> bool:
@@ -182,6 +188,9 @@ def _own_part(subject: str, trust: IssuerTrust) -> str:
     return subject.removeprefix(f"{trust.issuer}#") if subject.startswith(f"{trust.issuer}#") else ""
 
 
+# What `typ` may be set to: a JWT, or an access token for us (RFC 9068). `secevent+jwt`, `dpop+jwt`, `logout+jwt` and so
+# on are tokens for something else.
+TOKEN_TYPES = frozenset({"JWT", "at+jwt", "application/at+jwt"})
 _JWT = frozenset({None, "JWT"})
 # JWT-SVID section 2.2.
 _SVID = _JWT | {"JOSE"}

@@ -24,7 +24,7 @@ from agentguard.core.declarations import IssuerTrust
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Assurance, Identity, Json, Unavailable
 from agentguard.errors import ConfigurationError
-from agentguard.identity.profiles import PROFILES, text_claim, types_of
+from agentguard.identity.profiles import PROFILES, TOKEN_TYPES, text_claim, types_of
 from agentguard.identity.proof import MAX_PROOF_AGE_SECONDS, PROOFS, Proof, ProofRules, verify_proof
 from agentguard.identity.spiffe_id import is_trust_domain
 from agentguard.jose.compact import Compact, parse_unverified
@@ -252,6 +252,12 @@ def _check(trust: IssuerTrust) -> None:
         (bool(unknown), f"`algorithms` may be {', '.join(sorted(KNOWN_ALGORITHMS))}; found {', '.join(unknown)}"),
         (trust.proof is not None and trust.proof not in PROOFS, f"`proof` must be one of {', '.join(PROOFS)}"),
         (profile is not None and profile.proof_required and trust.proof is None, "profile `wimse` needs `proof: wpt`"),
+        (
+            bool(set(trust.types) - TOKEN_TYPES),
+            f"`typ` may be {', '.join(sorted(TOKEN_TYPES))}: other words name tokens that are no assertions",
+        ),
+        (bool(trust.types) and trust.profile != "oidc", "`typ` is for profile `oidc`"),
+        (trust.plain_keys and trust.profile != "spiffe", "`plain_keys` is for profile `spiffe`"),
         (trust.profile == "local" and trust.proof is not None, "profile `local` takes no `proof`"),
         (
             trust.minimum_assurance is not None and assurance_of(trust) < trust.minimum_assurance,

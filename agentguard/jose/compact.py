@@ -3,8 +3,9 @@
 1. At most ``MAX_TOKEN_BYTES``, or what the caller says.
 2. Exactly three parts, each non-empty base64url without padding, whitespace or spare bits (RFC 7515 section 2).
 3. Header and payload are strict JSON objects.
-4. The header holds only ``alg``, ``kid`` and ``typ`` (a proof may carry ``jwk``). ``crit``, ``jku``, ``x5u``, ``b64``
-   and all others are refused, not ignored.
+4. The header holds only ``alg``, ``kid`` and ``typ`` (a proof may carry ``jwk``), and what platforms add that can say
+   nothing to a verifier whose keys are pinned (``IGNORED``). ``crit``, ``jku``, ``jwk``, ``x5u``, ``x5c``, ``b64`` and
+   all others are refused, not ignored.
 """
 
 from __future__ import annotations
@@ -27,6 +28,11 @@ _COMPACT = re.compile(rb"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
 _STANDARD = bytes.maketrans(b"-_", b"+/")
 # Which last characters leave no spare bits, by length modulo four. A length of one more than a multiple is impossible.
 _LAST = {0: None, 2: frozenset(b"AQgw"), 3: frozenset(b"AEIMQUYcgkosw048")}
+
+# What real issuers write beside the three, each a text, and none of it says which key, which algorithm or what the
+# payload is: thumbprints of a certificate (RFC 7515 section 4.1.7: GitHub Actions, Entra ID, Azure Pipelines, AD FS),
+# and members of their own (Salesforce: `tnk`, `tty`, `ver`; PingFederate: `pi.atm`; Clerk: `cat`).
+IGNORED = frozenset({"x5t", "x5t#S256", "tnk", "tty", "ver", "pi.atm", "cat"})
 
 ASSERTION_HEADER = frozenset({"alg", "kid", "typ"})
 PROOF_HEADER = frozenset({"alg", "kid", "typ", "jwk"})
@@ -87,7 +93,8 @@ def _as_bytes(token: str | bytes, limit: int) -> bytes:
 @functools.lru_cache(maxsize=128)
 def _header(segment: bytes, allowed: frozenset[str]) -> Mapping[str, Json]:
     header = parse_object(base64url(segment, "header"), "header")
-    strange = sorted(header.keys() - allowed)
+    ignored = {name for name in header.keys() & IGNORED if isinstance(header[name], str)}
+    strange = sorted(header.keys() - allowed - ignored)
     if strange:
         raise Refused(Reason.ASSERTION_UNSUPPORTED_HEADER, f"header member {shown(strange[0])} is not supported")
     return header

@@ -75,6 +75,15 @@ class JwksStore:
             return Unavailable(Reason.ASSERTION_KEYS_UNAVAILABLE, detail)
         return found
 
+    def anew(self, key: VerificationKey) -> VerificationKey | None:
+        """Another key that has this one's id, after reading once more where that may be done now. Never raises."""
+        with self._reading:
+            if self._may_try():
+                self._try()
+        keys = self._current()
+        found = None if keys is None else keys.find(key.kid)
+        return found if isinstance(found, VerificationKey) and not found.is_same_as(key) else None
+
     def _current(self) -> KeySet | None:
         known = self._known
         return known[0] if known is not None and self._clock() - known[1] < self._max_age else None

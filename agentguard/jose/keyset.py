@@ -1,9 +1,9 @@
 """A set of keys, parsed once into keys that can be used for nothing but what they are for.
 
-A key for something else (another ``use``, no ``verify`` among its ``key_ops``, an unknown type, no ``kid``), and one
-too weak to prove anything (``_STRONG``), is left out, so a token that names it meets an unknown key. A set that is
-itself wrong is refused whole: a private or symmetric key in it, two usable keys with one ``kid``, members that occur
-twice, coordinates off the curve.
+A key for something else (another ``use``, no ``verify`` among its ``key_ops``, an unknown type, no ``kid``), one too
+weak to prove anything (``_STRONG``), and one that cannot be read (coordinates off the curve) is left out, so a token
+that names it meets an unknown key. A set that is itself wrong is refused whole: a private or symmetric key in it, two
+usable keys with one ``kid``, members that occur twice, or keys of which not one can be read.
 """
 
 from __future__ import annotations
@@ -67,12 +67,25 @@ class VerificationKey:
     _methods: Mapping[str, Any]
     symmetric: bool = False
 
+    def is_same_as(self, other: VerificationKey) -> bool:
+        """Whether both are one key, for the same algorithms."""
+        mine, others = self._key.as_dict(private=False), other._key.as_dict(private=False)
+        return self.algorithms == other.algorithms and bool(mine == others)
+
     def verifies(self, algorithm: str, signing_input: bytes, signature: bytes) -> bool:
         """Whether the signature is right. ``algorithm`` must be one of ``algorithms``. Never raises for bad input."""
         try:
             return self._methods[algorithm].verify(signing_input, signature, self._key) is True
         except Exception:
             return False
+
+
+class UnreadableKey(ConfigurationError):
+    """A key that is for us, and whose material is wrong."""
+
+    def __init__(self, kid: str, why: str) -> None:
+        super().__init__(f"key {shown(kid)} of the key set cannot be used: {why}")
+        self.kid = kid
 
 
 class KeySource(Protocol):
@@ -85,14 +98,18 @@ class KeySource(Protocol):
     def find(self, kid: str) -> VerificationKey | Unavailable:
         """The key with exactly this id, or why there is none. Never raises."""
 
+    def anew(self, key: VerificationKey) -> VerificationKey | None:
+        """Another key that has this one's id, after looking once more, if that may be done now. Never raises."""
+
 
 class KeySet:
     """A fixed set of keys."""
 
     may_block = False
 
-    def __init__(self, keys: Mapping[str, VerificationKey]) -> None:
+    def __init__(self, keys: Mapping[str, VerificationKey], unreadable: Mapping[str, str] | None = None) -> None:
         self._keys = dict(keys)
+        self._unreadable = dict(unreadable or {})
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -103,7 +120,14 @@ class KeySet:
     def find(self, kid: str) -> VerificationKey | Unavailable:
         """The key with exactly this id, or ``assertion_unknown_key``."""
         key = self._keys.get(kid)
-        return key or Unavailable(Reason.ASSERTION_UNKNOWN_KEY, f"no key {shown(kid)} in the issuer's key set")
+        if key is not None:
+            return key
+        why = self._unreadable.get(kid, f"no key {shown(kid)} in the issuer's key set")
+        return Unavailable(Reason.ASSERTION_UNKNOWN_KEY, why)
+
+    def anew(self, key: VerificationKey) -> VerificationKey | None:
+        """Always None: the set is fixed."""
+        return None
 
     @classmethod
     def parse(
@@ -119,14 +143,21 @@ class KeySet:
         if not isinstance(entries, list) or len(entries) > MAX_KEYS:
             raise ConfigurationError(f"the key set must have a list `keys` of at most {MAX_KEYS} keys")
         keys: dict[str, VerificationKey] = {}
+        unreadable: dict[str, str] = {}
         for entry in entries:
-            key = public_key(entry, algorithms=algorithms, uses=uses)
+            try:
+                key = public_key(entry, algorithms=algorithms, uses=uses)
+            except UnreadableKey as error:
+                unreadable.setdefault(error.kid, str(error))
+                continue
             if key is None:
                 continue
             if key.kid in keys:
                 raise ConfigurationError(f"two keys in the key set have the `kid` {shown(key.kid)}; which is meant?")
             keys[key.kid] = key
-        return cls(keys)
+        if unreadable and not keys:
+            raise ConfigurationError(next(iter(unreadable.values())))
+        return cls(keys, unreadable)
 
 
 def public_key(
@@ -194,7 +225,7 @@ def _import(entry: Mapping[str, Json], kid: str) -> Any:
             warnings.simplefilter("ignore")  # weak RSA keys: left out by the caller
             return _TYPES[kind].import_key(material)
     except (JoseError, ValueError, TypeError, KeyError) as error:
-        raise ConfigurationError(f"key {shown(kid)} of the key set cannot be used: {error}") from None
+        raise UnreadableKey(kid, str(error)) from None
 
 
 def _strong_rsa(key: RSAPublicKey) -> bool:

@@ -3,7 +3,8 @@
 1. ``typ`` is one of those expected, exactly.
 2. ``kid`` is text, not revoked, and names a key of the pinned set.
 3. ``alg`` is what that key is for; a symmetric key only where one is expected.
-4. The signature, by joserfc.
+4. The signature, by joserfc. Where it is wrong, the keys are read anew if they may be (an issuer can put another key
+   under an old name), and the whole is judged once more by a key that has changed.
 """
 
 from __future__ import annotations
@@ -27,6 +28,20 @@ def signing_key(
 ) -> VerificationKey:
     """The key that signed it. None among ``types`` means that the header may leave ``typ`` out. Raises Refused."""
     key = _named_key(compact, types, keys, revoked)
+    try:
+        _judge(compact, key, symmetric)
+    except Refused as refusal:
+        if refusal.reason is not Reason.ASSERTION_BAD_SIGNATURE:
+            raise
+        fresh = keys.anew(key)
+        if fresh is None:
+            raise
+        key = fresh
+        _judge(compact, key, symmetric)
+    return key
+
+
+def _judge(compact: Compact, key: VerificationKey, symmetric: bool) -> None:
     if key.symmetric is not symmetric:
         raise Refused(Reason.ASSERTION_BAD_ALGORITHM, "only a local issuer's key may be symmetric")
     algorithm = compact.header.get("alg")
@@ -36,7 +51,6 @@ def signing_key(
         )
     if not key.verifies(algorithm, compact.signing_input, compact.signature):
         raise Refused(Reason.ASSERTION_BAD_SIGNATURE, f"the signature is not by key {shown(key.kid)}")
-    return key
 
 
 def _named_key(

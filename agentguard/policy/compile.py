@@ -151,6 +151,8 @@ def _issuer(issuer: models.Issuer, source: Source) -> IssuerTrust:
         proof=issuer.proof,
         single_use=issuer.single_use,
         minimum_assurance=None if issuer.minimum_assurance is None else Assurance.parse(issuer.minimum_assurance),
+        types=tuple(issuer.typ),
+        plain_keys=issuer.plain_keys,
     )
 
 

@@ -66,6 +66,13 @@ Skew: TypeAlias = Annotated[timedelta, BeforeValidator(parse_duration), WithJson
 Window: TypeAlias = Annotated["timedelta | None", BeforeValidator(_window), WithJsonSchema(_WINDOW_SCHEMA)]
 Day: TypeAlias = Annotated[date, BeforeValidator(_parse_date), WithJsonSchema({"type": "string", "format": "date"})]
 
+# What an issuer's tokens may call themselves.
+Types: TypeAlias = Annotated[
+    list[Literal["JWT", "at+jwt", "application/at+jwt"]],
+    BeforeValidator(_one_or_more),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
+]
+
 Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 # A name that conditions write after a dot.
 Word: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]
@@ -136,9 +143,15 @@ class Issuer(StrictModel):
     proof: Name | None = None
     single_use: bool = True
     minimum_assurance: AssuranceWord | None = None
+    typ: Types = []
+    plain_keys: bool = False
 
     @model_validator(mode="after")
     def _fits(self) -> Issuer:
+        if self.typ and self.profile != "oidc":
+            raise ValueError(f"`typ` is for profile `oidc`; what tokens of profile `{self.profile}` are is fixed")
+        if self.plain_keys and self.profile != "spiffe":
+            raise ValueError("`plain_keys` is for profile `spiffe`; elsewhere every key set is a plain one")
         keys = [place for place in (self.keys_file, self.keys_url) if place is not None]
         if self.profile == "local":
             if not self.subjects:

@@ -191,16 +191,8 @@ def test_nobody_signs_by_a_key_of_small_order() -> None:
     assert _judge(forged, [_ed(neutral)]) == "unknown_key"
 
 
-# Sets in which one entry is wrong: nothing in them is used.
-REFUSED: dict[str, Any] = {
-    "two keys with one kid": [RSA.jwk, {**EC.jwk, "kid": "r1"}],
-    "one key twice": [RSA.jwk, RSA.jwk],
-    "a private RSA key": [RSA.jwk, {**EC.jwk, **EC.secret}],
-    "a private exponent": [{**RSA.jwk, "d": "AAAA"}],
-    "a private prime": [{**RSA.jwk, "p": "AAAA"}],
-    "more primes": [{**RSA.jwk, "oth": []}],
-    "a symmetric key": [RSA.jwk, {"kty": "oct", "kid": "s", "k": "A" * 43}],
-    "a symmetric member": [{**RSA.jwk, "k": "AAAA"}],
+# A key that cannot be read. Alone, it makes a set of which nothing can be used.
+UNREADABLE: dict[str, Any] = {
     "a point off the curve": [{**EC.jwk, "y": EC.jwk["x"]}],
     "the point nought": [{**EC.jwk, "x": b64(bytes(32)), "y": b64(bytes(32))}],
     "a coordinate past the prime": [{**EC.jwk, "x": b64(_P256.to_bytes(32, "big"))}],
@@ -218,11 +210,38 @@ REFUSED: dict[str, Any] = {
     "no modulus": [{name: value for name, value in RSA.jwk.items() if name != "n"}],
     "no exponent": [{name: value for name, value in RSA.jwk.items() if name != "e"}],
     "an Ed25519 key of 31 bytes": [_ed(bytes([9] * 31))],
+}
+# Sets in which one entry is wrong: nothing in them is used.
+REFUSED: dict[str, Any] = {
+    "two keys with one kid": [RSA.jwk, {**EC.jwk, "kid": "r1"}],
+    "one key twice": [RSA.jwk, RSA.jwk],
+    "a private RSA key": [RSA.jwk, {**EC.jwk, **EC.secret}],
+    "a private exponent": [{**RSA.jwk, "d": "AAAA"}],
+    "a private prime": [{**RSA.jwk, "p": "AAAA"}],
+    "more primes": [{**RSA.jwk, "oth": []}],
+    "a symmetric key": [RSA.jwk, {"kty": "oct", "kid": "s", "k": "A" * 43}],
+    "a symmetric member": [{**RSA.jwk, "k": "AAAA"}],
+    **UNREADABLE,
     "an entry that is no object": [RSA.jwk, "x"],
     "null": [None],
     "keys as an object": {"r1": RSA.jwk},
     "too many": [{**RSA.jwk, "kid": str(number)} for number in range(101)],
 }
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_a_key_that_cannot_be_read_does_not_spoil_the_others(name: str, tmp_path: Path) -> None:
+    """An issuer's slip with one key must not lock out everybody who calls by another."""
+    other = EC if UNREADABLE[name][0]["kty"] != "EC" else RSA
+    keys = [*UNREADABLE[name], {**other.jwk, "kid": "good"}]
+
+    for token, expected in (
+        (signed(head={"alg": other.algorithm, "kid": "good"}, key=other), {"verdict": "accept", "reason": ""}),
+        (signed(), {"verdict": "deny", "reason": "unknown_key"}),
+        (signed(head={"alg": "ES256", "kid": "e1"}, key=EC), {"verdict": "deny", "reason": "unknown_key"}),
+    ):
+        result = CliRunner().invoke(app, _flags(tmp_path, keys), input=token)
+        assert json.loads(result.stdout) == expected
 
 
 @pytest.mark.parametrize("name", REFUSED)

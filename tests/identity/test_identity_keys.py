@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from identity_maker import KEY, OTHER, at, claims, key_set, trust, word
+from identity_maker import KEY, OTHER, Key, at, claims, key_set, trust, word
 from identity_servers import Script, serving, within
 
 from agentguard.core.reasons import Reason
@@ -114,6 +114,58 @@ def test_a_withdrawn_key_is_gone_after_half_the_maximum_age() -> None:
     assert _find(store, "k1") == "k1"
     world.time += 0.1
     assert _find(store, "k1") == UNKNOWN
+
+
+def test_a_key_that_was_replaced_under_its_name_is_found_by_one_read() -> None:
+    """Some issuers keep a `kid` and change the key; a wrong signature is how one learns of it."""
+    world = World()
+    store = world.store()
+    checker = Verifier(trust(), store)
+    replaced = Key("k1")
+    token = replaced.sign(claims())
+    _find(store, "k1")
+    world.body = key_set(replaced)
+
+    assert word(checker.verify(token, now=at())) == "bad_signature"  # it was read a moment ago
+    world.time += 10
+    assert word(checker.verify(token, now=at())) == "accept"
+    assert world.reads == 2
+    assert word(checker.verify(KEY.sign(claims()), now=at())) == "bad_signature"
+
+
+def test_wrong_signatures_cannot_make_us_hammer_the_issuer() -> None:
+    """Anybody can send them."""
+    world = World()
+    store = world.store()
+    checker = Verifier(trust(), store)
+    _find(store, "k1")
+    world.time += 10
+
+    assert {word(checker.verify(Key("k1").sign(claims()), now=at())) for _ in range(5)} == {"bad_signature"}
+    assert world.reads == 2
+    assert word(checker.verify(KEY.sign(claims()), now=at())) == "accept"
+
+
+@pytest.mark.parametrize("failure", [ReadFailed("down"), ConfigurationError("garbage"), RuntimeError("bug")])
+def test_a_wrong_signature_while_the_issuer_is_down_takes_no_key_away(failure: Exception) -> None:
+    world = World()
+    store = world.store()
+    checker = Verifier(trust(), store)
+    _find(store, "k1")
+    world.time, world.fails = world.time + 10, failure
+
+    assert word(checker.verify(Key("k1").sign(claims()), now=at())) == "bad_signature"
+    assert word(checker.verify(KEY.sign(claims()), now=at())) == "accept"
+
+
+def test_a_replaced_key_is_judged_by_every_rule_again() -> None:
+    """The new key is for another algorithm than the header says."""
+    world = World()
+    store = world.store()
+    _find(store, "k1")
+    world.body, world.time = key_set(Key("k1", "ES384")), world.time + 10
+
+    assert word(Verifier(trust(), store).verify(Key("k1").sign(claims()), now=at())) == "bad_algorithm"
 
 
 def test_a_slow_answer_is_not_younger_for_being_slow() -> None:
