@@ -379,12 +379,12 @@ def _against_the_step(step: Step, request: Request, policy: Policy, facts: Facts
         elif needed:
             missing = _missing_people(step, step.approval, request, policy, facts)
             if missing is not None:
-                yield "ask", missing
+                yield ("no", "approval_impossible") if _in_vain(step.approval, policy, run) else ("ask", missing)
     if run is not None:
         for name in {place.zone for place in places} - set(run.contacts):
             rule = policy.zones[name].first_contact if name in policy.zones else None
             if isinstance(rule, ApprovalRule) and _missing_people(step, rule, request, policy, facts) is not None:
-                yield "ask", "zone_first_contact"
+                yield ("no", "approval_impossible") if _in_vain(rule, policy, run) else ("ask", "zone_first_contact")
 
 
 def _ceiling(step: Step, workflow: Workflow, run: RunState | None) -> int:
@@ -411,6 +411,17 @@ def _missing_people(step: Step, rule: ApprovalRule, request: Request, policy: Po
         if answer.approve is True and in_time and run is not None and _counts(answer.approver, rule, policy, run):
             people.add(_letters(answer.approver))
     return "approval_pending" if len(people) < max(rule.quorum, 1) else None
+
+
+def _in_vain(rule: ApprovalRule, policy: Policy, run: RunState | None) -> bool:
+    """Whether so many as must agree could never come together, whoever answers."""
+    if run is None or "anyone" in rule.approvers:
+        return False
+    everybody = {who for who in rule.approvers if who[:6] != "group:"}
+    for members in (policy.groups.get(who[6:], frozenset()) for who in rule.approvers if who[:6] == "group:"):
+        everybody |= members
+    able = {_letters(who) for who in everybody if _counts(who, rule, policy, run)}
+    return len(able) < max(rule.quorum, 1)
 
 
 def _letters(name: str) -> str:

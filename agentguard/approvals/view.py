@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from agentguard.approvals import display
+from agentguard.core.answers import counts, why_not
 from agentguard.core.facts import Answer
-from agentguard.core.people import person, same_person
+from agentguard.core.people import person
 from agentguard.core.values import Json
 
 
@@ -80,30 +81,12 @@ class ApprovalView:
     @property
     def agreed(self) -> int:
         """How many people have agreed whose yes counts, as far as that was known when they were asked."""
-        yes = {answer.approver for answer in self.answers if answer.approve and self._counts(answer.approver)}
+        yes = {answer.approver for answer in self.answers if answer.approve and counts(self.asked, answer.approver)}
         return len(set(map(person, yes)))
 
     def why_not(self, approver: str, *, agree: bool) -> str | None:
         """Why this person cannot answer so, in words for them, or None. The decision judges the answer again."""
-        asked = self.asked
-        if same_person(approver, asked.requester) or same_person(approver, asked.subject):
-            return f"`{asked.id}` was asked for by you or for you; somebody else must answer it"
-        if any(answer.approver == approver for answer in self.answers):
-            return f"you have answered `{asked.id}` already; each person has one answer"
-        closed = {
-            Standing.REFUSED: "has been refused by somebody, which is final; the agent may ask anew",
-            Standing.EXPIRED: f"expired at {moment(asked.expires_at)}; the agent must ask anew",
-            Standing.USED: "has been used for its one call; another call asks anew",
-        }
-        reason = closed.get(self.standing)
-        if reason is None and agree and not self._counts(approver):
-            reason = f"is not yours to agree to; it asks {', '.join(asked.approvers)}"
-        return None if reason is None else f"`{asked.id}` {reason}"
-
-    def _counts(self, approver: str) -> bool:
-        people = self._shown("people")
-        own = any(same_person(approver, other) for other in (self.asked.requester, self.asked.subject))
-        return not own and (not isinstance(people, list) or approver in people)
+        return why_not(self.asked, self.answers, self.consumed, approver, agree=agree, at=self.now)
 
     def rows(self, most: int = display.MAX_SHOWN) -> Iterator[tuple[str, str]]:
         """Everything an approver decides by, as (label, text); every text is safe to show."""

@@ -776,6 +776,11 @@ def a_person_agrees(case: _Case, step: Step, result: _StepResult) -> None:
         if reason is None:
             continue
         unmet = True
+        left = _who_could_agree(rule, case)
+        if left is not None and left < max(rule.quorum, 1):
+            asked = f"{rule.quorum} of {', '.join(rule.approvers) or 'nobody'}"
+            _no(result, step, Reason.APPROVAL_IMPOSSIBLE, f"it asks {asked}, of whom {left} may agree to this call")
+            continue
         if zone is not None:
             reason, detail = Reason.ZONE_FIRST_CONTACT, f"first contact with zone `{zone.name}`: {detail}"
         result.findings.append(Finding(Effect.ESCALATE, reason, detail, step.name))
@@ -837,6 +842,16 @@ def _approval_gap(case: _Case, step: Step, rule: ApprovalRule) -> tuple[Reason |
     if len(agreed) < rule.quorum or not agreed:
         return Reason.APPROVAL_PENDING, f"{len(agreed)} of {rule.quorum} have agreed"
     return None, ""
+
+
+def _who_could_agree(rule: ApprovalRule, case: _Case) -> int | None:
+    """How many people could agree to this call at all; None where anybody may, or nobody knows whose run it is."""
+    if "anyone" in rule.approvers or case.run is None:
+        return None
+    named = {name for name in rule.approvers if not name.startswith("group:")}
+    for name in set(rule.approvers) - named:
+        named.update(case.policy.groups.get(name.removeprefix("group:"), ()))
+    return len({person(name) for name in named if may_approve(name, rule, case)})
 
 
 def may_approve(approver: str, rule: ApprovalRule, case: _Case) -> bool:

@@ -103,3 +103,4 @@ class Reason(enum.StrEnum):
     APPROVAL_REFUSED = "approval_refused"
     APPROVAL_MISMATCH = "approval_mismatch"
     APPROVAL_UNAVAILABLE = "approval_unavailable"
+    APPROVAL_IMPOSSIBLE = "approval_impossible"

@@ -12,14 +12,18 @@ from concurrent.futures import Future, wait
 from typing import Any
 
 from agentguard.core.values import Identity, Unavailable
+from agentguard.errors import ConfigurationError
 from agentguard.guard.order import Ask, Events, Identify, Pause, RunTool, Wait
+from agentguard.loops import done_in_trio, in_a_task, running_trio, sleep
 
 WhoIsIt = Callable[[Identify], Identity | Unavailable]
 WhoIsItAsync = Callable[[Identify], Awaitable[Identity | Unavailable]]
 
 
-def drive(events: Events, identify: WhoIsIt, run: Callable[[dict[str, Any]], Any]) -> Any:
-    """Run the events to their end on this thread."""
+def drive(
+    events: Events, identify: WhoIsIt, run: Callable[[dict[str, Any]], Any], *, shield: Shield | None = None
+) -> Any:
+    """Run the events to their end on this thread. ``shield`` holds what interrupts a wait for the ledger."""
     reply: Any = None
     error: BaseException | None = None
     try:
@@ -32,13 +36,19 @@ def drive(events: Events, identify: WhoIsIt, run: Callable[[dict[str, Any]], Any
             try:
                 reply = run(ask.values) if isinstance(ask, RunTool) else _perform(ask, identify)
             except BaseException as raised:
-                error = raised
+                reply, error = _kept_off(shield, ask, raised)
     finally:
         events.close()  # an interruption between two lines above: the events still write how the call ended
 
 
-async def drive_async(events: Events, identify: WhoIsItAsync, run: Callable[[dict[str, Any]], Awaitable[Any]]) -> Any:
-    """Run the events to their end on this task."""
+async def drive_async(
+    events: Events,
+    identify: WhoIsItAsync,
+    run: Callable[[dict[str, Any]], Awaitable[Any]],
+    *,
+    shield: Shield | None = None,
+) -> Any:
+    """As ``drive``, on this task."""
     reply: Any = None
     error: BaseException | None = None
     try:
@@ -51,9 +61,34 @@ async def drive_async(events: Events, identify: WhoIsItAsync, run: Callable[[dic
             try:
                 reply = await run(ask.values) if isinstance(ask, RunTool) else await _perform_async(ask, identify)
             except BaseException as raised:
-                error = raised
+                reply, error = _kept_off(shield, ask, raised)
     finally:
         events.close()
+
+
+class Shield:
+    """Keeps interruptions (a cancellation, Ctrl-C) away from events that must come to their end."""
+
+    def __init__(self) -> None:
+        self.held: BaseException | None = None
+
+    def hold(self, interruption: BaseException) -> None:
+        """Keep the first one, for the caller to raise."""
+        self.held = self.held or interruption
+
+
+def _kept_off(shield: Shield | None, ask: Ask, raised: BaseException) -> tuple[Any, BaseException | None]:
+    """What the events are told: what was raised; or, behind a shield, what the ledger said meanwhile."""
+    if shield is None or isinstance(raised, Exception) or not isinstance(ask, Wait):
+        return None, raised
+    shield.hold(raised)
+    while not ask.future.done():  # only a second Ctrl-C ends a wait before the ledger is done
+        try:
+            wait([ask.future])
+        except BaseException as again:
+            shield.hold(again)
+    error = ask.future.exception()
+    return (ask.future.result(), None) if error is None else (None, error)
 
 
 def advance(events: Events, identify: WhoIsIt) -> dict[str, Any]:
@@ -106,6 +141,11 @@ def _perform(ask: Ask, identify: WhoIsIt) -> Any:
     if isinstance(ask, Identify):
         return identify(ask)
     if isinstance(ask, Pause):
+        if in_a_task():
+            raise ConfigurationError(
+                "this call waits for a person, as `wait` says, and would stop the event loop that it was made in; "
+                "make the tool async, call it through asyncio.to_thread, or load the guard without `wait`"
+            )
         time.sleep(ask.seconds)
     return None
 
@@ -116,7 +156,7 @@ async def _perform_async(ask: Ask, identify: WhoIsItAsync) -> Any:
     if isinstance(ask, Identify):
         return await identify(ask)
     if isinstance(ask, Pause):
-        await asyncio.sleep(ask.seconds)
+        await sleep(ask.seconds)
     return None
 
 
@@ -132,16 +172,27 @@ def settle(future: Future[Any]) -> Any:
 
 async def settle_async(future: Future[Any]) -> Any:
     """As ``settle``: a cancellation is raised only once the future is done."""
-    cancelled: asyncio.CancelledError | None = None
-    mailbox = None if future.done() else _mailbox(asyncio.get_running_loop())
-    while mailbox is not None and not future.done():
+    if not future.done():
+        trio = running_trio()
+        if trio is not None:
+            await done_in_trio(trio, future)
+        else:
+            await _done_in_asyncio(future)
+    return future.result()
+
+
+async def _done_in_asyncio(future: Future[Any]) -> None:
+    mailbox = _mailbox(asyncio.get_running_loop())
+    while not future.done():
         try:
             await mailbox.arrival(future)
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        raise cancelled
-    return future.result()
+        except asyncio.CancelledError:
+            # A scope of anyio cancels again and again; ``wait`` leaves alone what it waits for.
+            arrival = mailbox.arrival(future)
+            while not future.done():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.wait((arrival,))
+            raise
 
 
 class _Mailbox:

@@ -16,7 +16,7 @@ from agentguard.guard.deferred import refuse_deferred
 from agentguard.guard.drive import advance, advance_async, drive, drive_async, finish
 from agentguard.guard.failures import says_failed
 from agentguard.guard.order import Events, events
-from agentguard.guard.run import current_run
+from agentguard.guard.places import current_run
 
 if TYPE_CHECKING:
     from agentguard.guard.guard import Guard

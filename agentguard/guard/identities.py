@@ -6,7 +6,6 @@ assert only the subjects that Trust lists for it, and every record then says ``a
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
@@ -29,6 +28,7 @@ from agentguard.identity import (
     obtain,
     obtain_async,
 )
+from agentguard.loops import in_thread
 from agentguard.policy import Bundle
 
 Source: TypeAlias = AssertionSource | Callable[[AssertionRequest], str | Assertion | Awaitable[str | Assertion]]
@@ -128,7 +128,7 @@ class Verification:
         """As ``identify``, from a task. A verifier that may wait for a key server works on a thread."""
         token = await obtain_async(self._source, self._request(digest, subject))
         if self._verifier.may_block:
-            return await asyncio.to_thread(self._judge, token, now(), digest)
+            return await in_thread(self._judge, token, now(), digest)
         return self._judge(token, now(), digest)
 
     def _request(self, digest: str, subject: str | None) -> AssertionRequest:

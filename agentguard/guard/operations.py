@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agentguard.core.facts import Answer, RunState, RunStatus
-from agentguard.core.people import same_person
 from agentguard.core.signals import OPERATIONS, Signal, SignalEffect
 from agentguard.core.values import Risk
 from agentguard.errors import LedgerError
@@ -161,14 +160,15 @@ class Operations:
         return found
 
     def answer(self, approval_id: str, *, approver: str, approve: bool) -> ApprovalRow:
-        """Give one person's answer to one request. ``approver`` is whom the channel authenticated."""
+        """Give one person's answer to one request. ``approver`` is whom the channel authenticated: ``user:NAME``.
+
+        Raises LedgerError where this person may not answer so (``core/answers.py``): nothing is written then.
+        """
         at = self._clock()
         row = self.approval(approval_id)
         if row is None:
             raise LedgerError(f"there is no approval `{approval_id}`; `agentguard approvals list` shows them")
         asked = row.request
-        if any(same_person(approver, other) for other in (asked.subject, asked.requester)):
-            raise LedgerError("whoever asked for this call cannot approve it; ask somebody else")
         data = record(
             "approval",
             at,

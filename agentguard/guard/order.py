@@ -179,7 +179,8 @@ def _events(
             framework=gate.framework,
         )
         workflow = bundle.policy.workflows.get(call.request.workflow)
-        watches = risk_watches(workflow, facts.run, data, now)
+        readable = not isinstance(arguments, Unavailable)
+        watches = risk_watches(workflow, facts.run, data, now, readable=readable)
         first = first_uses(workflow, facts.run, facts.destinations, data, now)
         private = {"/arguments_digest": salt}
         admission = _admission(decision_id, decision, call, bundle.policy, facts, now, data, private, watches, first)
@@ -212,8 +213,7 @@ def _events(
             except Unstorable:
                 arguments = _left_out(arguments)
             continue
-        refused = asked is not None and (Reason.APPROVAL_REFUSED in decision.reasons)
-        raise (ApprovalRefused if refused else ToolCallDenied)(decision_id)
+        raise (ApprovalRefused if Reason.APPROVAL_REFUSED in decision.reasons else ToolCallDenied)(decision_id)
     yield from _give_up(guard, gate, call)
 
 
@@ -424,8 +424,6 @@ class _Flight:
 
     def broke(self, error: BaseException) -> None:
         """Write how the call ended. An exception is a failure; a cancellation leaves what happened unknown."""
-        if self.context is not None and isinstance(error, ApprovalPending):
-            self.context.asked()
         name = storable(type(error).__name__)
         if self.returned:
             self.close(Outcome.SUCCEEDED, name, {}, None if self.call is None else lost(self.tool, self.call))
@@ -580,6 +578,8 @@ def _ask(
     rule, run, step = decision.ask, facts.run, decision.step
     if rule is None or step is None or not isinstance(run, RunState):
         raise ToolCallDenied(decision_id)
+    if guard.wait:
+        yield Pause(0)  # whoever cannot wait says so before anybody is asked
     # No approval among the facts: the one waited for was used up by the same call made elsewhere, or has expired.
     if asked is None or facts.approval is None or asked.row.request.policy_revision != guard.bundle.revision:
         request = ApprovalRequest(

@@ -18,12 +18,17 @@ _COUNTED_AS: Mapping[str, Counted] = MappingProxyType({Effect.PERMIT: Counted.CA
 
 
 def risk_watches(
-    workflow: Workflow | None, run: RunState | Unavailable, decision: RecordData, at: datetime
+    workflow: Workflow | None, run: RunState | Unavailable, decision: RecordData, at: datetime, *, readable: bool
 ) -> tuple[Watch, ...]:
-    """What this decision counts for, each with the record of the rise it may cause."""
+    """What this decision counts for, each with the record of the rise it may cause.
+
+    A framework that retries what raised repeats the same refusal: one denial. Calls whose arguments were not
+    ``readable`` look alike, and may all be different; each counts.
+    """
     if workflow is None or not workflow.raise_risk or not isinstance(run, RunState):
         return ()
     counted = _COUNTED_AS.get(decision["effect"])
+    call = f"{decision['request_digest']} {decision['call_id']}" if readable and counted is Counted.DENIALS else None
     return tuple(
         Watch(
             source=rule_source(rule.name),
@@ -32,6 +37,7 @@ def risk_watches(
             at_least=rule.at_least,
             within=rule.within,
             record=_rise(rule, run, decision, at, f"{rule.at_least} {rule.counts} within {rule.within}"),
+            call=call,
         )
         for rule in workflow.raise_risk
         if rule.counts is counted

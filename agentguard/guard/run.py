@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Generator, Mapping, Sequence
+import functools
+import inspect
+import sys
+from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future
-from contextvars import ContextVar, Token
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from contextlib import aclosing
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, cast
 
 from agentguard.core.canonical import NotCanonical, canonical_bytes, read_canonical, sha256
 from agentguard.core.facts import RunState, RunStatus
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Identity, Json, Unavailable
 from agentguard.errors import ApprovalPending, ConfigurationError, ToolCallDenied
-from agentguard.guard.drive import drive, drive_async
+from agentguard.guard.drive import Shield, drive, drive_async
 from agentguard.guard.order import Ask, Identify, Wait
+from agentguard.guard.places import Place
 from agentguard.guard.records import new_id, record
 from agentguard.jose.nonce import nonce
 from agentguard.ledger import ApprovalRow
@@ -23,21 +26,17 @@ from agentguard.ledger import ApprovalRow
 if TYPE_CHECKING:
     from agentguard.guard.guard import Guard
 
-# One variable for all guards: a context belongs to the guard that made it, and calls look for their own guard's.
-_CURRENT: ContextVar[RunContext | None] = ContextVar("agentguard_run", default=None)
-
-
-def current_run(guard: Guard) -> RunContext | None:
-    """The run that this thread or task is in, if this guard started it and it has not been left."""
-    context = _CURRENT.get()
-    return context if context is not None and context.guard is guard and context.entered else None
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class RunContext:
     """``with guard.run(...)`` or ``async with guard.run(...)``. Leaving it ends the run.
 
     A run that is left while a call of it waits for a person stays open, and ``waiting`` names the approvals: go on with
-    ``guard.resume(run_id)``. One that is left by an exception that has nothing to do with the wait ends.
+    ``guard.resume(run_id)``. One that is left by an error of the program ends. Whatever interrupts the leaving (a
+    cancelled task, a scope, Ctrl-C) is raised when the run has ended, or waits. Whoever resumes a run that somebody is
+    inside is their guest: only they end it.
     """
 
     def __init__(
@@ -53,18 +52,20 @@ class RunContext:
         self.id = run_id or new_id("r")
         self.entered = self._started = False
         self.waiting: tuple[str, ...] = ()
-        # A run that never asked anybody need not look through everybody's open questions when it is left.
-        self._may_wait = run_id is not None
         self._inputs = inputs
         self._requester = requester
         self._resumed = run_id is not None
-        self._token: Token[RunContext | None] | None = None
+        self._guest = False
+        self._place: Place | None = None
         self._last_seen: RunState | None = None
         self._coming: Future[Any] | None = None
 
-    def asked(self) -> None:
-        """A call of this run was told to wait for a person."""
-        self._may_wait = True
+    def carry(self, function: Callable[P, R]) -> Callable[P, R]:
+        """The same function, in this run wherever it is called: by a pool's thread, or a framework's worker.
+
+        Once the run is left, tools that it calls are refused. Functions, async functions and generators can be carried.
+        """
+        return _carried(self, function)
 
     def remember(self, run: RunState | None) -> None:
         """Keep what the ledger said of this run."""
@@ -86,28 +87,48 @@ class RunContext:
         return self._last_seen if self.entered else None
 
     def __enter__(self) -> Self:
-        drive(self._start(), self.guard.identify, _no_tool)
-        return self._enter()
+        caller, shield = sys._getframe(1), Shield()
+        drive(self._start(), self.guard.identify, _no_tool, shield=shield)
+        if shield.held is not None:
+            drive(self._end(shield.held), self.guard.identify, _no_tool, shield=shield)
+            raise shield.held
+        return self._enter(caller)
 
     async def __aenter__(self) -> Self:
-        await drive_async(self._start(), self.guard.identify_async, _no_tool)
-        return self._enter()
+        caller, shield = sys._getframe(1), Shield()
+        await drive_async(self._start(), self.guard.identify_async, _no_tool, shield=shield)
+        if shield.held is not None:
+            await drive_async(self._end(shield.held), self.guard.identify_async, _no_tool, shield=shield)
+            raise shield.held
+        return self._enter(caller)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        shield = Shield()
         self._leave()
-        drive(self._end(error), self.guard.identify, _no_tool)
+        drive(self._end(error), self.guard.identify, _no_tool, shield=shield)
+        if shield.held is not None and not _interrupts(error):
+            raise shield.held
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
+        shield = Shield()
         self._leave()
-        await drive_async(self._end(error), self.guard.identify_async, _no_tool)
+        await drive_async(self._end(error), self.guard.identify_async, _no_tool, shield=shield)
+        if shield.held is not None and not _interrupts(error):
+            raise shield.held
 
-    def _enter(self) -> Self:
+    def _enter(self, caller: FrameType) -> Self:
         self._check_entry()  # again: another thread may have come first
         self.entered = self._started = True
-        self._token = _CURRENT.set(self)
+        self._place = Place(self).enter(caller)
         return self
+
+    def _leave(self) -> None:
+        self.entered = False
+        if self._place is not None:
+            self._place.__exit__()
+            self._place = None
 
     def _check_entry(self) -> None:
         if self.entered or (self._started and not self._resumed):
@@ -115,14 +136,6 @@ class RunContext:
                 f"run `{self.id}` has been entered already; start another with guard.run(...), or go on with one that "
                 "waits for a person with guard.resume(run.id)"
             )
-
-    def _leave(self) -> None:
-        self.entered = False
-        if self._token is not None:
-            # Left in another context than it was entered in (an async generator's): ``entered`` alone closes it there.
-            with contextlib.suppress(ValueError):
-                _CURRENT.reset(self._token)
-            self._token = None
 
     def _start(self) -> Generator[Ask, Any, None]:
         self._check_entry()
@@ -213,12 +226,16 @@ class RunContext:
             raise ConfigurationError(f"run `{self.id}` is not open; start another with guard.run(...)")
         if state.subject != identity.subject:
             yield from self._refuse(identity, Reason.SUBJECT_CHANGED)
+        self._guest = not (yield Wait(self.guard.ledger.hold_run(self.id)))
 
     def _end(self, error: BaseException | None) -> Generator[Ask, Any, None]:
         waits = _is_a_wait(error)
-        if waits or error is None:
+        if waits or error is None or _interrupts(error):
             self.waiting = yield from self._still_open()
+        if self._guest:
+            return
         if waits or self.waiting:
+            yield Wait(self.guard.ledger.let_go(self.id))
             return
         state = yield Wait(self.guard.ledger.run(self.id, at=self.guard.last_known_time, windows={}))
         if not isinstance(state, RunState) or state.status is not RunStatus.ACTIVE:
@@ -240,10 +257,9 @@ class RunContext:
 
     def _still_open(self) -> Generator[Ask, Any, tuple[str, ...]]:
         """The questions of this run that can still lead to a permit: not refused, not used, not expired."""
-        if not self._may_wait:
-            return ()
-        rows: Sequence[ApprovalRow] = yield Wait(self.guard.ledger.approvals(open_at=self.guard.last_known_time))
-        return tuple(row.request.id for row in rows if row.request.run_id == self.id)
+        now = self.guard.last_known_time
+        rows: Sequence[ApprovalRow] = yield Wait(self.guard.ledger.approvals(open_at=now, run_id=self.id))
+        return tuple(row.request.id for row in rows)
 
 
 def _is_a_wait(error: BaseException | None) -> bool:
@@ -251,6 +267,48 @@ def _is_a_wait(error: BaseException | None) -> bool:
     if isinstance(error, BaseExceptionGroup):
         return error.subgroup(ApprovalPending) is not None
     return isinstance(error, ApprovalPending)
+
+
+def _interrupts(error: BaseException | None) -> bool:
+    """Whether a run was left by what ends a task, generator or program from outside, and not by an error in it."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.subgroup(Exception) is None
+    return error is not None and not isinstance(error, Exception)
+
+
+def _carried(context: RunContext, function: Callable[P, R]) -> Callable[P, R]:
+    carried: Callable[..., Any]
+    if inspect.isasyncgenfunction(function):
+
+        async def carried_asyncgen(*args: P.args, **kwargs: P.kwargs) -> AsyncIterator[Any]:
+            with Place(context):
+                async with aclosing(function(*args, **kwargs)) as items:
+                    async for item in items:
+                        yield item
+
+        carried = carried_asyncgen
+    elif inspect.isgeneratorfunction(function):
+
+        def carried_generator(*args: P.args, **kwargs: P.kwargs) -> Generator[Any, Any, Any]:
+            with Place(context):
+                return (yield from function(*args, **kwargs))
+
+        carried = carried_generator
+    elif inspect.iscoroutinefunction(function):
+
+        async def carried_async(*args: P.args, **kwargs: P.kwargs) -> Any:
+            with Place(context):
+                return await function(*args, **kwargs)
+
+        carried = carried_async
+    else:
+
+        def carried_function(*args: P.args, **kwargs: P.kwargs) -> R:
+            with Place(context):
+                return function(*args, **kwargs)
+
+        carried = carried_function
+    return cast("Callable[P, R]", functools.wraps(function)(carried))
 
 
 def _no_tool(_: dict[str, Any]) -> Any:

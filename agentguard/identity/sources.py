@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import os
 from collections.abc import Awaitable, Callable
@@ -14,6 +13,7 @@ from agentguard.core.reasons import Reason
 from agentguard.core.values import Unavailable
 from agentguard.identity.verify import Assertion
 from agentguard.jose.compact import MAX_TOKEN_BYTES
+from agentguard.loops import in_thread
 
 # What one source may hand over before it is called garbage: a token and a line end.
 MAX_TEXT = MAX_TOKEN_BYTES + 2
@@ -58,7 +58,7 @@ async def obtain_async(source: AssertionSource, request: AssertionRequest) -> As
     try:
         answer: object
         if getattr(source, "may_block", False):
-            answer = await asyncio.to_thread(source.assertion, request)
+            answer = await in_thread(source.assertion, request)
         else:
             answer = source.assertion(request)
         return _usable(await answer if inspect.isawaitable(answer) else answer)

@@ -71,6 +71,7 @@ def start_run(store: Store, start: Start) -> RunState:
     values = [(n, "input", *item) for item in start.inputs.items()]
     values += [(n, "kept", *item) for item in start.kept.items()]
     store.cursor.executemany(schema.PUT_RUN_VALUE, values)
+    store.cursor.execute(schema.HOLD, (n, store.owner))
     store.append(start.row)
     return store.state(store.must_run(asked.id), 0, {})
 
@@ -83,12 +84,34 @@ def change_run(store: Store, change: Change) -> RunState:
     if change.status is not None and _RANK[change.status] > _RANK[run.status]:
         run.status = change.status
         store.cursor.execute(schema.FORGET_RUN_HAPPENINGS, (run.n,))
+        store.cursor.execute(schema.LEFT, (run.n,))
         forget(store, run)
     if change.risk is not None:
         run.risk = change.risk
     store.changed(run)
     store.append(change.row)
     return store.state(run, 0, {})
+
+
+def hold_run(store: Store, run_id: str) -> bool:
+    """Be the one who is inside a run, unless another ledger object that is alive, or this one, is already."""
+    run = store.must_run(run_id)
+    holder = store.cursor.execute(schema.HOLDER, (run.n,)).fetchone()
+    if holder is not None and not store.file.is_dead(holder[0]):
+        return False
+    store.cursor.execute(schema.HOLD, (run.n, store.owner))
+    return True
+
+
+def let_go(store: Store, run_id: str) -> None:
+    """Nobody of this ledger object is inside the run any more."""
+    store.cursor.execute(schema.LET_GO, (store.must_run(run_id).n, store.owner))
+
+
+def holders(store: Store, _: None) -> Mapping[str, bool]:
+    """The active runs that somebody is inside, or was when the process ended: whether that process is alive."""
+    found = store.cursor.execute(schema.HOLDERS).fetchall()
+    return {run_id: not store.file.is_dead(owner) for run_id, owner in found}
 
 
 def suspend_subject(store: Store, asked: tuple[str, bool, Row]) -> None:

@@ -23,6 +23,9 @@ from agentguard.errors import LedgerError
 
 RecordData = dict[str, Any]
 
+# A framework that retries what raised does so at once, or after 1, 2 and 4 seconds. What comes later is another try.
+REPEATED = timedelta(seconds=10)
+
 
 class Unstorable(LedgerError):
     """What was handed over is no value that the ledger can hold: too large, or no JSON. Nothing was written."""
@@ -51,7 +54,10 @@ class Charge:
 @dataclass(frozen=True, slots=True)
 class Watch:
     """A rule that raises the run's risk by itself, to ``to`` and as ``source``, once ``at_least`` of what it counts
-    happened ``within`` the time before ``Admission.at``, this one included. ``record`` is written when it does."""
+    happened ``within`` the time before ``Admission.at``, this one included. ``record`` is written when it does.
+
+    ``call`` names what is made again when somebody repeats it: within ``REPEATED`` that counts once. None: each counts.
+    """
 
     source: str
     to: Risk
@@ -59,6 +65,7 @@ class Watch:
     at_least: int
     within: timedelta
     record: RecordData
+    call: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +282,16 @@ class Ledger(Protocol):
         """End or stop a run, or set what operations think of its risk. A run that ended or stopped never becomes
         active again."""
 
+    def hold_run(self, run_id: str) -> Future[bool]:
+        """Be the one who is inside an active run, as whoever starts one is. False, and nothing is changed, where
+        somebody is inside already: here, or in another process that is alive."""
+
+    def let_go(self, run_id: str) -> Future[None]:
+        """Nobody here is inside the run any more, and it goes on. One that ends is let go by that."""
+
+    def holders(self) -> Future[Mapping[str, bool]]:
+        """The active runs that somebody is inside: whether that process is alive, or gone without having left it."""
+
     def suspend_subject(self, subject: str, *, at: datetime, record: RecordData, suspended: bool) -> Future[None]:
         """Refuse (or accept again) every call of a subject, in every run. Bumps the version of its active runs."""
 
@@ -321,8 +338,9 @@ class Ledger(Protocol):
     def approval_for(self, request_digest: str) -> Future[ApprovalRow | None]:
         """The latest request for this digest: the one a repeated call goes by."""
 
-    def approvals(self, *, open_at: datetime | None = None) -> Future[Sequence[ApprovalRow]]:
-        """All requests, newest first; with ``open_at``, those not expired, denied or consumed at that time."""
+    def approvals(self, *, open_at: datetime | None = None, run_id: str | None = None) -> Future[Sequence[ApprovalRow]]:
+        """All requests, newest first; with ``open_at``, those not expired, denied or consumed at that time, and of
+        those with ``run_id`` the ones of that run."""
 
     def append(self, record: RecordData) -> Future[int]:
         """A record that belongs to no admission (a reload, a canary). Returns its sequence number."""

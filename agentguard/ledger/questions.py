@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from agentguard.core.answers import why_not
 from agentguard.core.facts import Answer
 from agentguard.errors import LedgerError
 from agentguard.ledger import schema
@@ -89,15 +90,13 @@ def answer(store: Store, reply: Reply) -> ApprovalRow:
     row = store.cursor.execute(schema.APPROVAL, (name,)).fetchone()
     if row is None:
         raise LedgerError(f"there is no approval request `{name}`; `agentguard approvals list` shows them")
-    n, _, run_id, _, expires_at, consumed, _ = row
-    if consumed:
-        raise LedgerError(f"approval request `{name}` was used already; an answer can change nothing any more")
-    if reply.at >= expires_at:
-        raise LedgerError(
-            f"approval request `{name}` expired at {moment(expires_at):%Y-%m-%d %H:%M:%SZ}; repeat the call"
-        )
-    if any(before.approver == given.approver for before in _answers(store, n)):
-        raise LedgerError(f"`{given.approver}` has answered approval request `{name}` already; one answer a person")
+    n, run_id = row[0], row[2]
+    asked = _row(store, row)
+    problem = why_not(
+        asked.request, asked.answers, asked.consumed, given.approver, agree=given.approve, at=moment(reply.at)
+    )
+    if problem is not None:
+        raise LedgerError(problem)
     store.cursor.execute(schema.ADD_ANSWER, (n, given.approver, given.approve, reply.at))
     run = store.run(run_id)
     if run is not None:
@@ -116,11 +115,15 @@ def approval_for(store: Store, digest: str) -> ApprovalRow | None:
     return _one(store, schema.APPROVAL_FOR, digest)
 
 
-def approvals(store: Store, open_at: datetime | None) -> Sequence[ApprovalRow]:
+def approvals(store: Store, asked: tuple[datetime | None, str | None]) -> Sequence[ApprovalRow]:
     """All requests, newest first; or those that still wait for somebody at a time."""
+    open_at, run_id = asked
     if open_at is None:
         return [_row(store, row) for row in store.cursor.execute(schema.APPROVALS).fetchall()]
-    rows = store.cursor.execute(schema.OPEN_APPROVALS, (micros(open_at),)).fetchall()
+    if run_id is None:
+        rows = store.cursor.execute(schema.OPEN_APPROVALS, (micros(open_at),)).fetchall()
+    else:
+        rows = store.cursor.execute(schema.OPEN_APPROVALS_OF, (run_id, micros(open_at))).fetchall()
     found = [_row(store, row) for row in rows]
     return [each for each in found if all(given.approve for given in each.answers)]
 

@@ -66,6 +66,11 @@ CREATE TABLE run_states (
     zones TEXT NOT NULL         -- JSON: zones its calls have been in
 );
 
+CREATE TABLE holders (          -- the ledger object in which somebody is inside an active run
+    n INTEGER PRIMARY KEY,
+    owner TEXT NOT NULL
+);
+
 CREATE TABLE run_values (
     n INTEGER NOT NULL,
     kind TEXT NOT NULL,         -- input or kept
@@ -127,6 +132,7 @@ CREATE TABLE approvals (
     body BLOB NOT NULL
 );
 CREATE INDEX approvals_by_digest ON approvals (request_digest);
+CREATE INDEX approvals_by_run ON approvals (run_id);
 
 CREATE TABLE answers (
     approval INTEGER NOT NULL,
@@ -171,6 +177,7 @@ CREATE TABLE happenings (       -- what rules that raise risk count; seq is that
     what TEXT NOT NULL,
     at INTEGER NOT NULL,
     seq INTEGER NOT NULL,
+    call TEXT,                  -- which call it was, where the same one again soon is no other happening
     PRIMARY KEY (n, what, at, seq)
 ) WITHOUT ROWID;
 
@@ -244,6 +251,13 @@ DROP_KEPT = "DELETE FROM run_values WHERE n = ? AND kind = 'kept' AND name = ?"
 SAVE_RUN_STATES = "INSERT OR REPLACE INTO run_states VALUES"
 RUN_IDS = """
 SELECT r.id FROM runs AS r JOIN run_states AS s ON s.n = r.n WHERE s.status = 'active' OR NOT ? ORDER BY r.n DESC"""
+HOLDER = "SELECT owner FROM holders WHERE n = ?"
+HOLD = "INSERT OR REPLACE INTO holders VALUES (?, ?)"
+LET_GO = "DELETE FROM holders WHERE n = ? AND owner = ?"
+LEFT = "DELETE FROM holders WHERE n = ?"
+HOLDERS = """
+SELECT r.id, h.owner FROM holders AS h JOIN runs AS r ON r.n = h.n JOIN run_states AS s ON s.n = h.n
+WHERE s.status = 'active'"""
 BUMP_SUBJECT = """
 UPDATE run_states SET version = version + 1
 WHERE status = 'active' AND n IN (SELECT n FROM runs WHERE subject = ?)"""
@@ -293,6 +307,7 @@ APPROVAL_FOR = f"""{_APPROVAL} WHERE request_digest = ?
 ORDER BY EXISTS (SELECT 1 FROM answers WHERE approval = n AND NOT approve) DESC, n DESC LIMIT 1"""  # noqa: S608 - constants
 APPROVALS = f"{_APPROVAL} ORDER BY n DESC"
 OPEN_APPROVALS = f"{_APPROVAL} WHERE NOT consumed AND expires_at > ? ORDER BY n DESC"
+OPEN_APPROVALS_OF = f"{_APPROVAL} WHERE run_id = ? AND NOT consumed AND expires_at > ? ORDER BY n DESC"
 SAME_QUESTION = f"""{_APPROVAL}
 WHERE request_digest = ? AND policy_revision = ? AND NOT consumed AND expires_at > ? ORDER BY n DESC LIMIT 1"""
 ANSWERS = "SELECT approver, approve, at FROM answers WHERE approval = ? ORDER BY rowid"
@@ -323,7 +338,8 @@ HEAR = "INSERT OR IGNORE INTO heard VALUES (?)"
 
 # --- what rules that raise risk count
 HAPPENINGS = "SELECT count(*) FROM happenings WHERE n = ? AND what = ? AND at > ?"
-ADD_HAPPENING = "INSERT INTO happenings VALUES (?, ?, ?, ?)"
+ADD_HAPPENING = "INSERT INTO happenings VALUES (?, ?, ?, ?, ?)"
+SAME_HAPPENING = "SELECT 1 FROM happenings WHERE n = ? AND what = ? AND at > ? AND call = ?"
 FORGET_HAPPENINGS = "DELETE FROM happenings WHERE n = ? AND what = ? AND at <= ?"
 FORGET_ENDED_HAPPENINGS = """
 DELETE FROM happenings WHERE n NOT IN (SELECT n FROM run_states WHERE status = 'active')"""

@@ -101,6 +101,18 @@ class SqliteLedger:
         """End or stop a run, or set its risk."""
         return self._submit(Need.DURABLE, changes.change_run, lambda: _change(run_id, status, risk, record))
 
+    def hold_run(self, run_id: str) -> Future[bool]:
+        """Be the one who is inside a run. False: somebody is already."""
+        return self._submit(Need.DURABLE, changes.hold_run, lambda: known_text(run_id, "a run id"))
+
+    def let_go(self, run_id: str) -> Future[None]:
+        """Nobody who uses this object is inside the run any more."""
+        return self._submit(Need.DURABLE, changes.let_go, lambda: known_text(run_id, "a run id"))
+
+    def holders(self) -> Future[Mapping[str, bool]]:
+        """The active runs that somebody is, or was, inside: whether that process is alive."""
+        return self._submit(Need.READ, changes.holders, lambda: None)
+
     def suspend_subject(self, subject: str, *, at: datetime, record: RecordData, suspended: bool) -> Future[None]:
         """Refuse, or accept again, every call of a subject."""
         return self._submit(
@@ -167,9 +179,9 @@ class SqliteLedger:
         """The latest request for this digest."""
         return self._submit(Need.READ, questions.approval_for, lambda: known_text(request_digest, "a digest"))
 
-    def approvals(self, *, open_at: datetime | None = None) -> Future[Sequence[ApprovalRow]]:
-        """All requests, newest first; with ``open_at``, those that waited for somebody then."""
-        return self._submit(Need.READ, questions.approvals, lambda: open_at)
+    def approvals(self, *, open_at: datetime | None = None, run_id: str | None = None) -> Future[Sequence[ApprovalRow]]:
+        """All requests, newest first; with ``open_at``, those that waited for somebody then, of a run or of all."""
+        return self._submit(Need.READ, questions.approvals, lambda: (open_at, run_id))
 
     def append(self, record: RecordData) -> Future[int]:
         """A record that belongs to no admission."""

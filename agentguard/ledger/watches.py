@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from agentguard.core.facts import RunStatus
 from agentguard.ledger import schema
-from agentguard.ledger.contract import FirstUse, RecordData, Watch
+from agentguard.ledger.contract import REPEATED, FirstUse, RecordData, Watch
 from agentguard.ledger.encode import ReadyAdmission, Row, encode_record
 from agentguard.ledger.runs import Run
 from agentguard.ledger.sources import Word
@@ -30,7 +30,7 @@ def due(store: Store, ready: ReadyAdmission, run: Run | None) -> Sequence[Due]:
     if run is None:
         return ()
     reached: list[Watch | FirstUse] = [
-        watch for watch in ready.asked.watches if _counted(store, run, watch, ready.at) + 1 >= watch.at_least
+        watch for watch in _news(store, ready, run) if _counted(store, run, watch, ready.at) + 1 >= watch.at_least
     ]
     if ready.asked.permit:
         reached += [first for first in ready.asked.first_uses if _is_first(store, run, first)]
@@ -48,10 +48,12 @@ def count(
         reaches = {(first.kind, value) for first in asked.first_uses for value in first.values}
         store.cursor.executemany(schema.ADD_CONTACT, [(run.subject, *reached) for reached in sorted(reaches)])
     longest: dict[str, timedelta] = {}
-    for watch in asked.watches:
+    calls: dict[str, str | None] = {}
+    for watch in _news(store, ready, run):
         longest[watch.counts] = max(watch.within, longest.get(watch.counts, watch.within))
+        calls[watch.counts] = watch.call
     for what, within in longest.items():
-        store.cursor.execute(schema.ADD_HAPPENING, (run.n, what, ready.at, seq))
+        store.cursor.execute(schema.ADD_HAPPENING, (run.n, what, ready.at, seq, calls[what]))
         store.cursor.execute(schema.FORGET_HAPPENINGS, (run.n, what, ready.at - within // _MICROSECOND))
     for rule, row in reached:
         word = Word(risk=int(rule.to), risk_at=ready.at)
@@ -65,6 +67,17 @@ def count(
 def _is_first(store: Store, run: Run, first: FirstUse) -> bool:
     known = (store.cursor.execute(schema.CONTACT, (run.subject, first.kind, value)) for value in first.values)
     return any(found.fetchone() is None for found in known)
+
+
+def _news(store: Store, ready: ReadyAdmission, run: Run) -> Sequence[Watch]:
+    """The rules for which this is not what was counted a moment ago, repeated."""
+    since = ready.at - REPEATED // _MICROSECOND
+    return [watch for watch in ready.asked.watches if watch.call is None or not _repeats(store, run, watch, since)]
+
+
+def _repeats(store: Store, run: Run, watch: Watch, since: int) -> bool:
+    same = store.cursor.execute(schema.SAME_HAPPENING, (run.n, watch.counts, since, watch.call))
+    return same.fetchone() is not None
 
 
 def _counted(store: Store, run: Run, watch: Watch, at: int) -> int:

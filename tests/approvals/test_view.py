@@ -96,11 +96,25 @@ def test_where_a_request_stands(looked_at: ApprovalView, standing: Standing) -> 
         (view(yes("x"), yes("y"), consumed=True), "user:alice", "used"),
         (view(), "user:eve", "asks group:data-stewards"),
         (view(), "user:alic", "asks group:data-stewards"),
+        (view(), "user:ALICE", "asks group:data-stewards"),
+        (view(), "alice", "is no person"),
+        (view(question=ANYONE), "alice", "is no person"),
+        (view(question=ANYONE), "user:", "is no person"),
+        (view(question=ANYONE), "user: \u200b", "is no person"),
+        (view(question=ANYONE), "user:user:", "is no person"),
+        (view(question=ANYONE), "group:data-stewards", "is no person"),
+        (view(question=ANYONE), "anyone", "is no person"),
+        (view(question=ANYONE), "", "is no person"),
+        (view(yes("alice"), question=ANYONE), "user:Alice", "already"),
+        (view(question=ANYONE), "user:CAROL", "somebody else"),
+        (view(yes("alice"), yes("bob"), no("dave"), question=ANYONE), "user:eve", "refused"),
     ],
 )
 def test_who_cannot_answer_is_told_why(looked_at: ApprovalView, person: str, words: str) -> None:
-    """Early and in words; the decision judges again, so this is help and not the rule."""
+    """The ledger refuses the answer by the same rule, whoever takes it; the decision judges again."""
     assert words in (looked_at.why_not(person, agree=True) or "")
+    if "asks" not in words:  # anybody else may say no
+        assert words in (looked_at.why_not(person, agree=False) or "")
 
 
 @pytest.mark.parametrize("person", ["user:alice", "user:carola", "user:caro"])

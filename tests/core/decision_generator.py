@@ -268,8 +268,6 @@ ESCALATING: dict[str, Change] = {
     "an approver called anyone": lambda c: answers(yes("anyone"), yes("user:alice"))(
         c.with_rule(EXPORT, approvers=("anyone",))
     ),
-    "no approvers": lambda c: c.with_rule(EXPORT, approvers=()),
-    "a group nobody knows": lambda c: c.with_policy(groups={}),
     "quorum of nought, nobody": lambda c: answers()(c.with_rule(EXPORT, quorum=0)),
     "quorum one more": lambda c: c.with_rule(EXPORT, quorum=3),
     "answer at the expiry": answers(yes("user:alice"), yes("user:bob", NOW + TICK)),
@@ -281,7 +279,6 @@ ESCALATING: dict[str, Change] = {
     "approval used": lambda c: c.with_approval(consumed=True),
     "first contact, the zone's people not among those who agreed": zone("data", first_contact=asks("user:erin")),
     "first contact, one short": zone("data", first_contact=asks("group:data-stewards", "user:erin", quorum=3)),
-    "first contact, no approvers": zone("data", first_contact=asks()),
     "first contact, nobody asked": lambda c: zone("data", first_contact=asks("anyone"))(
         c.with_step(EXPORT, approval=None).with_facts(approval=None)
     ),
@@ -291,6 +288,32 @@ ESCALATING: dict[str, Change] = {
     "first contact, another subject's zones known": lambda c: zone("data", first_contact=asks("user:erin"))(
         c.with_run(contacts=frozenset({"agents"}))
     ),
+}
+
+# Nobody is left who could agree, so nobody is asked. Each leaves the given answers short of what is needed.
+IN_VAIN: dict[str, Change] = {
+    "no approvers": lambda c: c.with_rule(EXPORT, approvers=()),
+    "no approvers, a quorum of nought": lambda c: c.with_rule(EXPORT, approvers=(), quorum=0),
+    "a group nobody knows": lambda c: c.with_policy(groups={}),
+    "quorum of more than there are": lambda c: c.with_rule(EXPORT, quorum=4),
+    "quorum of two, one of them asks": lambda c: c.with_rule(EXPORT, approvers=("user:dave", "user:alice")),
+    "quorum of two, one of them asks in a group": lambda c: c.with_run(requester="BOB").with_rule(
+        EXPORT, approvers=("group:data-stewards",)
+    ),
+    "quorum of two, one of them is the workload": lambda c: (
+        c.with_rule(EXPORT, approvers=("user:agent", "user:alice"))
+        .with_run(subject="user:agent")
+        .with_identity(subject="user:agent")
+        .with_workflow(subjects=frozenset({"user:agent"}))
+        .with_policy(zones={})
+    ),
+    "quorum of two, one person spelt twice": lambda c: c.with_rule(EXPORT, approvers=("user:alice", "user:ALICE")),
+    "quorum of two, a name without its kind": lambda c: c.with_rule(EXPORT, approvers=("bob", "user:alice")),
+    "only the requester may approve, nobody asked": lambda c: c.with_rule(
+        EXPORT, approvers=("user:dave",), quorum=1
+    ).with_facts(approval=None),
+    "first contact, no approvers": zone("data", first_contact=asks()),
+    "first contact, only the requester": zone("data", first_contact=asks("user:dave")),
 }
 
 DENYING: dict[str, Change] = {
@@ -516,7 +539,7 @@ DENYING: dict[str, Change] = {
     "clock of another make": lambda c: c.with_facts(now=1_800_000_000.0),
 }
 
-_NUDGES, _ESCALATING, _DENYING = list(NUDGES.items()), list(ESCALATING.items()), list(DENYING.items())
+_NUDGES, _ESCALATING, _DENYING = list(NUDGES.items()), list(ESCALATING.items()), list((DENYING | IN_VAIN).items())
 
 
 @cache

@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 from core_cases import good
-from decision_generator import DENYING, ESCALATING, NUDGES, case
+from decision_generator import DENYING, ESCALATING, IN_VAIN, NUDGES, case
 from oracle import Opinion, opinion
 
 from agentguard.core.decide import Decision
@@ -52,6 +52,15 @@ def test_what_must_not_matter_does_not(name: str) -> None:
     made = NUDGES[name](good())
 
     assert _as_opinion(made.decide()).effect == "permit" == opinion(made.request, made.policy, made.facts).effect
+
+
+@pytest.mark.parametrize("name", IN_VAIN)
+def test_nobody_is_asked_where_too_few_could_agree(name: str) -> None:
+    """A question that cannot be answered yes keeps a run waiting for nothing."""
+    made = IN_VAIN[name](good())
+
+    assert _as_opinion(made.decide()) == opinion(made.request, made.policy, made.facts)
+    assert _as_opinion(made.decide()) == Opinion("deny", frozenset({"approval_impossible"}), None)
 
 
 @pytest.mark.parametrize("name", ESCALATING)

@@ -344,7 +344,7 @@ def test_an_escalation_says_by_which_rule_to_ask() -> None:
 @pytest.mark.parametrize("requester", ["dave", "user:dave"])
 def test_the_requester_does_not_approve_under_any_spelling(requester: str) -> None:
     """Channels write `user:dave`; code that starts a run may write `dave`."""
-    case = good().with_run(requester=requester).with_rule(EXPORT, approvers=("user:dave",), quorum=1)
+    case = good().with_run(requester=requester).with_rule(EXPORT, approvers=("user:dave", "user:erin"), quorum=1)
     state = case.facts.approval
     assert isinstance(state, ApprovalState)
     asked = case.with_approval(answers=(Answer("user:dave", True, state.requested_at),))

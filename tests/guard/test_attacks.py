@@ -24,6 +24,7 @@ from agentguard.core import decide as decide_module
 from agentguard.core.reasons import Reason
 from agentguard.errors import (
     ApprovalPending,
+    ApprovalRefused,
     ConfigurationError,
     LedgerError,
     PolicyError,
@@ -716,9 +717,9 @@ def test_nobody_answers_for_themselves_however_their_name_is_written(
         with pytest.raises(ApprovalPending) as pending:
             export(**BIG)
 
-    with pytest.raises(LedgerError, match="cannot approve"):
+    with pytest.raises(LedgerError, match=r"somebody else must answer|is no person"):
         guard.operations.answer(pending.value.approval_id, approver=approver, approve=True)
-    guard.operations.answer(pending.value.approval_id, approver="user:davey", approve=True)
+    guard.operations.answer(pending.value.approval_id, approver="user:alice", approve=True)
 
 
 def ask(guard: Guard, export: Callable[..., Any]) -> str:
@@ -739,14 +740,14 @@ def test_a_refusal_stands_when_a_reload_takes_the_question_away(guard: Guard, to
         guard.operations.answer(ask(guard, export), approver="user:alice", approve=False)
         rewrite_file(bundle / "customer-export.yaml", "args.rows > 1000", "args.rows > 9000")
         guard.reload()
-        with pytest.raises(ToolCallDenied):
+        with pytest.raises(ApprovalRefused):
             export(**BIG)
         text = (bundle / "customer-export.yaml").read_text()
         (bundle / "customer-export.yaml").write_text(
             text[: text.index("    approval:")] + text[text.index("  unlock:") :]
         )
         guard.reload()
-        with pytest.raises(ToolCallDenied):
+        with pytest.raises(ApprovalRefused):
             export(**BIG)
 
     assert len(tools.ran) == 1
@@ -764,7 +765,7 @@ def test_a_refusal_of_an_older_question_stands_beside_a_newer_one(guard: Guard, 
         assert first != second
         guard.operations.answer(first, approver="user:alice", approve=False)
         agree(guard, second)
-        with pytest.raises(ToolCallDenied):
+        with pytest.raises(ApprovalRefused):
             export(**BIG)
 
     assert len(tools.ran) == 1

@@ -23,6 +23,7 @@ from pydantic import SecretBytes, SecretStr
 from agentguard.approvals import ApprovalView, Standing
 from agentguard.errors import (
     ApprovalPending,
+    ApprovalRefused,
     ConfigurationError,
     LedgerError,
     PolicyError,
@@ -455,18 +456,19 @@ def test_a_call_that_needs_people_waits_for_them_and_runs_once(guard: Guard, too
     look, export = guard.wrap(tools.functions())
     big = GOOD | {"rows": 2000}
 
-    with guard.run("customer-export", inputs=TICKET, requester="user:alice"):
+    with guard.run("customer-export", inputs=TICKET, requester="user:eli"):
         look("EXP-7")
         with pytest.raises(ApprovalPending) as pending:
             export(**big)
         asked = pending.value.approval_id
-        with pytest.raises(LedgerError, match="cannot approve"):
-            guard.operations.answer(asked, approver="user:alice", approve=True)
+        with pytest.raises(LedgerError, match="somebody else must answer"):
+            guard.operations.answer(asked, approver="user:eli", approve=True)
         guard.operations.answer(asked, approver="user:bob", approve=True)
         with pytest.raises(ApprovalPending):  # one of two
             export(**big)
-        guard.operations.answer(asked, approver="user:mallory", approve=True)
-        with pytest.raises(ApprovalPending):  # not a data steward
+        with pytest.raises(LedgerError, match="it asks group:data-stewards"):
+            guard.operations.answer(asked, approver="user:mallory", approve=True)
+        with pytest.raises(ApprovalPending):
             export(**big)
         row = guard.operations.approval(asked)
         assert row is not None
@@ -513,7 +515,7 @@ def test_a_refused_approval_denies_that_request(guard: Guard, tools: Tools) -> N
         with pytest.raises(ApprovalPending) as pending:
             export(**(GOOD | {"rows": 2000}))
         two_stewards(guard, pending.value.approval_id, approve=False)
-        with pytest.raises(ToolCallDenied):
+        with pytest.raises(ApprovalRefused):
             export(**(GOOD | {"rows": 2000}))
 
     assert "approval_refused" in decisions(guard)[-1]["reasons"]

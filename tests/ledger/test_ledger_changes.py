@@ -196,7 +196,7 @@ def test_an_answer_after_expiry_is_refused_to_the_microsecond(ledger: SqliteLedg
     """The moment of expiry is expired."""
     got(ledger.ask(a_question(), record("approval")))
     got(ledger.answer("ask-1", an_answer("user:bea", when=at(1799.999999)), record("approval")))
-    with pytest.raises(LedgerError, match="expired at 2026-09-01 00:30:00Z"):
+    with pytest.raises(LedgerError, match="expired at 2026-09-01T00:30:00Z"):
         got(ledger.answer("ask-1", an_answer("user:cid", when=at(1800)), record("approval")))
 
 

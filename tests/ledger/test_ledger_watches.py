@@ -95,6 +95,37 @@ def test_calls_and_denials_are_counted_apart(ledger: SqliteLedger) -> None:
     assert run_now(ledger).risk is Risk.MEDIUM
 
 
+@pytest.mark.parametrize(
+    ("calls", "whens", "risk"),
+    [
+        (("a", "a", "a"), (0, 1, 3), Risk.LOW),
+        (("a", "a", "a"), (0, 9.999999, 10), Risk.LOW),  # what was not counted does not make the time longer
+        (("a", "a", "a"), (0, 10, 20), Risk.MEDIUM),
+        (("a", "b", "c"), (0, 0, 0), Risk.MEDIUM),
+        (("a", "b", "a"), (0, 0, 0), Risk.LOW),
+        ((None, None, None), (0, 0, 0), Risk.MEDIUM),
+    ],
+)
+def test_the_same_call_repeated_at_once_counts_once(
+    ledger: SqliteLedger, calls: tuple[str | None, ...], whens: tuple[float, ...], risk: Risk
+) -> None:
+    """A framework that retries what raised is not an attacker who tries again; three different calls may be one."""
+    for n, (call, when) in enumerate(zip(calls, whens, strict=True)):
+        admit(ledger, f"d{n}", when, permit=False, watches=(watch(3, Counted.DENIALS, call=call),))
+    assert run_now(ledger).risk is risk
+
+
+def test_a_repetition_in_another_run_counts_there(ledger: SqliteLedger) -> None:
+    """Each run is counted for itself."""
+    got(ledger.start_run(a_run("r2"), record("run")))
+    for n, run_id in enumerate(("r", "r2", "r2")):
+        version = run_now(ledger, run_id).version
+        watches = (watch(2, Counted.DENIALS, call="a"),)
+        admitted = an_admission(f"d{n}", version, run_id=run_id, permit=False, at=T0, watches=watches)
+        got(ledger.admit(admitted, windows={}))
+    assert run_now(ledger, "r").risk is run_now(ledger, "r2").risk is Risk.LOW
+
+
 def test_what_was_refused_is_not_counted(ledger: SqliteLedger) -> None:
     """It is tried again, and counts then."""
     stale = replace(asked(ledger, "stale"), run_version=99)
