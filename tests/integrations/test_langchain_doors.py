@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from langchain_core.messages import ToolMessage
 from langchain_core.tools import BaseTool, StructuredTool, Tool, ToolException, tool
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from agentguard.errors import ApprovalPending, ApprovalRefused, ConfigurationError, LedgerError, ToolCallDenied
 from agentguard.integrations.langchain import wrap
@@ -342,7 +342,7 @@ def test_the_tools_own_errors_are_handled_as_before(keeper: Any) -> None:
 
 
 def test_content_and_artifact_still_come_apart(keeper: Any) -> None:
-    """response_format belongs to the drop-in; a refusal has no artifact."""
+    """response_format belongs to the drop-in; a refusal has its own artifact."""
 
     @tool(response_format="content_and_artifact")
     def look(at: str) -> tuple[str, dict[str, int]]:
@@ -351,7 +351,7 @@ def test_content_and_artifact_still_come_apart(keeper: Any) -> None:
 
     guarded = wrap(keeper, look)
     call = {"type": "tool_call", "id": "c", "name": "look", "args": {"at": "x"}}
-    assert guarded.invoke(dict(call)).artifact is None
+    assert guarded.invoke(dict(call)).artifact == {"status": "denied", "decision_id": "d-1", "approval_id": None}
     keeper.permit()
 
     assert (guarded.invoke(dict(call)).content, guarded.invoke(dict(call)).artifact) == ("x", {"n": 1})
@@ -444,18 +444,14 @@ def _subclass(**members: Any) -> BaseTool:
     return made()
 
 
+def _subclass_with(**fields: Any) -> BaseTool:
+    return _Overrides(**fields)
+
+
 def _patched() -> BaseTool:
     made = _Overrides()
     object.__setattr__(made, "invoke", lambda *a: "done")
     return made
-
-
-class _Client(_Overrides):
-    client: Any = None
-
-
-class _Extra(_Overrides):
-    model_config = ConfigDict(extra="allow")
 
 
 def _generator(to: str) -> Any:
@@ -477,13 +473,8 @@ UNGUARDABLE: dict[str, tuple[Callable[[], Any], str]] = {
     "overrides ainvoke": (lambda: _subclass(ainvoke=_coroutine), "overrides `ainvoke`"),
     "__call__": (lambda: _subclass(__call__=lambda self, to: to), "defines `__call__`"),
     "__getattr__": (lambda: _subclass(__getattr__=lambda self, name: None), "`__getattr__`"),
-    "another method": (lambda: _subclass(pay_now=lambda self: "done"), "`pay_now` would run unguarded"),
-    "a static method": (lambda: _subclass(pay_now=staticmethod(lambda: "done")), "`pay_now` would run unguarded"),
     "patched": (_patched, "was replaced on this object"),
-    "holds a function": (lambda: _Client(client=print), "`client` can be called"),
-    "holds a list of functions": (lambda: _Client(client=[{"a": print}]), "`client` can be called"),
-    "holds a tool": (lambda: _Client(client=_Overrides()), "`client` can be called"),
-    "extra function": (lambda: _Extra(anything=print), "`anything` can be called"),
+    "metadata that can be called": (lambda: _subclass_with(metadata={"a": print}), "`metadata` can be called"),
     "generator": (lambda: StructuredTool.from_function(_generator), "it is a generator"),
     "async as func": (lambda: StructuredTool.from_function(_coroutine), "pass it as `coroutine`"),
     "no body": (lambda: StructuredTool(name="pay", description="d", args_schema=_Args), "neither `func` nor"),

@@ -25,6 +25,7 @@ from agentguard.guard.signature import hints_of
 from agentguard.integrations.langchain.arguments import Arguments, Read
 from agentguard.integrations.langchain.hints import config_parameter, parameters_of
 from agentguard.integrations.langchain.refusals import answer_refusal, raise_refusal
+from agentguard.integrations.langchain.strict import own_attributes, own_members
 
 _GUARDED: weakref.WeakSet[type] = weakref.WeakSet()
 # What may change on a guarded tool: how it is watched and how its own errors are answered. Nothing that was judged.
@@ -58,10 +59,27 @@ def shut_doors(tool: BaseTool, gate: Gate | CanaryGate, arguments: Arguments) ->
         body = guarded.__dict__.get(name)
         if body is not None:
             guarded.__dict__[name] = make(gate, arguments, body)
-    made = subclass(cls, _namespace(cls, original, gate, arguments))
+    for name in own_attributes(tool):
+        held = guarded.__dict__ if name in guarded.__dict__ else guarded.__pydantic_extra__ or {}
+        held[name] = _shut(tool.name, name)
+    shut = {name: _shut(tool.name, name) for name in own_members(tool)}
+    made = subclass(cls, shut | _namespace(cls, original, gate, arguments))
     _GUARDED.add(made)
     object.__setattr__(guarded, "__class__", made)
     return guarded
+
+
+def _shut(tool: str, name: str) -> Callable[..., Any]:
+    """In place of what a developer's class adds: on the guarded tool nobody reaches it."""
+
+    def shut(*_: Any, **__: Any) -> NoReturn:
+        raise ConfigurationError(
+            f"`{name}` of `{tool}` is shut on the guarded tool, because it would run unguarded; "
+            "use it on the original, or guard it as a tool of its own"
+        )
+
+    shut.__name__ = name
+    return shut
 
 
 def subclass(cls: type[BaseTool], members: dict[str, Any]) -> type[BaseTool]:

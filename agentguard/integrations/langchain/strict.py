@@ -1,8 +1,9 @@
-"""What cannot be guarded is refused here, before anything is wrapped.
+"""What cannot be guarded is refused here, before anything is wrapped, and what is no entry of a tool is named.
 
-A subclass may change what a tool does (``_run``, ``_arun``) and how it describes itself. Whatever else it overrides or
-adds could reach the tool without passing the guard, so the rule is an allow-list: what is not known to be harmless is
-refused.
+A subclass may change what a tool does (``_run``, ``_arun``) and how it describes itself. Whatever else of LangChain's
+it overrides could reach the tool without passing the guard, so the rule is an allow-list: what is not known to be
+harmless is refused. What it adds of its own, a method or something that can be called, is shut on the guarded tool: the
+tool's body still reaches it, on the original, and nobody else does.
 """
 
 from __future__ import annotations
@@ -29,6 +30,13 @@ _MAY_OVERRIDE = frozenset({
 # Fields of BaseTool, StructuredTool and Tool whose values may be called.
 _MAY_CALL = frozenset({"func", "coroutine", "callbacks", "handle_tool_error", "handle_validation_error", "args_schema"})
 _LIBRARIES = frozenset({"langchain_core", "pydantic", "typing", "abc", "builtins"})
+# What Python itself writes into every class. Types in it can be called, and none is an entry of the tool.
+_PYTHONS = frozenset({
+    "__annotations__", "__annotate__", "__annotate_func__", "__annotations_cache__", "__conditional_annotations__",
+    "__dict__", "__doc__", "__firstlineno__", "__match_args__", "__module__", "__orig_bases__", "__parameters__",
+    "__qualname__", "__static_attributes__", "__type_params__", "__weakref__",
+})  # fmt: skip
+_CALLS = frozenset({"__call__", "__getattr__", "__getattribute__", "__setattr__", "__reduce__", "__reduce_ex__"})
 
 
 def check_tool(tool: BaseTool) -> None:
@@ -38,8 +46,35 @@ def check_tool(tool: BaseTool) -> None:
             raise ConfigurationError(f"`{tool.name}` cannot be guarded: {problem}")
 
 
+def own_members(tool: BaseTool) -> frozenset[str]:
+    """Members that the developer's classes add, which would run unguarded: they are to be shut."""
+    return frozenset(
+        name
+        for name, value in _written(tool)
+        if not name.startswith("_") and not isinstance(value, property | classmethod) and not hasattr(BaseTool, name)
+    )
+
+
+def own_attributes(tool: BaseTool) -> frozenset[str]:
+    """Attributes of this object that hold something to call, which would run unguarded: they are to be shut."""
+    return frozenset(
+        name
+        for name, value in _attributes(tool)
+        if not name.startswith("_") and not hasattr(BaseTool, name) and name not in BaseTool.model_fields
+        and _callable_inside(value)
+    )  # fmt: skip
+
+
 def _no_own_entries(tool: BaseTool) -> Iterator[str]:
-    """Methods of the developer's own classes that are, or could be, a way to run the tool."""
+    """Methods of LangChain's, and ways to reach anything, that the developer's own classes define."""
+    for name, _ in _written(tool):
+        if (hasattr(BaseTool, name) and not hasattr(object, name)) or name in _CALLS:
+            verb = "defines" if name in _CALLS else "overrides"
+            yield f"its class {verb} `{name}`; move the work into `_run`, or guard a plain function instead"
+
+
+def _written(tool: BaseTool) -> Iterator[tuple[str, Any]]:
+    """What the developer's own classes hold that runs, or could, and is not known to be harmless."""
     for cls in type(tool).__mro__:
         if cls.__module__.partition(".")[0] in _LIBRARIES:
             continue
@@ -48,17 +83,9 @@ def _no_own_entries(tool: BaseTool) -> Iterator[str]:
             runs = inspect.isroutine(value) or isinstance(value, property) or hasattr(value, "__get__")
             if not runs and not _callable_inside(value):
                 continue
-            if name in _MAY_OVERRIDE or name in decorated or inspect.isclass(value) or _from_pydantic(name, value):
-                continue
-            if hasattr(BaseTool, name) and not hasattr(object, name):
-                yield f"its class overrides `{name}`; move the work into `_run`, or guard a plain function instead"
-            elif name in ("__call__", "__getattr__", "__getattribute__", "__setattr__", "__reduce__", "__reduce_ex__"):
-                yield f"its class defines `{name}`; move the work into `_run`, or guard a plain function instead"
-            elif not name.startswith("_") and not isinstance(value, property | classmethod):
-                yield (
-                    f"its method `{name}` would run unguarded; start its name with an underscore, "
-                    "or guard it as a tool of its own"
-                )
+            harmless = name in _MAY_OVERRIDE or name in _PYTHONS or name in decorated
+            if not (harmless or inspect.isclass(value) or _from_pydantic(name, value)):
+                yield name, value
 
 
 def _decorated(cls: type) -> frozenset[str]:
@@ -77,15 +104,19 @@ def _from_pydantic(name: str, value: object) -> bool:
     )
 
 
-def _no_callable_attributes(tool: BaseTool) -> Iterator[str]:
-    """Attributes of this object through which something could be called."""
+def _attributes(tool: BaseTool) -> Iterator[tuple[str, Any]]:
     private = tool.__pydantic_private__ or {}
     for name, value in {**tool.__dict__, **(tool.__pydantic_extra__ or {}), **private}.items():
-        if name in _MAY_CALL or name.startswith("_tool_call_schema") or name == "_injected_args_keys":
-            continue
+        if not (name in _MAY_CALL or name.startswith("_tool_call_schema") or name == "_injected_args_keys"):
+            yield name, value
+
+
+def _no_callable_attributes(tool: BaseTool) -> Iterator[str]:
+    """LangChain's own attributes, where this object replaced them or calls through them."""
+    for name, value in _attributes(tool):
         if hasattr(BaseTool, name) and name not in type(tool).model_fields:
             yield f"its `{name}` was replaced on this object; wrap a tool as its class made it"
-        elif not name.startswith("_") and _callable_inside(value):
+        elif name in BaseTool.model_fields and _callable_inside(value):
             yield f"its attribute `{name}` can be called and would run unguarded; keep it in a private attribute"
 
 
