@@ -53,6 +53,8 @@ _NOT_ALPHANUMERIC = re.compile(r"[\W_]+")
 _FILLERS = dict.fromkeys((0x115F, 0x1160, 0x3164, 0xFFA0, 0x17B4, 0x17B5))
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _PERCENT = re.compile("(?:%[0-9a-fA-F]{2})+")
+_LONG_ENTITY = re.compile("&#(?:([xX])(?=[0-9a-fA-F]{8})|(?=[0-9]{8}))([0-9a-fA-F]+)")
+_MOST_DIGITS = 7
 _JSON_ESCAPE = re.compile(r'\\(?:u([0-9a-fA-F]{4})|([nrtbf"/\\]))')
 
 
@@ -217,6 +219,8 @@ def outsiders_text(leaves: Iterable[Json]) -> str | None:
     if sum(len(leaf) if isinstance(leaf, str) else 1 for leaf in scalars) > MAX_RAW:
         return None
     whole = "".join(leaf if isinstance(leaf, str) else _fixed(leaf) for leaf in scalars)
+    if len(whole) > MAX_RAW:  # a number of a few digits and an exponent is long when it is written out
+        return None
     other = {spelling for leaf in scalars if not isinstance(leaf, str) for spelling in spellings(leaf)}
     texts = dict.fromkeys((*map(_plain, _readings(whole)), *sorted(other)))
     return "\n".join(text for text in texts if text)
@@ -266,12 +270,33 @@ def _leaves(value: Json, most: int) -> Iterator[Json]:
 
 
 def _plain(text: str) -> str:
-    if not text.isascii():
+    if text.isascii():
+        return _NOT_ALPHANUMERIC.sub("", text.lower())
+    # In pieces, so that other threads get their turn: one translation holds the interpreter.
+    return "".join(text[at : at + _PIECE].translate(_LETTERS) for at in range(0, len(text), _PIECE))
+
+
+class _Letters(dict[int, str]):
+    """What is left of each character. One at a time: putting the marks of a whole text in order (a letter with 60,000
+    of them) takes time in their square, and no mark is left in the end, so their order says nothing."""
+
+    def __missing__(self, code: int) -> str:
+        left = chr(code)
+        if not (left.isalnum() or unicodedata.decomposition(left) or left.casefold() != left):
+            return ""  # nor kept: outsiders can write a million of these
         for _ in range(2):  # folding case can bring in what decomposes, and the other way about (Unicode, D146)
-            text = unicodedata.normalize("NFKD", text).casefold()
-        text = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in text.translate(_FILLERS))
-        return _NOT_ALPHANUMERIC.sub("", text)
-    return _NOT_ALPHANUMERIC.sub("", text.lower())
+            left = unicodedata.normalize("NFKD", left).casefold()
+        left = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in left.translate(_FILLERS))
+        left = _NOT_ALPHANUMERIC.sub("", left)
+        if len(self) < _MOST_LETTERS:
+            self[code] = left
+        return left
+
+
+_PIECE = 16 * 1024
+# Every letter that Unicode has by now, and some to come.
+_MOST_LETTERS = 200_000
+_LETTERS = _Letters()
 
 
 def _readings(text: str) -> list[str]:
@@ -286,14 +311,18 @@ def _decoded(text: str) -> str:
     """With JSON escapes, HTML entities and percent-encoding read once."""
     if not any(sign in text for sign in "\\&%"):
         return text
-    text = _JSON_ESCAPE.sub(_unescaped, text)
+    text = _LONG_ENTITY.sub(_shortened, _JSON_ESCAPE.sub(_unescaped, text))
     if _SURROGATE.search(text) is not None:  # JSON writes a character beyond 16 bits as two
         text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    try:
-        text = html.unescape(text)
-    except ValueError:
-        return text  # an entity of thousands of digits stands for no character
+    text = html.unescape(text)
     return _PERCENT.sub(lambda found: bytes.fromhex(found[0].replace("%", "")).decode("utf-8", "replace"), text)
+
+
+def _shortened(found: re.Match[str]) -> str:
+    """An entity without its leading noughts. One of more digits than any character has stands for none, and must not
+    keep those beside it from being read."""
+    digits = found[2].lstrip("0") or "0"
+    return "" if len(digits) > _MOST_DIGITS else f"&#{found[1] or ''}{digits}"
 
 
 def _unescaped(found: re.Match[str]) -> str:

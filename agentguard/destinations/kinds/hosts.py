@@ -78,7 +78,8 @@ def _ascii_name(text: str) -> str | None:
     import idna
 
     # Upper case beyond ASCII is folded by rules that differ (the Kelvin sign is a `k` to some).
-    if any(letter > "\x7f" and letter != letter.lower() for letter in text):
+    # No name is longer; putting the marks of a longer one in order takes time in its square.
+    if len(text) > MAX_NAME or any(letter > "\x7f" and letter != letter.lower() for letter in text):
         return None
     labels = text.lower().split(".")
     try:
