@@ -171,12 +171,13 @@ def declaration_problem(declaration: DestinationDeclaration) -> str | None:
 
 def safely(kind: Kind, value: Json, options: Mapping[str, Json]) -> Derived:
     """Ask a kind, and trust it with nothing: what it raises, and an answer of no places, or of another kind's, is a
-    refusal."""
+    refusal. Only a kind that says so may find that nothing is reached (``select 1``)."""
     try:
         derived = kind.derive(value, options)
         if isinstance(derived, Ambiguous):
             return derived
-        if derived and all(_is_place(place, kind.name) for place in derived):
+        certain = bool(derived) or getattr(kind, "may_reach_nothing", False) is True
+        if certain and all(_is_place(place, kind.name) for place in derived):
             return tuple(derived)
     except Exception:
         return Ambiguous("kind_failed")

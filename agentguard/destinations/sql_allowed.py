@@ -19,53 +19,79 @@ STATEMENTS = words("Select Values Union Intersect Except Subquery Insert Update 
 WRITERS = words("Insert Update Delete Merge")
 
 _STRUCTURE = """
-    Alias Aliases AnonymousAggFunc Between Boolean Bracket ByteString CTE Column ColumnDef CombinedAggFunc
-    CombinedParameterizedAgg Cube DataType DataTypeParam Delete Distinct Except Escape Fetch Filter From Group
-    GroupingSets Having HavingMax HexString Identifier IgnoreNulls In IndexTableHint Insert Intersect Interval
-    IntervalSpan Is Join JSON JSONExtractQuote JSONKeyValue JSONPath JSONPathKey JSONPathRecursive JSONPathRoot
-    JSONPathSlice JSONPathSubscript JSONPathUnion JSONPathWildcard JSONValue Kwarg Lambda Lateral Limit LimitOptions
-    Literal Lock Merge National Null Offset OnConflict OnCondition Order Ordered ParameterizedAgg Paren Parameter
-    Placeholder PropertyEQ Qualify RawString RespectNulls Returning Rollup Schema Select Slice Star Subquery Table
-    TableAlias TableFromRows TableSample Tuple Union Update Values Var When Whens Where Window WindowSpec With
-    WithTableHint WithinGroup
+    Alias Aliases AnonymousAggFunc AtIndex Between BitString Boolean Bracket ByteString CTE Cluster Column ColumnDef
+    Columns CombinedAggFunc CombinedParameterizedAgg Connect ConnectByRoot Cube DataType DataTypeParam
+    Delete Distinct Distribute Dot Escape Except Fetch Filter Final ForClause FormatJson From Group GroupingSets
+    Having HavingMax HexString HistoricalData Identifier IgnoreNulls In IndexTableHint Insert Intersect Interval
+    IntervalSpan Introducer Is JSON JSONCast JSONColumnDef JSONExtractArray JSONExtractQuote JSONKeyValue JSONPath
+    JSONPathKey JSONPathRecursive JSONPathRoot JSONPathSlice JSONPathSubscript JSONPathUnion JSONPathWildcard
+    JSONSchema JSONTable JSONValue Join Kwarg Lambda Lateral Limit LimitOptions Literal Lock MatchRecognize
+    MatchRecognizeMeasure Merge National NetFunc Null Offset OnCondition OnConflict OpenJSON OpenJSONColumnDef Order
+    Ordered OverflowTruncateBehavior Parameter ParameterizedAgg Paren Pivot PivotAlias PivotAny Placeholder Prior
+    PropertyEQ Qualify QueryOption RawString  RespectNulls Returning Rollup SafeFunc Schema Select
+    Slice Sort Star Subquery Table TableAlias TableColumn TableFromRows TableSample Tuple
+    UnicodeString Union UnpivotColumns Update Values Var Variadic Version WeekStart When Whens Where Window WindowSpec
+    With WithFill WithTableHint WithinGroup XMLKeyValueOption
 """
 _OPERATORS = """
     Add Adjacent All And Any AtTimeZone BitwiseAnd BitwiseLeftShift BitwiseNot BitwiseOr BitwiseRightShift BitwiseXor
-    DPipe Distance Div EQ ExtendsLeft ExtendsRight GT GTE Glob ILike IntDiv LT LTE Like Mod Mul NEQ Neg Not NullSafeEQ
-    NullSafeNEQ Or Overlaps SimilarTo Sub Xor
+    DPipe Distance DistanceNd Div EQ ExtendsLeft ExtendsRight GT GTE Glob ILike IntDiv JSONBContainsAnyTopKeys LT LTE
+    Like Match Mod Mul NEQ Neg Not NullSafeEQ NullSafeNEQ Or Overlaps SimilarTo Sub Xor
 """
 _FUNCTIONS = """
-    Abs Acos Acosh AddMonths AnyValue ApproxDistinct ApproxQuantile ApproxQuantiles ArgMax ArgMin Array ArrayAgg
-    ArrayAll ArrayAny ArrayAppend ArrayCompact ArrayConcat ArrayConcatAgg ArrayContainedBy ArrayContains
-    ArrayContainsAll ArrayDistinct ArrayExcept ArrayFilter ArrayFirst ArrayInsert ArrayIntersect ArrayLast ArrayMax
-    ArrayMin ArrayOverlaps ArrayPosition ArrayPrepend ArrayRemove ArrayReverse ArraySize ArraySlice ArraySort
-    ArraySum ArrayToString ArraysZip Ascii Asin Asinh Atan Atan2 Atanh Avg BitLength BitwiseAndAgg BitwiseCount
-    BitwiseOrAgg BitwiseXorAgg ByteLength Case Cast Cbrt Ceil Chr Coalesce Collate Concat ConcatWs Contains Convert
-    ConvertTimezone Corr Cos Cosh Cot Count CountIf CovarPop CovarSamp CumeDist CurrentDate CurrentDatetime
-    CurrentTime CurrentTimestamp CurrentTimestampLTZ Date DateAdd DateBin DateDiff DateFromParts DateFromUnixDate
-    DateStrToDate DateSub DateToDateStr DateTrunc Datetime DatetimeAdd DatetimeDiff DatetimeSub DatetimeTrunc Day
-    DayOfMonth DayOfWeek DayOfWeekIso DayOfYear Dayname Decode DecodeCase Degrees DenseRank Elt Encode EndsWith
-    EqualNull Exists Exp Explode ExplodingGenerateSeries Extract Factorial FarmFingerprint First FirstValue Flatten
-    Floor Format FromBase64 FromISO8601Date FromISO8601Timestamp GenerateDateArray GenerateSeries
-    GenerateTimestampArray GetExtract Greatest GroupConcat Grouping GroupingId Hex Hour If Initcap IsInf IsNan
-    IsNullValue JSONArray JSONArrayAgg JSONArrayContains JSONBContains JSONBContainsAllTopKeys
-    JSONBContainsAnyTopKeys JSONBContainsTopKey JSONBExists JSONBExtract JSONBExtractScalar JSONBObjectAgg
-    JSONExists JSONExtract JSONExtractArray JSONExtractScalar JSONFormat JSONKeys JSONObject JSONObjectAgg JSONSet
-    JSONType JSONValueArray JustifyDays JustifyHours JustifyInterval Kurtosis Lag Last LastDay LastValue Lead Least
-    Left Length Levenshtein Ln Localtime Localtimestamp Log LogicalAnd LogicalOr Lower LowerHex MD5 MD5Digest
-    MakeInterval Map MapContainsKey MapFromEntries MapKeys MapSize MatchAgainst Max Median Min Minute Mode Month
-    Monthname MonthsBetween Nanvl Normalize NthValue Ntile Nullif NumberToStr Nvl2 ObjectAgg Overlay Pad ParseJSON
-    PercentRank PercentileCont PercentileDisc Pi Posexplode Pow Quantile Quarter Radians Rand Rank RegexpCount
-    RegexpExtract RegexpExtractAll RegexpFullMatch RegexpILike RegexpInstr RegexpLike RegexpReplace RegexpSplit
-    RegrCount RegrIntercept RegrR2 RegrSlope Repeat Replace Reverse Right Round RowNumber SHA SHA1Digest SHA2
-    SHA2Digest SafeDivide Second Sign Sin Sinh Skewness Soundex Space Split SplitPart Sqrt StartsWith Stddev
-    StddevPop StddevSamp StrPosition StrToDate StrToTime StrToUnix String StringToArray Struct StructExtract Stuff
-    Substring SubstringIndex Sum Tan Tanh Time TimeAdd TimeDiff TimeFromParts TimeStrToDate TimeStrToTime TimeSub
-    TimeToStr TimeToUnix TimeTrunc Timestamp TimestampAdd TimestampDiff TimestampFromParts TimestampSub
-    TimestampTrunc ToArray ToBase64 ToChar ToDays ToNumber Transform Translate Trim Trunc TryCast TsOrDsAdd
-    TsOrDsDiff TsOrDsToDate TsOrDsToDateStr TsOrDsToDatetime TsOrDsToTime TsOrDsToTimestamp Typeof Unhex Unicode
-    UnixDate UnixMicros UnixMillis UnixSeconds UnixToStr UnixToTime Unnest Upper UtcDate UtcTime UtcTimestamp Uuid
-    Variance VariancePop Week WeekOfYear WidthBucket Year YearOfWeek YearOfWeekIso
+    Abs Acos Acosh AddMonths AnyValue ApproxDistinct ApproxPercentileAccumulate ApproxPercentileCombine
+    ApproxPercentileEstimate ApproxQuantile ApproxQuantiles ApproxTopK ApproxTopKAccumulate ApproxTopKCombine
+    ApproxTopKEstimate ApproxTopSum ApproximateSimilarity ArgMax ArgMin Array ArrayAgg ArrayAll ArrayAny ArrayAppend
+    ArrayCompact ArrayConcat ArrayConcatAgg ArrayConstructCompact ArrayContainedBy ArrayContains ArrayContainsAll
+    ArrayDistinct ArrayExcept ArrayFilter ArrayFirst ArrayInsert ArrayIntersect ArrayLast ArrayMax ArrayMin
+    ArrayOverlaps ArrayPosition ArrayPrepend ArrayRemove ArrayRemoveAt ArrayReverse ArraySize ArraySlice ArraySort
+    ArraySum ArrayToString ArrayUnionAgg ArrayUniqueAgg ArraysZip Ascii Asin Asinh Atan Atan2 Atanh Avg
+    Base64DecodeBinary Base64DecodeString Base64Encode BitLength BitmapBitPosition BitmapBucketNumber
+    BitmapConstructAgg BitmapCount BitmapOrAgg BitwiseAndAgg BitwiseCount BitwiseOrAgg BitwiseXorAgg Booland Boolnot
+    Boolor BoolxorAgg ByteLength Case Cast CastToStrType Cbrt Ceil CheckJson CheckXml Chr CityHash64 Coalesce
+    CodePointsToBytes CodePointsToString Collate Collation Compress Concat ConcatWs Contains Convert ConvertTimezone
+    ConvertToCharset Corr Cos Cosh CosineDistance Cot Coth Count CountIf CovarPop CovarSamp Csc Csch CumeDist
+    CurrentAccount CurrentAccountName CurrentAvailableRoles CurrentCatalog CurrentClient CurrentDatabase CurrentDate
+    CurrentDatetime CurrentIpAddress CurrentOrganizationName CurrentOrganizationUser CurrentRegion CurrentRole
+    CurrentRoleType CurrentSchema CurrentSchemas CurrentSecondaryRoles CurrentSession CurrentStatement CurrentTime
+    CurrentTimestamp CurrentTimestampLTZ CurrentTimezone CurrentTransaction CurrentUser CurrentUserId CurrentVersion
+    CurrentWarehouse Date DateAdd DateBin DateDiff DateFromParts DateFromUnixDate DateStrToDate DateSub DateToDateStr
+    DateToDi DateTrunc Datetime DatetimeAdd DatetimeDiff DatetimeSub DatetimeTrunc Day DayOfMonth DayOfWeek
+    DayOfWeekIso DayOfYear Dayname Decode DecodeCase DecompressBinary DecompressString Decrypt DecryptRaw Degrees
+    DenseRank DiToDate DotProduct Elt Encode Encrypt EncryptRaw EndsWith EqualNull EuclideanDistance Exists Exp
+    Explode ExplodingGenerateSeries Extract Factorial FarmFingerprint First FirstValue Flatten Float64 Floor Format
+    FromBase FromBase32 FromBase64 FromISO8601Date FromISO8601Timestamp FromISO8601TimestampNanos FromJson
+    GenerateDateArray GenerateSeries GenerateTimestampArray Generator GetExtract GetIgnoreCase Getbit Greatest
+    GroupConcat Grouping GroupingId HashAgg Hex HexDecodeString Hll Host Hour If Initcap Inline Int64 IsArray IsAscii
+    IsInf IsNan IsNullValue JSONArray JSONArrayAgg JSONArrayAppend JSONArrayContains JSONArrayInsert JSONBContains
+    JSONBContainsAllTopKeys JSONBContainsAnyTopKeys JSONBContainsTopKey JSONBDeleteAtPath JSONBExists JSONBExtract
+    JSONBExtractScalar JSONBObjectAgg JSONBPathExists JSONBool JSONExists JSONExtract JSONExtractArray
+    JSONExtractScalar JSONFormat JSONKeys JSONKeysAtDepth JSONObject JSONObjectAgg JSONRemove JSONSet JSONStripNulls
+    JSONType JSONValueArray JarowinklerSimilarity JustifyDays JustifyHours JustifyInterval Kurtosis Lag Last LastDay
+    LastValue LaxBool LaxFloat64 LaxInt64 LaxString Lead Least Left Length Levenshtein List Ln Localtime
+    Localtimestamp Log LogicalAnd LogicalOr Lower LowerHex MD5 MD5Digest MD5NumberLower64 MD5NumberUpper64
+    MakeInterval ManhattanDistance Map MapCat MapContainsKey MapDelete MapFromEntries MapInsert MapKeys MapPick
+    MapSize MatchAgainst Max Median Min Minhash MinhashCombine Minute Mode Month Monthname MonthsBetween Nanvl
+    Negative NextDay Normal Normalize NthValue Ntile Nullif NumberToStr Nvl2 ObjectAgg ObjectInsert
+    ObjectTransform Overlay Pad ParseBignumeric ParseDatetime ParseIp ParseJSON ParseNumeric ParseTime ParseUrl
+    PercentRank PercentileCont PercentileDisc Pi Posexplode PosexplodeOuter Pow PreviousDay Quantile Quarter Radians
+    Rand Randn Randstr RangeBucket RangeN Rank Reduce RegDomain RegexpCount RegexpExtract RegexpExtractAll
+    RegexpFullMatch RegexpILike RegexpInstr RegexpLike RegexpReplace RegexpSplit RegexpSubstr RegrAvgx RegrAvgy
+    RegrCount RegrIntercept RegrR2 RegrSlope RegrSxx RegrSxy RegrSyy RegrValx RegrValy Repeat Replace Reverse Right
+    Rint Round RowNumber RtrimmedLength SHA SHA1Digest SHA2 SHA2Digest SafeAdd SafeConvertBytesToString SafeDivide
+    SafeMultiply SafeNegate SafeSubtract Search SearchIp Sec Sech Second Seq1 Seq2 Seq4 Seq8 SessionUser Shuffle Sign
+    Sin Sinh Skewness Soundex SoundexP123 Space Split SplitPart SplitToTable Sqrt StDistance StPoint Stack
+    StandardHash StarMap StartsWith Stddev StddevPop StddevSamp StrPosition StrToDate StrToMap StrToTime StrToUnix
+    String StringToArray StripNullValue Strtok StrtokSplitToTable StrtokToArray Struct StructExtract Stuff Substring
+    SubstringIndex Sum Systimestamp Tan Tanh Time TimeAdd TimeDiff TimeFromParts TimeSlice TimeStrToDate TimeStrToTime
+    TimeStrToUnix TimeSub TimeToStr TimeToTimeStr TimeToUnix TimeTrunc Timestamp TimestampAdd TimestampDiff
+    TimestampFromParts TimestampLtzFromParts TimestampSub TimestampTrunc TimestampTzFromParts ToArray ToBase32
+    ToBase64 ToBinary ToBoolean ToChar ToCodePoints ToDays ToDecfloat ToDouble ToMap ToNumber ToVariant Transform
+    Translate Trim Trunc Try TryBase64DecodeBinary TryBase64DecodeString TryCast TryHexDecodeBinary TryHexDecodeString
+    TryToDecfloat TsOrDiToDi TsOrDsAdd TsOrDsDiff TsOrDsToDate TsOrDsToDateStr TsOrDsToDatetime TsOrDsToTime
+    TsOrDsToTimestamp Typeof Unhex Unicode Uniform UnixDate UnixMicros UnixMillis UnixSeconds UnixToStr UnixToTime
+    UnixToTimeStr Unnest Upper UtcDate UtcTime UtcTimestamp Uuid VarMap Variance VariancePop Week WeekOfYear
+    WeightString WidthBucket XMLElement XMLGet Year YearOfWeek YearOfWeekIso Zipf _ExplodeOuter
 """
 NODES = words(_STRUCTURE + _OPERATORS + _FUNCTIONS)
 
@@ -93,22 +119,50 @@ UNTYPED_FUNCTIONS = words(
     websearch_to_tsquery yesterday"""
 )
 
+# Functions that may stand where a table does, in dialects in which a function of rows may read tables or files that it
+# is given the name of (`from histogram('secret', x)`). Elsewhere every listed function may.
+ROW_FUNCTIONS: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "bigquery": frozenset(),
+        "clickhouse": words("generate_series generateseries numbers numbers_mt zeros"),
+        "duckdb": words("generate_series json_each json_tree range repeat_row unnest"),
+        "mysql": frozenset(),
+        "oracle": frozenset(),
+        "snowflake": frozenset(),
+        "sqlite": words("generate_series json_each json_tree jsonb_each jsonb_tree"),
+        "trino": words("sequence"),
+        "tsql": words("generate_series regexp_matches regexp_split_to_table string_split"),
+    }
+)
+# What Snowflake may wrap in `table(…)`. Any other name is a table or a function that is found at run time.
+WRAPPED_ROWS = words("Explode Generator SplitToTable StrtokSplitToTable")
+# What SQL Server may be told in `option (…)`; a plan or a trace flag may not.
+QUERY_OPTIONS = words(
+    """auto concat expand fast force hash ignore_nonclustered_columnstore_index include_null_values keep keepfixed loop
+    max_grant_percent maxdop maxrecursion merge min_grant_percent no_performance_spool optimize order parameterization
+    path raw recompile robust root type without_array_wrapper xmldata xmlschema elements absent xsinil base64"""
+)
+
 # What a node may carry, where the parser also keeps clauses that reach elsewhere (INTO, SETTINGS, FORMAT, stages).
 _WITH = "with with_ "
 ARGUMENTS: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "Select": words(
             _WITH + "expressions distinct limit from from_ joins laterals where group having qualify windows order "
-            "offset locks operation_modifiers"
+            "offset locks operation_modifiers kind sample pivots sort distribute cluster connect match options for_"
         ),
-        "Table": words("this db catalog alias joins laterals only ordinality hints sample"),
-        "Insert": words(_WITH + "this expression conflict returning default ignore alternative"),
+        "Table": words("this db catalog alias joins laterals only ordinality hints sample pivots version when indexed"),
+        "Insert": words(_WITH + "this expression conflict returning default ignore alternative by_name overwrite"),
         "Update": words(_WITH + "this expressions from from_ where returning order limit"),
-        "Delete": words(_WITH + "this using where returning order limit"),
+        "Delete": words(_WITH + "this tables using where returning order limit"),
         "Returning": words("expressions"),
         # `x in name` reads a table in SQLite and ClickHouse; the parser takes the name for a column.
         "In": words("this expressions query unnest"),
-        "Merge": words(_WITH + "this using on whens returning"),
+        "Merge": words(_WITH + "this using using_cond on whens returning"),
+        "Pivot": words(
+            "this alias expressions fields unpivot using group columns include_nulls default_on_null into "
+            "identify_pivot_strings prefixed_pivot_columns pivot_column_naming value_columns_first"
+        ),
     }
 )
 
@@ -136,6 +190,19 @@ _KEYWORDS_OF: Mapping[str, frozenset[str]] = MappingProxyType(
 )
 
 
+# Of these, what a dialect documents as no reserved word: a column may be called so.
+_NAMES_IN: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "bigquery": words(
+            """alter call delete describe drop dumpfile exec execute explain grant infile insert outfile revoke show
+            summarize truncate update"""
+        )
+    }
+)
+# Here, a keyword behind a dot or behind `as` is not always a name.
+KEYWORDS_EVERYWHERE = frozenset({"clickhouse", "tsql"})
+
+
 def keywords(dialect: str) -> frozenset[str]:
     """What must not stand, unquoted, where the parser sees a name."""
-    return _KEYWORDS | _KEYWORDS_OF.get(dialect, frozenset())
+    return (_KEYWORDS | _KEYWORDS_OF.get(dialect, frozenset())) - _NAMES_IN.get(dialect, frozenset())

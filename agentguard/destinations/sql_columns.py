@@ -2,8 +2,9 @@
 
 Rules:
 1. A column that is named counts for every table it could be of: the one its qualifier names, else all of them.
-2. ``*``, a whole row (``select t from t``), a natural join, an alias that renames columns, a merge, a deleted row and
-an insert without a column list touch every column. ``count(*)`` touches none.
+2. ``*``, a whole row (``select t from t``), a natural join, an alias that renames columns, a pivot, ``columns(…)``,
+``match_recognize``, a merge, a deleted row and an insert without a column list touch every column. ``count(*)`` touches
+none.
 3. What a common table expression or a subquery shows is counted where it reads it.
 4. A name that a server may take for another (not ASCII, a number, a pseudo column, a text in double quotes) counts as
 whatever it may be.
@@ -145,10 +146,15 @@ class Columns:
 
     def _delete(self, delete: exp.Expr) -> None:
         if type(delete.parent).__name__ != "When":
-            self._add("*", delete.this.find_all(_table_type()))
+            target = delete.this or delete.args["tables"][0]
+            self._add("*", target.find_all(_table_type()))
 
     def _merge(self, merge: exp.Expr) -> None:
         self._add("*", self._owned_by(merge))
+
+    def _everything(self, node: exp.Expr) -> None:
+        """What turns rows and columns round, or names columns by a pattern."""
+        self._add("*")
 
     def _identifier(self, identifier: exp.Expr) -> None:
         """Names outside of column references, such as those of ``using`` and ``on conflict``."""
@@ -181,6 +187,9 @@ _READERS = {
     "Literal": Columns._literal,
     "Parameter": Columns._parameter,
     "Placeholder": Columns._parameter,
+    "Columns": Columns._everything,
+    "MatchRecognize": Columns._everything,
+    "Pivot": Columns._everything,
 }
 
 

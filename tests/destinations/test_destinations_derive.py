@@ -222,3 +222,12 @@ def test_a_misspelt_option_is_named_before_the_one_it_leaves_out(kind: str, opti
 
     assert problem is not None
     assert f"`{next(iter(options))}` is not an option" in problem
+
+
+def test_a_statement_that_reaches_no_table_needs_no_destination() -> None:
+    """`select now()`: every function in it is listed, so that it is certain. One that is not listed is a refusal."""
+    declaration = declare("sql", kind="sql", dialect="postgres")
+    assert derive([declaration], {"sql": "select 1, now()"}, CATALOG) == ()
+    refused = derive([declaration], {"sql": "select pg_sleep(9)"}, CATALOG)
+    assert isinstance(refused, Unavailable)
+    assert refused.detail == "function_not_allowed: `sql`"

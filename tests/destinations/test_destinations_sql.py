@@ -47,6 +47,7 @@ RIGHT = {
     "select * from a.b join c on 1=1": {"sql:postgres:a.b", "sql:postgres:c"},
     "with secret as (select 1) select * from secret": set(),
     "TABLE users": {"sql:postgres:users"},
+    "select * from `proj.ds.table_*`": {'sql:bigquery:proj.ds."table_*"'},
     "MERGE INTO a USING b ON a.i=b.i WHEN MATCHED THEN DELETE": {"sql:postgres:a", "sql:postgres:b"},
 }
 
@@ -187,8 +188,8 @@ def corpus(name: str) -> list[tuple[str, str, str]]:
     return [(dialect, said, sql) for dialect, said, sql in (line.split("\t", 2) for line in lines if line[0] != "#")]
 
 
-def answer(dialect: str, sql: str) -> str:
-    derived = derive(sql, dialect=dialect)
+def answer(dialect: str, sql: str, **options: Json) -> str:
+    derived = derive(sql, dialect=dialect, **options)
     if isinstance(derived, Ambiguous):
         return "refused"
     marks = (
@@ -229,7 +230,6 @@ HIDDEN = [
     ("postgres", f"select * from {'s' * 63}x", "name_too_long"),
     ("postgres", "select * from a for update of b", "column_as_table"),
     ("redshift", "select * from a, a.secret", "column_as_table"),
-    ("snowflake", "select 1 // ' \n from secret -- '", "comment"),
     ("spark", "select * from libsvm.secret", "file_as_table"),
     ("sqlite", "select * from jdbc ( 'x' , 'y' ) . x as y at", "unreadable"),
     ("tsql", "insert into openquery(secret, 'x') values (1)", "keyword_as_name"),
@@ -265,7 +265,7 @@ def test_what_the_parser_warns_about_is_not_logged(caplog: pytest.LogCaptureFixt
 LARGE = {
     "names": "select " + "a," * 8_000 + "a",
     "brackets": "select a" + "[1]" * 4_000,
-    "brackets on the bound": "select a" + "[1]" * 256,
+    "brackets on the bound": "select a" + "[1]" * 160,
     "joins": "select 1 from a " + "join b on a = b " * 1_000,
     "locks": "select 1 from a for update of " + ",".join(["a"] * 5_000),
     "columns of many tables": "select "
@@ -300,3 +300,97 @@ def test_the_number_of_tables_is_bounded(count: int, refused: bool) -> None:
     """No server joins so many, so nobody needs them."""
     derived = derive("select 1 from " + ",".join(f"t{i}" for i in range(count)), dialect="postgres")
     assert (derived == Ambiguous("too_many_tables")) is refused
+
+
+def test_what_the_parser_cuts_otherwise_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second cut of the text: a parser that leaves a part of it out does not see what the server reads there."""
+    from sqlglot.dialects.dialect import Dialect
+
+    cut = Dialect.tokenize
+    sql = "select x from t, secret"
+    assert answer("sqlite", sql) == "secret t"
+    monkeypatch.setattr(Dialect, "tokenize", lambda self, text, **more: cut(self, text, **more)[:-2])
+    assert derive(sql, dialect="sqlite") == Ambiguous("unreadable")
+
+
+@pytest.mark.parametrize(
+    ("tokens", "alike"),
+    [
+        ([(0, 5), (7, 9)], True),
+        ([(0, 5), (7, 8), (9, 9)], False),
+        ([(0, 5)], False),
+        ([(7, 9)], False),
+        ([(0, 9)], True),
+        ([(0, 7), (8, 9)], False),
+    ],
+)
+def test_a_token_begins_and_ends_where_a_piece_does(tokens: list[tuple[int, int]], alike: bool) -> None:
+    """A text is one piece, so that no token may begin in it; what several pieces make together is one token."""
+    from types import SimpleNamespace
+
+    from agentguard.destinations.sql_text import cut_alike
+
+    spans = [SimpleNamespace(start=start, end=end) for start, end in tokens]
+    assert cut_alike("select 'a'", "sqlite", spans) is alike
+
+
+def test_the_work_of_a_statement_is_bounded() -> None:
+    """Not its length: a long text in it, or many comments, cost nothing."""
+    long = "select '" + "x" * 100_000 + "' from t -- " + "y" * 50_000
+    assert answer("postgres", long) == "t"
+    assert derive("select " + "a," * 4_200 + "a from t", dialect="postgres") == Ambiguous("too_long")
+    assert derive("select '" + "x" * 262_144 + "' from t", dialect="postgres") == Ambiguous("too_long")
+
+
+def test_a_wildcard_table_is_covered_by_no_other_pattern() -> None:
+    """`ds.*` may be internal and `ds.secret_1` secret: what reads every `secret_…` at once is neither."""
+    derived = derive("select * from `p.ds.secret_*`", dialect="bigquery")
+    assert not isinstance(derived, Ambiguous)
+    kind = find_kind("sql")
+    assert kind is not None
+    keys = list(kind.place_keys(derived[0]))
+    assert keys == [kind.pattern_key("bigquery:p.ds.secret_*")] == ["bigquery:p.ds.secret_*"]
+
+
+@pytest.mark.parametrize("view", ["tables", "*"])
+def test_the_information_schema_of_a_data_set_is_listed_as_such(view: str) -> None:
+    """It is under no pattern of the data set's own tables."""
+    derived = derive("select * from `p.ds.INFORMATION_SCHEMA.TABLES`", dialect="bigquery")
+    assert not isinstance(derived, Ambiguous)
+    kind = find_kind("sql")
+    assert kind is not None
+    assert kind.pattern_key(f"bigquery:p.ds.information_schema.{view}") in list(kind.place_keys(derived[0]))
+    assert "bigquery:p.ds.*" not in list(kind.place_keys(derived[0]))
+
+
+OWN = ["mozfun.map.get_key", "dbo.fn_total", "st_within_fence", "ml_score", "array_union_agg", "proj-x.udf.clean"]
+
+
+@pytest.mark.parametrize(
+    ("dialect", "sql", "right"),
+    [
+        ("bigquery", "select mozfun.map.get_key(m, 'a') from t", "t"),
+        ("bigquery", "select `mozfun.map.get_key`(m, 'a') from t", "t"),
+        ("bigquery", "select `proj-x`.udf.clean(m), `proj-x.udf.clean`(m), `proj-x.udf`.clean(m) from t", "t"),
+        ("bigquery", "select mozfun.map.get_value(m, 'a') from t", "refused"),
+        ("bigquery", "select map.get_key(m, 'a') from t", "refused"),
+        ("bigquery", "select get_key(m, 'a') from t", "refused"),
+        ("bigquery", "select other.mozfun.map.get_key(m, 'a') from t", "refused"),
+        ("tsql", "select dbo.fn_total(id) from t", "t"),
+        ("tsql", "select * from dbo.fn_total(7)", "nothing"),
+        ("tsql", "select * from hr.fn_total(7)", "refused"),
+        ("tsql", "select t.x from t cross apply dbo.fn_total(t.id) f", "t"),
+        ("tsql", "select hr.fn_total(id) from t", "refused"),
+        ("tsql", "select fn_total(id) from t", "refused"),
+        ("snowflake", "select array_union_agg(x), ml_score(y) from t", "t"),
+        ("postgres", "select st_within_fence(x) from t", "t"),
+        ("postgres", "select pg_catalog.ml_score(x) from t", "refused"),
+        ("postgres", "select pg_catalog.lower(x), pg_catalog.to_hex(y) from t", "t"),
+        ("postgres", "select public.to_hex(y) from t", "refused"),
+    ],
+)
+def test_a_function_of_the_owner_is_known_by_its_whole_name(dialect: str, sql: str, right: str) -> None:
+    """What another namespace has under the same name is another function."""
+    assert answer(dialect, sql, functions=[*OWN]) == right
+    if right != "refused" and "pg_catalog" not in sql and dialect != "snowflake":
+        assert answer(dialect, sql) == "refused"
