@@ -106,6 +106,8 @@ def _against_the_call(request: Request, policy: Policy, facts: Facts) -> Iterato
     for fact in found_out:
         if isinstance(fact, Unavailable):
             yield str(fact.reason)  # what could not be found out never permits
+    if facts.unread is not None:
+        yield str(facts.unread.reason)  # arguments that nobody could read permit nothing, whatever they were
 
     now = _clock(facts)
     if now is None and not isinstance(facts.now, Unavailable):
@@ -319,21 +321,22 @@ def _against_the_step(step: Step, request: Request, policy: Policy, facts: Facts
         if step.not_above is not None and LEVELS.index(step.not_above.word) < read:
             yield "no", "write_down"
 
-    if step.arguments.refusal(request.arguments) is not None:
+    known = facts.unread is None  # else nothing is said of the arguments, nor of what follows from them
+    if known and step.arguments.refusal(request.arguments) is not None:
         yield "no", "arguments_invalid"
 
     rests = step.rests_on_run or bool(set(step.sources) & set(request.arguments))
     if rests and run is not None and len(run.unsettled) > 0:
         yield "no", "run_lost_track"
 
-    if run is not None:
+    if run is not None and known:
         for name, words in step.sources.items():
             if name in request.arguments:
                 spelt = request.arguments if facts.as_called is None else facts.as_called
                 if not _comes_from(request.arguments[name], spelt[name], words, places, run):
                     yield "no", "provenance_unmet"
 
-    for condition in step.require:
+    for condition in step.require if known else ():
         said = condition.holds(view)
         if not isinstance(said, bool):
             yield "no", "condition_failed"
@@ -354,7 +357,7 @@ def _against_the_step(step: Step, request: Request, policy: Policy, facts: Facts
         if step.bound_to_call and identity.bound_to != request.digest:
             yield "no", "identity_not_bound"
 
-    for place in places:
+    for place in places if known else ():
         if place.sensitivity is None:
             if not step.allow_unclassified:
                 yield "no", "destination_unclassified"
@@ -363,7 +366,7 @@ def _against_the_step(step: Step, request: Request, policy: Policy, facts: Facts
         elif _level(place) > _ceiling(step, workflow, run):
             yield "no", "destination_too_sensitive"
 
-    if run is not None:
+    if run is not None and known:
         for budget in workflow.budgets:
             if step.name in budget.steps:
                 cost = 1_000_000 if budget.amount is None else budget.amount.of(view)
@@ -372,7 +375,7 @@ def _against_the_step(step: Step, request: Request, policy: Policy, facts: Facts
                 elif budget.at_most - run.spent.get(budget.name, 0) < cost:
                     yield "no", "budget_exceeded"
 
-    if step.approval is not None:
+    if step.approval is not None and known:
         needed: object = True if step.approval.when is None else step.approval.when.holds(view)
         if not isinstance(needed, bool):
             yield "no", "condition_failed"
@@ -380,7 +383,7 @@ def _against_the_step(step: Step, request: Request, policy: Policy, facts: Facts
             missing = _missing_people(step, step.approval, request, policy, facts)
             if missing is not None:
                 yield ("no", "approval_impossible") if _in_vain(step.approval, policy, run) else ("ask", missing)
-    if run is not None:
+    if run is not None and known:
         for name in {place.zone for place in places} - set(run.contacts):
             rule = policy.zones[name].first_contact if name in policy.zones else None
             if isinstance(rule, ApprovalRule) and _missing_people(step, rule, request, policy, facts) is not None:

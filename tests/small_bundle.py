@@ -30,8 +30,8 @@ issuers:
 
 
 def small_bundle(tools: dict[str, dict[str, Any]]) -> dict[str, str]:
-    """One step a tool. Of each: ``args`` (name to JSON Schema), ``effect``, ``approval`` (a lead must say yes), and
-    the step's ``require``, ``at_most``, ``after`` and ``keep``."""
+    """One step a tool. Of each: ``args`` (name to JSON Schema), ``effect``, ``approval`` (a lead must say yes), the
+    step's ``require``, ``at_most``, ``after`` and ``keep``, and ``tool``: more of what Tools says of it."""
     steps: dict[str, Any] = {}
     for name, tool in tools.items():
         step = {key: tool[key] for key in ("require", "at_most", "after", "keep") if key in tool}
@@ -39,7 +39,7 @@ def small_bundle(tools: dict[str, dict[str, Any]]) -> dict[str, str]:
         if tool.get("approval"):
             step["approval"] = {"from": ["group:leads"], "quorum": 1, "within": "30m"}
         steps[name.replace("_", "-").replace(".", "-")] = step
-    listed = {name: {"effect": tool.get("effect", "read")} for name, tool in tools.items()}
+    listed = {name: {"effect": tool.get("effect", "read"), **tool.get("tool", {})} for name, tool in tools.items()}
     workflow = {
         "apiVersion": "agentguard/v1", "kind": "Workflow",
         "metadata": {"name": "w", "version": 1, "owner": "o", "purpose": "Test.", "review_by": "@"},

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from agentguard.approvals import display
 from agentguard.core.answers import counts, why_not
+from agentguard.core.canonical import in_order
 from agentguard.core.facts import Answer
 from agentguard.core.people import person
 from agentguard.core.values import Json
@@ -104,7 +105,7 @@ class ApprovalView:
         yield "run", display.shown(asked.run_id)
         yield "asked at", moment(asked.requested_at)
         yield "expires at", f"{moment(asked.expires_at)} ({remaining(asked.expires_at, self.now)})"
-        for where, what in display.leaves(self._shown("arguments"), most):
+        for where, what in display.leaves(self._arguments(), most):
             yield f"argument {where}", what
         for pointer in self._list("redacted"):
             yield "left out (secret)", display.value(pointer)
@@ -136,7 +137,7 @@ class ApprovalView:
             "run_id": asked.run_id,
             "requested_at": moment(asked.requested_at),
             "expires_at": moment(asked.expires_at),
-            "arguments": self._shown("arguments"),
+            "arguments": self._arguments(),
             "redacted": self._list("redacted"),
             "destinations": self._list("destinations"),
             "because": self._list("because"),
@@ -144,6 +145,12 @@ class ApprovalView:
             "policy_revision": asked.policy_revision,
             "answers": [{"approver": a.approver, "approve": a.approve, "at": moment(a.at)} for a in self.answers],
         }
+
+    def _arguments(self) -> Json:
+        """The arguments, with members in the order in which the tool will get them."""
+        order = self.asked.shown.get("order")
+        found: Json = in_order(self._shown("arguments"), order if isinstance(order, dict) else {})
+        return found
 
     def _shown(self, name: str) -> Json:
         found: Json = self.asked.shown.get(name)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, NoReturn
 
 import orjson
@@ -49,6 +49,48 @@ def canonical_bytes(value: Any) -> bytes:
     if len(encoded) > MAX_BYTES:
         raise NotCanonical(f"longer than {MAX_BYTES} bytes")
     return encoded
+
+
+def bytes_in_order(value: Any) -> tuple[bytes, bytes]:
+    """A JSON value's bytes with members in the order they have, and its canonical bytes. Raises NotCanonical.
+
+    Canonical bytes do not say in which order members came, nor whether a number was written 5 or 5.0.
+    """
+    canonical = canonical_bytes(value)
+    return orjson.dumps(value), canonical
+
+
+def member_order(value: Any) -> dict[str, list[str]]:
+    """Where an object's members are in another order than the canonical one: JSON pointers, and the members' names."""
+    found: dict[str, list[str]] = {}
+    pending: list[tuple[str, Any]] = [("", value)]
+    while pending:
+        where, item = pending.pop()
+        if isinstance(item, dict):
+            names = list(item)
+            if names != sorted(names, key=_utf16):
+                found[where] = names
+            steps = ((name.replace("~", "~0").replace("/", "~1"), part) for name, part in item.items())
+            pending += [(f"{where}/{step}", part) for step, part in steps if isinstance(part, dict | list)]
+        elif isinstance(item, list):
+            pending += [(f"{where}/{at}", part) for at, part in enumerate(item) if isinstance(part, dict | list)]
+    return dict(sorted(found.items()))
+
+
+def in_order(value: Any, order: Mapping[str, Collection[str]], where: str = "") -> Any:
+    """The value with its members in the order that ``member_order`` noted. Names that are not there are passed over."""
+    if isinstance(value, list):
+        return [in_order(part, order, f"{where}/{at}") for at, part in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    names = dict.fromkeys((*(name for name in order.get(where, ()) if name in value), *value))
+    steps = {name: name.replace("~", "~0").replace("/", "~1") for name in names}
+    return {name: in_order(value[name], order, f"{where}/{steps[name]}") for name in names}
+
+
+def _utf16(name: str) -> bytes:
+    """RFC 8785 section 3.2.3 sorts names by their UTF-16 code units."""
+    return name.encode("utf-16-be", "surrogatepass")
 
 
 def parse_json(text: str | bytes) -> Any:

@@ -253,7 +253,7 @@ def _utc(now: datetime | None) -> datetime | None:
 
 def _judge(case: _Case, step: Step) -> _StepResult:
     result = _StepResult()
-    for check in STEP_CHECKS:
+    for check in STEP_CHECKS if case.facts.unread is None else _WITHOUT_ARGUMENTS:
         check(case, step, result)
     for finding in result.findings:
         if finding.effect is Effect.DENY:
@@ -292,6 +292,11 @@ def clock_is_known(case: _Case) -> tuple[Finding, ...]:
     if isinstance(now, Unavailable):
         return _deny(now.reason, now.detail)
     return _deny(Reason.CLOCK_UNTRUSTED, "the decision's time is not in UTC")
+
+
+def arguments_were_read(case: _Case) -> tuple[Finding, ...]:
+    unread = case.facts.unread
+    return _NONE if unread is None else _deny(unread.reason, unread.detail)
 
 
 def run_is_active(case: _Case) -> tuple[Finding, ...]:
@@ -543,6 +548,7 @@ SKEW = timedelta(seconds=60)
 
 CALL_CHECKS: tuple[Callable[[_Case], tuple[Finding, ...]], ...] = (
     clock_is_known,
+    arguments_were_read,
     run_is_active,
     workflow_is_in_force,
     tool_is_as_approved,
@@ -882,6 +888,16 @@ STEP_CHECKS: tuple[Callable[[_Case, Step, _StepResult], None], ...] = (
     budgets_suffice,
     a_person_agrees,
 )
+# What can be said of a step without knowing the arguments: of those that nobody could read, none is missing.
+_ABOUT_ARGUMENTS = (
+    arguments_fit,
+    values_come_from_where_they_must,
+    conditions_hold,
+    destinations_are_within_reach,
+    budgets_suffice,
+    a_person_agrees,
+)
+_WITHOUT_ARGUMENTS = tuple(check for check in STEP_CHECKS if check not in _ABOUT_ARGUMENTS)
 
 
 def _view_of(case: _Case) -> View:

@@ -42,7 +42,10 @@ class DestinationDeclaration:
 
 @dataclass(frozen=True, slots=True)
 class ToolDeclaration:
-    """What the bundle says about one tool. ``aliases`` are exact names under which code knows it."""
+    """What the bundle says about one tool. ``aliases`` are exact names under which code knows it.
+
+    ``strict``: an argument of another type than the tool takes is refused, where the tool's own types would convert it.
+    """
 
     name: str
     aliases: tuple[str, ...]
@@ -53,6 +56,7 @@ class ToolDeclaration:
     credentials: tuple[str, ...]
     fingerprint: str | None
     source: Source
+    strict: bool = False
 
 
 @dataclass(frozen=True, slots=True)

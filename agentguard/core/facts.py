@@ -96,7 +96,8 @@ class Facts:
     canonical bytes; ``credentials_revoked`` names the tool's registered credentials that are not active; ``streams``
     says when each stream of signals was last heard, None for never or paused. ``as_called`` are the arguments as they
     were given, before destinations in them became canonical; None where that is the same. ``spellings``: texts that
-    name a destination of this call in another spelling, each with the canonical one.
+    name a destination of this call in another spelling, each with the canonical one. ``unread``: why the arguments
+    could not be read as they were given; then nothing is known of them, and nothing is said of them.
     """
 
     now: datetime | Unavailable
@@ -110,3 +111,4 @@ class Facts:
     as_called: Mapping[str, Json] | None = None
     spellings: Mapping[str, str] = field(default_factory=lambda: _UNSPELT)
     quotable: Mapping[str, Json] = field(default_factory=lambda: _NOTHING_QUOTABLE)
+    unread: Unavailable | None = None

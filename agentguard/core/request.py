@@ -13,11 +13,12 @@ from agentguard.core.canonical import canonical_bytes, commitment, sha256
 class Request:
     """What is asked: this tool, with these arguments, in this run.
 
-    ``canonical`` (RFC 8785 bytes) is what the tool is given. ``arguments`` is what was re-read from it, each
+    ``in_order`` are the bytes that the tool's values are read from, with members in the order in which they were given;
+    ``canonical`` (RFC 8785) are the same values in one form. ``arguments`` is what was re-read from those, each
     destination in the spelling in which it is compared; nobody may change it.
-    ``digest`` covers the run, the workflow, the tool, its definition and the arguments: an approval, a proof or a
-    permit for one digest is for nothing else. It is known to everybody who reads records, so the arguments are in it
-    under the run's ``salt``: who does not have that cannot search it for a short secret.
+    ``digest`` covers the run, the workflow, the tool, its definition and the arguments in both forms: an approval, a
+    proof or a permit for one digest is for nothing else. It is known to everybody who reads records, so the arguments
+    are in it under the run's ``salt``: who does not have that cannot search it for a short secret.
     """
 
     run_id: str
@@ -26,6 +27,7 @@ class Request:
     canonical: bytes
     arguments: Mapping[str, Any]
     digest: str
+    in_order: bytes
     call_id: str | None = None
 
     @classmethod
@@ -39,11 +41,14 @@ class Request:
         arguments: Mapping[str, Any],
         definition: str | None,
         salt: str,
+        in_order: bytes | None = None,
         call_id: str | None = None,
     ) -> Request:
-        """Compute the digest. ``canonical`` must be canonical already."""
+        """Compute the digest. ``canonical`` must be canonical already; ``in_order`` is None where it is the same."""
+        in_order = canonical if in_order is None else in_order
         covered = {
             "arguments": commitment(salt, canonical),
+            "arguments_in_order": commitment(salt, in_order),
             "definition": definition,
             "run": run_id,
             "tool": tool,
@@ -51,4 +56,4 @@ class Request:
             "workflow": workflow,
         }
         digest = sha256(canonical_bytes(covered))
-        return cls(run_id, workflow, tool, canonical, arguments, digest, call_id)
+        return cls(run_id, workflow, tool, canonical, arguments, digest, in_order, call_id)

@@ -20,9 +20,7 @@ WhoIsIt = Callable[[Identify], Identity | Unavailable]
 WhoIsItAsync = Callable[[Identify], Awaitable[Identity | Unavailable]]
 
 
-def drive(
-    events: Events, identify: WhoIsIt, run: Callable[[dict[str, Any]], Any], *, shield: Shield | None = None
-) -> Any:
+def drive(events: Events, identify: WhoIsIt, run: Callable[[Any], Any], *, shield: Shield | None = None) -> Any:
     """Run the events to their end on this thread. ``shield`` holds what interrupts a wait for the ledger."""
     reply: Any = None
     error: BaseException | None = None
@@ -44,7 +42,7 @@ def drive(
 async def drive_async(
     events: Events,
     identify: WhoIsItAsync,
-    run: Callable[[dict[str, Any]], Awaitable[Any]],
+    run: Callable[[Any], Awaitable[Any]],
     *,
     shield: Shield | None = None,
 ) -> Any:
@@ -91,7 +89,7 @@ def _kept_off(shield: Shield | None, ask: Ask, raised: BaseException) -> tuple[A
     return (ask.future.result(), None) if error is None else (None, error)
 
 
-def advance(events: Events, identify: WhoIsIt) -> dict[str, Any]:
+def advance(events: Events, identify: WhoIsIt) -> Any:
     """Run the events up to the moment the tool may run, and return its values. For tools that stream."""
     reply: Any = None
     error: BaseException | None = None
@@ -106,7 +104,7 @@ def advance(events: Events, identify: WhoIsIt) -> dict[str, Any]:
             error = raised
 
 
-async def advance_async(events: Events, identify: WhoIsItAsync) -> dict[str, Any]:
+async def advance_async(events: Events, identify: WhoIsItAsync) -> Any:
     """As ``advance``, on this task."""
     reply: Any = None
     error: BaseException | None = None

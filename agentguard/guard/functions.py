@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import inspect
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from agentguard.errors import ConfigurationError, ToolCallDenied
 from agentguard.guard.gate import CanaryGate, Gate
+from agentguard.guard.given import Given
 from agentguard.guard.signature import Signature, hints_of
 
 if TYPE_CHECKING:
     from agentguard.guard.guard import Guard
 
 _GUARDED: weakref.WeakSet[Callable[..., Any]] = weakref.WeakSet()
+
+
+class WrongArguments(ToolCallDenied, TypeError, ValueError):
+    """Denied, because the arguments cannot be read. Whoever catches Python's own error for that catches this, too."""
 
 
 def is_guarded(function: object) -> bool:
@@ -47,43 +52,40 @@ def _door(gate: Gate | CanaryGate, signature: Signature, function: Callable[...,
 
         def guarded_asyncgen(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
             try:
-                arguments, aside = signature.arguments(args, kwargs), signature.aside(args, kwargs)
+                arguments = signature.given(args, kwargs)
             except Exception as error:
                 return _misread_stream(gate, error)  # recorded and raised at the first item: here nobody can wait
-            return gate.astream(arguments, _runner(signature, function, aside))
+            return gate.astream(arguments, _runner(function))
 
         guarded = guarded_asyncgen
     elif inspect.isgeneratorfunction(function):
 
         def guarded_generator(*args: Any, **kwargs: Any) -> Iterator[Any]:
             try:
-                arguments, aside = signature.arguments(args, kwargs), signature.aside(args, kwargs)
+                arguments = signature.given(args, kwargs)
             except Exception as error:
-                gate.misread(error)
-                raise
-            return gate.stream(arguments, _runner(signature, function, aside))
+                raise WrongArguments(gate.misread(error).decision_id) from error
+            return gate.stream(arguments, _runner(function))
 
         guarded = guarded_generator
     elif inspect.iscoroutinefunction(function):
 
         async def guarded_async(*args: Any, **kwargs: Any) -> Any:
             try:
-                arguments, aside = signature.arguments(args, kwargs), signature.aside(args, kwargs)
+                arguments = signature.given(args, kwargs)
             except Exception as error:
-                await gate.amisread(error)
-                raise
-            return await gate.acall(arguments, _runner(signature, function, aside))
+                raise WrongArguments((await gate.amisread(error)).decision_id) from error
+            return await gate.acall(arguments, _runner(function))
 
         guarded = guarded_async
     else:
 
         def guarded_function(*args: Any, **kwargs: Any) -> Any:
             try:
-                arguments, aside = signature.arguments(args, kwargs), signature.aside(args, kwargs)
+                arguments = signature.given(args, kwargs)
             except Exception as error:
-                gate.misread(error)
-                raise
-            return gate.call(arguments, _runner(signature, function, aside))
+                raise WrongArguments(gate.misread(error).decision_id) from error
+            return gate.call(arguments, _runner(function))
 
         guarded = guarded_function
     for attribute in ("__name__", "__doc__", "__module__"):
@@ -109,15 +111,12 @@ async def _misread_stream(gate: Gate | CanaryGate, error: Exception) -> AsyncIte
 
 
 async def _misread(gate: Gate | CanaryGate, error: Exception) -> NoReturn:
-    await gate.amisread(error)
-    raise error
+    raise WrongArguments((await gate.amisread(error)).decision_id) from error
 
 
-def _runner(
-    signature: Signature, function: Callable[..., Any], aside: Mapping[str, Any]
-) -> Callable[[dict[str, Any]], Any]:
-    def run(values: dict[str, Any]) -> Any:
-        args, kwargs = signature.revive(values, aside)
+def _runner(function: Callable[..., Any]) -> Callable[[tuple[list[Any], dict[str, Any]]], Any]:
+    def run(ready: tuple[list[Any], dict[str, Any]]) -> Any:
+        args, kwargs = ready
         return function(*args, **kwargs)
 
     return run
@@ -128,16 +127,13 @@ def _canary(gate: Gate, signature: Signature, function: Callable[..., Any]) -> N
     tripped: list[str] = []
 
     class _AnyArguments(Signature):
-        def arguments(self, args: Any, kwargs: Any) -> dict[str, Any]:
-            return {}
-
-        def aside(self, args: Any, kwargs: Any) -> dict[str, Any]:
-            return {}
+        def given(self, args: Any, kwargs: Any) -> Given:
+            return Given({})
 
     stand_in = _same_kind(function, tripped)
     door = _door(
         gate.canary,
-        _AnyArguments(signature.signature, signature.model, signature.fields, signature.levels, signature.reread),
+        _AnyArguments(signature.signature, signature.fields, signature.codec),
         stand_in,
     )
     try:

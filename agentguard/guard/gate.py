@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import aclosing, suppress
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
-
-from pydantic import ValidationError
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
 
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Json, Unavailable
@@ -15,6 +12,7 @@ from agentguard.errors import ToolCallDenied, ToolCallRefused
 from agentguard.guard.deferred import refuse_deferred
 from agentguard.guard.drive import advance, advance_async, drive, drive_async, finish
 from agentguard.guard.failures import says_failed
+from agentguard.guard.given import Given, what_is_wrong
 from agentguard.guard.order import Events, events
 from agentguard.guard.places import current_run
 
@@ -22,12 +20,14 @@ if TYPE_CHECKING:
     from agentguard.guard.guard import Guard
 
 R = TypeVar("R")
+Arguments: TypeAlias = Given | Mapping[str, Json]
 
 
 class Gate:
     """Judges every call of one tool. ``tool`` is its name in the policy, ``name`` the one it was wrapped under.
 
-    ``arguments`` are JSON values, bound and validated. ``run`` gets a fresh dict, read from the bytes that were judged.
+    ``arguments`` are those of one call as they were given; a mapping is JSON that is handed on as it is. ``run`` gets
+    what they make ready of the bytes that were judged, before the call is admitted.
     """
 
     def __init__(self, guard: Guard, tool: str, name: str, definition: str, framework: str) -> None:
@@ -38,9 +38,7 @@ class Gate:
         self.canary = CanaryGate()
         self._guard = guard
 
-    def call(
-        self, arguments: Mapping[str, Json], run: Callable[[dict[str, Any]], R], *, call_id: str | None = None
-    ) -> R:
+    def call(self, arguments: Arguments, run: Callable[[Any], R], *, call_id: str | None = None) -> R:
         """Run the tool if it may run. Raises ToolCallRefused, LedgerError, or what the tool raises."""
 
         def run_now(values: dict[str, Any]) -> R:
@@ -53,8 +51,8 @@ class Gate:
 
     async def acall(
         self,
-        arguments: Mapping[str, Json],
-        run: Callable[[dict[str, Any]], Awaitable[R]],
+        arguments: Arguments,
+        run: Callable[[Any], Awaitable[R]],
         *,
         call_id: str | None = None,
     ) -> R:
@@ -69,13 +67,17 @@ class Gate:
         return result
 
     def stream(
-        self, arguments: Mapping[str, Json], run: Callable[[dict[str, Any]], Iterator[R]], *, call_id: str | None = None
+        self,
+        arguments: Arguments,
+        run: Callable[[Any], Iterator[R]],
+        *,
+        call_id: str | None = None,
     ) -> Iterator[R]:
         """As ``call``, for a tool that yields. Decided before the first item, in the run it was called in."""
         pending = self._events(arguments, call_id, streamed=True)
         return self._stream(pending, run)
 
-    def _stream(self, pending: Events, run: Callable[[dict[str, Any]], Iterator[R]]) -> Iterator[R]:
+    def _stream(self, pending: Events, run: Callable[[Any], Iterator[R]]) -> Iterator[R]:
         try:
             values = advance(pending, self._guard.identify)
             items = _Items(run(values))
@@ -90,8 +92,8 @@ class Gate:
 
     def astream(
         self,
-        arguments: Mapping[str, Json],
-        run: Callable[[dict[str, Any]], AsyncGenerator[R, None]],
+        arguments: Arguments,
+        run: Callable[[Any], AsyncGenerator[R, None]],
         *,
         call_id: str | None = None,
     ) -> AsyncIterator[R]:
@@ -99,9 +101,7 @@ class Gate:
         pending = self._events(arguments, call_id, streamed=True)
         return self._astream(pending, run)
 
-    async def _astream(
-        self, pending: Events, run: Callable[[dict[str, Any]], AsyncGenerator[R, None]]
-    ) -> AsyncIterator[R]:
+    async def _astream(self, pending: Events, run: Callable[[Any], AsyncGenerator[R, None]]) -> AsyncIterator[R]:
         try:
             values = await advance_async(pending, self._guard.identify_async)
             failure: object = None
@@ -117,30 +117,36 @@ class Gate:
         finally:
             pending.close()
 
-    def misread(self, why: Exception | str, *, call_id: str | None = None) -> None:
-        """Record, as a denial, that a call could not be read. Whoever called is then told why.
+    def misread(self, why: Exception | str, *, call_id: str | None = None) -> ToolCallRefused:
+        """Record, as a denial, that a call could not be read. Whoever called is then told why, or gets this refusal.
 
         Raises LedgerError where nothing could be recorded.
         """
-        with suppress(ToolCallRefused):
+        try:
             drive(self._misread(why, call_id), self._guard.identify, _nothing)
+        except ToolCallRefused as refused:
+            return refused
+        return _nothing(None)
 
-    async def amisread(self, why: Exception | str, *, call_id: str | None = None) -> None:
+    async def amisread(self, why: Exception | str, *, call_id: str | None = None) -> ToolCallRefused:
         """As ``misread``, from a task."""
-        with suppress(ToolCallRefused):
+        try:
             await drive_async(self._misread(why, call_id), self._guard.identify_async, _nothing)
+        except ToolCallRefused as refused:
+            return refused
+        return _nothing(None)
 
     def proved(self, entries: Sequence[str]) -> None:
         """Record that these public entries of the wrapped tool were seen to refuse."""
         self._guard.record_canary(self, entries)
 
     def _misread(self, why: Exception | str, call_id: str | None) -> Events:
-        detail = why if isinstance(why, str) else f"could not be read: {_kind_of(why)}"
+        detail = why if isinstance(why, str) else f"could not be read: {what_is_wrong(why)}"
         return self._events(Unavailable(Reason.ARGUMENTS_INVALID, detail), call_id)
 
-    def _events(
-        self, arguments: Mapping[str, Json] | Unavailable, call_id: str | None, *, streamed: bool = False
-    ) -> Events:
+    def _events(self, arguments: Arguments | Unavailable, call_id: str | None, *, streamed: bool = False) -> Events:
+        if not isinstance(arguments, Given | Unavailable):
+            arguments = Given(arguments)
         return events(self._guard, self, arguments, call_id, current_run(self._guard), streamed=streamed)
 
 
@@ -163,22 +169,6 @@ class _Items(Generator[R, Any, Any]):
         return item
 
 
-def _kind_of(why: Exception) -> str:
-    """The kind of an error, and which arguments it is about. No more of it: its text may hold the values."""
-    kind = type(why).__name__
-    if not isinstance(why, ValidationError):
-        return kind
-    details = why.errors(include_url=False, include_context=False, include_input=False)
-    places = [(str(detail["loc"][0]), detail["type"]) for detail in details if detail["loc"]]
-    named = [f"`{name}` ({wrong})" for name, wrong in places if _WORD.fullmatch(name) and _WORD.fullmatch(wrong)]
-    return f"{kind} at {', '.join(list(dict.fromkeys(named))[:_MOST_NAMED])}" if named else kind
-
-
-# A parameter's name, or pydantic's word for what is wrong with it. A model's own names of arguments may be anything.
-_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
-_MOST_NAMED = 5
-
-
 class CanaryGate:
     """A gate that refuses everything. An adapter puts it into a wrapper of its own making and calls every door."""
 
@@ -189,34 +179,34 @@ class CanaryGate:
         self.refused += 1
         raise ToolCallDenied("canary")
 
-    def call(self, arguments: Mapping[str, Json], run: Callable[..., Any], *, call_id: str | None = None) -> Any:
+    def call(self, arguments: Arguments, run: Callable[..., Any], *, call_id: str | None = None) -> Any:
         """Refuse."""
         self._refuse()
 
-    async def acall(self, arguments: Mapping[str, Json], run: Callable[..., Any], *, call_id: str | None = None) -> Any:
+    async def acall(self, arguments: Arguments, run: Callable[..., Any], *, call_id: str | None = None) -> Any:
         """Refuse."""
         self._refuse()
 
-    def stream(
-        self, arguments: Mapping[str, Json], run: Callable[..., Any], *, call_id: str | None = None
-    ) -> Iterator[Any]:
+    def stream(self, arguments: Arguments, run: Callable[..., Any], *, call_id: str | None = None) -> Iterator[Any]:
         """Refuse at the first item."""
         for _ in (None,):
             yield self.call(arguments, run)
 
     async def astream(
-        self, arguments: Mapping[str, Json], run: Callable[..., Any], *, call_id: str | None = None
+        self, arguments: Arguments, run: Callable[..., Any], *, call_id: str | None = None
     ) -> AsyncIterator[Any]:
         """Refuse at the first item."""
         for _ in (None,):
             yield self.call(arguments, run)
 
-    def misread(self, why: Exception | str, *, call_id: str | None = None) -> None:
-        """Leave no record: the error that follows fails the canary."""
+    def misread(self, why: Exception | str, *, call_id: str | None = None) -> ToolCallRefused:
+        """Leave no record, and count no refusal: that fails the canary."""
+        return ToolCallDenied("canary")
 
-    async def amisread(self, why: Exception | str, *, call_id: str | None = None) -> None:
+    async def amisread(self, why: Exception | str, *, call_id: str | None = None) -> ToolCallRefused:
         """As ``misread``."""
+        return ToolCallDenied("canary")
 
 
-def _nothing(values: dict[str, Any]) -> NoReturn:
+def _nothing(ready: Any) -> NoReturn:
     raise AssertionError("a call that could not be read was permitted")

@@ -3,15 +3,15 @@
 A generator that asks for what it needs (``Wait``, ``Identify``, ``Pause``, ``RunTool``), driven synchronously
 and asynchronously by ``drive``. In order:
 
-1. Arguments become canonical bytes, destinations are derived, and put back in canonical form where the tool is given
-   that.
+1. Arguments become bytes: as they were given, and canonical. Destinations are derived, and put back in canonical form
+   where the tool is given that. What the tool gets is read from the bytes, so that nothing can fail after the permit.
 2. Facts are gathered: identity by a fresh assertion, the run, approvals, credentials, the clock.
 3. ``core.decide``.
 4. ``ledger.admit``: one transaction. If the world has moved, gather and decide again.
    The first look may use the run as this guard saw it last: ``admit`` permits nothing by a state that has changed
    since. Everything but a permit is decided again on what the ledger says now.
 5. A denial is raised; an escalation asks a person and starts again at 2 once somebody answered, or took power away.
-6. Only after a durable permit does the tool run, with arguments re-read from the canonical bytes.
+6. Only after a durable permit does the tool run, with what was read from the bytes in 1.
 7. The outcome is written.
 """
 
@@ -23,7 +23,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from agentguard.core.canonical import NotCanonical, canonical_bytes, commitment, read_canonical
+from agentguard.core.canonical import (
+    NotCanonical,
+    bytes_in_order,
+    canonical_bytes,
+    commitment,
+    member_order,
+    read_canonical,
+)
 from agentguard.core.decide import STOPS, Decision, Finding, decide
 from agentguard.core.facts import ApprovalState, Facts, RunState
 from agentguard.core.policy import ApprovalRule, Fault, Policy, Tool
@@ -34,6 +41,7 @@ from agentguard.core.values import Assurance, Destination, Effect, Identity, Jso
 from agentguard.destinations import compared, derive, other_spellings, rewrite
 from agentguard.errors import ApprovalPending, ApprovalRefused, LedgerError, ToolCallDenied
 from agentguard.guard.failures import says_failed
+from agentguard.guard.given import Given, what_is_wrong
 from agentguard.guard.identities import OUTSIDE_A_RUN
 from agentguard.guard.marks import brought, brought_by_error, lost
 from agentguard.guard.raising import first_uses, risk_watches
@@ -92,9 +100,9 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class RunTool:
-    """Run the tool with these values, now."""
+    """Run the tool with what its call made ready, now."""
 
-    values: dict[str, Any]
+    values: Any
 
 
 Ask: TypeAlias = Wait | Identify | Pause | RunTool
@@ -102,8 +110,43 @@ Events: TypeAlias = Generator[Ask, Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
+class _Arguments:
+    """The arguments of one call: the caller's object, read once into bytes of our own.
+
+    ``data`` has the members in the order in which they were given. ``made`` is what the tool gets for which bytes, so
+    that a call which is decided again and again is made ready once.
+    """
+
+    given: Given
+    data: bytes
+    made: dict[bytes, Any]
+
+    @classmethod
+    def read(cls, given: Given) -> _Arguments | Unavailable:
+        """Never raises for bad arguments."""
+        try:
+            data, _ = bytes_in_order(dict(given.values))
+        except NotCanonical as error:
+            return Unavailable(Reason.ARGUMENTS_INVALID, str(error))
+        except Exception as error:  # whatever a hostile mapping raises
+            return Unavailable(Reason.ARGUMENTS_INVALID, f"could not be read: {type(error).__name__}")
+        return cls(given, data, {})
+
+    def ready(self, data: bytes) -> Any:
+        """What the tool gets for these bytes. Raises what the tool's types raise."""
+        if data not in self.made:
+            self.made.clear()
+            self.made[data] = self.given.ready(read_canonical(data))
+        return self.made[data]
+
+
+@dataclass(frozen=True, slots=True)
 class _Call:
-    """One call before any fact: its request, where it goes, and what is wrong with it already."""
+    """One call before any fact: its request, where it goes, what its tool gets, and what is wrong with it already.
+
+    ``impossible``: this call cannot be made, though the same arguments could be, in another way (awaited, not called).
+    ``error`` is what the caller is told instead of a refusal.
+    """
 
     request: Request
     destinations: tuple[Destination, ...] | Unavailable
@@ -111,13 +154,18 @@ class _Call:
     spellings: Mapping[str, str]
     shown: Json
     redacted: list[str]
+    coerced: tuple[str, ...]
     problem: Unavailable | None
+    unread: Unavailable | None
+    ready: Any = None
+    impossible: Unavailable | None = None
+    error: Exception | None = None
 
 
 def events(
     guard: Guard,
     gate: Gate,
-    arguments: Mapping[str, Json] | Unavailable,
+    arguments: Given | Unavailable,
     call_id: str | None,
     context: RunContext | None,
     *,
@@ -132,7 +180,8 @@ def events(
     flight = _Flight(guard, context, streamed)
     call_id = storable(call_id) if isinstance(call_id, str) else None
     try:
-        return (yield from _events(guard, gate, _read(arguments), call_id, context, flight))
+        read = _Arguments.read(arguments) if isinstance(arguments, Given) else arguments
+        return (yield from _events(guard, gate, read, call_id, context, flight))
     except BaseException as error:
         flight.broke(error)
         raise
@@ -141,7 +190,7 @@ def events(
 def _events(
     guard: Guard,
     gate: Gate,
-    arguments: bytes | Unavailable,
+    arguments: _Arguments | Unavailable,
     call_id: str | None,
     context: RunContext | None,
     flight: _Flight,
@@ -160,7 +209,7 @@ def _events(
         if guard.bundle is not bundle:
             identity = None  # a reload in the middle: all of it again, by the new bundle alone
             continue
-        decision = _decide(call, bundle.policy, facts)
+        decision, error = _decide(call, bundle.policy, facts)
         if known is not None and decision.effect is not Effect.PERMIT:
             continue
         decision_id = new_id("d")
@@ -176,6 +225,8 @@ def _events(
             arguments=call.shown,
             arguments_digest=commitment(salt, call.request.canonical),
             redacted=call.redacted,
+            coerced=call.coerced,
+            order=member_order(call.shown),
             framework=gate.framework,
         )
         workflow = bundle.policy.workflows.get(call.request.workflow)
@@ -213,6 +264,8 @@ def _events(
             except Unstorable:
                 arguments = _left_out(arguments)
             continue
+        if error is not None:
+            raise error
         raise (ApprovalRefused if Reason.APPROVAL_REFUSED in decision.reasons else ToolCallDenied)(decision_id)
     yield from _give_up(guard, gate, call)
 
@@ -226,19 +279,7 @@ def _run_state(guard: Guard, context: RunContext | None) -> Generator[Ask, Any, 
     return state if isinstance(state, RunState) else Unavailable(Reason.RUN_UNAVAILABLE, "no such run in this ledger")
 
 
-def _read(arguments: Mapping[str, Json] | Unavailable) -> bytes | Unavailable:
-    """The caller's object is read once, into canonical bytes of our own. Never raises for bad arguments."""
-    if isinstance(arguments, Unavailable):
-        return arguments
-    try:
-        return canonical_bytes(dict(arguments))
-    except NotCanonical as error:
-        return Unavailable(Reason.ARGUMENTS_INVALID, str(error))
-    except Exception as error:  # whatever a hostile mapping raises
-        return Unavailable(Reason.ARGUMENTS_INVALID, f"could not be read: {type(error).__name__}")
-
-
-def _left_out(arguments: bytes | Unavailable) -> Unavailable:
+def _left_out(arguments: _Arguments | Unavailable) -> Unavailable:
     """In place of arguments that no record can hold: a model can write such, and is denied on record like any other.
 
     Raises LedgerError where it was not they that could not be stored.
@@ -251,33 +292,36 @@ def _left_out(arguments: bytes | Unavailable) -> Unavailable:
 def _prepare(
     guard: Guard,
     gate: Gate,
-    arguments: bytes | Unavailable,
+    arguments: _Arguments | Unavailable,
     call_id: str | None,
     context: RunContext | None,
     run: RunState | Unavailable,
 ) -> _Call:
-    """Canonical bytes first; everything later is read from them. Never raises for bad arguments."""
+    """Bytes first; everything later is read from them. Never raises for bad arguments."""
     declaration = guard.bundle.tools.get(gate.tool)
     declared = declaration.destinations if declaration is not None else ()
-    problem = arguments if isinstance(arguments, Unavailable) else None
-    canonical = b"{}" if isinstance(arguments, Unavailable) else arguments
-    values: dict[str, Json] = read_canonical(canonical)
+    unread = arguments if isinstance(arguments, Unavailable) else None
+    problem: Unavailable | None = None
+    data = b"{}" if isinstance(arguments, Unavailable) else arguments.data
+    canonical = b"{}"
+    values: dict[str, Json] = read_canonical(data)
     judged, as_called = values, None
     spellings: Mapping[str, str] = {}
     destinations: tuple[Destination, ...] | Unavailable = Unavailable(Reason.ARGUMENTS_INVALID, "no arguments")
     try:
         destinations = derive(declared, values, guard.catalog)
         if not isinstance(destinations, Unavailable):
-            given, values, judged = values, rewrite(declared, values), compared(declared, values)
-            if values != given:
-                canonical = canonical_bytes(values)
-                values = read_canonical(canonical)
-            if judged != given:
-                as_called = given
+            values, plain = rewrite(declared, values), read_canonical(canonical_bytes(values))
+            judged = compared(declared, plain)
+            if judged != plain:
+                as_called = plain
             if declared and isinstance(run, RunState):
-                spellings = other_spellings(declared, given, run.inputs, run.kept)
+                spellings = other_spellings(declared, plain, run.inputs, run.kept)
+        data, canonical = bytes_in_order(values)
     except NotCanonical as error:
-        problem = Unavailable(Reason.ARGUMENTS_INVALID, str(error))
+        unread, values, judged = Unavailable(Reason.ARGUMENTS_INVALID, str(error)), {}, {}
+        data = canonical = b"{}"
+    destinations = destinations if unread is None else unread
     if gate.tool in guard.bundle.tools and guard.bundle.tool_by_alias.get(gate.name) != gate.tool:
         problem = Unavailable(Reason.TOOL_CHANGED, f"`{gate.name}` is not a name of this tool any more")
     shown, redacted = redact(values, guard.secret_paths(gate.tool))
@@ -287,11 +331,26 @@ def _prepare(
         tool=gate.tool,
         canonical=canonical,
         arguments=judged,
+        in_order=data,
         definition=gate.definition,
         salt=run.salt if isinstance(run, RunState) else nonce(),
         call_id=call_id,
     )
-    return _Call(request, destinations, as_called, spellings, shown, redacted, problem)
+    if isinstance(arguments, Unavailable) or unread is not None:
+        return _Call(request, destinations, as_called, spellings, shown, redacted, (), problem, unread)
+    given = arguments.given
+    if problem is None and declaration is not None and declaration.strict and given.retyped:
+        detail = f"`strict: true` in Tools: of another type than the tool takes: {', '.join(given.retyped)}"
+        problem = Unavailable(Reason.ARGUMENTS_INVALID, detail)
+    call = _Call(request, destinations, as_called, spellings, shown, redacted, given.coerced, problem, None)
+    try:
+        return replace(call, ready=arguments.ready(data))
+    except NotImplementedError as error:
+        impossible = Unavailable(Reason.ARGUMENTS_INVALID, "the tool cannot be called in this way")
+        return replace(call, impossible=impossible, error=error)
+    except Exception as error:
+        detail = f"cannot be handed on as given: {what_is_wrong(error)}"
+        return replace(call, problem=problem or Unavailable(Reason.ARGUMENTS_INVALID, detail), error=error)
 
 
 def _facts(
@@ -323,6 +382,7 @@ def _facts(
         as_called=call.as_called,
         spellings=call.spellings,
         quotable={"args": call.shown},
+        unread=call.unread,
     )
 
 
@@ -342,12 +402,16 @@ def _speaks_of(row: ApprovalRow, guard: Guard) -> bool:
     return not row.consumed and row.request.expires_at > guard.last_known_time
 
 
-def _decide(call: _Call, policy: Any, facts: Facts) -> Decision:
+def _decide(call: _Call, policy: Policy, facts: Facts) -> tuple[Decision, Exception | None]:
+    """The decision, and the error that the caller gets instead of a denial."""
     decision = decide(call.request, policy, facts)
-    if call.problem is None:
-        return decision
-    finding = Finding(Effect.DENY, call.problem.reason, call.problem.detail)
-    return Decision(Effect.DENY, (*decision.findings, finding))
+    problem, error = call.problem, call.error
+    if problem is None and decision.effect is Effect.PERMIT:
+        problem = call.impossible  # people may be asked all the same: the same call can be made in another way
+    if problem is None:
+        return decision, None
+    finding = Finding(Effect.DENY, problem.reason, problem.detail)
+    return Decision(Effect.DENY, (*decision.findings, finding)), error
 
 
 def _admission(
@@ -485,9 +549,8 @@ class _Flight:
 
 def _perform(flight: _Flight, call: _Call) -> Generator[Ask, Any, Any]:
     """Run the tool once."""
-    values = read_canonical(call.request.canonical)
     flight.started = True
-    result = yield RunTool(values)
+    result = yield RunTool(call.ready)
     failed = says_failed(result, call.request.call_id)
     if failed is not None:
         flight.close(Outcome.FAILED, f"the tool returned a failure ({failed})", {}, flight.brought(result, {}))
@@ -598,6 +661,7 @@ def _ask(
             expires_at=now + rule.within,
             shown={
                 "arguments": call.shown,
+                "order": member_order(call.shown),
                 "redacted": call.redacted,
                 "destinations": _shown(call.destinations),
                 "because": [found.detail for found in decision.findings],

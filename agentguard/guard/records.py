@@ -26,11 +26,12 @@ MAX_NAME = 128
 FIELDS = (
     "kind", "time", "decision_id", "effect", "reasons", "findings", "policy_revision", "workflow", "workflow_version",
     "step", "run_id", "subject", "requester", "issuer", "assurance", "assertion_id", "tool", "tool_effect",
-    "framework", "call_id", "arguments", "redacted", "arguments_digest", "request_digest", "definition",
-    "destinations", "risk", "approval_id", "approved_by", "signal", "outcome", "error", "kept", "by", "why",
+    "framework", "call_id", "arguments", "order", "redacted", "coerced", "arguments_digest", "request_digest",
+    "definition", "destinations", "risk", "approval_id", "approved_by", "signal", "outcome", "error", "kept", "by",
+    "why",
 )  # fmt: skip
 _WORDS: Mapping[str, tuple[str, ...]] = {"kind": RECORD_KINDS, "effect": tuple(Effect), "reason": tuple(Reason)}
-_LISTS = {"reasons", "findings", "redacted", "destinations", "approved_by", "kept"}
+_LISTS = {"reasons", "findings", "redacted", "coerced", "destinations", "approved_by", "kept"}
 _EMPTY: RecordData = dict.fromkeys(FIELDS)
 
 
@@ -82,6 +83,8 @@ def decision_record(
     arguments: Json,
     arguments_digest: str,
     redacted: Sequence[str],
+    coerced: Sequence[str],
+    order: Mapping[str, Sequence[str]],
     framework: str,
 ) -> RecordData:
     """The record of one decision: everything a reviewer needs to understand and repeat it."""
@@ -111,7 +114,9 @@ def decision_record(
         framework=framework,
         call_id=request.call_id,
         arguments=arguments,
+        order={where: list(names) for where, names in order.items()} or None,
         redacted=list(redacted),
+        coerced=list(coerced),
         arguments_digest=arguments_digest,
         request_digest=request.digest,
         definition=facts.definition,

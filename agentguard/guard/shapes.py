@@ -6,8 +6,14 @@ Regular expressions run in linear time and no reference is fetched from elsewher
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
+from datetime import date, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from pathlib import PurePath
 from typing import Any
+from uuid import UUID
 
 import jsonschema_rs
 from pydantic import ValidationError
@@ -18,7 +24,7 @@ from agentguard.core.values import Json
 from agentguard.errors import ConfigurationError
 from agentguard.policy.extent import MOST_SCHEMAS, Extent
 
-__all__ = ["JsonShape"]
+__all__ = ["JsonShape", "is_data", "is_json"]
 
 
 class JsonShape:
@@ -52,6 +58,21 @@ class JsonShape:
         """The arguments that the schema names."""
         return frozenset(self.schema.get("properties", {}))
 
+    def for_body(self, values: Mapping[str, Any], body: Callable[..., Any] | None) -> dict[str, Json]:
+        """The same values for a body that takes them by name, with its own defaults for what the schema names.
+
+        Nobody who leaves a value out leaves it unjudged. The order of the names says nothing, except to ``**kwargs``.
+        Raises as ``check`` does.
+        """
+        try:
+            parameters = list(inspect.signature(body).parameters.values()) if body is not None else []
+        except (TypeError, ValueError):
+            parameters = []
+        named = {p.name: p.default for p in parameters if p.name in self.properties and p.default is not p.empty}
+        found = {name: default for name, default in named.items() if is_json(default)} | self.check(values)
+        free = not parameters or any(p.kind is p.VAR_KEYWORD for p in parameters)
+        return found if free else dict(sorted(found.items()))
+
     def check(self, values: Mapping[str, Any]) -> dict[str, Json]:
         """The same values, known to fit. Raises pydantic's ValidationError, which frameworks know how to answer."""
         plain = dict(values)
@@ -65,6 +86,40 @@ class JsonShape:
         except (ValueError, TypeError):
             raise _not_fitting(self.name, "not JSON") from None
         raise _not_fitting(self.name, "they do not fit the tool's JSON Schema")
+
+
+def is_json(value: object) -> bool:
+    """Whether a model could have sent this: JSON types and nothing else, at any depth."""
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        kind = type(item)
+        if kind is dict and isinstance(item, dict):
+            if not all(type(key) is str for key in item):
+                return False
+            pending.extend(item.values())
+        elif kind is list and isinstance(item, list):
+            pending.extend(item)
+        elif item is not None and kind not in (str, int, float, bool):
+            return False
+    return True
+
+
+def is_data(value: object) -> bool:
+    """Whether this is plain data, in Python's types or JSON's: no object of a class that an application made."""
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, dict):
+            pending += [*item.keys(), *item.values()]
+        elif isinstance(item, list | tuple | set | frozenset):
+            pending.extend(item)
+        elif not isinstance(item, _PLAIN):
+            return False
+    return True
+
+
+_PLAIN = (str, int, float, bytes, Decimal, date, time, timedelta, UUID, PurePath, Enum, type(None))
 
 
 def _not_fitting(name: str, message: str, path: tuple[str | int, ...] = ()) -> ValidationError:

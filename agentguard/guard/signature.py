@@ -7,27 +7,34 @@ dataclasses, pydantic models, bytes as base64) survive the way to JSON and back 
 from __future__ import annotations
 
 import inspect
-import json
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from types import SimpleNamespace
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, create_model
+from pydantic.fields import FieldInfo
 
 from agentguard.core.values import Json
 from agentguard.errors import ConfigurationError
 from agentguard.guard.contexts import check_context, refuse_contexts, takes_context
-from agentguard.guard.reread import Reread
-from agentguard.policy.extent import Levels
+from agentguard.guard.given import Codec, Given, Reading, misnamed
 
 
 def hints_of(function: Callable[..., Any]) -> dict[str, Any]:
     """The annotations of a function as types. Those that were written as text are read where it was written.
 
-    Raises NameError, TypeError or ValueError where one cannot be read.
+    What it returns is left out where only a type checker can read it. Raises NameError, TypeError or ValueError where a
+    parameter's cannot be read.
     """
-    return typing.get_type_hints(inspect.unwrap(getattr(function, "__func__", function)), include_extras=True)
+    target = inspect.unwrap(getattr(function, "__func__", function))
+    try:
+        return typing.get_type_hints(target, include_extras=True)
+    except NameError:
+        parameters = {name: hint for name, hint in target.__annotations__.items() if name != "return"}
+        alone = SimpleNamespace(__annotations__=parameters, __type_params__=getattr(target, "__type_params__", ()))
+        return typing.get_type_hints(alone, globalns=getattr(target, "__globals__", {}), include_extras=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +42,8 @@ class Signature:
     """One function's parameters. Field names are made by position, so that no parameter's name can collide."""
 
     signature: inspect.Signature
-    model: type[BaseModel]
     fields: Mapping[str, str]
-    levels: Levels
-    reread: Reread
+    codec: Codec
     contexts: Mapping[str, Any] = field(default_factory=dict)  # parameters for a framework's context, with their hints
 
     @classmethod
@@ -67,13 +72,8 @@ class Signature:
             if takes_context(name, parameter, hint):
                 contexts[parameter.name] = hint
                 continue
-            place = f"p{position}"
-            default = ... if parameter.default is parameter.empty else parameter.default
-            fields[place] = (
-                hint,
-                Field(default, alias=parameter.name, validate_default=True),
-            )
-            names[parameter.name] = place
+            names[parameter.name] = str(position)
+            fields[str(position)] = _field(parameter, hint)
         config = ConfigDict(
             extra="forbid",
             ser_json_bytes="base64",
@@ -88,66 +88,55 @@ class Signature:
         except PydanticUserError as error:
             hint = "annotate its parameters with types that pydantic reads"
             raise ConfigurationError(f"`{name}` cannot be guarded: {error.message.splitlines()[0]}; {hint}") from None
-        if '"writeOnly": true' in json.dumps(schema):
-            raise ConfigurationError(
-                f"`{name}` cannot be guarded: SecretStr is written as asterisks, which the tool would get; "
-                "use str, and list the argument under `secrets` in Tools"
-            )
-        return cls(signature, model, names, Levels(schema), Reread.of(name, schema), contexts)
+        return cls(signature, names, Codec(name, model, schema, by_alias=True), contexts)
 
-    def arguments(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Json]:
-        """The JSON object of one call. Raises TypeError, NestedTooDeep or pydantic's error where it does not fit."""
-        bound = self.signature.bind(*args, **kwargs).arguments
-        for name in self.contexts:
-            bound.pop(name, None)
-        refuse_contexts(bound)
-        self.levels.check(bound)
-        return self._dump(self.model.model_validate(bound))
+    def given(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Given:
+        """The arguments of one call; contexts are set aside, and handed on as they came.
 
-    def aside(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """The contexts among what was given. Raises TypeError where something else was given for one."""
-        if not self.contexts:
-            return {}
-        bound = self.signature.bind(*args, **kwargs).arguments
-        given = {name: bound[name] for name in self.contexts if name in bound}
-        for name, value in given.items():
-            check_context(name, value, self.signature.parameters[name], self.contexts[name])
-        return given
-
-    def read(self, values: Mapping[str, Json]) -> dict[str, Json]:
-        """As ``arguments``, for a call that comes as JSON."""
-        return self._dump(self._load(values))
-
-    def revive(
-        self, arguments: Mapping[str, Json], aside: Mapping[str, Any] | None = None
-    ) -> tuple[list[Any], dict[str, Any]]:
-        """Positional and keyword arguments for the function, validated again from JSON, and the contexts as they came.
-
-        Raises NestedTooDeep, and ConfigurationError where that makes other values of them than were judged.
+        Raises Misnamed, TypeError for a context that is none, NestedTooDeep or pydantic's error where they do not fit.
         """
-        model = self._load(arguments)
-        self.reread.check(arguments, self._dump(model))
+        try:
+            bound = self.signature.bind(*args, **kwargs).arguments
+        except TypeError:
+            raise misnamed(self.signature, args, kwargs) from None
+        aside = {name: bound.pop(name) for name in self.contexts if name in bound}
+        for name, value in aside.items():
+            check_context(name, value, self.signature.parameters[name], self.contexts[name])
+        refuse_contexts(bound)
+        return self._given(self.codec.read(bound), aside)
+
+    def given_json(self, values: Mapping[str, Json]) -> Given:
+        """As ``given``, for a call that comes as JSON."""
+        return self._given(self.codec.read_json(values), {})
+
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema of the arguments."""
+        return self.codec.model.model_json_schema(by_alias=True)
+
+    def _given(self, reading: Reading, aside: Mapping[str, Any]) -> Given:
+        def ready(judged: dict[str, Json]) -> tuple[list[Any], dict[str, Any]]:
+            return self._call(reading.again(judged), aside)
+
+        return Given(reading.values, ready, reading.coerced, reading.retyped)
+
+    def _call(self, model: BaseModel, aside: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        """Positional and keyword arguments for the function."""
         args: list[Any] = []
         kwargs: dict[str, Any] = {}
         for name, parameter in self.signature.parameters.items():
-            value = (aside or {}).get(name, parameter.default)
+            value = aside.get(name, parameter.default)
             if name in self.fields:
-                value = getattr(model, self.fields[name])
+                value = vars(model)[self.fields[name]]
             if parameter.kind is parameter.POSITIONAL_ONLY:
                 args.append(value)
             else:
                 kwargs[name] = value
         return args, kwargs
 
-    def _load(self, values: Mapping[str, Json]) -> BaseModel:
-        self.levels.check(values)
-        return self.model.model_validate_json(json.dumps(values))
 
-    def _dump(self, model: BaseModel) -> dict[str, Json]:
-        values = model.model_dump(mode="json", by_alias=True)
-        self.levels.check(values)  # objects that code made: they will be read from JSON
-        return values
-
-    def schema(self) -> dict[str, Any]:
-        """The JSON Schema of the arguments."""
-        return self.model.model_json_schema(by_alias=True)
+def _field(parameter: inspect.Parameter, hint: Any) -> tuple[Any, Any]:
+    """A parameter as a field of its name. A default is the function's own, whatever its annotation says."""
+    names: dict[str, Any] = dict.fromkeys(("alias", "validation_alias", "serialization_alias"), parameter.name)
+    if isinstance(parameter.default, FieldInfo):
+        return Annotated[hint, parameter.default], Field(**names)
+    return hint, Field(... if parameter.default is parameter.empty else parameter.default, **names)

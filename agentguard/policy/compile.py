@@ -216,6 +216,7 @@ def _tool(name: str, entry: models.ToolEntry, written: Written) -> ToolDeclarati
         untrusted_results=tuple(entry.untrusted_results),
         credentials=tuple(entry.credentials),
         fingerprint=entry.fingerprint,
+        strict=entry.strict,
         source=written.source("tools", name),
     )
 

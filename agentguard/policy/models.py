@@ -246,6 +246,7 @@ class ToolEntry(StrictModel):
     untrusted_results: list[Line] = []
     credentials: list[Name] = []
     fingerprint: Fingerprint | None = None
+    strict: bool = False
 
 
 class Tools(PolicyFile):

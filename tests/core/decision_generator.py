@@ -319,6 +319,7 @@ IN_VAIN: dict[str, Change] = {
 DENYING: dict[str, Change] = {
     "a person refused": answers(yes("user:alice"), yes("user:bob"), Answer("user:carol", False, NOW)),
     "an answer that is not a boolean": answers(yes("user:alice"), Answer("user:bob", "no", NOW)),  # type: ignore[arg-type]
+    "arguments that could not be read": lambda c: c.with_facts(unread=Unavailable(Reason.ARGUMENTS_INVALID, "no")),
     "clock in another zone": lambda c: c.with_facts(now=NOW.astimezone(timezone(timedelta(hours=1)))),
     "clock in no zone": lambda c: c.with_facts(now=NOW.replace(tzinfo=None)),
     "the day after review": lambda c: c.with_workflow(review_by=NOW.date() - timedelta(days=1)),

@@ -319,6 +319,7 @@ MADE: dict[str, Any] = {
         {"tool": "t2"},
         {"canonical": b'{"a":2}'},
         {"canonical": b'{"a":"1"}'},
+        {"in_order": b'{"a":1.0}'},
         {"definition": "sha256:e"},
         {"definition": None},
         {"definition": ""},
@@ -343,5 +344,6 @@ def test_the_digest_of_a_request_is_written_down() -> None:
 
     assert re.fullmatch(r"sha256:[0-9a-f]{64}", request.digest)
     arguments = "sha256:" + hashlib.sha256(MADE["salt"].encode() + b"." + MADE["canonical"]).hexdigest()
-    covered = {"arguments": arguments, "definition": "sha256:d", "run": "run-1", "tool": "t", "v": 2}
+    both = {"arguments": arguments, "arguments_in_order": arguments}
+    covered = {**both, "definition": "sha256:d", "run": "run-1", "tool": "t", "v": 2}
     assert request.digest == sha256(rfc8785.dumps({**covered, "workflow": "w"}))

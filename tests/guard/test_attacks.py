@@ -18,9 +18,10 @@ from typing import Annotated, Any
 from urllib.parse import unquote
 
 import pytest
-from pydantic import AfterValidator, HttpUrl, ValidationError
+from pydantic import AfterValidator, HttpUrl
 
 from agentguard.core import decide as decide_module
+from agentguard.core.canonical import bytes_in_order, read_canonical
 from agentguard.core.reasons import Reason
 from agentguard.errors import (
     ApprovalPending,
@@ -75,14 +76,20 @@ def test_a_type_that_changes_its_value_each_time_it_is_read_does_not_run(guard: 
     assert ran == []
 
 
+def handed_on(function: Callable[..., Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
+    """What the function would be called with."""
+    given = Signature.of(function).given(args, kwargs)
+    by_position, by_name = given.ready(read_canonical(bytes_in_order(given.values)[0]))
+    return by_name | dict(enumerate(by_position))
+
+
 def test_a_type_that_takes_one_layer_off_each_time_it_is_read_does_not_run() -> None:
     """Judged as `%2e%2e`, the path would be `..` in the tool, and `..` it would stay however often it is read."""
 
     def tool(path: Annotated[str, AfterValidator(unquote)]) -> None: ...
 
-    signature = Signature.of(tool)
-    with pytest.raises(ConfigurationError, match="not what was judged"):
-        signature.revive(signature.arguments(("%252e%252e/keys",), {}))
+    with pytest.raises(ConfigurationError, match="for `path` is not what was judged"):
+        handed_on(tool, "%252e%252e/keys")
 
 
 def test_a_number_that_was_judged_is_not_handed_on_as_a_truth() -> None:
@@ -90,31 +97,31 @@ def test_a_number_that_was_judged_is_not_handed_on_as_a_truth() -> None:
 
     def tool(rows: Annotated[Any, AfterValidator({2: 1, 1: True}.__getitem__)]) -> None: ...
 
-    signature = Signature.of(tool)
     with pytest.raises(ConfigurationError, match="not what was judged"):
-        signature.revive(signature.arguments((2,), {}))
+        handed_on(tool, 2)
 
 
 def test_a_type_that_only_tidies_its_value_runs() -> None:
+    """And a set is written in one order, however it was filled: a question to people is about one call."""
+
     def tool(text: Annotated[str, AfterValidator(str.strip)], tags: frozenset[str], link: HttpUrl) -> None: ...
 
     tags = sorted({f"tag-{number}" for number in range(40)}, key=hash)
-    signature = Signature.of(tool)
-    judged = signature.arguments((" EXP-7 ", frozenset(tags), "https://files.corp.example"), {})
-    _, values = signature.revive(judged | {"tags": tags[::-1]})
+    given = Signature.of(tool).given((" EXP-7 ", frozenset(tags), "https://files.corp.example"), {})
+    values = handed_on(tool, " EXP-7 ", frozenset(tags), "https://files.corp.example")
 
-    assert judged["text"] == values["text"] == "EXP-7"
-    assert values["tags"] == frozenset(tags)
+    assert given.values["text"] == values["text"] == "EXP-7"
+    assert given.values["tags"] == sorted(tags) and values["tags"] == frozenset(tags)
+    assert given.coerced == ("/text", "/link") and given.retyped == ()
 
 
 def test_a_list_is_not_handed_on_in_another_order_than_was_judged() -> None:
-    """From one account to another: only a set has no order."""
+    """From one account to another: only a set has no order, and one beside it changes nothing."""
 
-    def tool(accounts: Annotated[list[str], AfterValidator(lambda all: sorted(all[:2]) + all[2:])]) -> None: ...
+    def tool(accounts: Annotated[list[str], AfterValidator(lambda all: all[::-1])], tags: set[str]) -> None: ...
 
-    signature = Signature.of(tool)
     with pytest.raises(ConfigurationError, match="not what was judged"):
-        signature.revive({"accounts": ["b", "a", "c"]})
+        handed_on(tool, ["b", "a", "c"], {"x"})
 
 
 class Lying(Mapping[str, Any]):
@@ -257,10 +264,10 @@ def test_a_refused_validation_does_not_repeat_the_value(guard: Guard) -> None:
     def export_orders(table: str, rows: int, target: str, password: int = 7) -> None: ...
 
     export = guard.wrap(export_orders)
-    with pytest.raises(ValidationError) as refused:
+    with pytest.raises(ToolCallDenied) as refused:
         export(**GOOD, password="s3cr3t-value")
 
-    assert "s3cr3t-value" not in str(refused.value)
+    assert "s3cr3t-value" not in f"{refused.value} {refused.value.__cause__}"
 
 
 # Running outside what was permitted

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from agentguard.core.canonical import canonical_bytes, read_canonical, sha256
+from agentguard.core.canonical import bytes_in_order, canonical_bytes, read_canonical, sha256
 from agentguard.errors import ToolCallDenied
 from agentguard.guard import CanaryGate
+from agentguard.guard.given import Given
 
 
 @dataclass
@@ -47,22 +48,21 @@ class ScriptedGate:
         self.definition = sha256(b"")
         self.canary = CanaryGate()
 
-    def _judge(self, arguments: Mapping[str, Any], call_id: str | None) -> dict[str, Any]:
-        canonical = canonical_bytes(dict(arguments))
+    def _judge(self, given: Given, call_id: str | None) -> Any:
+        in_order, canonical = bytes_in_order(dict(given.values))
         self.keeper.judged.append((self.name, read_canonical(canonical), call_id))
+        ready = given.ready(read_canonical(in_order))
         if self.keeper.refusal is not None:
             raise self.keeper.refusal
-        return read_canonical(canonical)
+        return ready
 
-    def call(
-        self, arguments: Mapping[str, Any], run: Callable[[dict[str, Any]], Any], *, call_id: str | None = None
-    ) -> Any:
+    def call(self, arguments: Given, run: Callable[[Any], Any], *, call_id: str | None = None) -> Any:
         return run(self._judge(arguments, call_id))
 
     async def acall(
         self,
-        arguments: Mapping[str, Any],
-        run: Callable[[dict[str, Any]], Awaitable[Any]],
+        arguments: Given,
+        run: Callable[[Any], Awaitable[Any]],
         *,
         call_id: str | None = None,
     ) -> Any:

@@ -81,12 +81,11 @@ FITS, TOO_DEEP = MOST - 1, MOST
 
 
 def by_function(query: Any) -> Any:
-    return Signature.of(search).arguments([query], {})["query"]
+    return Signature.of(search).given([query], {}).values["query"]
 
 
 def by_json(query: Any) -> Any:
-    args, _ = Signature.of(search).revive({"query": query})
-    return args or True
+    return Signature.of(search).given_json({"query": query}).values["query"]
 
 
 def test_two_alternatives_may_nest_as_deep_as_ten_thousand_tries_take() -> None:
@@ -122,7 +121,7 @@ def test_one_way_to_go_on_may_go_as_deep_as_any_argument(function: Any, value: A
     for _ in range(20):
         value = {"item": value} if function is find else {"kind": "both", "items": [value]}
 
-    assert Signature.of(function).arguments([value], {}) == {"query": value}
+    assert Signature.of(function).given([value], {}).values == {"query": value}
 
 
 def test_a_langchain_tool_is_bounded(keeper: Doorkeeper) -> None:

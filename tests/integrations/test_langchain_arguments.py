@@ -21,8 +21,8 @@ from langchain_core.tools import BaseTool, InjectedToolArg, InjectedToolCallId, 
 from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
 
 from agentguard.errors import ConfigurationError, ToolCallDenied
+from agentguard.guard.shapes import is_json
 from agentguard.integrations.langchain import wrap
-from agentguard.integrations.langchain.arguments import is_json
 from integrations.conftest import Doorkeeper
 
 SCHEMA = {

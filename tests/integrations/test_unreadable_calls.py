@@ -14,7 +14,7 @@ from langchain_core.tools import BaseTool, tool
 from openai.lib.responses_tool_runner import RegisteredFunction
 from pydantic import ValidationError
 
-from agentguard.errors import LedgerError
+from agentguard.errors import LedgerError, ToolCallDenied
 from agentguard.guard import Guard
 from agentguard.integrations.openai import OpenAITools
 from agentguard.integrations.openai.calls import CUSTOM, CUT_SHORT, DUPLICATE
@@ -98,10 +98,12 @@ def test_a_function_given_what_does_not_fit_leaves_a_denial(
     function: Any, call: Callable[[Any, Any], Any], value: Any, guard: Guard, run: None
 ) -> None:
     """Whoever probes a tool with arguments of every shape must be seen to."""
-    with pytest.raises(ValidationError):
+    with pytest.raises(ToolCallDenied) as refused:
         call(guard.wrap(function), value)
 
     found = the_denial(guard)
+    assert isinstance(refused.value.__cause__, ValidationError)
+    assert refused.value.decision_id == found["decision_id"]
     assert found["tool"] == "tickets.get" and found["run_id"] and found["assertion_id"]
     assert "could not be read: ValidationError at `ticket_id` (string_type)" in [
         finding["detail"] for finding in found["findings"]
@@ -112,11 +114,15 @@ def test_a_function_given_what_does_not_fit_leaves_a_denial(
 def test_a_function_called_with_other_arguments_leaves_a_denial(
     function: Any, call: Callable[[Any, Any], Any], guard: Guard, run: None
 ) -> None:
-    """The caller gets Python's own error."""
-    with pytest.raises(TypeError):
+    """A loop that catches refusals goes on; the record names what was wrong, and nothing that was right."""
+    with pytest.raises(ToolCallDenied) as refused:
         call(lambda value: guard.wrap(function)(value, also=1), SECRET)
 
-    the_denial(guard)
+    found = the_denial(guard)
+    assert isinstance(refused.value.__cause__, TypeError)
+    assert [finding["detail"] for finding in found["findings"]] == [
+        "could not be read: Misnamed at `also` (unexpected)"
+    ]
 
 
 LANGCHAIN: list[Callable[[BaseTool, Any], Any]] = [
@@ -258,7 +264,7 @@ def test_denials_of_unreadable_calls_raise_the_runs_risk(guard: Guard, run: None
     """Probing with broken arguments is what the rule is there for."""
     guarded = guard.wrap(get_ticket)
     for _ in range(2):
-        with pytest.raises(ValidationError):
+        with pytest.raises(ToolCallDenied):
             guarded(SECRET)
 
     assert [item.risk.word for item in guard.operations.runs()] == ["high"]
@@ -266,7 +272,7 @@ def test_denials_of_unreadable_calls_raise_the_runs_risk(guard: Guard, run: None
 
 def test_an_unreadable_call_outside_a_run_leaves_a_denial(guard: Guard) -> None:
     """There is no run to attach it to; the record says so."""
-    with pytest.raises(ValidationError):
+    with pytest.raises(ToolCallDenied):
         guard.wrap(get_ticket)(SECRET)
 
     assert "no_run" in the_denial(guard)["reasons"]

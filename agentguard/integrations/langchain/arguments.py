@@ -4,16 +4,15 @@ Rules:
 1. Everything a model can send is judged. A model can send only JSON, so an injected argument that holds JSON is judged
    like any other; only objects (a store, a runtime, a state with messages) are set aside and handed on as they came.
 2. The judged object is keyed by field name. Positional, keyword, alias and default arguments look the same.
-3. The body gets values that were validated again from the judged bytes. If reading them changes them, nothing runs.
+3. Given = judged = run, as ``guard.given`` has it.
 """
 
 from __future__ import annotations
 
 import inspect
-import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -24,20 +23,18 @@ from langchain_core.tools.base import (
     get_all_basemodel_annotations,
 )
 from pydantic import BaseModel, PydanticSchemaGenerationError, PydanticUserError
-from pydantic_core import PydanticSerializationError
 
 from agentguard.core.values import Json
 from agentguard.errors import ConfigurationError
 from agentguard.guard.contexts import is_context
-from agentguard.guard.reread import Reread
-from agentguard.guard.shapes import JsonShape
+from agentguard.guard.given import Codec, Given, Misfit, members
+from agentguard.guard.shapes import JsonShape, is_data, is_json
 from agentguard.integrations.langchain.hints import (
     annotations_of,
     config_parameter,
     is_injected,
     parameters_of,
 )
-from agentguard.policy.extent import Levels
 
 # Synthetic fields that LangChain's schema maker adds for *args and **kwargs; passed on only where they were given.
 _SYNTHETIC = ("args", "kwargs")
@@ -45,15 +42,23 @@ _SYNTHETIC = ("args", "kwargs")
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """One call: what is judged, what is handed on as it came, and the call's id."""
+    """One call: what is judged, what is handed on as it came, and the call's id.
 
-    arguments: dict[str, Json]
+    ``given`` makes the judged values ready as keyword arguments of the body, without those that were set ``aside``.
+    """
+
+    given: Given
     aside: Mapping[str, Any] = field(default_factory=dict)
     call_id: str | None = None
 
+    def for_body(self, fits: Callable[[dict[str, Any]], dict[str, Any]]) -> Given:
+        """As ``given``, with what was set aside. ``fits`` raises for what the body does not take."""
+        ready = self.given.ready
+        return replace(self.given, ready=lambda judged: fits({**ready(judged), **self.aside}))
+
 
 class Shape(ABC):
-    """How one kind of schema validates, and reads back."""
+    """How one kind of schema reads a call."""
 
     schema: dict[str, Any]
     names: frozenset[str]
@@ -61,55 +66,31 @@ class Shape(ABC):
     first: str | None
 
     @abstractmethod
-    def dump(self, given: Mapping[str, Any], aside: Mapping[str, Any]) -> dict[str, Json]:
-        """Validated JSON. Raises pydantic's ValidationError."""
-
-    @abstractmethod
-    def revive(self, values: Mapping[str, Json], aside: Mapping[str, Any]) -> dict[str, Any]:
-        """Python values again, by name."""
+    def given(self, given: Mapping[str, Any], aside: Mapping[str, Any]) -> Given:
+        """What is judged, and how it becomes Python values by name. Raises pydantic's ValidationError."""
 
 
 class ModelShape(Shape):
     """A pydantic model."""
 
-    def __init__(self, name: str, model: type[BaseModel], shown: dict[str, Any]) -> None:
-        self._name = name
-        self._model = model
+    def __init__(self, name: str, model: type[BaseModel], shown: dict[str, Any], injected: Collection[str]) -> None:
+        self.model = model
         self.schema = shown
-        self._levels = Levels(shown)
-        self._reread = Reread.of(name, shown)
+        self._codec = Codec(name, model, shown, by_alias=False, aside=injected, hidden=_SYNTHETIC)
         self.names = frozenset(model.model_fields) | {
             alias for info in model.model_fields.values() if (alias := info.alias) is not None
         }
         self.open = model.model_config.get("extra") == "allow"
         self.first = next(iter(model.model_fields), None)
 
-    def dump(self, given: Mapping[str, Any], aside: Mapping[str, Any]) -> dict[str, Json]:
-        self._levels.check(given)
-        values = self._dump(self._model.model_validate({**given, **aside} if aside else given), aside)
-        self._levels.check(values)  # objects that code made: they will be read from JSON
-        return values
+    def given(self, given: Mapping[str, Any], aside: Mapping[str, Any]) -> Given:
+        reading = self._codec.read(given, aside)
 
-    def _dump(self, model: BaseModel, aside: Mapping[str, Any]) -> dict[str, Json]:
-        try:
-            values: dict[str, Json] = model.model_dump(
-                mode="json", by_alias=False, exclude=set(aside) if aside else None, round_trip=True, warnings="error"
-            )
-        except PydanticSerializationError:
-            raise ValueError(f"the arguments of `{self._name}` cannot be written as JSON") from None
-        for synthetic in _SYNTHETIC:
-            if synthetic in values and synthetic not in model.model_fields_set:
-                del values[synthetic]
-        return values
+        def ready(judged: dict[str, Json]) -> dict[str, Any]:
+            found = members(reading.again(judged))
+            return {name: found[name] for name in judged}
 
-    def revive(self, values: Mapping[str, Json], aside: Mapping[str, Any]) -> dict[str, Any]:
-        mine = {name: value for name, value in aside.items() if name in self._model.model_fields}
-        if mine:
-            model = self._model.model_validate({**values, **mine}, by_name=True, by_alias=False)
-        else:
-            model = self._model.model_validate_json(json.dumps(values), by_name=True, by_alias=False)
-        self._reread.check(values, self._dump(model, mine))
-        return {name: getattr(model, name) for name in values}
+        return Given(reading.values, ready, reading.coerced, reading.retyped)
 
 
 class SchemaShape(Shape):
@@ -121,17 +102,10 @@ class SchemaShape(Shape):
         self.names = self._shape.properties
         self.open = True
         self.first = None
-        self._defaults = {
-            parameter.name: parameter.default
-            for parameter in parameters_of(function)
-            if parameter.name in self.names and parameter.default is not parameter.empty and is_json(parameter.default)
-        }
+        self._function = function
 
-    def dump(self, given: Mapping[str, Any], aside: Mapping[str, Any]) -> dict[str, Json]:
-        return {**self._defaults, **self._shape.check(given)}
-
-    def revive(self, values: Mapping[str, Json], aside: Mapping[str, Any]) -> dict[str, Any]:
-        return {**values}
+    def given(self, given: Mapping[str, Any], aside: Mapping[str, Any]) -> Given:
+        return Given(self._shape.for_body(given, self._function))
 
 
 class TextShape(Shape):
@@ -148,13 +122,10 @@ class TextShape(Shape):
         self.open = True
         self.first = "tool_input"
 
-    def dump(self, given: Mapping[str, Any], aside: Mapping[str, Any]) -> dict[str, Json]:
+    def given(self, given: Mapping[str, Any], aside: Mapping[str, Any]) -> Given:
         if len(given) != 1:
             raise ValueError(f"`{self._name}` takes one argument, {len(given)} were given; use StructuredTool for more")
-        return {"tool_input": next(iter(given.values()))}
-
-    def revive(self, values: Mapping[str, Json], aside: Mapping[str, Any]) -> dict[str, Any]:
-        return {**values}
+        return Given({"tool_input": next(iter(given.values()))})
 
 
 class Arguments:
@@ -170,15 +141,17 @@ class Arguments:
         self.shape = shape
         self.injected = injected
         self._call_ids = frozenset(
-            key for key, hint in _all_annotations(shape, body).items() if is_injected(hint, InjectedToolCallId)
+            key
+            for key, hint in _annotations(shape.model if isinstance(shape, ModelShape) else None, body).items()
+            if is_injected(hint, InjectedToolCallId)
         )
         config = config_parameter(body)
-        self._runtime = frozenset((*FILTERED_ARGS, *([config] if config else [])))
+        self.runtime = frozenset((*FILTERED_ARGS, *([config] if config else [])))
         self._positional = tuple(
             parameter.name
             for parameter in parameters_of(body)
             if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-            and parameter.name not in self._runtime
+            and parameter.name not in self.runtime
         )
         if self.single is not None:
             self._positional = (self.single,)
@@ -187,10 +160,10 @@ class Arguments:
     def of(cls, tool: BaseTool) -> Arguments:
         """The arguments of a tool. Raises ConfigurationError where they could not be judged."""
         body = body_of(tool)
-        shape = _shape_of(tool, body)
         injected = frozenset(tool._injected_args_keys) | frozenset(
-            key for key, hint in _all_annotations(shape, body).items() if is_injected(hint)
+            key for key, hint in _annotations(tool.args_schema, body).items() if is_injected(hint)
         )
+        shape = _shape_of(tool, body, injected)
         return cls(tool.name, shape, body, injected, isinstance(tool, Tool))
 
     def from_framework(self, given: object, call_id: str | None) -> Read:
@@ -211,7 +184,7 @@ class Arguments:
         for twice in named.keys() & kwargs.keys():
             raise TypeError(f"`{self.name}` got two values for `{twice}`")
         named.update(kwargs)
-        runtime = {name: named.pop(name) for name in self._runtime if name in named}
+        runtime = {name: named.pop(name) for name in self.runtime if name in named}
         if self.single is not None and len(named) == 1:
             named = dict(zip((self.single,), named.values(), strict=True))
         for unknown in () if self.shape.open else named.keys() - self.shape.names - self.injected:
@@ -224,8 +197,12 @@ class Arguments:
         aside.update((key, given.pop(key)) for key in objects)
         if self.injected:
             for key in self.injected & given.keys():
-                if not is_json(given[key]):
+                if not is_data(given[key]):
                     aside[key] = given.pop(key)
+                elif key not in self.shape.names and not is_json(given[key]):
+                    raise Misfit(
+                        key, "is no JSON, and the tool's schema does not name it; name it there, with its type"
+                    )
             for key in self._call_ids:
                 written = given.pop(key, None)
                 call_id = written if call_id is None else call_id
@@ -236,11 +213,20 @@ class Arguments:
                     )
                 aside[key] = call_id
         known = {key: value for key, value in aside.items() if key in self.shape.names}
-        return Read(self.shape.dump(given, known), aside, call_id)
+        return Read(self._with_unnamed(given, known), aside, call_id)
 
-    def revive(self, values: Mapping[str, Json], aside: Mapping[str, Any]) -> dict[str, Any]:
-        """Keyword arguments for the body, validated again."""
-        return {**self.shape.revive(values, aside), **aside}
+    def _with_unnamed(self, given: dict[str, Any], known: Mapping[str, Any]) -> Given:
+        """Injected arguments that the schema does not name reach the body, so they are judged, too: as they came."""
+        unnamed = {key: given.pop(key) for key in (self.injected - self.shape.names) & given.keys()}
+        found = self.shape.given(given, known)
+        if not unnamed:
+            return found
+
+        def ready(judged: dict[str, Json]) -> dict[str, Any]:
+            rest = {key: value for key, value in judged.items() if key not in unnamed}
+            return {**found.ready(rest), **{key: judged[key] for key in unnamed}}
+
+        return replace(found, values={**found.values, **unnamed}, ready=ready)
 
 
 class AnyArguments(Arguments):
@@ -252,29 +238,13 @@ class AnyArguments(Arguments):
         self.shape = like.shape
         self.injected = like.injected
         self.single = like.single
+        self.runtime = like.runtime
 
     def from_framework(self, given: object, call_id: str | None) -> Read:
-        return Read({}, {}, call_id)
+        return Read(Given({}), {}, call_id)
 
     def from_code(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Read:
-        return Read({})
-
-
-def is_json(value: object) -> bool:
-    """Whether a model could have sent this: JSON types and nothing else, at any depth."""
-    pending = [value]
-    while pending:
-        item = pending.pop()
-        kind = type(item)
-        if kind is dict and isinstance(item, dict):
-            if not all(type(key) is str for key in item):
-                return False
-            pending.extend(item.values())
-        elif kind is list and isinstance(item, list):
-            pending.extend(item)
-        elif item is not None and kind not in (str, int, float, bool):
-            return False
-    return True
+        return Read(Given({}))
 
 
 def body_of(tool: BaseTool) -> Callable[..., Any] | None:
@@ -290,7 +260,7 @@ def body_of(tool: BaseTool) -> Callable[..., Any] | None:
     return None
 
 
-def _shape_of(tool: BaseTool, body: Callable[..., Any] | None) -> Shape:
+def _shape_of(tool: BaseTool, body: Callable[..., Any] | None, injected: Collection[str]) -> Shape:
     schema = tool.args_schema
     if isinstance(schema, dict):
         return SchemaShape(tool.name, schema, body)
@@ -308,12 +278,7 @@ def _shape_of(tool: BaseTool, body: Callable[..., Any] | None) -> Shape:
         raise ConfigurationError(
             f"`{tool.name}` cannot be guarded: its args_schema is not a pydantic 2 model or a dict"
         )
-    if '"writeOnly": true' in json.dumps(shown):
-        raise ConfigurationError(
-            f"`{tool.name}` cannot be guarded: SecretStr cannot be read back from JSON; "
-            "use str, and list the argument under `secrets` in Tools"
-        )
-    return ModelShape(tool.name, model, shown)
+    return ModelShape(tool.name, model, shown, injected)
 
 
 def _shown(tool: BaseTool) -> dict[str, Any]:
@@ -331,11 +296,11 @@ def _model_from(tool: BaseTool, body: Callable[..., Any] | None) -> Any:
     return create_schema_from_function(tool.name, body, filter_args=[*FILTERED_ARGS, *([config] if config else [])])
 
 
-def _all_annotations(shape: Shape, body: Callable[..., Any] | None) -> dict[str, Any]:
+def _annotations(schema: Any, body: Callable[..., Any] | None) -> dict[str, Any]:
     found = annotations_of(body)
-    if isinstance(shape, ModelShape):
-        found.update(get_all_basemodel_annotations(shape._model))
+    if isinstance(schema, type) and issubclass(schema, BaseModel):
+        found.update(get_all_basemodel_annotations(schema))
     return found
 
 
-__all__ = ["AnyArguments", "Arguments", "Read", "RunnableConfig", "body_of", "is_json"]
+__all__ = ["AnyArguments", "Arguments", "Read", "RunnableConfig", "body_of"]

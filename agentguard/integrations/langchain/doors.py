@@ -11,18 +11,19 @@ import inspect
 import weakref
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 from langchain_core.runnables import RunnableConfig
-from langchain_core.tools import BaseTool, Tool, ToolException
+from langchain_core.tools import BaseTool, StructuredTool, Tool, ToolException
 from langchain_core.tools.base import FILTERED_ARGS
 from pydantic import BaseModel
 
 from agentguard.errors import ConfigurationError, ToolCallRefused
 from agentguard.guard import CanaryGate, Gate
 from agentguard.guard.functions import own_place
+from agentguard.guard.given import bind
 from agentguard.guard.signature import hints_of
-from agentguard.integrations.langchain.arguments import Arguments, Read
+from agentguard.integrations.langchain.arguments import Arguments, Read, body_of
 from agentguard.integrations.langchain.hints import config_parameter, parameters_of
 from agentguard.integrations.langchain.refusals import answer_refusal, raise_refusal
 from agentguard.integrations.langchain.strict import own_attributes, own_members
@@ -95,6 +96,7 @@ def _namespace(
 ) -> dict[str, Any]:
     """The members of the guarded class."""
     call, acall = _body(original, original._run), _body(original, _async_target(original), original._arun)
+    fits, afits = _fits(original, arguments, awaited=False), _fits(original, arguments, awaited=True)
     hidden = frozenset(FILTERED_ARGS) | arguments.injected
 
     def _run(self: BaseTool, *args: Any, config: Any = None, run_manager: Any = None, **kwargs: Any) -> Any:
@@ -103,11 +105,7 @@ def _namespace(
         except Exception as error:
             gate.misread(error, call_id=_call_id(args))
             raise
-        return gate.call(
-            read.arguments,
-            lambda values: call(arguments.revive(values, read.aside), config, run_manager),
-            call_id=read.call_id,
-        )
+        return gate.call(read.for_body(fits), lambda ready: call(ready, config, run_manager), call_id=read.call_id)
 
     async def _arun(self: BaseTool, *args: Any, config: Any = None, run_manager: Any = None, **kwargs: Any) -> Any:
         try:
@@ -116,10 +114,10 @@ def _namespace(
             await gate.amisread(error, call_id=_call_id(args))
             raise
 
-        async def run(values: dict[str, Any]) -> Any:
-            return await acall(arguments.revive(values, read.aside), config, run_manager)
+        async def run(ready: dict[str, Any]) -> Any:
+            return await acall(ready, config, run_manager)
 
-        return await gate.acall(read.arguments, run, call_id=read.call_id)
+        return await gate.acall(read.for_body(afits), run, call_id=read.call_id)
 
     # LangChain reads these annotations at every call, to see what it must pass; short ones are read quickly.
     for entry in (_run, _arun):
@@ -200,6 +198,26 @@ def _only_settable(tool: BaseTool, changes: Mapping[str, Any]) -> None:
         )
 
 
+Fits: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+def _fits(original: BaseTool, arguments: Arguments, *, awaited: bool) -> Fits:
+    """Raises, before the call is admitted, what the framework would raise on the way to the body."""
+    body = body_of(original)
+    if isinstance(original, StructuredTool | Tool) and type(original)._run in (StructuredTool._run, Tool._run):
+        body = (original.coroutine if awaited else None) or original.func
+    filled_in = [p.name for p in parameters_of(body) if p.name in arguments.runtime]
+
+    def fits(values: dict[str, Any]) -> dict[str, Any]:
+        if body is None and not awaited and isinstance(original, StructuredTool | Tool):
+            raise NotImplementedError(f"{type(original).__name__} does not support sync invocation.")
+        if body is not None and arguments.single is None:
+            bind(body, {**dict.fromkeys(filled_in), **values})
+        return values
+
+    return fits
+
+
 def _async_target(original: BaseTool) -> Callable[..., Any]:
     """The method whose signature says what LangChain passes to ``_arun``."""
     own = type(original)._arun is not BaseTool._arun
@@ -231,7 +249,7 @@ def _body(
 
 
 def _func_door(gate: Gate | CanaryGate, arguments: Arguments, func: Callable[..., Any]) -> Callable[..., Any]:
-    invoke = _direct(func, arguments)
+    fits, invoke = _direct(func, arguments)
 
     def guarded_func(*args: Any, **kwargs: Any) -> Any:
         try:
@@ -240,7 +258,7 @@ def _func_door(gate: Gate | CanaryGate, arguments: Arguments, func: Callable[...
             gate.misread(error)
             raise
         try:
-            return gate.call(read.arguments, lambda values: invoke(values, read.aside), call_id=read.call_id)
+            return gate.call(read.for_body(fits), invoke, call_id=read.call_id)
         except ToolCallRefused as refused:
             raise_refusal(refused)
 
@@ -250,7 +268,7 @@ def _func_door(gate: Gate | CanaryGate, arguments: Arguments, func: Callable[...
 def _coroutine_door(
     gate: Gate | CanaryGate, arguments: Arguments, func: Callable[..., Awaitable[Any]]
 ) -> Callable[..., Awaitable[Any]]:
-    invoke = _direct(func, arguments)
+    fits, invoke = _direct(func, arguments)
 
     async def guarded_coroutine(*args: Any, **kwargs: Any) -> Any:
         try:
@@ -259,28 +277,24 @@ def _coroutine_door(
             await gate.amisread(error)
             raise
 
-        async def run(values: dict[str, Any]) -> Any:
-            return await invoke(values, read.aside)
-
         try:
-            return await gate.acall(read.arguments, run, call_id=read.call_id)
+            return await gate.acall(read.for_body(fits), invoke, call_id=read.call_id)
         except ToolCallRefused as refused:
             raise_refusal(refused)
 
     return _disguise(guarded_coroutine, func)
 
 
-def _direct(func: Callable[..., Any], arguments: Arguments) -> Callable[[dict[str, Any], Mapping[str, Any]], Any]:
+def _direct(func: Callable[..., Any], arguments: Arguments) -> tuple[Fits, Callable[[dict[str, Any]], Any]]:
     """Calls the original function, by position where its parameters have no names to call them by."""
     by_position = [parameter.name for parameter in parameters_of(func) if parameter.kind is parameter.POSITIONAL_ONLY]
     if arguments.single is not None:
         by_position = [arguments.single]
 
-    def invoke(values: dict[str, Any], aside: Mapping[str, Any]) -> Any:
-        revived = arguments.revive(values, aside)
-        return func(*[revived.pop(name) for name in by_position if name in revived], **revived)
+    def invoke(ready: dict[str, Any]) -> Any:
+        return func(*[ready.pop(name) for name in by_position if name in ready], **ready)
 
-    return invoke
+    return lambda values: bind(func, values, by_position), invoke
 
 
 def _disguise(door: Callable[..., Any], func: Callable[..., Any]) -> Callable[..., Any]:

@@ -9,8 +9,8 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from agentguard.core.values import Json
 from agentguard.errors import ConfigurationError, ToolCallDenied
+from agentguard.guard.given import Given
 from agentguard.integrations.openai.functions import GuardedFunction
 
 if TYPE_CHECKING:
@@ -22,10 +22,10 @@ _REFUSED = str(ToolCallDenied("canary"))
 class _AnyArguments:
     """A shape that everything fits, so that the call comes as far as the gate."""
 
-    def read(self, values: Mapping[str, Any]) -> dict[str, Json]:
-        return {}
+    def given(self, values: Mapping[str, Any]) -> Given:
+        return Given({})
 
-    def call(self, body: Callable[..., Any], values: dict[str, Any]) -> Any:
+    def call(self, body: Callable[..., Any], ready: Any) -> Any:
         return body()
 
 

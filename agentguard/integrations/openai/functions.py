@@ -6,7 +6,6 @@ import asyncio
 import copy
 import functools
 import inspect
-import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -17,7 +16,7 @@ from agentguard.core.canonical import NotCanonical, parse_json
 from agentguard.core.values import Json
 from agentguard.errors import ConfigurationError
 from agentguard.guard.functions import is_guarded
-from agentguard.guard.reread import Reread
+from agentguard.guard.given import Codec, Given, Misfit, bind
 from agentguard.guard.shapes import JsonShape
 from agentguard.guard.signature import Signature
 from agentguard.policy.extent import NestedTooDeep
@@ -35,13 +34,13 @@ class BadArguments(ValueError):
 
 
 class Shape(Protocol):
-    """How arguments are validated, and handed to the body."""
+    """How arguments are read, and handed to the body."""
 
-    def read(self, values: Mapping[str, Any]) -> dict[str, Json]:
-        """Validated JSON, defaults included. Raises pydantic's ValidationError."""
+    def given(self, values: Mapping[str, Any]) -> Given:
+        """One call's arguments, defaults included. Raises pydantic's ValidationError."""
 
-    def call(self, body: Callable[..., Any], values: dict[str, Any]) -> Any:
-        """Call the body with values validated again."""
+    def call(self, body: Callable[..., Any], ready: Any) -> Any:
+        """Call the body with what the arguments made ready."""
 
 
 class SignatureShape:
@@ -50,52 +49,54 @@ class SignatureShape:
     def __init__(self, signature: Signature) -> None:
         self._signature = signature
 
-    def read(self, values: Mapping[str, Any]) -> dict[str, Json]:
-        return self._signature.read(values)
+    def given(self, values: Mapping[str, Any]) -> Given:
+        return self._signature.given_json(values)
 
-    def call(self, body: Callable[..., Any], values: dict[str, Any]) -> Any:
-        args, kwargs = self._signature.revive(values)
+    def call(self, body: Callable[..., Any], ready: Any) -> Any:
+        args, kwargs = ready
         return body(*args, **kwargs)
 
 
 class DefinedShape:
     """A definition written by hand, with a body that takes its properties by keyword."""
 
+    def __init__(self, shape: JsonShape, body: Callable[..., Any]) -> None:
+        self._shape = shape
+        self._body = body
+
+    def given(self, values: Mapping[str, Any]) -> Given:
+        return Given(self._shape.for_body(values, self._body), lambda judged: bind(self._body, judged))
+
+    def call(self, body: Callable[..., Any], ready: Any) -> Any:
+        return body(**ready)
+
+
+class WholeShape:
+    """A definition with a body that takes all its arguments as one dict."""
+
     def __init__(self, shape: JsonShape) -> None:
         self._shape = shape
 
-    def read(self, values: Mapping[str, Any]) -> dict[str, Json]:
-        return self._shape.check(values)
+    def given(self, values: Mapping[str, Any]) -> Given:
+        return Given(self._shape.check(values))
 
-    def call(self, body: Callable[..., Any], values: dict[str, Any]) -> Any:
-        return body(**values)
-
-
-class WholeShape(DefinedShape):
-    """As DefinedShape, for a body that takes all its arguments as one dict."""
-
-    def call(self, body: Callable[..., Any], values: dict[str, Any]) -> Any:
-        return body(values)
+    def call(self, body: Callable[..., Any], ready: Any) -> Any:
+        return body(ready)
 
 
-class ModelShape(DefinedShape):
+class ModelShape:
     """A definition that the client made of a model, which the body takes. What its validators make is judged."""
 
     def __init__(self, shape: JsonShape, model: type[BaseModel]) -> None:
-        super().__init__(shape)
-        self._model = model
-        self._reread = Reread.of(shape.name, shape.schema)
+        self._shape = shape
+        self._codec = Codec(shape.name, model, shape.schema, by_alias=True)
 
-    def read(self, values: Mapping[str, Any]) -> dict[str, Json]:
-        return as_json(self._load(super().read(values)))
+    def given(self, values: Mapping[str, Any]) -> Given:
+        reading = self._codec.read_json(self._shape.check(values), by_name=True)
+        return Given(reading.values, reading.again, reading.coerced, reading.retyped)
 
-    def call(self, body: Callable[..., Any], values: dict[str, Any]) -> Any:
-        model = self._load(values)
-        self._reread.check(values, as_json(model))
-        return body(model)
-
-    def _load(self, values: Mapping[str, Json]) -> BaseModel:
-        return self._model.model_validate_json(json.dumps(values), by_alias=True, by_name=True)
+    def call(self, body: Callable[..., Any], ready: Any) -> Any:
+        return body(ready)
 
 
 def as_json(model: BaseModel) -> dict[str, Json]:
@@ -119,7 +120,7 @@ class GuardedFunction:
             except Exception as error:
                 gate.misread(error, call_id=call_id)
                 raise
-            return gate.call(arguments, lambda values: shape.call(body, values), call_id=call_id)
+            return gate.call(arguments, lambda ready: shape.call(body, ready), call_id=call_id)
 
         async def acall(read: Read, call_id: str | None) -> Any:
             try:
@@ -128,10 +129,10 @@ class GuardedFunction:
                 await gate.amisread(error, call_id=call_id)
                 raise
 
-            async def run(values: dict[str, Any]) -> Any:
+            async def run(ready: Any) -> Any:
                 if inspect.iscoroutinefunction(body):
-                    return await shape.call(body, values)
-                return await asyncio.to_thread(shape.call, body, values)
+                    return await shape.call(body, ready)
+                return await asyncio.to_thread(shape.call, body, ready)
 
             return await gate.acall(arguments, run, call_id=call_id)
 
@@ -156,12 +157,12 @@ def read_arguments(text: str) -> dict[str, Json]:
     return values
 
 
-def _fitting(shape: Shape, read: Read) -> dict[str, Json]:
+def _fitting(shape: Shape, read: Read) -> Given:
     try:
-        return shape.read(read())
+        return shape.given(read())
     except ValidationError as error:
         raise BadArguments(_said_plainly(error)) from None
-    except NestedTooDeep as error:
+    except (NestedTooDeep, Misfit) as error:
         raise BadArguments(f"the arguments do not fit: {error}") from None
     except PydanticSerializationError:
         raise BadArguments("the arguments cannot be written as JSON") from None
@@ -182,7 +183,7 @@ def guard_entry(guard: Guard, entry: object) -> tuple[Gate, dict[str, Any], Shap
         definition, body = entry
         function, model = read_definition(definition)
         _check_body(function["name"], body)
-        shape: Shape = defined_shape(function, model)
+        shape: Shape = defined_shape(function, model, body)
     elif isinstance(entry, Mapping):
         read_definition(entry)
         raise ConfigurationError("a definition alone runs nothing; pass (definition, implementation)")
@@ -206,10 +207,10 @@ def guard_entry(guard: Guard, entry: object) -> tuple[Gate, dict[str, Any], Shap
     return open_gate(guard, function), function, shape, body
 
 
-def defined_shape(function: Mapping[str, Any], model: type[BaseModel] | None) -> Shape:
+def defined_shape(function: Mapping[str, Any], model: type[BaseModel] | None, body: Callable[..., Any]) -> Shape:
     """How the arguments of a definition are read: by its JSON Schema, and by the model it was made of."""
     shape = JsonShape(function["name"], function["parameters"])
-    return DefinedShape(shape) if model is None else ModelShape(shape, model)
+    return DefinedShape(shape, body) if model is None else ModelShape(shape, model)
 
 
 def open_gate(guard: Guard, function: Mapping[str, Any]) -> Gate:

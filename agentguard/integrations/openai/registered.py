@@ -49,7 +49,7 @@ def wrap(guard: Guard, tool: Any) -> Any:
     if tool._parsed_tool is None:
         shape: Shape = WholeShape(JsonShape(function["name"], function["parameters"]))
     else:
-        shape = defined_shape(function, model)
+        shape = defined_shape(function, model, tool.execute)
     gate = open_gate(guard, function)
     guarded = GuardedFunction(gate, function["name"], function, shape, tool.execute)
     gate.proved(prove(gate, function, tool.execute))
