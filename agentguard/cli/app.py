@@ -2,25 +2,44 @@
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-_EPILOG = """\
-First steps:
+_FIRST_STEPS = (
+    ("agentguard check workflows/customer_export", "is the bundle right?"),
+    ("agentguard test workflows/customer_export", "does it decide as its cases say?"),
+    ("agentguard audit follow", "what is being decided now?"),
+    ("agentguard runs stop RUN", "no more calls for this run"),
+)
+# A bundle in an example of help. It is a path of the repository; elsewhere another is named, or none.
+_BUNDLE = re.compile(r"(agentguard (?:[a-z]+ )+)(workflows(?:/[a-z_]+)?)(?![\w/])")
 
-  agentguard check workflows/customer_export    is the bundle right?
 
-  agentguard test workflows/customer_export     does it decide as its cases say?
+def _here(text: str) -> str:
+    """Help whose examples name what is there, where it is read."""
+    return _BUNDLE.sub(lambda found: found[1] + _bundle(found[2]), text)
 
-  agentguard audit follow                       what is being decided now?
 
-  agentguard runs stop RUN                      no more calls for this run
+def _bundle(named: str) -> str:
+    """The bundle that an example names, or the one that is here, or the word for one."""
+    try:
+        if Path(named).is_dir() and (named != "workflows" or any(Path(named).rglob("*.yaml"))):
+            return named
+        return next((name for name in ("workflows", "policy") if any(Path(name).glob("*.yaml"))), "DIR")
+    except OSError:
+        return "DIR"
 
-Every command explains itself: agentguard COMMAND --help.
-"""
+
+def _epilog() -> str:
+    steps = [(_here(command), what) for command, what in _FIRST_STEPS]
+    width = max(len(command) for command, _ in steps)
+    lines = "".join(f"  {command:<{width}}    {what}\n\n" for command, what in steps)
+    return f"First steps:\n\n{lines}Every command explains itself: agentguard COMMAND --help.\n"
 
 
 class Entry(NamedTuple):
@@ -65,6 +84,8 @@ class Commands(TyperGroup):
             return TyperCommand(cmd_name, help=entry.summary, rich_markup_mode=None)
         loaded = typer.main.get_command(import_module(entry.module).app)
         loaded.name = cmd_name
+        for each in (loaded, *getattr(loaded, "commands", {}).values()):
+            each.help = _here(each.help or "")
         return loaded
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
@@ -79,7 +100,7 @@ class Commands(TyperGroup):
 def command() -> Any:
     """The whole command line, fresh."""
     app = typer.Typer(
-        cls=Commands, add_completion=False, no_args_is_help=False, rich_markup_mode=None, epilog=_EPILOG,
+        cls=Commands, add_completion=False, no_args_is_help=False, rich_markup_mode=None, epilog=_epilog(),
         pretty_exceptions_enable=False,
     )  # fmt: skip
     app.callback(invoke_without_command=True)(_root)

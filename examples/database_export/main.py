@@ -25,6 +25,11 @@ PLATFORM = "http://127.0.0.1:8931"
 EXPORTER = "spiffe://corp.example/agent/exporter"
 AUDIENCE = "agentguard"
 INPUTS = {"ticket": "EXP-7"}
+# What whoever watched it may do next.
+NEXT = (
+    "agentguard test workflows/customer_export",
+    "open workflows/customer_export/customer-export.yaml, write `args.rows > 100`, and run this again",
+)
 
 
 def run(timeline: Timeline, folder: Path, checks: Checks) -> None:

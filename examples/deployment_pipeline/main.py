@@ -28,6 +28,11 @@ EVENT_KEYS, SECURITY, AUDIENCE = (
 )
 GITHUB = "https://token.actions.githubusercontent.com"
 CREDENTIAL = "deploy-store"
+# What whoever watched it may do next.
+NEXT = (
+    "agentguard test workflows/deployment_pipeline",
+    "python -m examples.payments_service",
+)
 
 # What GitHub puts into the token of a job; ids and refs cannot be taken over by renaming a repository.
 APPROVED = {

@@ -15,6 +15,11 @@ from examples.support.checks import Checks
 from examples.support.timeline import Timeline
 
 PORTS = dict(zip(NAMES, range(8941, 8949), strict=True))
+# What whoever watched it may do next.
+NEXT = (
+    "agentguard test workflows/incident_response",
+    "the first steps in README.md, with a workflow of your own",
+)
 
 
 def run(timeline: Timeline, folder: Path, checks: Checks) -> None:

@@ -19,6 +19,11 @@ from examples.support.timeline import Timeline
 from examples.support.transmitter import Transmitter, transmitting
 
 KEYS = "http://127.0.0.1:8941"
+# What whoever watched it may do next.
+NEXT = (
+    "agentguard test workflows/payments_service",
+    "python -m examples.incident_response",
+)
 ENGINE, AUDIENCE = "https://risk.corp.example", "https://payments.corp.example/signals"
 
 _SCHEMA = """

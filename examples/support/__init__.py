@@ -12,9 +12,9 @@ def start(example: str) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a tick is no reason to fail where the terminal has none
     try:
-        run = import_module(example).run
+        module = import_module(example)
         checks = import_module("examples.support.checks")
     except KeyboardInterrupt:
         print("\nstopped; nothing was started")
         raise SystemExit(130) from None
-    checks.main(run)
+    checks.main(module.run, *module.NEXT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import sys
@@ -43,8 +44,11 @@ def workspace() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def main(example: Callable[[Timeline, Path, Checks], None]) -> None:
-    """Run an example in a folder of its own. Exits 0 if every promise was kept, 1 if not, 130 on Ctrl-C."""
+def main(example: Callable[[Timeline, Path, Checks], None], *next_steps: str) -> None:
+    """Run an example in a folder of its own, and say what to try next.
+
+    Exits 0 if every promise was kept, 1 if not, 130 on Ctrl-C.
+    """
     signal.signal(signal.SIGTERM, _interrupt)
     timeline = Timeline()
     checks = Checks(timeline)
@@ -62,6 +66,18 @@ def main(example: Callable[[Timeline, Path, Checks], None]) -> None:
         timeline.console.print(f"[bold red]{checks.broken} promise(s) broken[/]")
         sys.exit(1)
     timeline.console.print("[bold green]everything went as promised[/]")
+    for number, step in enumerate(next_steps):
+        line = f"{'next, try' if number == 0 else 'then'}: {typed(step)}"
+        timeline.console.print(line, markup=False, soft_wrap=True)
+
+
+def typed(step: str) -> str:
+    """A step with its program as it is typed here: by its path where that is not on the PATH."""
+    program, space, rest = step.partition(" ")
+    beside = Path(sys.executable).parent / program
+    if shutil.which(program) is None and beside.is_file():
+        program = os.path.relpath(beside)
+    return program + space + rest
 
 
 def _interrupt(_signal: int, _frame: Any) -> None:

@@ -1,12 +1,14 @@
 """People who answer approvals, as a process of their own that shares nothing with the agent but the ledger.
 
 As a module (``python -m examples.support.people LEDGER APPROVAL NAME``) it shows one request and answers it: asked at
-the terminal if there is one, else always yes. In production this is ``agentguard approvals approve``, where the name
-is the operating system account; here it is a role in a play.
+the terminal if there is one and somebody sits there, else always yes. In production this is
+``agentguard approvals approve``, where the name is the operating system account; here it is a role in a play.
 """
 
 from __future__ import annotations
 
+import os
+import select
 import subprocess
 import sys
 import threading
@@ -17,7 +19,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
-from rich.prompt import Confirm
 
 from agentguard import Guard, LedgerError
 from agentguard.approvals import ApprovalView
@@ -25,6 +26,8 @@ from agentguard.guard import Operations
 from agentguard.ledger import open_ledger
 
 LOOK_EVERY_SECONDS = 0.1
+# Whoever watches a demonstration and does not answer sees the rest of it anyway.
+PATIENCE_SECONDS = 20
 
 
 @contextmanager
@@ -65,6 +68,30 @@ def _wait_for(guard: Guard, approval: str, person: subprocess.Popen[bytes], say:
         time.sleep(LOOK_EVERY_SECONDS / 2)
 
 
+def _somebody_may_type() -> bool:
+    """A terminal that this process may read from: one in the background would be stopped for trying."""
+    try:
+        return sys.stdin.isatty() and os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    except (OSError, ValueError):
+        return False
+
+
+def _asked(console: Console, question: str) -> bool:
+    """What somebody at the terminal says, or yes where nobody says anything in time."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    console.print(question, end="", markup=False)
+    while select.select([sys.stdin], [], [], max(0.0, until - time.monotonic()))[0]:
+        line = sys.stdin.readline()
+        if not line:
+            break
+        word = line.strip().lower()
+        if word in ("", "y", "yes", "n", "no"):
+            return not word.startswith("n")
+        console.print("y or n? ", end="")
+    console.print("nobody answered, so the play goes on with yes")
+    return True
+
+
 def _answer(ledger: str, approval: str, name: str) -> None:
     console = Console(highlight=False)
     opened = open_ledger(ledger)
@@ -74,11 +101,11 @@ def _answer(ledger: str, approval: str, name: str) -> None:
         if row is None:
             raise LedgerError(f"there is no approval `{approval}`")
         approve = True
-        if sys.stdin.isatty():
+        if _somebody_may_type():
             view = ApprovalView(row.request, row.answers, row.consumed, datetime.now(UTC))
             for label, text in view.rows():
                 console.print(f"    {label:>16}  {text}", markup=False)
-            approve = Confirm.ask(f"You play {name}. May it?", console=console, default=True)
+            approve = _asked(console, f"You play {name}. May it? [y/n] (yes by itself in {PATIENCE_SECONDS} s) ")
         operations.answer(approval, approver=name, approve=approve)
     finally:
         opened.shut()

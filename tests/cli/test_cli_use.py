@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import shlex
 import sqlite3
 import stat
@@ -74,6 +75,33 @@ def test_an_example_that_needs_no_ledger_works_when_pasted(
     example = call(command, "--help").out.split("Example: agentguard ")[1].split("\n\n")[0].split(" > ")[0]
 
     assert call(*shlex.split(example.replace("\\\n", ""))).code == 0
+
+
+BUNDLED = [
+    ["check"],
+    ["test"],
+    ["explain"],
+    ["destinations", "coverage"],
+    ["signals", "serve"],
+    ["signals", "poll"],
+    [],
+]
+
+
+@pytest.mark.parametrize("path", BUNDLED, ids=" ".join)
+@pytest.mark.parametrize("place", ["workflows", "policy", ""])
+def test_help_names_the_bundle_that_is_there_where_it_is_read(
+    path: list[str], place: str, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Outside a clone of the repository its folders are not there, and an example that fails teaches nothing."""
+    if place:
+        write(tmp_path / place)
+    monkeypatch.chdir(tmp_path)
+    shown = " ".join(call(*path, "--help").out.split())
+    named = re.findall(
+        r"agentguard (?:(?:check|test|explain|coverage|serve|poll|signals|destinations) )++([A-Za-z]\S*)", shown
+    )
+    assert set(named) - {"COMMAND"} == {place or "DIR"}
 
 
 def test_the_list_of_commands_is_whole_and_its_summaries_are_not_cut(call: Call) -> None:

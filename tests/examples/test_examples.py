@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pty
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -65,9 +69,51 @@ def test_an_example_keeps_its_promises_and_cleans_up(name: str, folder: Path) ->
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "everything went as promised" in ended.stdout
+    step = re.search(r"next, try: (\S*agentguard) (test workflows/\S+)", ended.stdout)
+    assert step is not None
+    program = shutil.which(step[1]) or ROOT / step[1]
+    again = subprocess.run([program, *step[2].split()], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert again.returncode == 0, again.stderr
     assert "Traceback" not in ended.stdout + ended.stderr
     assert [reason for reason in SHOWN[name] if reason not in ended.stdout] == []
     assert list(folder.glob("agentguard-example-*")) == [], "it left something behind"
+
+
+def test_a_terminal_that_nobody_answers_does_not_hold_the_play_up(folder: Path) -> None:
+    """It waited five minutes there, and then failed: whoever watches may have gone for a coffee."""
+    code = (
+        "import examples.support.people as people; people.PATIENCE_SECONDS = 0.5;"
+        "from rich.console import Console; assert people._somebody_may_type();"
+        "print(people._asked(Console(), 'May it? '))"
+    )
+    said = _at_a_terminal(code, b"")
+    assert "nobody answered" in said and said.rstrip().endswith("True")
+
+
+@pytest.mark.parametrize(("typed", "answer"), [(b"n\n", "False"), (b"\n", "True"), (b"what\nno\n", "False")])
+def test_whoever_answers_at_the_terminal_is_heard(typed: bytes, answer: str) -> None:
+    """The one who plays the person may say no."""
+    code = (
+        "import examples.support.people as people;"
+        "from rich.console import Console; print(people._asked(Console(), 'May it? '))"
+    )
+    assert _at_a_terminal(code, typed).rstrip().endswith(answer)
+
+
+def _at_a_terminal(code: str, typed: bytes) -> str:
+    """What a program prints whose terminal somebody types at, and that is in its foreground."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(ROOT)
+        os.execve(sys.executable, [sys.executable, "-c", code], {**os.environ, "PYTHONPATH": str(ROOT)})
+    os.write(terminal, typed)
+    said = b""
+    with contextlib.suppress(OSError):  # what Linux says when the other end is gone
+        while part := os.read(terminal, 4096):
+            said += part
+    os.waitpid(pid, 0)
+    os.close(terminal)
+    return said.decode()
 
 
 def test_a_model_that_cannot_be_asked_is_one_clear_line(folder: Path) -> None:
