@@ -7,6 +7,7 @@ import importlib.util
 import io
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -41,6 +42,48 @@ def test_the_readmes_code_runs_on_the_readmes_bundle(tmp_path: Path, monkeypatch
     assert re.fullmatch(r"this tool call was not allowed \(decision `d-[0-9a-f]{32}`\)", refusal)
     assert paid == "paid 4900 back for ORD-1"
     assert records == [line.removeprefix("# ") for line in code[-1].splitlines() if line.startswith("# ")]
+
+
+def test_the_readme_stands_in_the_order_in_which_it_is_typed() -> None:
+    """The policy files come before the code that loads them; outside this repository nothing else is there."""
+    text = README.read_text("utf-8")
+    places = [text.index(f"# workflows/{name}.yaml") for name in ("refund-order", "tools", "trust")]
+    assert max(places) < text.index("agentguard check workflows\nok: ") < text.index('Guard.load("workflows")')
+
+
+def test_the_readmes_check_says_what_stands_there(tmp_path: Path) -> None:
+    """A newcomer compares letter by letter."""
+    (tmp_path / "workflows").mkdir()
+    for text in blocks("yaml"):
+        (tmp_path / text.splitlines()[0].removeprefix("# ")).write_text(text)
+    code = "import sys; from agentguard.cli import main; sys.exit(main(['check', 'workflows']))"
+    paths = os.pathsep.join([str(Path(agentguard.__file__ or "").parents[1]), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": paths}
+    command = [sys.executable, "-c", code]
+    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
+    assert said.returncode == 0, said.stdout + said.stderr
+    (shown,) = [block for block in blocks("console") if "agentguard check" in block]
+    assert said.stdout.startswith(shown.split("\n", 1)[1])
+    assert "note:" not in said.stdout
+
+
+@pytest.mark.parametrize("folder", ["agentguard", "docs", "tests", "examples", "benchmarks", "."])
+def test_nothing_refers_to_a_page_that_is_not_in_the_repository(folder: str) -> None:
+    """Who reads it has only what is here: say the thing itself, or link a page of docs."""
+    pages = re.compile("|".join((r"\bDES" + "IGN\\b", r"\bPIT" + "FALLS\\b", r"\bSTY" + "LE\\b", r"\bHOU" + "SE\\b")))
+    names = (ROOT / folder).glob("*") if folder == "." else (ROOT / folder).rglob("*")
+    files = [name for name in names if name.suffix in (".py", ".md", ".yaml", ".toml") and name.is_file()]
+    assert [str(name) for name in files if pages.search(name.read_text("utf-8"))] == []
+
+
+def test_the_commands_of_contributing_are_those_of_the_makefile() -> None:
+    """Two lists of the same commands drift apart."""
+    page, make = ((ROOT / name).read_text("utf-8") for name in ("CONTRIBUTING.md", "Makefile"))
+    for target, commands in re.findall(r"^\| `make (\w+)` \| (.*?)(?::.*)? \|$", page, re.MULTILINE):
+        recipe = re.search(rf"^{target}:\n((?:\t.*\n)+)", make, re.MULTILINE)
+        assert recipe is not None, target
+        made = [line.strip().removeprefix("$(BIN)/") for line in recipe[1].splitlines()]
+        assert made == re.findall(r"`([^`]+)`", commands)
 
 
 def test_the_readme_begins_with_its_two_commands() -> None:

@@ -168,7 +168,8 @@ def _open_file(path: Path) -> LedgerFile:
         _IN_USE.mine[identity] += 1
         connection = _connect(f"file:{quote(str(path.absolute()))}?mode=rw", uri=True)
         _set_up(connection, path)
-        return LedgerFile(connection, path, Owner(_beside(path, "-owners")))
+        shared = path.stat().st_mode & 0o060 == 0o060
+        return LedgerFile(connection, path, Owner(_beside(path, "-owners"), shared=shared))
     except (sqlite3.Error, OSError, LedgerError) as error:
         if connection is not None:
             connection.close()

@@ -30,13 +30,16 @@ _NAME = re.compile(r"[0-9a-f]{32}")
 class Owner:
     """This ledger object's own lock."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, shared: bool = False) -> None:
+        """``shared``: the ledger's group may use it too, as approvers with accounts of their own do."""
         self.folder = folder
         self._fd: int | None
         folder.mkdir(mode=0o700, exist_ok=True)
         for _ in range(_ATTEMPTS):
             name = secrets.token_hex(16)
             fd = os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            if shared:  # another account has to see whether this owner is alive
+                os.fchmod(fd, 0o660)
             fcntl.flock(fd, fcntl.LOCK_EX)
             if os.fstat(fd).st_nlink == 1:
                 self.name, self._fd = name, fd

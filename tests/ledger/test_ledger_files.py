@@ -435,3 +435,17 @@ def test_a_program_that_just_ends_stores_what_was_queued(tmp_path: Path) -> None
     assert len(seqs(again)) == 500
     assert [each.name for each in (tmp_path / "ledger.sqlite3-owners").iterdir()] == [again._writer.file.owner_id]
     again.shut()
+
+
+def test_a_ledger_that_a_group_may_write_lets_its_other_accounts_open_it(tmp_path: Path) -> None:
+    """An approver has an account of their own; one lock file that is the agents' alone kept them out."""
+    place = tmp_path / "ledger.sqlite3"
+    first = open_ledger(place)
+    (owner,) = (tmp_path / "ledger.sqlite3-owners").iterdir()
+    assert owner.stat().st_mode & 0o777 == 0o600
+    first.shut()
+    place.chmod(0o660)
+    shared = open_ledger(place)
+    (owner,) = (tmp_path / "ledger.sqlite3-owners").iterdir()
+    assert owner.stat().st_mode & 0o777 == 0o660
+    shared.shut()

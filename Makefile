@@ -1,0 +1,19 @@
+# Short names for the commands in CONTRIBUTING.md. Each works by itself.
+BIN := .venv/bin
+
+.PHONY: check test faults ci
+
+check:
+	$(BIN)/ruff format .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test:
+	$(BIN)/pytest -q
+
+faults:
+	$(BIN)/python tests/planted_faults/run.py
+
+ci:
+	.ci/run
