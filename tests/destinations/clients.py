@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 
 import ada_url
 import httpx
+import httpx2
 import requests
 import urllib3
 import yarl
@@ -26,6 +27,11 @@ def _plain(host: str | None, port: int | None, scheme: str) -> tuple[str, int]:
 
 def _httpx(url: str) -> tuple[str, int]:
     read = httpx.URL(url)
+    return _plain(read.raw_host.decode("ascii"), read.port, read.scheme)
+
+
+def _httpx2(url: str) -> tuple[str, int]:
+    read = httpx2.URL(url)
     return _plain(read.raw_host.decode("ascii"), read.port, read.scheme)
 
 
@@ -62,6 +68,7 @@ def _yarl(url: str) -> tuple[str, int]:
 CLIENTS: Mapping[str, Callable[[str], tuple[str, int]]] = {
     "ada": _ada,
     "httpx": _httpx,
+    "httpx2": _httpx2,
     "requests": _requests,
     "urllib": _urllib,
     "urllib.request": _urllib_request,

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import httpx2
 import pytest
 import requests
 import trio
@@ -90,15 +91,21 @@ def here(_host: str, _port: int) -> list[str]:
     return ["127.0.0.1"]
 
 
-def with_httpx(address: str, follow: bool = True, headers: dict[str, str] | None = None, **guard: Any) -> int:
+def with_httpx(
+    address: str, follow: bool = True, headers: dict[str, str] | None = None, library: Any = httpx, **guard: Any
+) -> int:
     verify = guard.pop("verify", None)
-    with httpx.Client(transport=GuardedTransport(verify=verify, **guard), follow_redirects=follow) as client:
-        return client.get(address, headers=headers).status_code
+    with library.Client(transport=GuardedTransport(verify=verify, **guard), follow_redirects=follow) as client:
+        status: int = client.get(address, headers=headers).status_code
+    return status
 
 
-async def _async_httpx(address: str, follow: bool, headers: dict[str, str] | None, guard: dict[str, Any]) -> int:
-    async with httpx.AsyncClient(transport=AsyncGuardedTransport(**guard), follow_redirects=follow) as client:
-        return (await client.get(address, headers=headers)).status_code
+async def _async_httpx(
+    address: str, follow: bool, headers: dict[str, str] | None, guard: dict[str, Any], library: Any = httpx
+) -> int:
+    async with library.AsyncClient(transport=AsyncGuardedTransport(**guard), follow_redirects=follow) as client:
+        status: int = (await client.get(address, headers=headers)).status_code
+    return status
 
 
 def with_async_httpx(address: str, follow: bool = True, headers: dict[str, str] | None = None, **guard: Any) -> int:
@@ -107,6 +114,18 @@ def with_async_httpx(address: str, follow: bool = True, headers: dict[str, str] 
 
 def with_trio(address: str, follow: bool = True, headers: dict[str, str] | None = None, **guard: Any) -> int:
     return trio.run(_async_httpx, address, follow, headers, guard)
+
+
+def with_httpx2(address: str, follow: bool = True, headers: dict[str, str] | None = None, **guard: Any) -> int:
+    return with_httpx(address, follow, headers, library=httpx2, **guard)
+
+
+def with_async_httpx2(address: str, follow: bool = True, headers: dict[str, str] | None = None, **guard: Any) -> int:
+    return asyncio.run(_async_httpx(address, follow, headers, guard, httpx2))
+
+
+def with_trio_httpx2(address: str, follow: bool = True, headers: dict[str, str] | None = None, **guard: Any) -> int:
+    return trio.run(_async_httpx, address, follow, headers, guard, httpx2)
 
 
 def with_requests(address: str, follow: bool = True, headers: dict[str, str] | None = None, **guard: Any) -> int:
@@ -121,7 +140,9 @@ def with_requests(address: str, follow: bool = True, headers: dict[str, str] | N
 
 
 Client = Callable[..., int]
-CLIENTS = [with_httpx, with_async_httpx, with_trio, with_requests]
+CLIENTS = [
+    with_httpx, with_async_httpx, with_trio, with_httpx2, with_async_httpx2, with_trio_httpx2, with_requests,
+]  # fmt: skip
 every_client = pytest.mark.parametrize("client", CLIENTS)
 
 
@@ -284,7 +305,7 @@ def test_tls_asks_for_the_name_and_checks_the_certificate_against_it(client: Cli
             if fits:
                 assert client(good, **arguments) == 200
             else:
-                with pytest.raises((httpx.ConnectError, requests.exceptions.SSLError)):
+                with pytest.raises((httpx.ConnectError, httpx2.ConnectError, requests.exceptions.SSLError)):
                     client(good, **arguments)
         assert server.names == ["api.example.com", "other.example.com"]
     finally:
@@ -302,26 +323,28 @@ def test_every_request_of_one_client_is_resolved_again(server: Server) -> None:
 
     with (
         httpx.Client(transport=GuardedTransport(**guard, resolver=answers())) as client,
+        httpx2.Client(transport=GuardedTransport(**guard, resolver=answers())) as client2,
         guarded_session(**guard, resolver=answers()) as session,
     ):
-        for get in (client.get, session.get):
+        for get in (client.get, client2.get, session.get):
             assert [get(good).status_code, get(good).status_code] == [200, 200]
             with pytest.raises(DestinationRefused):
                 get(good)
-    assert len(server.seen) == 4
+    assert len(server.seen) == 6
 
 
+@pytest.mark.parametrize("library", [httpx, httpx2])
 @pytest.mark.parametrize("target", [b"/secret", b"http://inner.example.com/", b"/x"])
-def test_a_request_cannot_ask_for_another_target_than_its_url(server: Server, target: bytes) -> None:
+def test_a_request_cannot_ask_for_another_target_than_its_url(server: Server, target: bytes, library: Any) -> None:
     """httpx writes the extension `target` onto the wire in place of the path that was judged."""
     good = f"http://api.example.com:{server.port}/x"
     guard = {"catalog": LOOPBACK, "permitted": [good], "resolver": here}
 
     async def main() -> None:
-        async with httpx.AsyncClient(transport=AsyncGuardedTransport(**guard)) as client:
+        async with library.AsyncClient(transport=AsyncGuardedTransport(**guard)) as client:
             await client.get(good, extensions={"target": target})
 
-    with pytest.raises(DestinationRefused), httpx.Client(transport=GuardedTransport(**guard)) as client:
+    with pytest.raises(DestinationRefused), library.Client(transport=GuardedTransport(**guard)) as client:
         client.get(good, extensions={"target": target})
     with pytest.raises(DestinationRefused):
         asyncio.run(main())
@@ -338,11 +361,41 @@ def test_proxies_of_the_environment_are_not_asked(server: Server, monkeypatch: p
         good = f"http://api.example.com:{server.port}/x"
         guard = {"catalog": LOOPBACK, "permitted": [good], "resolver": here}
         assert with_httpx(good, **guard) == with_async_httpx(good, **guard) == 200
+        assert with_httpx2(good, **guard) == with_async_httpx2(good, **guard) == 200
         with guarded_session(**guard) as session:
             assert session.get(good).status_code == 200
-        assert (len(server.seen), proxy.seen) == (3, [])
+        assert (len(server.seen), proxy.seen) == (5, [])
     finally:
         proxy.close()
+
+
+def test_one_transport_serves_the_clients_of_both_libraries_and_of_no_other(server: Server) -> None:
+    good = f"http://api.example.com:{server.port}/x"
+    transport = GuardedTransport(LOOPBACK, [good], resolver=here)
+    assert isinstance(transport, httpx.BaseTransport) and isinstance(transport, httpx2.BaseTransport)
+    with transport:
+        answers = [transport.handle_request(library.Request("GET", good)) for library in (httpx, httpx2)]
+        assert [type(answer) for answer in answers] == [httpx.Response, httpx2.Response]
+        for answer in answers:
+            answer.close()
+        with pytest.raises(TypeError, match="a request of httpx or httpx2 was expected"):
+            transport.handle_request(requests.Request("GET", good).prepare())
+
+
+@pytest.mark.parametrize("package", ["openai", "anthropic"])
+def test_a_providers_client_goes_only_where_it_may(package: str, server: Server) -> None:
+    """Their clients take an HTTP client; whichever library that is of, the transport is the same."""
+    provider = pytest.importorskip(package)
+    base = f"http://api.example.com:{server.port}"
+    made = getattr(provider, "OpenAI", None) or provider.Anthropic
+    transport = GuardedTransport(LOOPBACK, [f"{base}/permitted"], resolver=here)
+    http = provider.DefaultHttpxClient(transport=transport)
+    with made(api_key="k", base_url=base, http_client=http, max_retries=0) as client:
+        assert client.get("/permitted", cast_to=str) == ""
+        with pytest.raises(provider.APIConnectionError) as refused:
+            client.get("/elsewhere", cast_to=str)
+    assert isinstance(refused.value.__cause__, DestinationRefused)
+    assert [path for _, path in server.seen] == ["/permitted"]
 
 
 def test_a_guarded_session_has_no_other_way_out(server: Server) -> None:

@@ -1,7 +1,7 @@
 """At the time of use: HTTP clients and a file opener that go only where the decision said.
 
-``GuardedTransport`` and ``AsyncGuardedTransport`` need the extra ``http``, ``guarded_session`` and ``GuardedAdapter``
-the extra ``requests``.
+``GuardedTransport`` and ``AsyncGuardedTransport`` need the extra ``http`` (or ``httpx2``, for clients that use that),
+``guarded_session`` and ``GuardedAdapter`` the extra ``requests``.
 """
 
 from __future__ import annotations
