@@ -25,7 +25,7 @@ from agentguard.core.declarations import DestinationDeclaration
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Destination, Json, Place, Unavailable
 from agentguard.destinations.catalog import Catalog
-from agentguard.destinations.kinds import Ambiguous, Derived, Kind, find_kind, is_seen_as_id, kind_names
+from agentguard.destinations.kinds import Ambiguous, Derived, Kind, Promised, find_kind, is_seen_as_id, kind_names
 
 # A path step: a member's name, or None for "every element".
 Path: TypeAlias = "tuple[str | None, ...]"
@@ -171,11 +171,14 @@ def declaration_problem(declaration: DestinationDeclaration) -> str | None:
 
 def safely(kind: Kind, value: Json, options: Mapping[str, Json]) -> Derived:
     """Ask a kind, and trust it with nothing: what it raises, and an answer of no places, or of another kind's, is a
-    refusal. Only a kind that says so may find that nothing is reached (``select 1``)."""
+    refusal. Only a kind that says so may find that nothing is reached (``select 1``). A place that wants a promise is
+    one here: ``classified`` refuses it without the promise."""
     try:
         derived = kind.derive(value, options)
         if isinstance(derived, Ambiguous):
-            return derived
+            if derived.unless_promised is None or not isinstance(kind, Promised):
+                return derived
+            derived = (derived.unless_promised,)
         certain = bool(derived) or getattr(kind, "may_reach_nothing", False) is True
         if certain and all(_is_place(place, kind.name) for place in derived):
             return tuple(derived)

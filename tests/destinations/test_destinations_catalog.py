@@ -7,7 +7,7 @@ import pytest
 from agentguard.core.declarations import CatalogEntry, Source
 from agentguard.core.values import Sensitivity
 from agentguard.destinations import Ambiguous, Catalog, find_kind
-from agentguard.destinations.derive import classified
+from agentguard.destinations.derive import classified, safely
 from agentguard.errors import PolicyError
 
 
@@ -265,6 +265,62 @@ def test_an_address_has_no_wildcards() -> None:
     assert list(wildcards("a.b.example.com")) == ["*.b.example.com", "*.example.com", "*.com"]
 
 
+@pytest.mark.parametrize(
+    ("listed", "promises", "url", "expected"),
+    [
+        ("https://git.example.com/*", ("paths_as_written",), "https://git.example.com/p/a%2fb/x", "internal"),
+        ("https://git.example.com/p/a%2Fb/*", ("paths_as_written",), "https://git.example.com/p/a%2Fb/x", "internal"),
+        ("https://git.example.com/p/a%2Fb/*", ("paths_as_written",), "https://git.example.com/p/a/b/x", None),
+        (
+            "https://git.example.com/p/a/*",
+            ("paths_as_written",),
+            "https://git.example.com/p/a%2Fb",
+            "escaped_separator",
+        ),
+        ("https://git.example.com/*", (), "https://git.example.com/p/a%2Fb", "escaped_separator"),
+        ("https://git.example.com/*", (), "https://git.example.com/a/https://b", "empty_segment"),
+        ("https://git.example.com/*", ("paths_as_written",), "https://git.example.com/a/https://b", "internal"),
+        ("https://git.example.com/a/b/*", ("paths_as_written",), "https://git.example.com/a//b/c", "empty_segment"),
+        ("https://git.example.com/*", ("paths_as_written",), "https://git.example.com/a;v=1/b", "internal"),
+        ("https://git.example.com/*", ("paths_as_written",), "https://other.example.com/a%2Fb", "escaped_separator"),
+        ("https://git.example.com/*", ("paths_as_written",), "https://git.example.com/a%2F..%2Fb", "dot_segment"),
+    ],
+)
+def test_a_path_that_servers_read_in_two_ways_wants_a_promise_for_its_host(
+    listed: str, promises: tuple[str, ...], url: str, expected: str | None
+) -> None:
+    """`%2F` is a letter in GitLab's addresses and a slash to many servers: only the owner knows which host is which."""
+    kind = find_kind("url")
+    assert kind is not None
+    catalog = Catalog([entry("url", listed, "internal", promises=promises)])
+    derived = safely(kind, url, {})
+    found = derived if isinstance(derived, Ambiguous) else classified(catalog, derived[0])
+    if isinstance(found, Ambiguous):
+        assert found.reason == expected
+    else:
+        assert (found[0].sensitivity.word if found[0].sensitivity is not None else None) == expected
+
+
+def test_a_more_special_entry_keeps_the_promise_of_its_host() -> None:
+    """The promise is about the host, and the worth about the place."""
+    broad = entry("url", "https://git.example.com/*", "internal", 1, promises=("paths_as_written",))
+    catalog = Catalog([broad, entry("url", "https://git.example.com/hr/*", "secret", 2)])
+    kind = find_kind("url")
+    assert kind is not None
+    derived = safely(kind, "https://git.example.com/hr/a%2Fb", {})
+    assert not isinstance(derived, Ambiguous)
+    found = classified(catalog, derived[0])
+    assert not isinstance(found, Ambiguous)
+    assert [one.sensitivity for one in found] == [Sensitivity.SECRET]
+
+
+@pytest.mark.parametrize("path", ["/p/a%2Fb", "/p/a%2Fb/*", "/a/https://b", "/a;v=1/*"])
+def test_a_pattern_that_wants_a_promise_says_so_when_it_is_loaded(path: str) -> None:
+    """It would match nothing, and its owner would not know why."""
+    with pytest.raises(PolicyError, match=r"promises: \[paths_as_written\]"):
+        Catalog([entry("url", f"https://git.example.com{path}", "public")])
+
+
 LAUNCHERS = (
     "env xargs find ssh git tar python python3.12 busybox sudo sh bash zsh node perl ruby awk sed vim less man rsync "
     "scp curl wget docker kubectl npm npx make tmux screen timeout nice nohup strace gdb parallel watch systemctl psql "
@@ -329,7 +385,7 @@ def test_a_program_that_runs_a_file_is_refused_unless_it_is_listed(
     """A step that permits what nobody has classified does not permit `python anything.py`."""
     kind = find_kind("command")
     assert kind is not None
-    derived = kind.derive(command, {})
+    derived = safely(kind, command, {})
     assert not isinstance(derived, Ambiguous)
     catalog = Catalog([entry("command", listed, "internal", promises=promises)] if listed else [])
     found = classified(catalog, derived[0])

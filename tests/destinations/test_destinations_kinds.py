@@ -44,6 +44,8 @@ def test_each_spelling_has_the_answer_written_down(case: dict[str, object]) -> N
     derived = derive(str(case["kind"]), case["value"], case.get("options", {}))  # type: ignore[arg-type]
     if "refused" in case:
         assert derived == Ambiguous(str(case["refused"]))
+        wanting = derived.unless_promised if isinstance(derived, Ambiguous) else None
+        assert (None if wanting is None else wanting.id) == case.get("promised")
     else:
         assert not isinstance(derived, Ambiguous)
         ids = case["id"] if isinstance(case["id"], list) else [case["id"]]

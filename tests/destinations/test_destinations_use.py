@@ -11,6 +11,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -595,3 +596,14 @@ def test_no_descriptor_is_left_open(root: Path) -> None:
 def test_loopback_is_an_address_like_any_other() -> None:
     """The tests above would prove nothing if loopback were treated as public."""
     assert not is_public(str(ipaddress.ip_address("127.0.0.1")))
+
+
+def test_a_guarded_client_asks_for_the_promise_too() -> None:
+    """What the decision wanted a promise for, the connection wants it for."""
+    address = "https://git.example.com/p/a%2fb"
+    listed = CatalogEntry("url", "https://git.example.com/*", Sensitivity.INTERNAL, None, None, None, None, HERE)
+    promised = replace(listed, promises=frozenset({"paths_as_written"}))
+    with pytest.raises(DestinationRefused) as raised:
+        Gatekeeper(Catalog([listed]), [address]).judge(address, None)
+    assert raised.value.reason == "escaped_separator"
+    assert Gatekeeper(Catalog([promised]), [address]).judge(address, None).id == "https://git.example.com/p/a%2Fb"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import ClassVar, Protocol, TypeAlias, runtime_checkable
 
@@ -16,9 +16,13 @@ from agentguard.core.values import Json, Place
 
 @dataclass(frozen=True, slots=True)
 class Ambiguous:
-    """An argument that names no single place. ``reason`` is a stable slug, such as ``userinfo``."""
+    """An argument that names no single place. ``reason`` is a stable slug, such as ``userinfo``.
+
+    ``unless_promised`` is the place that it does name where an entry of the catalog promises what the reason is about.
+    """
 
     reason: str
+    unless_promised: Place | None = field(default=None, compare=False)
 
 
 Derived: TypeAlias = "tuple[Place, ...] | Ambiguous"
@@ -101,7 +105,8 @@ class Promised(Kind, Protocol):
         """What is wrong with what an entry promises, or does not, in its owner's words; or None."""
 
     def doubt(self, place: Place, promises: Iterable[frozenset[str]]) -> str | None:
-        """Why a place is refused, given what each entry promises that covers it; or None."""
+        """Why a place is refused, given what each entry promises that covers it; or None. Asked of every place, also of
+        those that stand in ``Ambiguous.unless_promised``."""
 
 
 class TextKind(ABC):

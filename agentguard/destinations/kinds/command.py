@@ -48,8 +48,10 @@ class _Command:
         if problem is not None:
             return Ambiguous(problem)
         line = _line(words)
-        doubt = {"doubt": "starts_other_programs"} if runs_a_file(words) else {}
-        return (make_place(self.name, line, program=words[0], line=line, **doubt),)
+        if not runs_a_file(words):
+            return (make_place(self.name, line, program=words[0], line=line),)
+        doubt = "starts_other_programs"
+        return Ambiguous(doubt, make_place(self.name, line, program=words[0], line=line, doubt=doubt))
 
     def option_problem(self, options: Mapping[str, Json]) -> str | None:
         return unknown_options(options, self.options)
@@ -59,7 +61,7 @@ class _Command:
             derived = self.derive([*shlex.split(identity)], {})
         except ValueError:
             return None
-        return None if isinstance(derived, Ambiguous) else derived[0]
+        return derived.unless_promised if isinstance(derived, Ambiguous) else derived[0]
 
     def pattern_key(self, pattern: str) -> str:
         words = _text_words(pattern.removesuffix(" *"))

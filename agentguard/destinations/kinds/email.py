@@ -1,6 +1,7 @@
 """The kind ``email``: one mailbox.
 
-One bare address: no display name, comment, quoted part, address literal, source route or second recipient. The domain
+One address, perhaps with a name for display (``Jane Long <jane@example.com>``): no comment, quoted part, address
+literal, source route or second recipient. The domain
 becomes ASCII (international names ``xn--``), the whole address lower case, as every large provider treats it. That form
 is for the catalog and for comparing. A mailbox may tell case apart, so the tool is given the address as it came.
 
@@ -17,11 +18,18 @@ from functools import lru_cache
 from agentguard.core.values import Json, Place
 from agentguard.destinations.kinds.base import Ambiguous, Derived, TextKind
 from agentguard.destinations.kinds.hosts import canonical_name, host_pattern, is_address, wildcards
+from agentguard.destinations.text import is_plain_text
 
 # RFC 5321 section 4.5.3.1.
-MAX_LENGTH = 254
-# RFC 5322's atoms without `%` and `!`, which old relays take for a route, and what shells and lists cut at.
-_LOCAL = re.compile(r"[A-Za-z0-9_+~'&=][A-Za-z0-9_+~'&=-]*(?:\.[A-Za-z0-9_+~'&=-]+)*")
+MAX_ADDRESS = 254
+# With a display name.
+MAX_LENGTH = 400
+# RFC 5322's atoms without `%` and `!`, which old relays take for a route, and what shells and lists cut at. A slash and
+# a hash (`name_corp.example#EXT#@`, guests in Entra) never come first: there, they are a file to some.
+_LOCAL = re.compile(r"[A-Za-z0-9_+~'&=][A-Za-z0-9_+~'&=#/-]*(?:\.[A-Za-z0-9_+~'&=#/-]+)*")
+# A name that holds nothing which could be an address, a list, a comment or an encoded word. A comma only in quotes.
+_NAME = r"[^\W_][\w .'&+-]*"
+_WITH_NAME = re.compile(rf"(?:({_NAME}|\"[^\W_][\w .,'&+()/-]*\") *)?<([^<>\s]+)>")
 # The largest provider delivers `a.b@` to `ab@`, at either of its domains.
 _GMAIL = frozenset({"gmail.com", "googlemail.com"})
 
@@ -32,6 +40,13 @@ class _Email(TextKind):
     max_length = MAX_LENGTH
 
     def read(self, text: str, options: Mapping[str, Json]) -> Derived:
+        shown = _WITH_NAME.fullmatch(text)
+        if shown is not None:
+            if not is_plain_text(shown[1] or ""):
+                return Ambiguous("compatibility_character")
+            text = shown[2]
+        if len(text) > MAX_ADDRESS:
+            return Ambiguous("too_long")
         local, at, raw_domain = text.rpartition("@")
         if not at or _LOCAL.fullmatch(local) is None:
             return Ambiguous("not_one_address")

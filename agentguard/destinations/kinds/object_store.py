@@ -38,6 +38,11 @@ _GS_PATH_HOSTS = frozenset({"storage.googleapis.com", "storage.cloud.google.com"
 _GS_INTERFACES = frozenset({"batch", "download", "resumable", "storage", "upload"})
 _GS_HOST = re.compile(r"(.+)\.storage\.googleapis\.com")
 _AZURE_HOST = re.compile(r"([a-z0-9]+)\.(?:blob|dfs)\.core\.windows\.net")
+# Signed addresses of the three stores. What a signature lets happen, it says itself.
+_SIGNATURE = re.compile(
+    r"(?i:X-(?:Amz|Goog)-(?:Algorithm|Credential|Date|Expires|Security-Token|SignedHeaders|Signature|Content-Sha256))"
+    r"|AWSAccessKeyId|GoogleAccessId|Signature|Expires|s[vretpi]|sig|spr|sip|sks|ske|skt|skv|skoid|sktid|srt|ss"
+)
 
 
 class _Object(TextKind):
@@ -85,11 +90,13 @@ def _from_uri(value: str) -> tuple[str, str] | Ambiguous:
 
 
 def _from_https(value: str) -> tuple[str, str] | Ambiguous:
-    """The same from the address that browsers use. A query names versions, listings or signatures: refused."""
+    """The same from the address that browsers use. A query names versions, listings and
+    headers, which is refused, or a signature, which names nothing."""
     place = read_url(value, frozenset({"https"}))
     if isinstance(place, Ambiguous):
-        return place
-    if place.parts["query"]:
+        return Ambiguous(place.reason)
+    query = place.parts["query"]
+    if query and any(_SIGNATURE.fullmatch(pair.partition("=")[0]) is None for pair in query.split("&")):
         return Ambiguous("query_not_allowed")
     if place.parts["port"] != "443":
         return Ambiguous("not_an_object")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import takewhile
 
 # Deeper patterns are refused at load, so a lookup never needs more than this many steps.
 MAX_PATTERN_DEPTH = 32
@@ -12,7 +13,8 @@ MAX_PATTERN_DEPTH = 32
 def path_keys(path: str) -> Iterator[str]:
     """Every pattern that covers an absolute path, most specific first."""
     yield path
-    segments = [segment for segment in path.split("/") if segment][:MAX_PATTERN_DEPTH]
+    # No pattern reaches past an empty segment: a server may keep it, or not.
+    segments = list(takewhile(bool, path.split("/")[1:]))[:MAX_PATTERN_DEPTH]
     for depth in range(len(segments), 0, -1):
         yield "/" + "/".join(segments[:depth]) + "/*"
     yield "/*"

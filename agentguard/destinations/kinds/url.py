@@ -1,7 +1,12 @@
 """The kind ``url``: a web address that every client takes to the same host.
 
 The text is read twice: by the closed grammar below, and by a browser-grade parser (WHATWG URL). Only what
-both read alike has a canonical form. Options: ``schemes`` (default ``[http, https]``).
+both read alike has a canonical form. Options: ``schemes`` (default ``[http, https]``), and ``default_scheme``, which an
+address without one is given (``example.com/x``).
+
+Servers differ in what they make of ``%2F``, ``//`` and ``;`` in a path. An address with one of them is refused unless
+an entry of the catalog that covers it promises ``paths_as_written``: the host takes ``%2F`` and ``;`` for letters and
+``//`` for an empty segment.
 
 Patterns: ``https://api.example.com/reports/*``, ``https://api.example.com:8443/status``,
 ``https://*.example.com/*``. Scheme and port are exact; a wildcard host covers every path. An exact host beats
@@ -25,6 +30,7 @@ from agentguard.destinations.text import is_plain_text
 
 # Longer than any server accepts by default (nginx and Apache stop at 8 KiB).
 MAX_LENGTH = 8192
+PROMISE = "paths_as_written"
 DEFAULT_SCHEMES = frozenset({"http", "https"})
 DEFAULT_PORTS: Mapping[str, str] = MappingProxyType(
     {"http": "80", "https": "443", "ws": "80", "wss": "443", "ftp": "21"}
@@ -39,22 +45,34 @@ _PLAIN_PATH = re.compile(r"(?:/[A-Za-z0-9_~!$&()+,=:@-][A-Za-z0-9._~!$&()+,=:@-]
 _PLAIN_QUERY = re.compile(r"(?:\?[A-Za-z0-9._~!$&()+,;=:@/?-]+)?")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
-_NOT_IN_PATH = re.compile(r"[^A-Za-z0-9._~!$&()+,=:@/%-]")
+_NOT_IN_PATH = re.compile(r"[^A-Za-z0-9._~!$&()+,;=:@/%-]")
 _NOT_IN_QUERY = re.compile(r"[^A-Za-z0-9._~!$&()*+,;=:@/?%\[\]-]")
 # An escaped separator or dot is read as the real thing by some servers, and as a letter by others.
-_ESCAPED_STRUCTURE = re.compile(r"%(?:2[ef]|5c|3b)", re.IGNORECASE)
+_ESCAPED_STRUCTURE = re.compile(r"%(?:2e|5c|3b)", re.IGNORECASE)
+_ESCAPED_SLASH = re.compile(r"%2f", re.IGNORECASE)
 # Some servers decode twice.
 _DOUBLE_ESCAPE = re.compile(r"%25[0-9A-Fa-f]{2}")
+_SEGMENTS = re.compile(r"/|%2f", re.IGNORECASE)
+# Clients escape a space in a query alike; anywhere else they differ.
+_SPACE = re.compile(r"^[^?]* |^ | $")
+_NO_SCHEME = re.compile(
+    r"(?:[A-Za-z0-9_\x80-\U0010ffff-]+(?:\.[A-Za-z0-9_\x80-\U0010ffff-]+)+|localhost|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?"
+    r"(?:[/?#].*)?"
+)
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
 class _Url(TextKind):
     name = "url"
-    options = frozenset({"schemes"})
+    options = frozenset({"schemes", "default_scheme"})
     handed_on = True
     max_length = MAX_LENGTH
+    promises = frozenset({PROMISE})
 
     def read(self, text: str, options: Mapping[str, Json]) -> Derived:
+        default = options.get("default_scheme")
+        if default is not None and _NO_SCHEME.fullmatch(text):
+            text = f"{default}://{text}"
         place = read_url(text, option_words(options, "schemes", DEFAULT_SCHEMES) or DEFAULT_SCHEMES)
         return place if isinstance(place, Ambiguous) else (place,)
 
@@ -62,11 +80,14 @@ class _Url(TextKind):
         schemes = option_words(options, "schemes", DEFAULT_SCHEMES)
         if schemes is None or not schemes <= DEFAULT_PORTS.keys():
             return f"`schemes` must be a list of some of {', '.join(sorted(DEFAULT_PORTS))}"
+        default = options.get("default_scheme")
+        if default is not None and default not in schemes:
+            return f"`default_scheme` must be one of {', '.join(sorted(schemes))}"
         return unknown_options(options, self.options)
 
     def place_from_id(self, identity: str) -> Place | None:
         place = read_url(identity, frozenset(DEFAULT_PORTS))
-        return None if isinstance(place, Ambiguous) else place
+        return place.unless_promised if isinstance(place, Ambiguous) else place
 
     def pattern_key(self, pattern: str) -> str:
         match = re.fullmatch(r"([a-z]+)://([^/?#@]+?)(?::([0-9]+))?(/[^?#]*)", pattern)
@@ -79,6 +100,8 @@ class _Url(TextKind):
         if host.startswith("*") and path != "/*":
             raise ValueError(f"`{pattern}` has a wildcard host and a path; write `/*`, or name the host")
         check_path_pattern(path)
+        if path.endswith("/*") and "//" in path:
+            raise ValueError(f"`{pattern}` has an empty segment; end the pattern before it")
         decoded = _pattern_path(path)
         return f"{scheme}://{host}:{port or DEFAULT_PORTS[scheme]}{decoded}"
 
@@ -91,13 +114,25 @@ class _Url(TextKind):
         for wildcard in wildcards(host):
             yield f"{scheme}://{wildcard}:{port}/*"
 
+    def promise_problem(self, pattern: str, promises: frozenset[str]) -> str | None:
+        path = pattern.partition("://")[2].partition("/")[2]
+        if PROMISE not in promises and _doubt(f"/{path}") is not None:
+            return (
+                f"`{pattern}` has `%2F`, `//` or `;` in its path, which servers read in different ways; add "
+                f"`promises: [{PROMISE}]` where this host takes paths as they are written"
+            )
+        return None
+
+    def doubt(self, place: Place, promises: Iterable[frozenset[str]]) -> str | None:
+        return None if any(PROMISE in one for one in promises) else place.parts.get("doubt")
+
 
 def read_url(value: str, schemes: frozenset[str] = DEFAULT_SCHEMES) -> Place | Ambiguous:
     """The one place a URL names, or why there is none."""
     if len(value) > MAX_LENGTH:
         return Ambiguous("too_long")
     match = _URL.fullmatch(value)
-    if match is None or "\\" in value or not value.isprintable() or " " in value:
+    if match is None or "\\" in value or not value.isprintable() or _SPACE.search(value):
         return Ambiguous(_why_not_a_url(value, schemes))
     raw_scheme, raw_host, raw_port, raw_path, raw_query = match.groups("")
     scheme = raw_scheme.lower()
@@ -120,7 +155,11 @@ def read_url(value: str, schemes: frozenset[str] = DEFAULT_SCHEMES) -> Place | A
     canonical = f"{scheme}://{host}{shown_port}{path}{query}"
     if not _second_reader_agrees(value, canonical, scheme, host, shown_port):
         return Ambiguous("parsers_disagree")
-    return make_place("url", canonical, scheme=scheme, host=host, port=port, path=decoded, query=query[1:])
+    parts = {"scheme": scheme, "host": host, "port": port, "path": decoded, "query": query[1:]}
+    doubt = _doubt(path)
+    if doubt is not None:
+        return Ambiguous(doubt, make_place("url", canonical, **parts, doubt=doubt))
+    return make_place("url", canonical, **parts)
 
 
 def _second_reader_agrees(value: str, canonical: str, scheme: str, host: str, shown_port: str) -> bool:
@@ -145,7 +184,8 @@ def _canonical_path(path: str) -> tuple[str, str] | Ambiguous:
     if problem is not None:
         return Ambiguous(problem)
     try:
-        decoded = unquote_to_bytes(path).decode("utf-8")
+        # An escaped slash that is a letter stays apart from a slash.
+        decoded = unquote_to_bytes(_ESCAPED_SLASH.sub("%252F", path)).decode("utf-8")
     except UnicodeError:
         # Overlong forms such as %c0%ae are an old way past a check for `..`.
         return Ambiguous("not_utf8")
@@ -157,13 +197,11 @@ def _canonical_path(path: str) -> tuple[str, str] | Ambiguous:
 
 
 def _path_problem(path: str) -> str | None:
-    if "//" in path:
+    if path.startswith("//"):
         return "empty_segment"
-    if any(segment in (".", "..") for segment in path.split("/")):
+    # Also for a server that takes `%2F` for a slash, and one that cuts `;name=value` out of a segment.
+    if any(segment.partition(";")[0] in (".", "..") for segment in _SEGMENTS.split(path)):
         return "dot_segment"
-    # Java servers cut `;name=value` out of a segment before they look it up.
-    if ";" in path:
-        return "path_parameter"
     if _BAD_ESCAPE.search(path):
         return "bad_escape"
     if _ESCAPED_STRUCTURE.search(path):
@@ -171,6 +209,16 @@ def _path_problem(path: str) -> str | None:
     if _DOUBLE_ESCAPE.search(path):
         return "double_escape"
     return None
+
+
+def _doubt(path: str) -> str | None:
+    """What servers differ in, if a path has it."""
+    if "//" in path:
+        return "empty_segment"
+    # Java servers cut `;name=value` out of a segment before they look it up.
+    if ";" in path:
+        return "path_parameter"
+    return "escaped_separator" if _ESCAPED_SLASH.search(path) else None
 
 
 def _canonical_query(query: str) -> str | Ambiguous:
@@ -214,7 +262,7 @@ def _why_not_a_url(value: str, schemes: frozenset[str]) -> str:
         return "empty"
     if not value.isprintable():
         return "control_character"
-    if " " in value:
+    if _SPACE.search(value):
         return "whitespace"
     scheme = _SCHEME.match(value)
     if scheme is None:

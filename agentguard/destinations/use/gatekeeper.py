@@ -75,7 +75,10 @@ class Gatekeeper:
         """The place of a request, if it may be made. Raises DestinationRefused."""
         place = read_url(url)
         if isinstance(place, Ambiguous):
-            raise DestinationRefused(place.reason)
+            wanting = place.unless_promised
+            if wanting is None or self._catalog.doubt(wanting) is not None:
+                raise DestinationRefused(place.reason)
+            place = wanting
         if host_header is not None and host_header.lower() not in _host_headers(place):
             raise DestinationRefused("host_header")
         if _without_query(place.id) in self._permitted:
@@ -135,8 +138,9 @@ def is_public(address: str) -> bool:
 
 
 def _without_query(address: str) -> str | None:
-    place = read_url(address)
-    return None if isinstance(place, Ambiguous) else place.id.partition("?")[0]
+    read = read_url(address)
+    place = read.unless_promised if isinstance(read, Ambiguous) else read
+    return None if place is None else place.id.partition("?")[0]
 
 
 def _host_headers(place: Place) -> tuple[str, ...]:
