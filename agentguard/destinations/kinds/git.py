@@ -18,11 +18,16 @@ from agentguard.destinations.kinds.hosts import canonical_host, canonical_port, 
 from agentguard.destinations.kinds.segments import check_path_pattern, path_keys
 
 MAX_LENGTH = 2048
-_URL = re.compile(r"(?i:(https|ssh))://(?:([A-Za-z0-9_.-]+)@)?([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:]+\])(?::([0-9]+))?/(.+)")
+_URL = re.compile(
+    r"(?i:(https|ssh|git\+ssh))://(?:([A-Za-z0-9_.-]+)@)?([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:]+\])(?::([0-9]+))?/(.+)"
+)
 _AUTHORITY = re.compile(r"(?i:https|ssh)://([^/?#]*)")
 _SCP = re.compile(r"(?:([A-Za-z0-9_][A-Za-z0-9_.-]*)@)?([A-Za-z0-9][A-Za-z0-9_.-]*\.[A-Za-z0-9_.-]+):([^/].*)")
 _HELPER = re.compile(r"[^/:]*::")
 _PATH = re.compile(r"[A-Za-z0-9_~][A-Za-z0-9_.~-]*(?:/[A-Za-z0-9_~][A-Za-z0-9_.~-]*)*")
+# These two put the name of the user, or of the organisation, into the addresses that they show.
+_NAMES_ITS_USERS = frozenset({"bitbucket.org", "dev.azure.com"})
+_USER = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _PORTS = {"https": "443", "ssh": "22"}
 
 
@@ -78,9 +83,14 @@ def _parts(value: str) -> tuple[str, str] | Ambiguous:
             return Ambiguous("userinfo" if "@" in web[1] else "not_a_remote_address")
         return _scp_parts(value)
     scheme, user, raw_host, raw_port, path = match.groups()
-    scheme = scheme.lower()
+    # What git calls ssh, too.
+    scheme = scheme.lower().removeprefix("git+")
     # In a web address this would be a token; in ssh it is the account that git logs in with.
-    if user is not None and scheme == "https":
+    if (
+        user is not None
+        and scheme == "https"
+        and (raw_host.lower() not in _NAMES_ITS_USERS or not _USER.fullmatch(user))
+    ):
         return Ambiguous("userinfo")
     if user is not None and user.startswith("-"):
         return Ambiguous("looks_like_an_option")

@@ -6,6 +6,7 @@ port), ``10.0.0.5``, ``[2001:db8::1]:443``. An exact host beats a wildcard, a po
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 from agentguard.core.values import Json, Place
@@ -14,6 +15,7 @@ from agentguard.destinations.kinds.hosts import canonical_host, canonical_port, 
 
 # A name of 253 characters, a port, and room for brackets.
 MAX_LENGTH = 300
+_BARE_IPV6 = re.compile(r"[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:]*")
 
 
 class _Host(TextKind):
@@ -72,6 +74,9 @@ def _split(text: str) -> tuple[str, str | None]:
         if bracket and after.startswith(":"):
             return inside + bracket, after[1:]
         return text, None
+    # An address alone: there is no port without brackets.
+    if _BARE_IPV6.fullmatch(text):
+        return f"[{text}]", None
     host, colon, port = text.partition(":")
     return host, port if colon else None
 
