@@ -431,7 +431,8 @@ def _letters(name: str) -> str:
     """What is left of a person's name when nobody looks closely."""
     name = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", name).casefold()).casefold()
     kept = "".join(c for c in name if unicodedata.category(c)[0] not in "ZC")
-    return re.sub(r"\A(user:)+", "", unicodedata.normalize("NFKC", kept))
+    bare = re.sub(r"\A(user:)+", "", unicodedata.normalize("NFKC", kept))
+    return bare.rstrip(".") if "@" in bare else bare
 
 
 def _counts(approver: str, rule: ApprovalRule, policy: Policy, run: RunState) -> bool:

@@ -10,6 +10,7 @@ import typer
 from agentguard.approvals import account
 from agentguard.cli import common
 from agentguard.cli.common import JsonOption, LedgerOption, WhyOption
+from agentguard.core.people import are_meant
 from agentguard.core.values import Json, Risk
 from agentguard.errors import ConfigurationError
 
@@ -119,7 +120,7 @@ def _do(
     reason = common.reason_given(why)
     with common.operations(ledger) as operations:
         known = any(True for _ in operations.records(RecordFilter(subject=subject, kind="run"), limit=1))
-        known = known or any(run.requester == subject for run in operations.runs())
+        known = known or any(are_meant(subject, run.subject, run.requester) for run in operations.runs())
         act(operations, subject, reason)
     if json:
         common.print_json({"subject": subject, **done, "known": known})

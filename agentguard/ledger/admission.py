@@ -10,6 +10,7 @@ import json
 from dataclasses import replace
 
 from agentguard.core.facts import RunState, RunStatus
+from agentguard.core.people import who
 from agentguard.errors import LedgerError
 from agentguard.ledger import schema, watches
 from agentguard.ledger.contract import Admission, Admitted, Outcome, Refusal, Refused
@@ -138,7 +139,7 @@ def _first_contact(store: Store, run: Run, zones: frozenset[str]) -> None:
     """The subject has been there now. Its other calls that wait to be asked about it are decided anew."""
     store.flush()
     store.cursor.executemany(schema.ADD_CONTACT, [(run.subject, "zone", zone) for zone in sorted(zones)])
-    store.cursor.execute(schema.BUMP_SUBJECT, (run.subject,))
+    store.cursor.execute(schema.BUMP_SUBJECT, (who(run.subject),))
     store.drop_runs()
 
 

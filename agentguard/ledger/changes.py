@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from agentguard.core.facts import RunState, RunStatus
+from agentguard.core.people import who, who_for
 from agentguard.core.values import Risk
 from agentguard.errors import LedgerError
 from agentguard.ledger import schema
@@ -61,6 +62,9 @@ def start_run(store: Store, start: Start) -> RunState:
             asked.requester,
             micros(asked.started_at),
             asked.salt,
+            who(asked.subject),
+            None if asked.requester is None else who_for(asked.requester),
+            None if asked.requester is None else who(asked.requester),
         ),
     )
     n = store.cursor.lastrowid
@@ -116,7 +120,7 @@ def holders(store: Store, _: None) -> Mapping[str, bool]:
 
 def suspend_subject(store: Store, asked: tuple[str, bool, Row]) -> None:
     """Refuse, or accept again, every call of a subject."""
-    subject, suspended, row = asked
+    subject, suspended, row = who(asked[0]), *asked[1:]
     store.flush()
     store.cursor.execute(schema.PUT_SUBJECT, (subject, suspended))
     store.cursor.execute(schema.BUMP_SUBJECT, (subject,))
@@ -126,7 +130,7 @@ def suspend_subject(store: Store, asked: tuple[str, bool, Row]) -> None:
 
 def revoke_credential(store: Store, asked: tuple[str, str, Row]) -> None:
     """Set a credential's state. Which runs would use it is not known here, so every active run gets a new version."""
-    name, state, row = asked
+    name, state, row = who(asked[0]), *asked[1:]
     store.flush()
     store.cursor.execute(schema.PUT_CREDENTIAL, (name, state))
     store.cursor.execute(schema.BUMP_ALL)
@@ -138,8 +142,8 @@ def credential_states(store: Store, names: Sequence[str]) -> Mapping[str, str]:
     """The states of those that were ever set, or refused by a source."""
     states = {}
     for name in names:
-        row = store.cursor.execute(schema.CREDENTIAL, (name,)).fetchone()
-        if store.cursor.execute(schema.CREDENTIAL_REFUSED, (name,)).fetchone()[0]:
+        row = store.cursor.execute(schema.CREDENTIAL, (who(name),)).fetchone()
+        if store.cursor.execute(schema.CREDENTIAL_REFUSED, (who(name),)).fetchone()[0]:
             states[name] = "revoked"  # whatever operations say: not active anywhere is not active
         elif row is not None:
             states[name] = row[0]

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from agentguard.core.canonical import canonical_bytes, read_canonical
 from agentguard.core.facts import RunState, RunStatus
+from agentguard.core.people import who, who_for
 from agentguard.core.provenance import Seen
 from agentguard.core.values import Json, Risk, Sensitivity
 from agentguard.ledger import schema
@@ -167,9 +168,9 @@ def load_run(cursor: sqlite3.Cursor, run_id: str) -> Run | None:
 
 def load_standing(cursor: sqlite3.Cursor, run_id: str, subject: str, requester: str | None) -> Standing:
     """What sources say of a run, whether it is there yet or not."""
-    # Code that starts a run may write a person without `user:`; whoever speaks of people writes it.
-    person = None if requester is None else f"user:{requester.removeprefix('user:')}"
-    about = {"run_id": run_id, "subject": subject, "requester": requester, "person": person}
+    person = None if requester is None else who_for(requester)
+    called = None if requester is None else who(requester)
+    about = {"run_id": run_id, "party": who(subject), "person": person, "called": called}
     risk, refused, newer, ended = cursor.execute(schema.STANDING_OF_RUN, about).fetchone()
     return Standing(
         Risk(risk or 0),

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 # "agL1": tells our files from every other application's SQLite file (SQLite file format, section 1.3.19).
 APPLICATION_ID = 0x61674C31
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 TABLES = """
 CREATE TABLE records (
@@ -49,10 +49,14 @@ CREATE TABLE runs (
     subject TEXT NOT NULL,
     requester TEXT,
     started_at INTEGER NOT NULL,
-    salt TEXT NOT NULL          -- of its request digests; in no record or log
+    salt TEXT NOT NULL,         -- of its request digests; in no record or log
+    party TEXT NOT NULL,        -- who the subject is, and who the requester (core.people): what power is taken away by
+    person TEXT,
+    called TEXT                 -- the requester as it was written, with or without `user:`
 );
-CREATE INDEX runs_by_subject ON runs (subject);
-CREATE INDEX runs_by_requester ON runs (requester);
+CREATE INDEX runs_by_party ON runs (party);
+CREATE INDEX runs_by_person ON runs (person);
+CREATE INDEX runs_by_called ON runs (called);
 
 CREATE TABLE run_states (
     n INTEGER PRIMARY KEY,
@@ -142,7 +146,7 @@ CREATE TABLE answers (
     PRIMARY KEY (approval, approver)
 );
 
-CREATE TABLE subjects (
+CREATE TABLE subjects (         -- as core.people says who is whom
     subject TEXT PRIMARY KEY,
     suspended INTEGER NOT NULL
 ) WITHOUT ROWID;
@@ -181,7 +185,7 @@ CREATE TABLE happenings (       -- what rules that raise risk count; seq is that
     PRIMARY KEY (n, what, at, seq)
 ) WITHOUT ROWID;
 
-CREATE TABLE heard (            -- SHA-256 of (issuer, jti) of every signal that took effect; for ever
+CREATE TABLE heard (            -- SHA-256 of (issuer, jti, streams) of every signal that took effect; for ever
     key BLOB PRIMARY KEY
 ) WITHOUT ROWID;
 
@@ -238,12 +242,13 @@ LAST_BLOCK_FROM = "SELECT max(block) FROM blocks WHERE earliest <= ?"
 
 # --- runs
 ADD_RUN = """
-INSERT INTO runs (id, workflow, workflow_digest, subject, requester, started_at, salt) VALUES (?, ?, ?, ?, ?, ?, ?)"""
+INSERT INTO runs (id, workflow, workflow_digest, subject, requester, started_at, salt, party, person, called)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 ADD_RUN_STATE = "INSERT INTO run_states VALUES (?, 1, ?, ?, NULL, '{}', '[]', '{}', '[]')"
 LOAD_RUN = """
 SELECT r.n, r.workflow, r.workflow_digest, r.subject, r.requester, r.started_at, r.salt,
        s.version, s.status, s.risk, s.high_water, s.counts, s.succeeded, s.spent, s.zones, coalesce(j.suspended, 0)
-FROM runs AS r JOIN run_states AS s ON s.n = r.n LEFT JOIN subjects AS j ON j.subject = r.subject
+FROM runs AS r JOIN run_states AS s ON s.n = r.n LEFT JOIN subjects AS j ON j.subject = r.party
 WHERE r.id = ?"""
 LOAD_RUN_VALUES = "SELECT kind, name, value FROM run_values WHERE n = ?"
 PUT_RUN_VALUE = "INSERT OR REPLACE INTO run_values VALUES (?, ?, ?, ?)"
@@ -260,7 +265,7 @@ SELECT r.id, h.owner FROM holders AS h JOIN runs AS r ON r.n = h.n JOIN run_stat
 WHERE s.status = 'active'"""
 BUMP_SUBJECT = """
 UPDATE run_states SET version = version + 1
-WHERE status = 'active' AND n IN (SELECT n FROM runs WHERE subject = ?)"""
+WHERE status = 'active' AND n IN (SELECT n FROM runs WHERE party = ?)"""
 BUMP_ALL = "UPDATE run_states SET version = version + 1 WHERE status = 'active'"
 
 # --- what runs have seen
@@ -315,7 +320,7 @@ ADD_ANSWER = "INSERT INTO answers VALUES (?, ?, ?, ?)"
 CONSUME_APPROVAL = "UPDATE approvals SET consumed = 1 WHERE n = ?"
 
 # --- what sources say
-_OF_RUN = "(kind = 'party' AND about IN (:subject, :requester, :person)) OR (kind = 'run' AND about = :run_id)"
+_OF_RUN = "(kind = 'party' AND about IN (:party, :person, :called)) OR (kind = 'run' AND about = :run_id)"
 STANDING_OF_RUN = f"SELECT max(risk), max(refused), max(newer), max(ended) FROM standings WHERE {_OF_RUN}"  # noqa: S608 - constants
 STANDING = """
 SELECT risk, risk_at, refused, refused_at, newer, ended FROM standings WHERE kind = ? AND about = ? AND source = ?"""
@@ -323,14 +328,14 @@ PUT_STANDING = "INSERT OR REPLACE INTO standings VALUES (?, ?, ?, ?, ?, ?, ?, ?,
 CREDENTIAL_REFUSED = "SELECT max(refused) FROM standings WHERE kind = 'credential' AND about = ?"
 BUMP_PARTY = """
 UPDATE run_states SET version = version + 1
-WHERE status = 'active' AND n IN (SELECT n FROM runs WHERE subject = :about OR requester IN (:about, :bare))"""
+WHERE status = 'active' AND n IN (SELECT n FROM runs WHERE party = :about OR person = :about OR called = :about)"""
 BUMP_RUN = """
 UPDATE run_states SET version = version + 1
 WHERE status = 'active' AND n = (SELECT n FROM runs WHERE id = :about)"""
 STOP_PARTY = """
 UPDATE run_states SET status = 'stopped', version = version + 1
 WHERE status = 'active'
-AND n IN (SELECT n FROM runs WHERE (subject = :about OR requester IN (:about, :bare)) AND started_at <= :ended)"""
+AND n IN (SELECT n FROM runs WHERE (party = :about OR person = :about OR called = :about) AND started_at <= :ended)"""
 STOP_RUN = """
 UPDATE run_states SET status = 'stopped', version = version + 1
 WHERE status = 'active' AND n = (SELECT n FROM runs WHERE id = :about AND started_at <= :ended)"""

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from hashlib import sha256
 from types import MappingProxyType
 from typing import NamedTuple
 
+from agentguard.core.people import who
 from agentguard.core.signals import Signal, SignalEffect, stream_of
 from agentguard.core.values import Risk
 from agentguard.errors import LedgerError
@@ -68,8 +70,10 @@ def encode_signals(
         raise LedgerError(f"{len(signals)} signals came at once; expected at most {MOST_SIGNALS}")
     for signal_ in signals:
         _check(signal_)
+    # Two streams of one issuer may each be sent the same token, and each be believed about others.
+    streams = sorted({stream_of(signal_.source) or "" for signal_ in signals})
     return ReadySignals(
-        key_digest(identifier, "a signal's issuer or jti"),
+        sha256(key_digest(identifier, "a signal's issuer or jti") + "\n".join(streams).encode()).digest(),
         [(signal_, micros(signal_.at)) for signal_ in signals],
         micros(at),
         [encode_record(record) for record in records],
@@ -118,7 +122,7 @@ def say(store: Store, kind: str, about: str, said: Signal, at: int) -> None:
         return
     store.cursor.execute(schema.PUT_STANDING, (kind, about, said.source, *after))
     ends = said.effect is SignalEffect.END_RUNS
-    whom = {"about": about, "bare": about.removeprefix("user:"), "ended": after.ended}
+    whom = {"about": about, "ended": after.ended}
     store.cursor.execute(_MOVES[kind, ends], whom)
     if ends:
         store.cursor.execute(schema.FORGET_ENDED_HAPPENINGS)
@@ -144,8 +148,9 @@ def _things(said: Signal) -> list[tuple[str, str]]:
     if said.effect is SignalEffect.NOTE:
         return []
     if said.credential is not None and said.effect in _CREDENTIAL_EFFECTS:
-        return [("credential", said.credential)]
-    named = [("party", said.about), ("run", said.run_id)]
+        return [("credential", who(said.credential))]
+    about = None if said.about is None else who(said.about)
+    named = [("party", about), ("run", said.run_id)]
     return [(kind, name) for kind, name in named if name is not None]
 
 

@@ -3,7 +3,8 @@
 1. The stream is the one of the address it came to, never one that the token names.
 2. The token is verified (``sets``), and all of its events are read (``caep``). What is refused takes no effect at all.
 3. A stream speaks only of whom its Trust lists under ``about``; the rest is recorded as a note that says why.
-4. All of it is applied in one transaction, once for each (issuer, ``jti``). Only then is it acknowledged.
+4. All of it is applied in one transaction, once for each (issuer, ``jti``) and stream: what one stream may not say,
+   another that is sent the same token may. Only then is it acknowledged.
 5. A stream counts as heard at the time its token was issued: what was held back on the way proves nothing about now.
 """
 
@@ -21,6 +22,7 @@ from typing import Protocol
 
 from agentguard.core.declarations import StreamTrust
 from agentguard.core.facts import RunState
+from agentguard.core.people import who, who_is_in
 from agentguard.core.signals import Signal, SignalEffect
 from agentguard.errors import ConfigurationError
 from agentguard.jose.keys import Clock, published_keys
@@ -168,7 +170,8 @@ class Receiver:
             return _noted(said, "its stream may not speak of it")
         # Any user may call a key of theirs what they like, so a name means one of our credentials only where Trust
         # says that this stream speaks of that one.
-        if said.credential is None or f"credential:{said.credential}" not in trust.about:
+        named = None if said.credential is None else who(f"credential:{said.credential}")
+        if named is None or named not in map(who, trust.about):
             return dataclasses.replace(said, credential=None)
         if said.effect is SignalEffect.REQUIRE_NEWER:
             return _noted(said, f"credential `{said.credential}` has a new value")
@@ -179,7 +182,7 @@ class Receiver:
         if said.run_id is None:
             return (said.about or "",)
         run = self._hand.run(said.run_id)
-        return () if run is None else (run.subject, *([] if run.requester is None else [run.requester]))
+        return () if run is None else tuple(who_is_in(run.subject, run.requester))
 
     def _verifier(self, trust: StreamTrust, directory: Path) -> SetVerifier:
         known = self._verifiers.get(trust.name)

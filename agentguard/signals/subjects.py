@@ -1,6 +1,6 @@
 """Whom a subject identifier (RFC 9493, and the complex subjects of SSF 1.0) means here.
 
-What is named must be named exactly: nothing is looked up, and no two names are taken for one. A format that names
+Nothing is looked up; two spellings of one name are one, as ``core.people`` says. A format that names
 nobody here (a phone number, a tenant, a token's id) is no error; one that is written wrongly is.
 """
 
@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from agentguard.core.people import who
 from agentguard.core.values import Json
 from agentguard.jose.refusal import shown
 from agentguard.signals.refusal import SetRefusal, SetRefused
@@ -48,12 +49,15 @@ def whom(identifier: Json, *, principal: str | None = None) -> tuple[Whom, ...]:
 
 
 def may_speak_of(about: Iterable[str], name: str) -> bool:
-    """Whether a stream whose Trust lists these may speak of ``name``: exactly, or below ``…/*`` or ``…#*``."""
-    return any(name == one or (one.endswith(("/*", "#*")) and _is_below(name, one[:-1])) for one in about)
+    """Whether a stream whose Trust lists these may speak of ``name``: as ``core.people`` says who is whom, or below
+    ``…/*`` or ``…#*``."""
+    meant = who(name)
+    return any(meant == who(one) or (one.endswith(("/*", "#*")) and _is_below(meant, one[:-1])) for one in about)
 
 
-def _is_below(name: str, parent: str) -> bool:
-    return name.startswith(parent) and name != parent
+def _is_below(meant: str, parent: str) -> bool:
+    above = who(f"{parent}x")[:-1]
+    return meant.startswith(above) and meant != above
 
 
 def _read(identifier: Json) -> tuple[str, Mapping[str, Json]]:
