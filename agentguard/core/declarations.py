@@ -121,6 +121,7 @@ class StreamTrust:
     everything below one that ends in ``/*`` or ``#*``; empty means all. ``poll_url``: where to poll (RFC 8936); None:
     events are pushed (RFC 8935). ``authorization_env``: the environment variable with the ``Authorization`` value that
     a push must carry, or a poll sends. Silence longer than ``max_silence`` counts as unavailable for ``required_for``.
+    ``older``: its tokens may carry ``exp``, and no ``kid``.
     """
 
     name: str
@@ -138,3 +139,4 @@ class StreamTrust:
     skew: timedelta = timedelta(seconds=5)
     max_silence: timedelta | None = None
     required_for: tuple[Sensitivity, ...] = ()
+    older: bool = False

@@ -75,6 +75,11 @@ class JwksStore:
             return Unavailable(Reason.ASSERTION_KEYS_UNAVAILABLE, detail)
         return found
 
+    def only(self) -> VerificationKey | None:
+        """The one key there is; None where there is none, or more. Never raises."""
+        keys = self._refresh("") if self._current() is None or self._is_half_old() else self._current()
+        return None if keys is None else keys.only()
+
     def anew(self, key: VerificationKey) -> VerificationKey | None:
         """Another key that has this one's id, after reading once more where that may be done now. Never raises."""
         with self._reading:

@@ -98,6 +98,9 @@ class KeySource(Protocol):
     def find(self, kid: str) -> VerificationKey | Unavailable:
         """The key with exactly this id, or why there is none. Never raises."""
 
+    def only(self) -> VerificationKey | None:
+        """The one key there is; None where there is none, or more. Never raises."""
+
     def anew(self, key: VerificationKey) -> VerificationKey | None:
         """Another key that has this one's id, after looking once more, if that may be done now. Never raises."""
 
@@ -124,6 +127,10 @@ class KeySet:
             return key
         why = self._unreadable.get(kid, f"no key {shown(kid)} in the issuer's key set")
         return Unavailable(Reason.ASSERTION_UNKNOWN_KEY, why)
+
+    def only(self) -> VerificationKey | None:
+        """The one key there is; None where there is none, or more."""
+        return next(iter(self._keys.values())) if len(self._keys) == 1 else None
 
     def anew(self, key: VerificationKey) -> VerificationKey | None:
         """Always None: the set is fixed."""

@@ -25,9 +25,13 @@ def signing_key(
     keys: KeySource,
     revoked: frozenset[str],
     symmetric: bool = False,
+    may_name_none: bool = False,
 ) -> VerificationKey:
-    """The key that signed it. None among ``types`` means that the header may leave ``typ`` out. Raises Refused."""
-    key = _named_key(compact, types, keys, revoked)
+    """The key that signed it. None among ``types`` means that the header may leave ``typ`` out. Raises Refused.
+
+    ``may_name_none``: a header without ``kid`` means the only key of the set.
+    """
+    key = _named_key(compact, types, keys, revoked, may_name_none)
     try:
         _judge(compact, key, symmetric)
     except Refused as refusal:
@@ -54,12 +58,15 @@ def _judge(compact: Compact, key: VerificationKey, symmetric: bool) -> None:
 
 
 def _named_key(
-    compact: Compact, types: Container[str | None], keys: KeySource, revoked: frozenset[str]
+    compact: Compact, types: Container[str | None], keys: KeySource, revoked: frozenset[str], may_name_none: bool
 ) -> VerificationKey:
     kind = compact.header.get("typ")
     if (not isinstance(kind, str) and "typ" in compact.header) or kind not in types:
         raise Refused(Reason.ASSERTION_WRONG_TYPE, f"`typ` is {shown(kind)}")
     kid = compact.header.get("kid")
+    if may_name_none and "kid" not in compact.header:
+        only = keys.only()
+        kid = None if only is None else only.kid
     if not isinstance(kid, str):
         raise Refused(Reason.ASSERTION_UNKNOWN_KEY, "the header names no key: `kid` must be text")
     if kid in revoked:

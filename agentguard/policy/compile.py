@@ -173,6 +173,7 @@ def _stream(stream: models.Stream, source: Source) -> StreamTrust:
         skew=stream.skew,
         max_silence=stream.max_silence,
         required_for=tuple(map(Sensitivity.parse, stream.required_for)),
+        older=stream.older,
     )
 
 

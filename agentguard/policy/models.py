@@ -188,6 +188,7 @@ class Stream(StrictModel):
     skew: Skew = timedelta(seconds=5)
     max_silence: Duration | None = None
     required_for: list[SensitivityWord] = []
+    older: bool = False
 
     @model_validator(mode="after")
     def _fits(self) -> Stream:

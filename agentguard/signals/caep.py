@@ -1,8 +1,10 @@
-"""What each event means here: the eight of CAEP 1.0, and the two by which a stream speaks of itself (SSF 1.0).
+"""What each event means here: the eight of CAEP 1.0, those of RISC 1.0 that are about an account, what Okta and
+login.gov send beside them, and the two by which a stream speaks of itself (SSF 1.0).
 
 One table, one reader a row. A reader looks at its own event and nothing else, and refuses what is not written as the
-specification has it: a guess could take power from the wrong people, or give it back. An event of a type that is not
-in the table is recorded, and changes nothing.
+specification has it: a guess could take power from the wrong people, or give it back. What only explains (a reason as
+one text, an unknown initiator, a time in milliseconds) is no ground to lose a revocation. An event of a type that is
+not in the table is recorded, and changes nothing.
 """
 
 from __future__ import annotations
@@ -17,10 +19,14 @@ from agentguard.core.values import Json, Risk
 from agentguard.jose.refusal import shown
 from agentguard.signals.refusal import SetRefusal, SetRefused
 from agentguard.signals.sets import SecurityEvents, numeric_date, plain_text
-from agentguard.signals.subjects import NOBODY, Whom, whom
+from agentguard.signals.subjects import NOBODY, Whom, as_written_now, whom
 
 CAEP = "https://schemas.openid.net/secevent/caep/event-type/"
 SSF = "https://schemas.openid.net/secevent/ssf/event-type/"
+RISC = "https://schemas.openid.net/secevent/risc/event-type/"
+OAUTH = "https://schemas.openid.net/secevent/oauth/event-type/"
+OKTA = "https://schemas.okta.com/secevent/okta/event-type/"
+LOGIN_GOV = "https://schemas.login.gov/secevent/risc/event-type/"
 
 STATUSES = ("enabled", "paused", "disabled")
 # What a record holds of somebody else's reason.
@@ -35,7 +41,7 @@ Event = Mapping[str, Json]
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What one event does.
+    """What one event does. ``also``: what it does besides.
 
     ``opinion``: this source's word of that name stands apart from its others, so that it takes back only itself.
     ``principal``: the part of a complex subject that is meant. ``credential``: the one it names. ``status``: what
@@ -43,6 +49,7 @@ class Meaning:
     """
 
     effect: SignalEffect
+    also: SignalEffect | None = None
     risk: Risk | None = None
     opinion: str | None = None
     principal: str | None = None
@@ -71,18 +78,38 @@ def read(events: SecurityEvents, trust: StreamTrust, *, now: datetime) -> tuple[
 def _read(events: SecurityEvents, trust: StreamTrust, name: str, event: Event, now: datetime) -> Iterator[Statement]:
     reader = EVENTS.get(name)
     meaning = Meaning(SignalEffect.NOTE, why=_NOTED) if reader is None else reader(event)
-    everybody = whom(events.subject, principal=meaning.principal)
-    at, why = _moment(event, events.issued_at, now + trust.skew), meaning.why or _reason(event)
-    if meaning.effect in _UP_TO:
-        at = _at_the_latest(at, now, trust.skew if meaning.effect is SignalEffect.END_RUNS else timedelta(0))
-    for one in everybody:
-        # A stream speaks of itself by its own id, which is nobody's name here.
-        about = NOBODY if name.startswith(SSF) else one
-        yield Statement(_signal(trust.name, name, meaning, about, at, why), meaning.status, meaning.state)
+    everybody = _everybody(events.subject, event, meaning.principal)
+    when, why = _moment(event, events.issued_at, now + trust.skew), meaning.why or _reason(event)
+    for effect in (meaning.effect, *([] if meaning.also is None else [meaning.also])):
+        at = when
+        if effect in _UP_TO:
+            at = _at_the_latest(at, now, trust.skew if effect is SignalEffect.END_RUNS else timedelta(0))
+        for one in everybody:
+            # A stream speaks of itself by its own id, which is nobody's name here.
+            about = NOBODY if name.startswith(SSF) else one
+            yield Statement(_signal(trust.name, name, meaning, effect, about, at, why), meaning.status, meaning.state)
 
 
-def _signal(stream: str, name: str, meaning: Meaning, one: Whom, at: datetime, why: str) -> Signal:
-    effect = meaning.effect
+def _everybody(subject: Json, event: Event, principal: str | None) -> tuple[Whom, ...]:
+    """Whom the token's ``sub_id`` means, and whom the event's own ``subject`` does (RISC, and drafts before SSF 1.0).
+
+    Where both are there and differ, the event counts for both; one that cannot be read is no ground to lose the other.
+    """
+    inner = event.get("subject")
+    if subject is None:
+        return whom(as_written_now(inner), principal=principal)
+    outer = whom(subject, principal=principal)
+    if not isinstance(inner, dict):
+        return outer
+    try:
+        return tuple(dict.fromkeys((*outer, *whom(as_written_now(inner), principal=principal))))
+    except SetRefused:
+        return outer
+
+
+def _signal(
+    stream: str, name: str, meaning: Meaning, effect: SignalEffect, one: Whom, at: datetime, why: str
+) -> Signal:
     if effect is not SignalEffect.NOTE and one == NOBODY:
         effect, why = SignalEffect.NOTE, "it is about nobody here"
     return Signal(
@@ -110,7 +137,7 @@ def _moment(event: Event, issued: datetime, latest: datetime) -> datetime:
     """When it happened: what the event says, else when it was said."""
     if "event_timestamp" not in event:
         return issued
-    seconds = numeric_date(event["event_timestamp"])
+    seconds = _seconds(event["event_timestamp"])
     if seconds is None:
         raise SetRefused(SetRefusal.INVALID_EVENT, "`event_timestamp` is not a number of seconds since 1970")
     if seconds > latest.timestamp():
@@ -118,9 +145,21 @@ def _moment(event: Event, issued: datetime, latest: datetime) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
+def _seconds(stamp: Json) -> float | None:
+    """Seconds since 1970. What would lie past the year 9999 is in milliseconds, or in microseconds."""
+    seconds = numeric_date(stamp)
+    for _ in range(2):
+        if seconds is None and isinstance(stamp, int | float) and not isinstance(stamp, bool):
+            stamp = stamp / 1000
+            seconds = numeric_date(stamp)
+    return seconds
+
+
 def _reason(event: Event) -> str:
     """What the transmitter's administrators are told, in English where it is there."""
     reasons = event.get("reason_admin", {})
+    if isinstance(reasons, str):
+        return reasons[:_MAX_REASON]
     if not isinstance(reasons, dict) or not all(isinstance(text, str) for text in reasons.values()):
         raise SetRefused(SetRefusal.INVALID_EVENT, "`reason_admin` is not an object of texts by language")
     language = "en" if "en" in reasons else min(reasons, default="")
@@ -165,9 +204,38 @@ _PRINCIPALS = {
 }
 
 
-def _session_revoked(event: Event) -> Meaning:
-    _optional(event, "initiating_entity", _INITIATORS)
+def _session_revoked(_: Event) -> Meaning:
     return Meaning(SignalEffect.END_RUNS)
+
+
+def _all_must_be_new(_: Event) -> Meaning:
+    """Whoever holds a session or a token now may not be whom it was given to."""
+    return Meaning(SignalEffect.END_RUNS, also=SignalEffect.REQUIRE_NEWER)
+
+
+def _account_disabled(_: Event) -> Meaning:
+    return Meaning(SignalEffect.REFUSE_CREDENTIAL, opinion="account")
+
+
+def _account_enabled(_: Event) -> Meaning:
+    return Meaning(SignalEffect.RESTORE_CREDENTIAL, opinion="account")
+
+
+def _account_purged(_: Event) -> Meaning:
+    """It never comes back; an account that is enabled later is another's word."""
+    return Meaning(SignalEffect.REFUSE_CREDENTIAL, also=SignalEffect.END_RUNS, opinion="purged")
+
+
+# Okta's words beside CAEP's, in lower case. A word that nobody knows is the worst: something was said of a risk.
+_OKTA_LEVELS = {"none": Risk.LOW, "secure": Risk.LOW, "low": Risk.LOW, "medium": Risk.MEDIUM, "high": Risk.HIGH}
+
+
+def _okta_risk(principal: str, opinion: str) -> Callable[[Event], Meaning]:
+    def meaning(event: Event) -> Meaning:
+        level = _OKTA_LEVELS.get(_text(event, "current_level").lower(), Risk.HIGH)
+        return Meaning(SignalEffect.SET_RISK, risk=level, opinion=opinion, principal=principal)
+
+    return meaning
 
 
 def _token_claims_change(event: Event) -> Meaning:
@@ -243,6 +311,21 @@ EVENTS: Mapping[str, Callable[[Event], Meaning]] = {
     f"{CAEP}session-established": _note,
     f"{CAEP}session-presented": _note,
     f"{CAEP}risk-level-change": _risk_level_change,
+    f"{RISC}account-credential-change-required": _all_must_be_new,
+    f"{RISC}account-disabled": _account_disabled,
+    f"{RISC}account-enabled": _account_enabled,
+    f"{RISC}account-purged": _account_purged,
+    f"{RISC}credential-compromise": _all_must_be_new,
+    f"{RISC}identifier-changed": _all_must_be_new,
+    f"{RISC}identifier-recycled": _all_must_be_new,
+    f"{RISC}sessions-revoked": _session_revoked,
+    f"{RISC}tokens-revoked": _all_must_be_new,
+    f"{OAUTH}token-revoked": _all_must_be_new,
+    f"{OAUTH}tokens-revoked": _all_must_be_new,
+    f"{OKTA}user-risk-change": _okta_risk("user", "risk"),
+    f"{OKTA}device-risk-change": _okta_risk("device", "device"),
+    f"{LOGIN_GOV}password-reset": _all_must_be_new,
+    f"{LOGIN_GOV}mfa-limit-account-locked": _session_revoked,
     f"{SSF}verification": _verification,
     f"{SSF}stream-updated": _stream_updated,
 }

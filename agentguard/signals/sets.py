@@ -6,7 +6,8 @@ In this order, the first that fails gives the reason:
  3. no ``exp`` and no ``sub``: an assertion of identity is no event, and an event no assertion (SSF 1.0 section 4.1)
  4. ``iss`` exactly the stream's; ``aud`` names us, letter for letter
  5. ``iat`` and ``jti`` are there; ``iat`` and ``nbf`` do not lie in the future
- 6. ``sub_id`` and ``events`` are objects; what they say is read in ``subjects`` and ``caep``
+ 6. ``sub_id`` and ``events`` are objects; what they say is read in ``subjects`` and ``caep``. ``sub_id`` may be absent
+    where every event names its own ``subject``, as RISC and the drafts before SSF 1.0 had it.
 A SET is never too old: a signal that was delayed still counts. Taking it twice is what the ledger prevents.
 """
 
@@ -48,7 +49,8 @@ Claims = Mapping[str, Json]
 
 @dataclass(frozen=True, slots=True)
 class SecurityEvents:
-    """What one verified SET says. ``identifier`` is its ``jti``, unique for the issuer."""
+    """What one verified SET says. ``identifier`` is its ``jti``, unique for the issuer; ``subject`` its ``sub_id``, if
+    it has one."""
 
     issuer: str
     identifier: str
@@ -83,8 +85,9 @@ class SetVerifier:
     def _verify(self, token: str | bytes, latest: float) -> SecurityEvents:
         compact = parse_unverified(token, limit=MAX_SET_BYTES)
         claims = parse_object(compact.payload, "payload")
-        signing_key(compact, types=_TYPES, keys=self.keys, revoked=self._revoked)
-        _is_no_assertion(claims)
+        older = self.trust.older
+        signing_key(compact, types=_TYPES, keys=self.keys, revoked=self._revoked, may_name_none=older)
+        _is_no_assertion(claims, older)
         self._issuer(claims)
         self._audience(claims)
         issued = _times(claims, latest)
@@ -92,7 +95,11 @@ class SetVerifier:
         why = cannot_be_recorded(dict(claims))
         if why is not None:
             raise SetRefused(SetRefusal.INVALID_CLAIM, f"a claim holds {why}, which cannot be recorded")
-        return SecurityEvents(self.trust.issuer, identifier, issued, _subject(claims), _events(claims))
+        subject = _subject(claims)  # first, so that what is wrong with it is said first
+        events = _events(claims)
+        if subject is None and not all(isinstance(event.get("subject"), dict) for event in events.values()):
+            raise SetRefused(SetRefusal.MISSING_CLAIM, "claim `sub_id` is missing, and an event names no `subject`")
+        return SecurityEvents(self.trust.issuer, identifier, issued, subject, events)
 
     def _issuer(self, claims: Claims) -> None:
         if "iss" not in claims:
@@ -123,8 +130,8 @@ def plain_text(value: Json, limit: int = _MAX_TEXT) -> str | None:
     return value if isinstance(value, str) and 0 < len(value) <= limit and value.isprintable() else None
 
 
-def _is_no_assertion(claims: Claims) -> None:
-    if "exp" in claims:
+def _is_no_assertion(claims: Claims, older: bool) -> None:
+    if "exp" in claims and not older:
         raise SetRefused(SetRefusal.HAS_EXPIRY, "claim `exp` makes it an assertion; a SET has none")
     if "sub" in claims:
         raise SetRefused(SetRefusal.HAS_SUBJECT, "claim `sub` makes it an assertion; a SET has `sub_id`")
@@ -155,7 +162,7 @@ def _identifier(claims: Claims) -> str:
 def _subject(claims: Claims) -> Json:
     subject = claims.get("sub_id")
     if subject is None:
-        raise SetRefused(SetRefusal.MISSING_CLAIM, "claim `sub_id` is missing")
+        return None
     if not isinstance(subject, dict):
         raise SetRefused(SetRefusal.INVALID_SUBJECT, "`sub_id` is not a JSON object")
     return subject

@@ -48,6 +48,34 @@ def whom(identifier: Json, *, principal: str | None = None) -> tuple[Whom, ...]:
     return (_simple(identifier),)
 
 
+def as_written_now(identifier: Json) -> Json:
+    """An identifier of the drafts before RFC 9493, as Google, Okta and login.gov write it, in today's form.
+
+    ``subject_type`` in place of ``format``, hyphens in place of underscores, a complex one that does not say so.
+    """
+    if not isinstance(identifier, dict) or "format" in identifier:
+        return identifier
+    kind = identifier.get("subject_type")
+    members = {name: value for name, value in identifier.items() if name != "subject_type"}
+    if kind is None and members and all(isinstance(value, dict) for value in members.values()):
+        return {"format": "complex", **{name: as_written_now(value) for name, value in members.items()}}
+    if not isinstance(kind, str):
+        return identifier
+    kind = kind.replace("-", "_")
+    if kind == "id_token_claims":
+        return {"format": "aliases", "identifiers": _claims_of_an_id_token(members)}
+    return {"format": kind, **members}
+
+
+def _claims_of_an_id_token(members: Mapping[str, Json]) -> list[Json]:
+    parts = (("iss_sub", ("iss", "sub")), ("email", ("email",)))
+    return [
+        {"format": kind, **{name: members[name] for name in names}}
+        for kind, names in parts
+        if members.keys() >= set(names)
+    ]
+
+
 def may_speak_of(about: Iterable[str], name: str) -> bool:
     """Whether a stream whose Trust lists these may speak of ``name``: as ``core.people`` says who is whom, or below
     ``…/*`` or ``…#*``."""

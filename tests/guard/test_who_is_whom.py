@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 
 import pytest
 
 from agentguard import ToolCallDenied
+from agentguard.core.signals import Signal, SignalEffect
 from agentguard.guard import Guard
 
 from .conftest import EXPORTER, Tools
@@ -64,3 +66,21 @@ def test_a_credential_is_revoked_by_every_spelling_of_its_name(guard: Guard) -> 
     guard.operations.set_credential("Vault-Token", "revoked", by="user:ops", why="test")
     assert guard.operations.credential_states(["vault-token"]) == {"vault-token": "revoked"}
     assert guard.operations.credential_states(["vault-token-2"]) == {}
+
+
+def test_a_token_counts_on_each_stream_that_it_is_sent_to_and_once_on_each(guard: Guard, tools: Tools) -> None:
+    """One stream may not speak of its subject, and notes it; the other may."""
+    guard.wrap(tools.functions())
+    with guard.run("customer-export", inputs=TICKET) as run:
+        at = guard.now()
+        assert isinstance(at, datetime)
+        noted = Signal("people", "session-revoked", SignalEffect.NOTE, at, about=EXPORTER)
+        meant = Signal("workloads", "session-revoked", SignalEffect.END_RUNS, at, about=EXPORTER)
+        token = ("https://idp.example", "j1")
+        assert guard.operations.apply(token, [noted], at)
+        assert guard.operations.apply(token, [meant], at)
+        assert not guard.operations.apply(token, [noted], at)
+        assert not guard.operations.apply(token, [meant], at)
+        state = guard.operations.run(run.id)
+        assert state is not None
+        assert str(state.status) == "stopped"

@@ -90,7 +90,7 @@ EXPECTED = {
     "risk-level-change": _takes("set_risk", Risk.LOW),
     "verification": lambda _: ("note", None, None),
     "stream-updated": lambda _: ("note", None, None),
-    "account-enabled": _takes("note"),
+    "account-enabled": _takes("restore_credential"),
     "account-disabled": lambda _: ("note", None, None),
 }
 
@@ -144,11 +144,8 @@ def test_every_caep_event_is_tested_above_and_there_are_eight() -> None:
 @pytest.mark.parametrize(
     ("event", "said"),
     [
-        ("session-revoked", {"initiating_entity": "nobody"}),
         ("session-revoked", {"event_timestamp": str(NOW)}),
-        ("session-revoked", {"event_timestamp": NOW * 1000}),
         ("session-revoked", {"event_timestamp": True}),
-        ("session-revoked", {"reason_admin": "text"}),
         ("session-revoked", {"reason_admin": {"en": 5}}),
         ("token-claims-change", {"claims": None}),
         ("token-claims-change", {"claims": ["role"]}),
@@ -208,10 +205,10 @@ def test_several_events_of_one_token_are_applied_together(bench: Bench) -> None:
 
 def test_an_unknown_event_is_recorded_and_changes_nothing(bench: Bench) -> None:
     """A transmitter may know more events than we do."""
-    signal = bench.signal("https://schemas.openid.net/secevent/risc/event-type/account-disabled")
+    signal = bench.signal("https://schemas.openid.net/secevent/risc/event-type/opt-in")
 
     assert signal.effect is SignalEffect.NOTE
-    assert signal.event == "https://schemas.openid.net/secevent/risc/event-type/account-disabled"
+    assert signal.event == "https://schemas.openid.net/secevent/risc/event-type/opt-in"
     assert "no effect" in signal.why
 
 
