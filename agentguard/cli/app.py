@@ -12,7 +12,7 @@ from typer.core import TyperCommand, TyperGroup
 
 _FIRST_STEPS = (
     ("agentguard check workflows/customer_export", "is the bundle right?"),
-    ("agentguard test workflows/customer_export", "does it decide as its cases say?"),
+    ("agentguard test workflows/customer_export", "does it decide as expected?"),
     ("agentguard audit follow", "what is being decided now?"),
     ("agentguard runs stop RUN", "no more calls for this run"),
 )

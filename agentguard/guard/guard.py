@@ -36,6 +36,7 @@ from agentguard.guard.records import RecordData, record, storable, wanted
 from agentguard.guard.run import RunContext
 from agentguard.ledger import Ledger, RecordFilter, open_ledger
 from agentguard.policy import Bundle, Reloader
+from agentguard.policy.defaults import definition_notes
 from agentguard.signals import Receiver, Streams
 
 ADAPTERS = "agentguard.adapters"
@@ -194,6 +195,8 @@ class Guard:
             raise ConfigurationError(
                 f"`{name}` is not the tool that was approved: its definition is {fingerprint}, Tools pins {pinned}"
             )
+        for note in definition_notes(self.bundle.policy, tool, definition):
+            logging.getLogger("agentguard").warning("`%s`: %s", name, note)
         return Gate(self, tool, name, fingerprint, framework)
 
     def stray_gate(self, name: str, *, framework: str) -> Gate:

@@ -122,7 +122,8 @@ def call_troubles(node: Call, known: list[Known], words: Callable[[Node], str]) 
     if len(known) == 1:
         form = known[0].get("format")
         said = _FORMATS.get((function, form)) if type(form) is str else None
-        found.append(None if said is None else f"{shown(words(arguments[0]))} {said}")
+        name = words(arguments[0])
+        found.append(None if said is None else f"{shown(name)} {said.replace('(x + ', f'({name} + ')}")
     return [said for said in found if said is not None]
 
 

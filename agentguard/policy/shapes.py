@@ -300,7 +300,9 @@ def _sentence(error: jsonschema_rs.ValidationError) -> str:
     if isinstance(kind, jsonschema_rs.ValidationErrorKind.AdditionalProperties):
         return f"{place}{', '.join(map(shown, kind.unexpected[:3]))} is not allowed"
     if isinstance(kind, jsonschema_rs.ValidationErrorKind.Type):
-        return f"{place}expected {' or '.join(kind.types)}"
+        # A parameter that nobody gives has its default, and `None` is what most defaults are.
+        null = ", found null" if error.instance is None else ""
+        return f"{place}expected {' or '.join(kind.types)}{null}"
     return f"{place}does not fit `{kind.name}`"
 
 

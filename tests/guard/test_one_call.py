@@ -199,6 +199,33 @@ def test_a_finding_names_the_false_part_and_quotes_nothing_that_the_record_must_
     assert str(refused.value) == f"this tool call was not allowed (decision `{refused.value.decision_id}`)"
 
 
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        ("{type: string, optional: true}", "the default of `note`, `null`, does not fit"),
+        ("{type: integer, maximum: 5}", "the default of `note`, `null`, does not fit"),
+        ('{type: [string, "null"]}', None),
+        (None, "does not list the argument `note`"),
+    ],
+)
+def test_a_default_that_a_step_refuses_is_told_when_the_tool_is_wrapped(
+    wanted: str | None, said: str | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """`optional: true` beside a default of `None` is refused at the first call that leaves the argument out."""
+
+    def get_ticket(ticket_id: str, note: str | None = None) -> str:
+        return ticket_id
+
+    more = "" if wanted is None else f"\n      note: {wanted}"
+    for name, text in FILES.items():
+        (tmp_path / name).write_text(text.replace("ticket_id: {type: string}", "ticket_id: {type: string}" + more))
+    with Guard.load(tmp_path, ledger=memory_ledger()) as guard:
+        guard.wrap(get_ticket)
+    told = [message for message in caplog.messages if "step `look-up` of `customer-export`" in message]
+    assert [said in message for message in told if said is not None] == ([] if said is None else [True])
+    assert bool(told) is (said is not None)
+
+
 def test_the_tool_gets_the_canonical_destination(guard: Guard, tools: Tools) -> None:
     look, export = guard.wrap(tools.functions())
 
