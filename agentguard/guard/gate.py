@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
 
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Json, Unavailable
-from agentguard.errors import ToolCallDenied, ToolCallRefused
-from agentguard.guard.deferred import refuse_deferred
+from agentguard.errors import ConfigurationError, ToolCallDenied, ToolCallRefused
 from agentguard.guard.drive import advance, advance_async, drive, drive_async, finish
 from agentguard.guard.failures import says_failed
 from agentguard.guard.given import Given, what_is_wrong
 from agentguard.guard.order import Events, events
 from agentguard.guard.places import current_run
+from agentguard.guard.results import refuse_work
 
 if TYPE_CHECKING:
     from agentguard.guard.guard import Guard
@@ -43,7 +43,7 @@ class Gate:
 
         def run_now(values: dict[str, Any]) -> R:
             result = run(values)
-            refuse_deferred(result, self.name)
+            refuse_work(result, self.name)
             return result
 
         result: R = drive(self._events(arguments, call_id), self._guard.identify, run_now)
@@ -60,7 +60,7 @@ class Gate:
 
         async def run_now(values: dict[str, Any]) -> R:
             result = await run(values)
-            refuse_deferred(result, self.name)
+            refuse_work(result, self.name)
             return result
 
         result: R = await drive_async(self._events(arguments, call_id), self._guard.identify_async, run_now)
@@ -80,7 +80,7 @@ class Gate:
     def _stream(self, pending: Events, run: Callable[[Any], Iterator[R]]) -> Iterator[R]:
         try:
             values = advance(pending, self._guard.identify)
-            items = _Items(run(values))
+            items = _Items(run(values), self.name)
             try:
                 yield from items
             except BaseException as error:
@@ -108,6 +108,7 @@ class Gate:
             try:
                 async with aclosing(run(values)) as items:
                     async for item in items:
+                        refuse_work(item, self.name)
                         failure = item if failure is None and says_failed(item) is not None else failure
                         yield item
             except BaseException as error:
@@ -151,10 +152,11 @@ class Gate:
 
 
 class _Items(Generator[R, Any, Any]):
-    """A tool's own generator, watched for an item that says it failed."""
+    """A tool's own generator, watched for an item that says it failed, or that is no data."""
 
-    def __init__(self, items: Iterator[R]) -> None:
+    def __init__(self, items: Iterator[R], name: str) -> None:
         self._items: Any = items
+        self._name = name
         self.failure: object = None
 
     def send(self, value: Any) -> R:
@@ -164,6 +166,11 @@ class _Items(Generator[R, Any, Any]):
         return self._seen(self._items.throw(*error))
 
     def _seen(self, item: R) -> R:
+        try:
+            refuse_work(item, self._name)
+        except ConfigurationError:
+            self._items.close()
+            raise
         if self.failure is None and says_failed(item) is not None:
             self.failure = item
         return item

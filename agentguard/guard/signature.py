@@ -20,6 +20,7 @@ from agentguard.core.values import Json
 from agentguard.errors import ConfigurationError
 from agentguard.guard.contexts import check_context, refuse_contexts, takes_context
 from agentguard.guard.given import Codec, Given, Reading, misnamed
+from agentguard.guard.results import makes_context_manager
 
 
 def hints_of(function: Callable[..., Any]) -> dict[str, Any]:
@@ -50,6 +51,11 @@ class Signature:
     def of(cls, function: Callable[..., Any]) -> Signature:
         """Read a function's signature. Raises ConfigurationError where its arguments could not be judged."""
         name = getattr(function, "__name__", repr(function))
+        if makes_context_manager(function):
+            raise ConfigurationError(
+                f"`{name}` cannot be guarded: it makes a context manager, and its work would begin after the call; "
+                "guard the function that does the work, and enter the context inside of it"
+            )
         try:
             signature = inspect.signature(function)
             hints = hints_of(function)

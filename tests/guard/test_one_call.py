@@ -338,18 +338,19 @@ class Hostile:
         raise RuntimeError(name)
 
 
-def test_a_result_that_cannot_be_read_is_returned_and_keeps_nothing(guard: Guard, tools: Tools) -> None:
+def test_a_result_that_cannot_be_read_is_no_data_and_keeps_nothing(guard: Guard, tools: Tools) -> None:
     def get_ticket(ticket_id: str) -> Any:
         return Hostile()
 
     look, export = guard.wrap([get_ticket, tools.functions()[1]])
     with guard.run("customer-export", inputs=TICKET):
-        assert type(look("EXP-7")) is Hostile
+        with pytest.raises(ConfigurationError, match="no data"):
+            look("EXP-7")
         with pytest.raises(ToolCallDenied):
             export(**GOOD)
 
     (outcome,) = guard.records(kind="outcome")
-    assert (outcome["outcome"], outcome["error"]) == ("succeeded", "could not keep tables")
+    assert (outcome["outcome"], outcome["error"]) == ("failed", "ConfigurationError")
 
 
 def test_what_is_kept_of_a_step_is_of_its_last_call_that_succeeded(guard: Guard, tools: Tools) -> None:
