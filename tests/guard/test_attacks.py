@@ -936,7 +936,7 @@ def test_a_refusal_stands_when_a_reload_takes_the_question_away(guard: Guard, to
             text[: text.index("    approval:")] + text[text.index("  unlock:") :]
         )
         guard.reload()
-        with pytest.raises(ApprovalRefused):
+        with pytest.raises(ToolCallDenied):
             export(**BIG)
 
     assert len(tools.ran) == 1
