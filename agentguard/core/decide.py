@@ -889,14 +889,10 @@ STEP_CHECKS: tuple[Callable[[_Case, Step, _StepResult], None], ...] = (
     a_person_agrees,
 )
 # What can be said of a step without knowing the arguments: of those that nobody could read, none is missing.
-_ABOUT_ARGUMENTS = (
-    arguments_fit,
-    values_come_from_where_they_must,
-    conditions_hold,
-    destinations_are_within_reach,
-    budgets_suffice,
-    a_person_agrees,
-)
+_ABOUT_ARGUMENTS = frozenset({
+    arguments_fit, values_come_from_where_they_must, conditions_hold,
+    destinations_are_within_reach, budgets_suffice, a_person_agrees,
+})  # fmt: skip
 _WITHOUT_ARGUMENTS = tuple(check for check in STEP_CHECKS if check not in _ABOUT_ARGUMENTS)
 
 
