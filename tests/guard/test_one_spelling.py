@@ -150,6 +150,16 @@ def test_a_rule_against_a_place_holds_in_every_spelling(name: str) -> None:
         assert len(ran(kind, ["args.to != inputs.to"], elsewhere, inputs={"to": given})) == 1
 
 
+@pytest.mark.parametrize("name", PLACES)
+def test_a_rule_against_a_place_that_is_written_in_it_holds_in_every_spelling(name: str) -> None:
+    """A condition is written in the spelling of the id."""
+    kind, one, other, elsewhere = PLACES[name]
+    for called in (one, other):
+        assert ran(kind, [f"args.to != {json.dumps(other)}"], called) == []
+        assert len(ran(kind, [f"args.to == {json.dumps(other)}"], called)) == 1
+    assert len(ran(kind, [f"args.to != {json.dumps(other)}"], elsewhere)) == 1
+
+
 @pytest.mark.parametrize(
     ("require", "inputs"),
     [
