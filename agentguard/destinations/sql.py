@@ -607,9 +607,9 @@ def _is_seen(cte: exp.Expr, table: exp.Table, inside: exp.Expr, with_: exp.Expr,
     expression itself."""
     if cte is not inside:
         return with_.expressions.index(cte) < with_.expressions.index(inside)
-    if with_.args.get("recursive"):
-        return True
-    return dialect in _RECURS_UNSAID and _is_in_a_later_branch(table, cte)
+    # DuckDB reads a table where `recursive` is said and nothing recurs.
+    may_recur = bool(with_.args.get("recursive")) or dialect in _RECURS_UNSAID
+    return may_recur and _is_in_a_later_branch(table, cte)
 
 
 def _is_in_a_later_branch(table: exp.Expr, cte: exp.Expr) -> bool:
