@@ -36,7 +36,6 @@ LedgerOption: TypeAlias = Annotated[
 ]
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 WhyOption: TypeAlias = Annotated[str, typer.Option("--why", help="The reason; it stands in the record.")]
-MAX_WHY = 2_000
 # The longest that a policy may say, too; every time a person means is nearer.
 LONGEST = timedelta(days=3660)
 
@@ -191,9 +190,9 @@ def parse_value(text: str, flag: str, wanted: str = "JSON") -> Json:
 
 def reason_given(why: str) -> str:
     """What stands in the record. Raises ConfigurationError where it is too long to be a reason."""
-    if len(why) > MAX_WHY:
-        raise ConfigurationError(f"--why: at most {MAX_WHY} characters, found {len(why)}")
-    return why
+    from agentguard.guard import said
+
+    return said.reason(why, "--why")
 
 
 def choice(word: str, words: Iterable[str], flag: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 
 import typer
@@ -10,11 +9,9 @@ import typer
 from agentguard.approvals import account
 from agentguard.cli import common
 from agentguard.cli.common import JsonOption, LedgerOption, WhyOption
-from agentguard.errors import ConfigurationError
 
 app = common.new_app("Revoke or activate a credential that tools use. It is named here, never shown.")
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
 Name = Annotated[str, typer.Argument(metavar="NAME", help="As `credentials` in Tools writes it.")]
 
 
@@ -43,9 +40,10 @@ def activate(
 
 
 def _set(name: str, state: str, ledger: LedgerOption, why: str, json: bool, told: str) -> None:
-    if _NAME.fullmatch(name) is None:
-        raise ConfigurationError(f"`{name[:100]}` is not a credential's name; expected letters, digits and . _ / -")
+    from agentguard.guard import said
+
     reason = common.reason_given(why)
+    said.credential(name)
     with common.operations(ledger) as operations:
         operations.set_credential(name, state, by=account(), why=reason)
         found = operations.credential_states([name])[name]

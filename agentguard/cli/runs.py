@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -27,14 +28,16 @@ def list_(
     active: Annotated[bool, typer.Option("--active", help="Only those under way.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """List runs, newest first.
+    """List runs, newest first. Of those under way it is shown which ones nobody is inside any more.
+
+    `waiting`: for a person. `gone`: the process ended and left it open. `left`: it waited, and nobody went on with it.
 
     Example: agentguard runs list --active
     """
     with common.operations(ledger) as operations:
-        found = operations.runs(active_only=active)
+        found, where = operations.runs(active_only=active), operations.whereabouts()
     if json:
-        common.print_json([to_json(run) for run in found])
+        common.print_json([to_json(run, where) for run in found])
         return
     if not found:
         common.line("no runs" if not active else "no run is under way")
@@ -44,7 +47,7 @@ def list_(
         (
             (
                 run.id,
-                str(run.status),
+                _standing(run, where),
                 run.risk.word,
                 run.workflow,
                 run.subject,
@@ -68,10 +71,11 @@ def show(run: RunId, ledger: LedgerOption = None, json: JsonOption = False) -> N
         if state is None:
             raise LedgerError(f"there is no run `{run}` in this ledger; `agentguard runs list` shows them")
         waiting = [call for call in operations.open_calls() if call.get("run_id") == run]
+        where = operations.whereabouts()
     if json:
-        common.print_json({**to_json(state), "open_calls": [call.get("decision_id") for call in waiting]})
+        common.print_json({**to_json(state, where), "open_calls": [call.get("decision_id") for call in waiting]})
         return
-    pairs = [(name.replace("_", " "), what) for name, leaf in to_json(state).items() for what in [_text(leaf)]]
+    pairs = [(name.replace("_", " "), what) for name, leaf in to_json(state, where).items() for what in [_text(leaf)]]
     pairs += [
         ("open call", f"{display.shown(str(c.get('tool')))} {display.shown(str(c.get('decision_id')))}")
         for c in waiting
@@ -140,9 +144,37 @@ def settle(
     _done(state, json, f"settled `{decision}` as {outcome} in run `{state.id}`{more}")
 
 
-def to_json(run: RunState) -> dict[str, Json]:
+@app.command()
+def sweep(
+    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="Only this one.")] = None,
+    older_than: Annotated[str, typer.Option("--older-than", help="Only those begun so long ago, such as 12h.")] = "0s",
+    ledger: LedgerOption = None,
+    why: WhyOption = "no reason given",
+    json: JsonOption = False,
+) -> None:
+    """End the runs that nobody will ever leave: their process is gone, or they waited and nobody went on with them.
+
+    A run that somebody is inside, or that waits for a person, is left alone; `agentguard runs stop` stops any run.
+
+    Example: agentguard runs sweep --older-than 12h
+    """
+    reason, age = common.reason_given(why), common.duration(older_than, "--older-than")
+    with common.operations(ledger) as operations:
+        swept = operations.sweep(run, older_than=age, by=account(), why=reason)
+    if json:
+        common.print_json([to_json(state) for state in swept])
+        return
+    for state in swept:
+        common.line(f"ended `{state.id}` of `{state.workflow}`")
+    if not swept:
+        common.line("nothing to sweep")
+
+
+def to_json(run: RunState, where: Mapping[str, str] | None = None) -> dict[str, Json]:
     """A run as a program reads it. What it keeps is listed by name: values may be private."""
+    shown: dict[str, Json] = {} if where is None else {"whereabouts": where.get(run.id)}
     return {
+        **shown,
         "id": run.id,
         "workflow": run.workflow,
         "workflow_digest": run.workflow_digest,
@@ -163,6 +195,12 @@ def to_json(run: RunState) -> dict[str, Json]:
         "high_water": None if run.high_water is None else run.high_water.word,
         "version": run.version,
     }
+
+
+def _standing(run: RunState, where: Mapping[str, str]) -> str:
+    """Where a run stands, and that nobody is inside it where that is so."""
+    found = where.get(run.id, "inside")
+    return str(run.status) if found == "inside" else f"{run.status}, {found}"
 
 
 def _text(leaf: Json) -> str:

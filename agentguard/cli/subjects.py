@@ -12,7 +12,6 @@ from agentguard.cli import common
 from agentguard.cli.common import JsonOption, LedgerOption, WhyOption
 from agentguard.core.people import are_meant
 from agentguard.core.values import Json, Risk
-from agentguard.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from agentguard.guard import Operations
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 app = common.new_app("Suspend a workload everywhere, stop its runs, set how far it is trusted, or restore it.")
 
-MAX_SUBJECT = 2_048
 Workload = Annotated[str, typer.Argument(metavar="SUBJECT", help="Exactly as the records write it, letter for letter.")]
 Subject = Annotated[
     str, typer.Argument(metavar="SUBJECT", help="A workload as the records write it, or user:NAME for whom runs are.")
@@ -113,11 +111,11 @@ def _do(
     note: bool,
 ) -> None:
     """Do it and tell; with ``note``, also where nobody has heard of the subject: a name is easily misspelt."""
-    if not subject or subject != subject.strip() or len(subject) > MAX_SUBJECT or not subject.isprintable():
-        raise ConfigurationError(f"`{subject[:100]}` is not a subject; expected such as spiffe://corp.example/agent/x")
+    from agentguard.guard import said
     from agentguard.ledger import RecordFilter
 
     reason = common.reason_given(why)
+    said.subject(subject)
     with common.operations(ledger) as operations:
         known = any(True for _ in operations.records(RecordFilter(subject=subject, kind="run"), limit=1))
         known = known or any(are_meant(subject, run.subject, run.requester) for run in operations.runs())

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from agentguard.core.facts import Answer, RunState, RunStatus
 from agentguard.core.signals import OPERATIONS, Signal, SignalEffect
 from agentguard.core.values import Risk
 from agentguard.errors import LedgerError
+from agentguard.guard import said as checked
 from agentguard.guard.drive import settle
 from agentguard.guard.records import RecordData, new_id, record, rfc3339
 from agentguard.ledger import ApprovalRow, Ledger, Outcome, RecordFilter, StreamState
@@ -22,10 +24,23 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+class Whereabouts(enum.StrEnum):
+    """Where those who are inside an active run are."""
+
+    INSIDE = "inside"
+    WAITING = "waiting"
+    GONE = "gone"
+    LEFT = "left"
+
+
+SWEPT = (Whereabouts.GONE, Whereabouts.LEFT)
+
+
 class Operations:
     """The hand on the switch. Every method is durable when it returns and holds for the next decision everywhere.
 
-    ``by`` is who does it, as the caller authenticated them (``user:NAME``). Raises LedgerError with the remedy.
+    ``by`` is who does it, as the caller authenticated them (``user:NAME``), ``why`` what stands in the record. Raises
+    LedgerError with the remedy, and ConfigurationError for a name or a reason that is none.
     """
 
     def __init__(self, ledger: Ledger, clock: Callable[[], datetime] = utc_now) -> None:
@@ -35,6 +50,34 @@ class Operations:
     def stop_run(self, run_id: str, *, by: str, why: str) -> RunState:
         """No call of this run is permitted any more."""
         return self._change(run_id, "stop_run", by, why, status=RunStatus.STOPPED, risk=None)
+
+    def whereabouts(self) -> Mapping[str, Whereabouts]:
+        """Where those who are inside each active run are, by its id."""
+        waiting = {row.request.run_id for row in self.approvals()}
+        alive: Mapping[str, bool] = settle(self._ledger.holders())
+        return {run.id: _where(alive.get(run.id), run.id in waiting) for run in self.runs(active_only=True)}
+
+    def sweep(
+        self, run_id: str | None = None, *, older_than: timedelta = timedelta(0), by: str, why: str
+    ) -> Sequence[RunState]:
+        """End the runs that nobody will ever leave: their process is gone, or nobody went on with them.
+
+        One of them, or all; and of those the ones begun at least ``older_than`` ago. A run that somebody is inside, or
+        that waits for a person, is left alone. Raises LedgerError where that is the one named.
+        """
+        now, where = self._clock(), self.whereabouts()
+        if run_id is not None and where.get(run_id) not in SWEPT:
+            found = {Whereabouts.INSIDE: "somebody is inside it", Whereabouts.WAITING: "it waits for a person"}
+            why_not = found[where[run_id]] if run_id in where else "there is none such under way"
+            raise LedgerError(f"run `{run_id}` cannot be swept: {why_not}; `agentguard runs stop` stops any run")
+        old = (run for run in self.runs(active_only=True) if now - run.started_at >= older_than)
+        chosen = [run for run in old if where.get(run.id) in SWEPT and run_id in (None, run.id)]
+        # Whoever goes on with it meanwhile is inside then, and it is not ended under them.
+        return [
+            self._change(run.id, f"sweep_{where[run.id]}", by, why, status=RunStatus.ENDED, risk=None)
+            for run in chosen
+            if settle(self._ledger.hold_run(run.id))
+        ]
 
     def set_risk(self, run_id: str, risk: Risk | str, *, by: str, why: str) -> RunState:
         """Set how far people trust the run; what that takes away is the policy's to say. Raises ValueError.
@@ -59,8 +102,8 @@ class Operations:
             subject=state.subject,
             outcome=what,
             risk=None if risk is None else risk.word,
-            by=by,
-            why=why,
+            by=checked.who(by),
+            why=checked.reason(why),
         )
         changed: RunState = settle(
             self._ledger.change_run(
@@ -86,8 +129,8 @@ class Operations:
             self._clock(),
             decision_id=decision_id,
             outcome=f"settled_{outcome}",
-            by=by,
-            why=why,
+            by=checked.who(by),
+            why=checked.reason(why),
             **{name: found.get(name) for name in about},
         )
         settled: RunState = settle(self._ledger.settle(decision_id, outcome=Outcome(outcome), record=data))
@@ -97,7 +140,8 @@ class Operations:
         """Refuse every call of this subject in every run, or accept it again."""
         at = self._clock()
         outcome = "suspend_subject" if suspended else "restore_subject"
-        data = record("operation", at, subject=subject, outcome=outcome, by=by, why=why)
+        about, by, why = checked.subject(subject), checked.who(by), checked.reason(why)
+        data = record("operation", at, subject=about, outcome=outcome, by=by, why=why)
         settle(self._ledger.suspend_subject(subject, at=at, record=data, suspended=suspended))
 
     def set_subject_risk(self, subject: str, risk: Risk | str, *, by: str, why: str) -> None:
@@ -112,10 +156,11 @@ class Operations:
 
     def _say(self, about: str, effect: SignalEffect, what: str, by: str, why: str, *, risk: Risk | None) -> None:
         at = self._clock()
-        said = Signal(source=OPERATIONS, event=what, effect=effect, at=at, about=about, risk=risk, why=why)
+        about, by, why = checked.subject(about), checked.who(by), checked.reason(why)
+        signal = Signal(source=OPERATIONS, event=what, effect=effect, at=at, about=about, risk=risk, why=why)
         word = None if risk is None else risk.word
         data = record("operation", at, subject=about, outcome=what, risk=word, by=by, why=why)
-        settle(self._ledger.signal((OPERATIONS, new_id("s")), [said], at=at, records=[data]))
+        settle(self._ledger.signal((OPERATIONS, new_id("s")), [signal], at=at, records=[data]))
 
     def apply(
         self,
@@ -151,6 +196,7 @@ class Operations:
         if state not in CREDENTIAL_STATES:
             raise ValueError(f"`{state}` is not one of {', '.join(CREDENTIAL_STATES)}")
         at = self._clock()
+        name, by, why = checked.credential(name), checked.who(by), checked.reason(why)
         data = record("operation", at, outcome=f"credential_{state}", by=by, why=f"{name}: {why}")
         settle(self._ledger.revoke_credential(name, at=at, record=data, state=state))
 
@@ -223,6 +269,15 @@ class Operations:
     ) -> Iterator[dict[str, Any]]:
         """Records in order, each with its sequence number."""
         return self._ledger.records(wanted or RecordFilter(), after=after, limit=limit, newest=newest)
+
+
+def _where(alive: bool | None, waiting: bool) -> Whereabouts:
+    """``alive``: whether the process that is inside is; None where nobody is."""
+    if alive:
+        return Whereabouts.INSIDE
+    if waiting:
+        return Whereabouts.WAITING
+    return Whereabouts.LEFT if alive is None else Whereabouts.GONE
 
 
 def _signal_record(identifier: tuple[str, str], said: Signal, at: datetime) -> RecordData:

@@ -101,7 +101,7 @@ def hold_run(store: Store, run_id: str) -> bool:
     """Be the one who is inside a run, unless another ledger object that is alive, or this one, is already."""
     run = store.must_run(run_id)
     holder = store.cursor.execute(schema.HOLDER, (run.n,)).fetchone()
-    if holder is not None and not store.file.is_dead(holder[0]):
+    if run.status is not RunStatus.ACTIVE or (holder is not None and not store.file.is_dead(holder[0])):
         return False
     store.cursor.execute(schema.HOLD, (run.n, store.owner))
     return True
