@@ -144,7 +144,8 @@ def _perform(ask: Ask, identify: WhoIsIt) -> Any:
                 "this call waits for a person, as `wait` says, and would stop the event loop that it was made in; "
                 "make the tool async, call it through asyncio.to_thread, or load the guard without `wait`"
             )
-        time.sleep(ask.seconds)
+        if ask.seconds:
+            time.sleep(ask.seconds)
     return None
 
 
@@ -153,7 +154,7 @@ async def _perform_async(ask: Ask, identify: WhoIsItAsync) -> Any:
         return await settle_async(ask.future)
     if isinstance(ask, Identify):
         return await identify(ask)
-    if isinstance(ask, Pause):
+    if isinstance(ask, Pause) and ask.seconds:
         await sleep(ask.seconds)
     return None
 
