@@ -95,7 +95,10 @@ def ledger_named(given: Path | None) -> Path:
 
 def ledger_path(given: Path | None) -> Path:
     """Which ledger is meant. Raises LedgerError where it is not an SQLite file; never creates one."""
+    from agentguard.ledger import check_is_path
+
     path = ledger_named(given)
+    check_is_path(path)
     remedy = "point --ledger or AGENTGUARD_HOME at the ledger of a guard that has run"
     try:
         # Opening a pipe or a device would wait for somebody to write to it.

@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Any, ParamSpec, Self, TextIO, TypeAlias, TypeVar, overload
 
 import structlog
 
@@ -28,6 +29,7 @@ from agentguard.guard.functions import is_guarded, wrap_function
 from agentguard.guard.gate import Gate
 from agentguard.guard.identities import Identities, Source, Verification
 from agentguard.guard.marks import ResultPath, result_path
+from agentguard.guard.noted import Decided, noting
 from agentguard.guard.operations import Operations, utc_now
 from agentguard.guard.options import check_options
 from agentguard.guard.order import Identify
@@ -40,6 +42,11 @@ from agentguard.policy.defaults import definition_notes
 from agentguard.signals import Receiver, Streams
 
 ADAPTERS = "agentguard.adapters"
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+Many: TypeAlias = list[T] | tuple[T, ...] | set[T] | frozenset[T] | Iterator[T]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +171,14 @@ class Guard:
         check_bundle(bundle)
         self._in_force = _InForce.of(bundle, self._identities.under(bundle, before=self._in_force.verification))
 
+    @overload
+    def wrap(self, tools: Many[Callable[P, R]]) -> list[Callable[P, R]]: ...
+    @overload
+    def wrap(self, tools: Many[Callable[..., Any]]) -> list[Callable[..., Any]]: ...
+    @overload
+    def wrap(self, tools: Many[T]) -> list[T]: ...
+    @overload
+    def wrap(self, tools: T) -> T: ...
     def wrap(self, tools: Any) -> Any:
         """Guard one tool, or each of several: plain functions, and the tools of frameworks with an adapter.
 
@@ -174,18 +189,29 @@ class Guard:
                 "guard.wrap takes a tool or a list of tools; put other names in Tools as `aliases`"
             )
         if isinstance(tools, list | tuple | set | frozenset | Iterator) and not callable(tools):
-            return [self.wrap(tool) for tool in tools]
+            return self._wrap_all(tools)
         if is_guarded(tools):
             return wrap_function(self, tools)
         adapter = _adapter_for(tools)
         return wrap_function(self, tools) if adapter is None else adapter.load()(self, tools)
 
+    def _wrap_all(self, tools: Iterable[Any]) -> list[Any]:
+        wrapped: list[Any] = []
+        unlisted: list[str] = []
+        for tool in tools:
+            try:
+                wrapped.append(self.wrap(tool))
+            except _Unlisted as error:
+                unlisted += error.names
+        if unlisted:
+            raise _Unlisted(unlisted, self.bundle)
+        return wrapped
+
     def gate(self, name: str, *, definition: Json, framework: str) -> Gate:
         """The gate of one tool, for adapters. Raises ConfigurationError where the bundle does not list the tool."""
         tool = self.bundle.tool_by_alias.get(name)
         if tool is None:
-            known = ", ".join(sorted(self.bundle.tool_by_alias)) or "none"
-            raise ConfigurationError(f"no tool or alias in this bundle is called `{name}`; Tools lists: {known}")
+            raise _Unlisted([name], self.bundle)
         try:
             fingerprint = sha256(canonical_bytes(definition))
         except NotCanonical as error:
@@ -216,6 +242,14 @@ class Guard:
         if state is None:
             raise ConfigurationError(f"there is no run `{run_id}` in this ledger; `agentguard runs list` shows them")
         return RunContext(self, state.workflow, {}, None, run_id)
+
+    def decisions(self) -> AbstractContextManager[list[Decided]]:
+        """``with guard.decisions() as made``: a list to which each decision made inside is added, permits too.
+
+        ``made[-1].decision_id`` is the last. It holds for the thread or task that opened it, for the tasks started
+        inside, and for `asyncio.to_thread`, as a run does.
+        """
+        return noting(self)
 
     def receiver(self) -> Receiver:
         """Takes the security events of the streams that Trust names, as the bundle in force has them.
@@ -310,6 +344,16 @@ class Guard:
             self._log.info(data["kind"], **data)
         except Exception:
             logging.getLogger("agentguard").warning("a record could not be logged; it stands in the ledger")
+
+
+class _Unlisted(ConfigurationError):
+    """Tools that the bundle does not list."""
+
+    def __init__(self, names: Sequence[str], bundle: Bundle) -> None:
+        self.names = names
+        known = ", ".join(sorted(bundle.tool_by_alias)) or "none"
+        said = " or ".join(f"`{name}`" for name in names)
+        super().__init__(f"no tool or alias in this bundle is called {said}; Tools lists: {known}")
 
 
 def _newest(ledger: Ledger) -> datetime:

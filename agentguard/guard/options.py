@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from agentguard.errors import ConfigurationError
+from agentguard.ledger import is_address, without_password
 
 
 def _is_place(value: object) -> bool:
@@ -17,8 +18,8 @@ def _is_place(value: object) -> bool:
 
 
 def _is_ledger(value: object) -> bool:
-    """A ledger, or where one is. SQLite's names for what is not a file would be taken for the names of files."""
-    if isinstance(value, str) and (value == ":memory:" or value.startswith("file:")):
+    """A ledger, or where one is. The address of a database would be taken for the name of a file."""
+    if isinstance(value, str | os.PathLike) and is_address(value):
         return False
     return _is_place(value) or callable(getattr(value, "admit", None))
 
@@ -27,7 +28,10 @@ def _is_ledger(value: object) -> bool:
 _OPTIONS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "directory": (_is_place, "the directory that holds the policy"),
     "home": (_is_place, "a directory"),
-    "ledger": (_is_ledger, "the path of a file; a test without one uses `agentguard.testing.in_memory_guard`"),
+    "ledger": (
+        _is_ledger,
+        "the path of a file, not an address; a test without one uses `agentguard.testing.in_memory_guard`",
+    ),
     "identity": (
         lambda value: callable(value) or callable(getattr(value, "assertion", None)),
         "a source of assertions: a function, FileSource, EnvironmentSource or another with a method `assertion`",
@@ -57,4 +61,6 @@ def check_options(**given: object) -> None:
             continue
         # A token given in the place of its source is not repeated.
         found = type(value).__name__ if name == "identity" else reprlib.repr(value)
+        if name == "ledger" and isinstance(value, str | os.PathLike) and is_address(value):
+            found = without_password(value)
         raise ConfigurationError(f"{name}={found}: expected {expected}")

@@ -44,6 +44,7 @@ from agentguard.guard.failures import says_failed
 from agentguard.guard.given import Given, what_is_wrong
 from agentguard.guard.identities import OUTSIDE_A_RUN
 from agentguard.guard.marks import brought, brought_by_error, lost
+from agentguard.guard.noted import Decided, note
 from agentguard.guard.raising import first_uses, risk_watches
 from agentguard.guard.records import decision_record, new_id, record, redact, rfc3339, storable
 from agentguard.jose.nonce import nonce
@@ -253,6 +254,7 @@ def _events(
             continue
         flight.saw(answer.run)
         flight.follow(bundle.policy, call.request, answer.run)
+        note(guard, Decided(decision_id, gate.tool, decision.effect, call_id))
         for shown in (data, *answer.raised):
             guard.emit(shown)
         if decision.effect is Effect.PERMIT and decision.step is not None:

@@ -21,6 +21,7 @@ from agentguard.ledger.contract import (
     Unstorable,
     Watch,
 )
+from agentguard.ledger.files import check_is_path, is_address, without_password
 from agentguard.ledger.memory import memory_ledger
 from agentguard.ledger.sqlite import SqliteLedger, open_ledger
 
@@ -43,6 +44,9 @@ __all__ = [
     "StreamStatus",
     "Unstorable",
     "Watch",
+    "check_is_path",
+    "is_address",
     "memory_ledger",
     "open_ledger",
+    "without_password",
 ]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sqlite3
 import threading
 from collections import Counter, deque
@@ -24,6 +25,8 @@ from agentguard.errors import LedgerError
 from agentguard.ledger import schema
 from agentguard.ledger.owners import Owner
 
+# A scheme and what may follow it; SQLite's `:memory:`; and PostgreSQL's keywords (`host=db dbname=x`).
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|:memory:\Z|(?:\w+\s*=\s*\S*\s+)*(?:host|hostaddr|dbname|service)\s*=")
 _MAGIC = b"SQLite format 3\x00"
 _HEADER = 100
 # What SQLite writes first, and reads by, as long as the ledger is open. Without it the file alone is an old state.
@@ -33,6 +36,8 @@ _BUSY_MILLISECONDS = 8
 _OPENING_SECONDS = 20.0
 _PRAGMAS = (
     "PRAGMA synchronous = FULL",
+    "PRAGMA fullfsync = ON",  # on macOS a plain fsync leaves the data in the disk's cache; elsewhere this does nothing
+    "PRAGMA checkpoint_fullfsync = ON",
     f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}",
     "PRAGMA wal_autocheckpoint = 2000",
     "PRAGMA journal_size_limit = 67108864",
@@ -153,8 +158,29 @@ def open_memory() -> LedgerFile:
     return LedgerFile(connection, None, None)
 
 
+def is_address(place: str | os.PathLike[str]) -> bool:
+    """Whether it is the address of a database, or SQLite's own name for what is no file, and not a path.
+
+    A ``Path`` has swallowed a slash of ``postgresql://``. A file of such a name can be given with its folder.
+    """
+    return _ADDRESS.match(os.fsdecode(place)) is not None
+
+
+def without_password(address: str | os.PathLike[str]) -> str:
+    """As much of an address as may be shown."""
+    scheme, colon, _ = os.fsdecode(address).partition(":")
+    return f"`{scheme}:…`" if colon else "`host=…`"
+
+
+def check_is_path(path: Path) -> None:
+    """Raises LedgerError for the address of a database."""
+    if is_address(path):
+        raise LedgerError(f"{without_password(path)} is the address of a database; the ledger is a file: name its path")
+
+
 def open_file(path: Path) -> LedgerFile:
     """Open the ledger at ``path``, or make it. Raises LedgerError."""
+    check_is_path(path)
     with _IN_USE.lock:
         _IN_USE.count()
         return _open_file(path)
@@ -259,6 +285,7 @@ def _connect(name: str, *, uri: bool) -> sqlite3.Connection:
 def _set_up(connection: sqlite3.Connection, path: Path) -> None:
     # The tables are made before the journal becomes a WAL, so that a file with a header always has ours in it.
     connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA fullfsync = ON")
     connection.execute("BEGIN EXCLUSIVE" if path.stat().st_size == 0 else "BEGIN")
     if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
         for statement in schema.TABLES.split(";\n"):

@@ -18,6 +18,7 @@ from ledger_kit import T0, a_closing, a_run, an_admission, child, got, record, r
 
 from agentguard.errors import LedgerError
 from agentguard.ledger import RecordFilter, SqliteLedger, open_ledger, schema, writer
+from agentguard.ledger.writer import Need
 
 ROOT = os.geteuid() == 0
 
@@ -449,3 +450,16 @@ def test_a_ledger_that_a_group_may_write_lets_its_other_accounts_open_it(tmp_pat
     (owner,) = (tmp_path / "ledger.sqlite3-owners").iterdir()
     assert owner.stat().st_mode & 0o777 == 0o660
     shared.shut()
+
+
+def test_the_disk_is_told_to_empty_its_cache_on_macos(tmp_path: Path) -> None:
+    """There a plain fsync does not; the setting says nothing elsewhere, so it is asked for everywhere."""
+    ledger = open_ledger(tmp_path / "ledger.sqlite3")
+    try:
+        for pragma in ("fullfsync", "checkpoint_fullfsync"):
+            asked = ledger._submit(
+                Need.READ, lambda store, name: store.cursor.execute(f"PRAGMA {name}").fetchone(), lambda p=pragma: p
+            )
+            assert asked.result() == (1,)
+    finally:
+        ledger.shut()
