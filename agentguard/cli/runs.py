@@ -11,6 +11,7 @@ from agentguard.approvals import account, display
 from agentguard.approvals.view import moment
 from agentguard.cli import common
 from agentguard.cli.common import JsonOption, LedgerOption, WhyOption
+from agentguard.core.credentials import cleaned
 from agentguard.core.values import Json, Risk
 from agentguard.errors import LedgerError
 
@@ -186,7 +187,7 @@ def to_json(run: RunState, where: Mapping[str, str] | None = None) -> dict[str, 
         "credential_refused": run.credential_refused,
         "issued_after": None if run.issued_after is None else moment(run.issued_after),
         "started_at": moment(run.started_at),
-        "inputs": dict(run.inputs),
+        "inputs": cleaned(dict(run.inputs)),
         "kept": list[Json](sorted(run.kept)),
         "calls": dict(sorted(run.counts.items())),
         "succeeded": list[Json](sorted(run.succeeded)),

@@ -441,7 +441,7 @@ def zones_are_reachable(case: _Case) -> tuple[Finding, ...]:
             continue  # unlisted: whether that is allowed is the step's to say
         if not _within(place, reaches):
             way = f"from zone `{start or 'none'}` to `{place.zone or 'none'}`"
-            found += _deny(Reason.ZONE_NOT_REACHABLE, f"{way}: {place.id} is too sensitive or out of reach")
+            found += _deny(Reason.ZONE_NOT_REACHABLE, f"{way}: {place.said} is too sensitive or out of reach")
     return found
 
 
@@ -466,7 +466,7 @@ def zones_allow_going_on(case: _Case) -> tuple[Finding, ...]:
                 continue
             if not _within(place, zone.then):
                 way = f"after zone `{name}`, `{place.zone or 'none'}`"
-                found += _deny(Reason.ZONE_NOT_REACHABLE, f"{way}: {place.id} is too sensitive or out of reach")
+                found += _deny(Reason.ZONE_NOT_REACHABLE, f"{way}: {place.said} is too sensitive or out of reach")
     return found
 
 
@@ -499,7 +499,7 @@ def nothing_is_written_down(case: _Case) -> tuple[Finding, ...]:
         return _NONE
     high = run.high_water
     return tuple(
-        Finding(Effect.DENY, Reason.WRITE_DOWN, f"the run has read {high.word}; {place.id} is below that")
+        Finding(Effect.DENY, Reason.WRITE_DOWN, f"the run has read {high.word}; {place.said} is below that")
         for place in case.places
         if place.sensitivity is None or place.sensitivity < high
     )
@@ -527,7 +527,7 @@ def risk_leaves_the_destination(case: _Case) -> tuple[Finding, ...]:
         return _NONE
     ceiling = min(ceilings)
     return tuple(
-        Finding(Effect.DENY, Reason.RISK_TOO_HIGH, f"risk {risk.word} leaves nothing over {ceiling.word}; {place.id}")
+        Finding(Effect.DENY, Reason.RISK_TOO_HIGH, f"risk {risk.word} leaves nothing over {ceiling.word}; {place.said}")
         for place in case.places
         if _level(place) > ceiling
     )
@@ -726,16 +726,16 @@ def destinations_are_within_reach(case: _Case, step: Step, result: _StepResult) 
     for place in case.places:
         if place.sensitivity is None:
             if not step.allow_unclassified:
-                _no(result, step, Reason.DESTINATION_UNCLASSIFIED, f"{place.id} is not in the catalog")
+                _no(result, step, Reason.DESTINATION_UNCLASSIFIED, f"{place.said} is not in the catalog")
         elif step.up_to is None:
-            _no(result, step, Reason.DESTINATION_NOT_ALLOWED, f"the step allows no destination; {place.id}")
+            _no(result, step, Reason.DESTINATION_NOT_ALLOWED, f"the step allows no destination; {place.said}")
         elif place.sensitivity > ceiling:
             allowed = "none" if ceiling < 0 else Sensitivity(ceiling).word
             _no(
                 result,
                 step,
                 Reason.DESTINATION_TOO_SENSITIVE,
-                f"{place.id} is {place.sensitivity.word}, over {allowed}",
+                f"{place.said} is {place.sensitivity.word}, over {allowed}",
             )
 
 

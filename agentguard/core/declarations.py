@@ -29,7 +29,7 @@ class DestinationDeclaration:
     """How one destination of a tool is found: from ``argument`` (a path such as ``to[*].address``), or ``fixed``.
 
     Exactly one of the two is set. ``kind`` names a destination kind; ``options`` are that kind's (``dialect``,
-    ``root``, ``default_schema`` …).
+    ``root``, ``default_schema`` …). ``secret``: parts of the place that no record may hold (``id``: none of it).
     """
 
     kind: str
@@ -38,6 +38,7 @@ class DestinationDeclaration:
     options: Mapping[str, Json]
     optional: bool
     source: Source
+    secret: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

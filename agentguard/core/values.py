@@ -131,7 +131,8 @@ class Place:
 class Destination:
     """A place with what the catalog knows of it. ``sensitivity`` None means unclassified: listed nowhere.
 
-    ``chosen``: an argument of the call named it; else it is the tool's fixed one.
+    ``chosen``: an argument of the call named it; else it is the tool's fixed one. ``shown``: the id with ``secret`` for
+    what no record may hold; None where it holds nothing of the kind.
     """
 
     kind: str
@@ -141,3 +142,9 @@ class Destination:
     owner: str | None = None
     category: str | None = None
     chosen: bool = True
+    shown: str | None = None
+
+    @property
+    def said(self) -> str:
+        """How records, questions and reasons name it."""
+        return self.id if self.shown is None else self.shown

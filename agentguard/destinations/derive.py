@@ -19,8 +19,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import islice
+from types import MappingProxyType
 from typing import TypeAlias, cast
 
+from agentguard.core.credentials import SECRET, without_credentials
 from agentguard.core.declarations import DestinationDeclaration
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Destination, Json, Place, Unavailable
@@ -34,15 +36,31 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _EVERY = re.compile(r"\[\*\]")
 _QUOTED = re.compile(r'\["(?:[^"\\]|\\.)*"\]')
 MAX_PATH = 500
+# The parts of a place that can be declared secret, by kind; of every kind all of it, as `id`.
+ID = "id"
+PARTS: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "dsn": frozenset({"scheme", "host", "port", "database", "path"}),
+        "git": frozenset({"host", "path"}),
+        "object": frozenset({"bucket", "key"}),
+        "url": frozenset({"scheme", "host", "port", "path", "query"}),
+    }
+)
 # So many texts of a run are read as destinations for one call: a few milliseconds.
 MAX_OTHERS = 200
 MAX_OTHER = 2048
 
 
 def derive(
-    declarations: Sequence[DestinationDeclaration], arguments: Mapping[str, Json], catalog: Catalog
+    declarations: Sequence[DestinationDeclaration],
+    arguments: Mapping[str, Json],
+    catalog: Catalog,
+    secrets: Sequence[Path] = (),
 ) -> tuple[Destination, ...] | Unavailable:
-    """Every destination of a call, each once, in the order declared; or why they cannot all be told."""
+    """Every destination of a call, each once, in the order declared; or why they cannot all be told.
+
+    What stands at a path of ``secrets`` is named in no record, and neither is what is read from it.
+    """
     found: dict[tuple[str, str], Destination] = {}
     chosen: set[tuple[str, str]] = set()
     for declaration in declarations:
@@ -53,10 +71,31 @@ def derive(
             if isinstance(reached, Ambiguous):
                 return _ambiguous(reached.reason, declaration.argument or "(fixed)")
             for one in reached:
-                found.setdefault((one.kind, one.id), one)
+                key, shown = (one.kind, one.id), _shown_id(declaration, place, one, secrets)
+                if key not in found or shown is not None:
+                    found[key] = one if shown is None else replace(one, shown=shown)
                 if declaration.fixed is None:
                     chosen.add((one.kind, one.id))
     return tuple(one if key in chosen else replace(one, chosen=False) for key, one in found.items())
+
+
+def _shown_id(
+    declaration: DestinationDeclaration, place: Place, one: Destination, secrets: Sequence[Path]
+) -> str | None:
+    """The id without what is declared secret, and without credentials; None where nothing had to go."""
+    path = _path(declaration.argument) or ()
+    if any(path and all(a == b for a, b in zip(path, secret, strict=False)) for secret in secrets):
+        return SECRET
+    shown = one.id
+    for part in sorted(declaration.secret):
+        text = place.parts.get(part)
+        # A part that cannot be told from the rest takes all of it along.
+        if text is None or (text and shown.count(text) != 1):
+            return SECRET
+        if text:
+            shown = shown.replace(text, f"/{SECRET}" if text.startswith("/") else SECRET)
+    shown = without_credentials(shown)
+    return None if shown == one.id else shown
 
 
 def rewrite(declarations: Sequence[DestinationDeclaration], arguments: Mapping[str, Json]) -> dict[str, Json]:
@@ -157,6 +196,9 @@ def declaration_problem(declaration: DestinationDeclaration) -> str | None:
     problem = kind.option_problem(declaration.options)
     if problem is not None:
         return problem
+    for part in sorted(declaration.secret - PARTS.get(kind.name, frozenset()) - {ID}):
+        known = ", ".join(f"`{word}`" for word in sorted({*PARTS.get(kind.name, ()), ID}))
+        return f"`secret`: `{part}` is no part of a {kind.name}; expected some of {known}"
     if declaration.argument is not None:
         try:
             parse_path(declaration.argument)

@@ -56,14 +56,20 @@ class _InForce:
     bundle: Bundle
     catalog: Catalog
     secrets: Mapping[str, tuple[tuple[str | None, ...], ...]]
+    hidden: Mapping[str, tuple[tuple[str | None, ...], ...]]
     outsiders: Mapping[str, tuple[ResultPath, ...]]
     verification: Verification
 
     @classmethod
     def of(cls, bundle: Bundle, verification: Verification) -> _InForce:
         secrets = {name: tuple(map(parse_path, tool.secrets)) for name, tool in bundle.tools.items()}
+        partly = {
+            name: tuple(parse_path(place.argument) for place in tool.destinations if place.secret and place.argument)
+            for name, tool in bundle.tools.items()
+        }
+        hidden = {name: secrets[name] + partly[name] for name in secrets}
         outsiders = {name: tuple(map(result_path, tool.untrusted_results)) for name, tool in bundle.tools.items()}
-        return cls(bundle, Catalog(bundle.catalog), secrets, outsiders, verification)
+        return cls(bundle, Catalog(bundle.catalog), secrets, hidden, outsiders, verification)
 
 
 class Guard:
@@ -294,6 +300,10 @@ class Guard:
     def secret_paths(self, tool: str) -> tuple[tuple[str | None, ...], ...]:
         """Where this tool's declared secrets stand in its arguments."""
         return self._in_force.secrets.get(tool, ())
+
+    def hidden_paths(self, tool: str) -> tuple[tuple[str | None, ...], ...]:
+        """What of this tool's arguments stands in no record: its secrets, and places that are partly secret."""
+        return self._in_force.hidden.get(tool, ())
 
     def outsiders_paths(self, tool: str) -> tuple[ResultPath, ...]:
         """Where outsiders can write in this tool's results."""

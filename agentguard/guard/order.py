@@ -17,7 +17,7 @@ and asynchronously by ``drive``. In order:
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -155,6 +155,7 @@ class _Call:
     spellings: Mapping[str, str]
     shown: Json
     redacted: list[str]
+    unsaid: Callable[[str], str]
     coerced: tuple[str, ...]
     problem: Unavailable | None
     unread: Unavailable | None
@@ -215,7 +216,10 @@ def _events(
             continue
         decision_id = new_id("d")
         now = facts.now if isinstance(facts.now, datetime) else guard.last_known_time
-        salt = nonce()
+        places = () if isinstance(facts.destinations, Unavailable) else facts.destinations
+        pointers = [f"/destinations/{n}/commitment" for n in range(len(places))]
+        private = {at: nonce() for at, place in zip(pointers, places, strict=True) if place.shown is not None}
+        private["/arguments_digest"] = salt = nonce()
         data = decision_record(
             now,
             decision_id,
@@ -226,6 +230,11 @@ def _events(
             arguments=call.shown,
             arguments_digest=commitment(salt, call.request.canonical),
             redacted=call.redacted,
+            commitments=[
+                None if at not in private else commitment(private[at], place.id.encode())
+                for place, at in zip(places, pointers, strict=True)
+            ],
+            unsaid=call.unsaid,
             coerced=call.coerced,
             order=member_order(call.shown),
             framework=gate.framework,
@@ -234,7 +243,6 @@ def _events(
         readable = not isinstance(arguments, Unavailable)
         watches = risk_watches(workflow, facts.run, data, now, readable=readable)
         first = first_uses(workflow, facts.run, facts.destinations, data, now)
-        private = {"/arguments_digest": salt}
         admission = _admission(decision_id, decision, call, bundle.policy, facts, now, data, private, watches, first)
         if admission.permit:
             flight.keeps = _keeps(bundle, admission)
@@ -311,7 +319,7 @@ def _prepare(
     spellings: Mapping[str, str] = {}
     destinations: tuple[Destination, ...] | Unavailable = Unavailable(Reason.ARGUMENTS_INVALID, "no arguments")
     try:
-        destinations = derive(declared, values, guard.catalog)
+        destinations = derive(declared, values, guard.catalog, guard.secret_paths(gate.tool))
         if not isinstance(destinations, Unavailable):
             values, plain = rewrite(declared, values), read_canonical(canonical_bytes(values))
             judged = compared(declared, plain)
@@ -326,7 +334,7 @@ def _prepare(
     destinations = destinations if unread is None else unread
     if gate.tool in guard.bundle.tools and guard.bundle.tool_by_alias.get(gate.name) != gate.tool:
         problem = Unavailable(Reason.TOOL_CHANGED, f"`{gate.name}` is not a name of this tool any more")
-    shown, redacted = redact(values, guard.secret_paths(gate.tool))
+    shown, redacted, unsaid = redact(values, guard.hidden_paths(gate.tool))
     request = Request.make(
         run_id="" if context is None else context.id,
         workflow="" if context is None else context.workflow,
@@ -339,12 +347,12 @@ def _prepare(
         call_id=call_id,
     )
     if isinstance(arguments, Unavailable) or unread is not None:
-        return _Call(request, destinations, as_called, spellings, shown, redacted, (), problem, unread)
+        return _Call(request, destinations, as_called, spellings, shown, redacted, unsaid, (), problem, unread)
     given = arguments.given
     if problem is None and declaration is not None and declaration.strict and given.retyped:
         detail = f"`strict: true` in Tools: of another type than the tool takes: {', '.join(given.retyped)}"
         problem = Unavailable(Reason.ARGUMENTS_INVALID, detail)
-    call = _Call(request, destinations, as_called, spellings, shown, redacted, given.coerced, problem, None)
+    call = _Call(request, destinations, as_called, spellings, shown, redacted, unsaid, given.coerced, problem, None)
     try:
         return replace(call, ready=arguments.ready(data))
     except NotImplementedError as error:
@@ -665,8 +673,8 @@ def _ask(
                 "arguments": call.shown,
                 "order": member_order(call.shown),
                 "redacted": call.redacted,
-                "destinations": _shown(call.destinations),
-                "because": [found.detail for found in decision.findings],
+                "destinations": _shown(call),
+                "because": [call.unsaid(found.detail) for found in decision.findings],
                 "people": _people(rule, guard.bundle.policy),
             },
         )
@@ -731,12 +739,16 @@ def _people(rule: ApprovalRule, policy: Policy) -> Json:
     return [*sorted({name for name in rule.approvers if name.startswith("user:")}.union(*groups))]
 
 
-def _shown(destinations: tuple[Destination, ...] | Unavailable) -> Json:
-    if isinstance(destinations, Unavailable):
+def _shown(call: _Call) -> Json:
+    if isinstance(call.destinations, Unavailable):
         return []
     return [
-        {"kind": p.kind, "id": p.id, "sensitivity": "unclassified" if p.sensitivity is None else p.sensitivity.word}
-        for p in destinations
+        {
+            "kind": p.kind,
+            "id": call.unsaid(p.said),
+            "sensitivity": "unclassified" if p.sensitivity is None else p.sensitivity.word,
+        }
+        for p in call.destinations
     ]
 
 

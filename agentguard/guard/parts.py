@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from agentguard.core.declarations import DestinationDeclaration
 from agentguard.destinations import Catalog, declaration_problem, parse_path
 from agentguard.errors import PolicyError, PolicyProblem
 from agentguard.guard.marks import result_path
@@ -19,13 +18,9 @@ def check_bundle(bundle: Bundle) -> None:
                 problems.append(PolicyProblem(declaration.source.file, declaration.source.line, problem))
         for path in tool.secrets:
             try:
-                secret = parse_path(path)
+                parse_path(path)
             except ValueError as error:
                 problems.append(PolicyProblem(tool.source.file, tool.source.line, f"secrets: {error}"))
-                continue
-            if any(_overlap(secret, declaration) for declaration in tool.destinations):
-                problem = f"secrets: `{path}` cannot be a secret: it is a destination, and those are in every record"
-                problems.append(PolicyProblem(tool.source.file, tool.source.line, problem))
         for path in tool.untrusted_results:
             try:
                 result_path(path)
@@ -37,12 +32,3 @@ def check_bundle(bundle: Bundle) -> None:
         problems.extend(error.problems)
     if problems:
         raise PolicyError(problems)
-
-
-def _overlap(secret: tuple[str | None, ...], declaration: DestinationDeclaration) -> bool:
-    """Whether one of the two paths leads to the other, or both to the same value."""
-    try:
-        place = parse_path(declaration.argument or "")
-    except ValueError:
-        return False  # a fixed destination, or a declaration with a problem of its own
-    return all(one == other for one, other in zip(secret, place, strict=False))

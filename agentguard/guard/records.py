@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from agentguard.core.credentials import cleaned, without_credentials
 from agentguard.core.decide import Decision
 from agentguard.core.facts import Facts, RunState
 from agentguard.core.policy import Policy, Tool
@@ -52,7 +55,9 @@ def rfc3339(moment: datetime) -> str:
 
 def record(kind: str, at: datetime, **known: Any) -> RecordData:
     """A whole record from the fields that are known. Raises KeyError for a field that no record has."""
-    data: RecordData = {**_EMPTY, "kind": kind, "time": rfc3339(at), **known}
+    data: RecordData = {**_EMPTY, "kind": kind, "time": rfc3339(at)}
+    for name, value in known.items():
+        data[name] = without_credentials(value) if type(value) is str else cleaned(value) if value else value
     if len(data) != len(FIELDS):
         raise KeyError(*(data.keys() - _EMPTY.keys()))
     for name in _LISTS - known.keys():
@@ -83,6 +88,8 @@ def decision_record(
     arguments: Json,
     arguments_digest: str,
     redacted: Sequence[str],
+    commitments: Sequence[str | None],
+    unsaid: Callable[[str], str],
     coerced: Sequence[str],
     order: Mapping[str, Sequence[str]],
     framework: str,
@@ -100,7 +107,7 @@ def decision_record(
         effect=str(decision.effect),
         reasons=[str(reason) for reason in decision.reasons],
         findings=[
-            {"effect": str(f.effect), "reason": str(f.reason), "step": f.step, "detail": f.detail}
+            {"effect": str(f.effect), "reason": str(f.reason), "step": f.step, "detail": unsaid(f.detail)}
             for f in decision.findings
         ],
         policy_revision=policy.revision,
@@ -123,11 +130,12 @@ def decision_record(
         destinations=[
             {
                 "kind": place.kind,
-                "id": place.id,
+                "id": unsaid(place.said),
                 "sensitivity": "unclassified" if place.sensitivity is None else place.sensitivity.word,
                 "zone": place.zone,
+                "commitment": committed,
             }
-            for place in destinations
+            for place, committed in zip(destinations, commitments, strict=True)
         ],
         risk=None if run is None else run.risk.word,
         approval_id=None if approval is None else approval.id,
@@ -153,18 +161,65 @@ def _who(identity: Identity | Unavailable, run: RunState | None) -> dict[str, Js
     }
 
 
-def redact(arguments: Mapping[str, Json], secret_paths: Sequence[tuple[str | None, ...]]) -> tuple[Json, list[str]]:
-    """A copy without the declared secrets, and the JSON pointers (RFC 6901) of what was left out."""
-    pointers: list[str] = []
+def redact(
+    arguments: Mapping[str, Json], secret_paths: Sequence[tuple[str | None, ...]]
+) -> tuple[Json, list[str], Callable[[str], str]]:
+    """A copy without the declared secrets and without credentials, the JSON pointers (RFC 6901) of what was left out,
+    and what takes the same out of other texts."""
+    left: dict[str, Json] = {}
     value: Json = dict(arguments)
     for path in secret_paths:
-        value = _without(value, path, "", pointers)
-    return value, sorted(set(pointers))
+        value = _without(value, path, "", left)
+    pointers = {*left, *_credentials(value, "")}
+    return cleaned(value), sorted(pointers), _unsaid(list(left.values()))
 
 
-def _without(value: Json, path: tuple[str | None, ...], pointer: str, pointers: list[str]) -> Json:
+def _credentials(value: Json, pointer: str) -> Iterator[str]:
+    """Where credentials stand."""
+    if isinstance(value, str) and without_credentials(value) != value:
+        yield pointer
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            clean = without_credentials(key)
+            step = f"{pointer}/{clean.replace('~', '~0').replace('/', '~1')}"
+            yield from (step,) if clean != key else _credentials(item, step)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _credentials(item, f"{pointer}/{index}")
+
+
+def _unsaid(secrets: Sequence[Json]) -> Callable[[str], str]:
+    """Takes every text and number of these out of a text. A short one only where it is a word of its own."""
+    texts: set[str] = set()
+    pending: list[Json] = [*secrets]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, dict):
+            pending += [*item.values()]
+        elif isinstance(item, list):
+            pending += item
+        elif isinstance(item, str | int | float) and not isinstance(item, bool) and str(item).strip():
+            texts |= {str(item), json.dumps(item)[1:-1] if isinstance(item, str) else json.dumps(item)}
+    if not texts:
+        return without_credentials
+    ordered = sorted(texts, key=len, reverse=True)[:_MOST_UNSAID]
+    words = re.compile("|".join(_as_found(text) for text in ordered))
+    return lambda text: without_credentials(words.sub(REDACTED, text))
+
+
+def _as_found(text: str) -> str:
+    return re.escape(text) if len(text) > _SHORT else rf"(?<!\w){re.escape(text)}(?!\w)"
+
+
+# Past it a text is one that no sentence quotes; there may be many thousand of them.
+_MOST_UNSAID = 200
+_SHORT = 3
+
+
+def _without(value: Json, path: tuple[str | None, ...], pointer: str, pointers: dict[str, Json]) -> Json:
     if not path:
-        pointers.append(pointer)
+        if value != REDACTED:
+            pointers[pointer] = value
         return REDACTED
     head, rest = path[0], path[1:]
     if isinstance(value, dict):

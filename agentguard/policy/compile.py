@@ -204,6 +204,7 @@ def _tool(name: str, entry: models.ToolEntry, written: Written) -> ToolDeclarati
             fixed=place.fixed,
             options=MappingProxyType(dict(place.__pydantic_extra__ or {})),
             optional=place.optional,
+            secret=frozenset(place.secret),
             source=written.source("tools", name, "destinations", index),
         )
         for index, place in enumerate(entry.destinations)

@@ -229,6 +229,7 @@ class ToolDestination(BaseModel):
     argument: Line | None = None
     fixed: Line | None = None
     optional: bool = False
+    secret: list[Name] = []
 
     @model_validator(mode="after")
     def _one_of(self) -> ToolDestination:

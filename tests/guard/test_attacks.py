@@ -42,7 +42,6 @@ from agentguard.errors import (
     ApprovalRefused,
     ConfigurationError,
     LedgerError,
-    PolicyError,
     ToolCallDenied,
 )
 from agentguard.guard import Guard, Signature
@@ -1109,9 +1108,15 @@ def test_a_secret_that_does_not_fit_is_in_no_record(guard: Guard, tools: Tools, 
     assert "s3cr3t-value" not in json.dumps(list(guard.records()))
 
 
-def test_a_secret_cannot_be_a_destination(guard: Guard, bundle: Path) -> None:
-    """Where a call goes is in every record, so such a declaration would leak what it promises to hide."""
+def test_a_secret_that_is_a_destination_is_in_no_record(guard: Guard, tools: Tools, bundle: Path) -> None:
+    """Where a call goes is in every record: of this one, that it went to a secret place, and how sensitive that is."""
     rewrite_file(bundle / "tools.yaml", "secrets: [password]", "secrets: [password, target]")
+    guard.reload()
+    look, export = guard.wrap(tools.functions())
+    with guard.run("customer-export", inputs=TICKET):
+        look("EXP-7")
+        export(**GOOD)
 
-    with pytest.raises(PolicyError, match="cannot be a secret"):
-        guard.reload()
+    assert GOOD["target"] not in json.dumps(list(guard.records()))
+    (place,) = list(guard.records(kind="decision"))[-1]["destinations"]
+    assert (place["id"], place["sensitivity"]) == ("secret", "internal")

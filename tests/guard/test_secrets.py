@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,12 @@ from typing import Any
 import pytest
 
 from agentguard.core.canonical import canonical_bytes, commitment
-from agentguard.errors import ToolCallDenied
-from agentguard.guard import Guard
+from agentguard.core.credentials import without_credentials
+from agentguard.core.decide import Decision, Finding
+from agentguard.core.reasons import Reason
+from agentguard.core.values import Effect
+from agentguard.errors import ApprovalPending, PolicyError, ToolCallDenied
+from agentguard.guard import Guard, order
 from agentguard.ledger import memory_ledger, open_ledger
 
 from .conftest import EXPORTER, FILES, Clock
@@ -25,6 +30,12 @@ apiVersion: agentguard/v1
 kind: Tools
 tools:
   unlock: {effect: write, secrets: [pin]}
+  fetch: {effect: read, destinations: [{kind: url, argument: at}]}
+  query: {effect: read, destinations: [{kind: dsn, argument: at}]}
+  clone: {effect: read, destinations: [{kind: git, argument: at}]}
+  load: {effect: read, destinations: [{kind: object, argument: at}]}
+  share: {effect: read, destinations: [{kind: url, argument: at, secret: [path]}]}
+  hide: {effect: read, secrets: [at], destinations: [{kind: url, argument: at}]}
 """,
     "open.yaml": f"""
 apiVersion: agentguard/v1
@@ -34,6 +45,39 @@ subjects: ["{EXPORTER}"]
 steps:
   unlock: {{tool: unlock, arguments: {{card: {{type: string}}, pin: {{type: string}}}}}}
 """,
+    "reach.yaml": f"""
+apiVersion: agentguard/v1
+kind: Workflow
+metadata: {{name: reach, version: 1, owner: o, review_by: 2029-12-31}}
+subjects: ["{EXPORTER}"]
+steps:
+"""
+    + "".join(
+        f"""
+  {tool}:
+    tool: {tool}
+    arguments: {{at: {{type: string}}}}
+    destinations: {{up_to: secret, unclassified: allow}}
+    approval: {{from: [user:dana], quorum: 1, within: 5m}}
+"""
+        for tool in ("fetch", "query", "clone", "load", "share", "hide")
+    ),
+    "tight.yaml": f"""
+apiVersion: agentguard/v1
+kind: Workflow
+metadata: {{name: tight, version: 1, owner: o, review_by: 2029-12-31}}
+subjects: ["{EXPORTER}"]
+steps:
+"""
+    + "".join(
+        f"""
+  {tool}:
+    tool: {tool}
+    arguments: {{at: {{type: string}}}}
+    destinations: {{up_to: public}}
+"""
+        for tool in ("fetch", "query", "clone", "load", "share", "hide")
+    ),
 }
 CANONICAL = b'{"card":"4000","pin":"4831"}'
 
@@ -123,3 +167,194 @@ def test_an_auditor_who_is_given_the_salt_checks_the_arguments_offline(policy: P
 
     assert data["arguments_digest"] == "sha256:" + hashlib.sha256(f"{salt}.".encode() + CANONICAL).hexdigest()
     assert data["arguments_digest"] != commitment(salt, CANONICAL.replace(b"4831", b"4832"))
+
+
+# Which tool, with what, and what of it no record may hold.
+ADDRESSES = [
+    ("query", "postgresql://svc:hunter2@db.example/sales", "hunter2"),
+    ("query", "postgresql://svc:hunter2@db.example/sales?password=hunter3", "hunter3"),
+    ("query", "mysql://svc:hun%40ter2@db.example/sales", "hun%40ter2"),
+    ("query", "mongodb://svc:hunt/er2@db.example/sales", "er2"),
+    ("query", "postgresql://svc:h@nter2@db.example/sales", "nter2"),
+    ("query", "redis://:hunter2@cache.example:6379/0", "hunter2"),
+    ("query", "host=db.example user=svc password='hunter 2'", "hunter 2"),
+    ("query", "Server=db.example;User Id=svc;Pwd=hunter2;", "hunter2"),
+    ("query", "svc:hunter2@tcp(db.example:3306)/sales", "hunter2"),
+    ("fetch", "https://svc:hunter2@api.example/x", "hunter2"),
+    ("fetch", "https://ghp_hunter2@api.example/x", "ghp_hunter2"),
+    ("fetch", "https://api.example/x?token=hunter2", "hunter2"),
+    ("fetch", "https://api.example/x?a=1&access_token=hunter2&b=2", "hunter2"),
+    ("fetch", "https://api.example/x?api_key=hunter2", "hunter2"),
+    ("fetch", "https://api.example/x?apikey=hunter2", "hunter2"),
+    ("fetch", "https://api.example/x?key=AIzahunter2", "AIzahunter2"),
+    ("fetch", "https://api.example/x?code=hunter2&state=1", "hunter2"),
+    ("fetch", "https://api.example/x?X%2DAPI%2DKey=hunter2", "hunter2"),
+    ("fetch", "https://api.example/x#access_token=hunter2", "hunter2"),
+    ("fetch", "https://b.s3.eu-west-1.amazonaws.com/k?X-Amz-Credential=AKIA&X-Amz-Signature=beef01", "beef01"),
+    ("fetch", "https://b.s3.amazonaws.com/k?AWSAccessKeyId=AKIA7&Signature=beef01&Expires=1", "beef01"),
+    ("fetch", "https://storage.googleapis.com/b/k?X-Goog-Signature=beef01", "beef01"),
+    ("fetch", "https://acct.blob.core.windows.net/c/k?sv=2022&se=2027&sig=beef01%3D", "beef01"),
+    ("fetch", "https://hooks.slack.com/services/T000/B000/hunter2", "hunter2"),
+    ("fetch", "https://discord.com/api/webhooks/17/hunter2", "hunter2"),
+    ("fetch", "https://api.telegram.org/bot17:hunter2/sendMessage", "hunter2"),
+    ("load", "https://b.s3.amazonaws.com/k?X-Amz-Signature=beef01", "beef01"),
+    ("load", "s3://AKIA:hunter2@bucket/key", "hunter2"),
+    ("clone", "https://oauth2:hunter2@github.com/o/r.git", "hunter2"),
+    ("clone", "https://ghp_hunter2@github.com/o/r.git", "ghp_hunter2"),
+    ("clone", "git+https://ghp_hunter2@github.com/o/r.git", "ghp_hunter2"),
+    ("share", "https://drop.example/f/hunter2", "hunter2"),
+    ("hide", "https://drop.example/f/hunter2", "hunter2"),
+    ("hide", "https://hunter2.example/", "hunter2"),
+]
+
+
+def everything(guard: Guard, log: io.StringIO) -> str:
+    """All that a person may see of the calls: records, logs, questions."""
+    asked = [row.request.shown for row in guard.operations.approvals(open_only=False)]
+    return json.dumps([*guard.records(), *asked], default=str) + log.getvalue()
+
+
+@pytest.mark.parametrize("workflow", ["reach", "tight"])
+@pytest.mark.parametrize(("tool", "at", "secret"), ADDRESSES)
+def test_no_credential_in_an_address_is_in_a_record_a_log_or_a_question(
+    guard: Guard, log: io.StringIO, workflow: str, tool: str, at: str, secret: str
+) -> None:
+    """Permitted, asked about, refused by where it leads, or not to be read at all: arguments, destinations, reasons."""
+
+    def reach(at: str) -> str:
+        return "ok"
+
+    reach.__name__ = tool
+    wrapped = guard.wrap(reach)
+    with guard.run(workflow), pytest.raises((ToolCallDenied, ApprovalPending)):
+        wrapped(at)
+    with pytest.raises(ToolCallDenied):
+        wrapped(at)
+
+    assert secret not in everything(guard, log)
+    if "#" not in at:  # the canonical form of an address has no fragment
+        assert all(data["redacted"] == ["/at"] for data in decisions(guard))
+
+
+def test_the_tool_gets_the_credential_that_no_record_has(guard: Guard) -> None:
+    """What is left out is left out of what is said, and of nothing else."""
+    got = []
+
+    def fetch(at: str) -> str:
+        got.append(at)
+        return "ok"
+
+    wrapped, at = guard.wrap(fetch), "https://api.example/x?token=hunter2"
+    with guard.run("reach") as run:
+        with pytest.raises(ApprovalPending):
+            wrapped(at)
+        guard.operations.answer(run.waiting[0] if run.waiting else _asked(guard), approver="user:dana", approve=True)
+        assert wrapped(at) == "ok"
+    assert got == [at]
+
+
+def _asked(guard: Guard) -> str:
+    return guard.operations.approvals()[0].request.id
+
+
+@pytest.mark.parametrize(
+    ("tool", "at", "shown"),
+    [
+        ("fetch", "https://api.example/x?a=1&token=hunter2", "https://api.example/x?a=1&token=secret"),
+        ("share", "https://drop.example/f/hunter2", "https://drop.example/secret"),
+        ("hide", "https://drop.example/f/hunter2", "secret"),
+        ("fetch", "https://api.example/x?a=1", None),
+    ],
+)
+def test_a_destination_that_is_partly_secret_is_committed_to_and_can_be_opened(
+    guard: Guard, tool: str, at: str, shown: str | None
+) -> None:
+    """The record names the place without the secret; whoever is given the salt can check which place it was."""
+
+    def reach(at: str) -> str:
+        return "ok"
+
+    reach.__name__ = tool
+    with guard.run("tight"), pytest.raises(ToolCallDenied):
+        guard.wrap(reach)(at)
+    (data,) = decisions(guard)
+    (place,) = data["destinations"]
+    assert place["id"] == (shown or at)
+    opened = guard.operations.salts(data["seq"])
+    if shown is None:
+        assert place["commitment"] is None and list(opened) == ["/arguments_digest"]
+    else:
+        salt = opened["/destinations/0/commitment"]
+        assert place["commitment"] == commitment(salt, at.encode())
+        assert salt != opened["/arguments_digest"] and salt not in json.dumps(data)
+
+
+def test_a_part_that_no_place_has_cannot_be_declared_secret(policy: Path) -> None:
+    """Else a misspelt word would leave in the records what its owner wanted out."""
+    tools = policy / "tools.yaml"
+    tools.write_text(tools.read_text().replace("secret: [path]", "secret: [paht]"))
+    with pytest.raises(PolicyError, match="`paht` is no part of a url; expected some of `host`, `id`"):
+        Guard.load(policy, ledger=memory_ledger(), home=policy / "home")
+
+
+@pytest.mark.parametrize("at", ["https://f.example/f", "https://drop.example/"])
+def test_a_part_that_cannot_be_told_from_the_rest_takes_all_of_it_along(guard: Guard, at: str) -> None:
+    """Rather all than the wrong half."""
+
+    def share(at: str) -> str:
+        return "ok"
+
+    with guard.run("tight"), pytest.raises(ToolCallDenied):
+        guard.wrap(share)(at)
+    assert [place["id"] for place in decisions(guard)[-1]["destinations"]] in (["secret"], ["https://f.example/secret"])
+
+
+PLAIN = [
+    "https://api.example/x?page=2&sort=key&tokens=17",
+    "postgresql://svc@db.example/sales?sslmode=require",
+    "ssh://git@github.com/o/r.git",
+    "git@github.com:o/r.git",
+    "mailto:ann@corp.example",
+    "args.password == inputs.password",
+    "a note: 12:30 at the office, ask ann@corp.example",
+    "https://registry.example:8443/@scope/pkg",
+    "spiffe://corp.example/agent/exporter",
+    "code = 17; key = 4",
+    "password=",
+    "x = y",
+]
+
+
+@pytest.mark.parametrize("text", PLAIN)
+def test_what_is_no_credential_stays_in_records(text: str) -> None:
+    """A record that hides everything tells a reviewer nothing."""
+    assert without_credentials(text) == text
+
+
+@pytest.mark.parametrize(("_", "at", "secret"), [row for row in ADDRESSES if row[0] not in ("share", "hide")])
+def test_leaving_credentials_out_twice_is_leaving_them_out_once(_: str, at: str, secret: str) -> None:
+    """A record is cleaned as it is made, and parts of it were before."""
+    once = without_credentials(at)
+    assert secret not in once
+    assert without_credentials(once) == once
+
+
+@pytest.mark.parametrize(
+    "piece", ["a:", "a:b@", "://", "x://a:", "a='", 'a="', "a='\\'", "token=", "?token=a&", "@", "="]
+)
+def test_looking_for_credentials_takes_time_that_grows_with_the_text(piece: str) -> None:
+    """Arguments are up to a mebibyte, and outsiders write them."""
+    text = piece * (1024 * 1024 // len(piece))
+    began = time.thread_time()
+    without_credentials(text)
+    assert time.thread_time() - began < 10.0
+
+
+def test_a_declared_secret_is_in_no_reason_either(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a check says of an argument: the words of a reason are for reviewers, the value is not."""
+    told = Finding(Effect.DENY, Reason.ARGUMENTS_INVALID, "`pin` is 4831, not '48310', and its half is 48")
+    monkeypatch.setattr(order, "decide", lambda *_: Decision(Effect.DENY, (told,)))
+    with guard.run("open"), pytest.raises(ToolCallDenied):
+        guard.wrap(unlock)("4000", "4831")
+    (data,) = decisions(guard)
+    assert data["findings"][0]["detail"] == "`pin` is [redacted], not '[redacted]0', and its half is 48"
