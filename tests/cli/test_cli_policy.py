@@ -283,7 +283,7 @@ def explain(call: Call, bundle: Path, *more: str, rows: int = 5, target: str = "
         (["--done", "look-up", "--approved-by", "user:alice", "--approved-by", "user:bob"], 1001, "permit", []),
         (
             ["--done", "look-up", "--approved-by", "user:alice", "--approved-by", "user:bob",
-             "--requester", "user:bob"], 1001, "escalate", ["approval_pending"],
+             "--requester", "user:bob"], 1001, "deny", ["approval_impossible"],  # one of the two who could answer
         ),
         (["--done", "look-up"], 50_001, "deny", ["arguments_invalid"]),
     ],
