@@ -25,6 +25,8 @@ from agentguard.policy.words import shown
 
 # Text longer than this is not searched: a pattern's time grows with it.
 MAX_TEXT = 1024 * 1024
+# A pattern with an optional tail looks for it to the end of the text, from every match: so much is looked through.
+MAX_SEARCHED = 64 * MAX_TEXT
 MAX_PATH = 500
 _MAX_MEMORY = 1 << 20
 
@@ -68,7 +70,11 @@ class Keep:
         if len(text) > MAX_TEXT:
             return Fault(f"`{self.text}`: the text is longer than {MAX_TEXT} characters")
         found: str | None = None
+        searched = 0
         for match in self._pattern.finditer(text):
+            searched += len(text) - match.start()
+            if searched > MAX_SEARCHED:
+                return Fault(f"`{self.text}`: the text holds too many matches")
             group = match.group(1)
             if group is None or (found is not None and group != found):
                 return Fault(f"`{self.text}`: the text holds several different matches")
