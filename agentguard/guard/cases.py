@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from agentguard.core.canonical import NotCanonical, canonical_bytes, read_canonical
-from agentguard.core.decide import Decision, decide
+from agentguard.core.decide import decide
+from agentguard.core.decision import Decision
 from agentguard.core.facts import Answer, ApprovalState, Facts, RunState
 from agentguard.core.policy import Policy, Workflow
 from agentguard.core.provenance import NOTHING_SEEN, UNKNOWN, Seen, Trail, digests

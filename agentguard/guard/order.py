@@ -31,7 +31,8 @@ from agentguard.core.canonical import (
     member_order,
     read_canonical,
 )
-from agentguard.core.decide import STOPS, Decision, Finding, decide
+from agentguard.core.decide import STOPS, decide
+from agentguard.core.decision import Decision, Finding
 from agentguard.core.facts import ApprovalState, Facts, RunState
 from agentguard.core.policy import ApprovalRule, Fault, Policy, Tool
 from agentguard.core.provenance import Brought

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agentguard.core.credentials import cleaned, without_credentials
-from agentguard.core.decide import Decision
+from agentguard.core.decision import Decision
 from agentguard.core.facts import Facts, RunState
 from agentguard.core.policy import Policy, Tool
 from agentguard.core.reasons import Reason

@@ -12,7 +12,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from agentguard.core.canonical import canonical_bytes, read_canonical
-from agentguard.core.decide import Decision, decide
+from agentguard.core.decide import decide
+from agentguard.core.decision import Decision
 from agentguard.core.facts import Answer, ApprovalState, Facts, RunState, RunStatus
 from agentguard.core.policy import ApprovalRule, Budget, Policy, Step, StreamRule, Tool, View, Workflow, Zone
 from agentguard.core.request import Request

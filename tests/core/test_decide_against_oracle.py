@@ -10,7 +10,7 @@ from core_cases import good
 from decision_generator import DENYING, ESCALATING, IN_VAIN, NUDGES, case
 from oracle import Opinion, opinion
 
-from agentguard.core.decide import Decision
+from agentguard.core.decision import Decision
 
 
 def _as_opinion(decision: Decision) -> Opinion:

@@ -17,7 +17,8 @@ import yaml
 from core_cases import EXPORT, NOW, SUBJECT, Case, Says, good
 from decision_generator import DENYING, ESCALATING, a_second_step, place
 
-from agentguard.core.decide import CALL_CHECKS, STEP_CHECKS, Decision, Finding
+from agentguard.core.decide import CALL_CHECKS, STEP_CHECKS
+from agentguard.core.decision import Decision, Finding
 from agentguard.core.facts import Answer, ApprovalState, RunStatus
 from agentguard.core.policy import ApprovalRule, Fault, Policy, RiskRule, View, Zone
 from agentguard.core.reasons import Reason

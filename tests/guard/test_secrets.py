@@ -14,7 +14,7 @@ import pytest
 
 from agentguard.core.canonical import canonical_bytes, commitment
 from agentguard.core.credentials import without_credentials
-from agentguard.core.decide import Decision, Finding
+from agentguard.core.decision import Decision, Finding
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Effect
 from agentguard.errors import ApprovalPending, PolicyError, ToolCallDenied

@@ -1,0 +1,161 @@
+"""Checks: the run and its workflow, the order of steps, arguments and where they come from, conditions, budgets."""
+
+from __future__ import annotations
+
+from agentguard.core.case import NOTHING, Case, StepResult, deny, explained, refuse, why_not
+from agentguard.core.decision import Finding, Spend
+from agentguard.core.facts import Facts, RunState, RunStatus
+from agentguard.core.policy import Step
+from agentguard.core.provenance import CATALOG
+from agentguard.core.reasons import Reason
+from agentguard.core.values import Unavailable
+
+# What one call takes of a budget that counts calls: one, in millionths.
+MICRO_CALL = 1_000_000
+# Calls that one finding names.
+_MOST_NAMED = 5
+# Looking a member up in its enum takes as long as a whole check.
+_ACTIVE = RunStatus.ACTIVE
+
+
+def clock_is_known(case: Case) -> tuple[Finding, ...]:
+    if case.now is not None:
+        return NOTHING
+    now = case.facts.now
+    if isinstance(now, Unavailable):
+        return deny(now.reason, now.detail)
+    return deny(Reason.CLOCK_UNTRUSTED, "the decision's time is not in UTC")
+
+
+def arguments_were_read(case: Case) -> tuple[Finding, ...]:
+    unread = case.facts.unread
+    return NOTHING if unread is None else deny(unread.reason, unread.detail)
+
+
+def run_is_active(case: Case) -> tuple[Finding, ...]:
+    run = case.facts.run
+    if isinstance(run, Unavailable):
+        return deny(run.reason, run.detail)
+    if run.id != case.request.run_id or run.workflow != case.request.workflow:
+        return deny(Reason.RUN_UNAVAILABLE, "the run found is not the run asked for")
+    if run.status is not _ACTIVE:
+        stopped = run.status is RunStatus.STOPPED
+        return deny(Reason.RUN_STOPPED if stopped else Reason.RUN_ENDED, f"run is {run.status}")
+    return NOTHING
+
+
+def workflow_is_in_force(case: Case) -> tuple[Finding, ...]:
+    workflow = case.workflow
+    if workflow is None:
+        if not case.request.workflow and _is_outside_a_run(case.facts):
+            return NOTHING  # there is no workflow to know; the run's check has said why
+        return deny(Reason.WORKFLOW_UNKNOWN, f"no workflow `{case.request.workflow}` in this revision")
+    found = NOTHING
+    if case.run is not None and case.run.workflow_digest != workflow.digest:
+        found += deny(Reason.WORKFLOW_CHANGED, "the run was started under another version of its workflow")
+    if case.now is not None and case.now.date() > workflow.review_by:
+        found += deny(Reason.WORKFLOW_OVERDUE, f"review was due by {workflow.review_by}")
+    if case.request.tool not in workflow.steps_by_tool:
+        found += deny(Reason.NO_MATCHING_STEP, f"no step uses `{case.request.tool}`")
+    return found
+
+
+def _is_outside_a_run(facts: Facts) -> bool:
+    return isinstance(facts.run, Unavailable) and facts.run.reason is Reason.NO_RUN
+
+
+def tool_is_as_approved(case: Case) -> tuple[Finding, ...]:
+    tool = case.tool
+    if tool is None:
+        return deny(Reason.TOOL_UNKNOWN, f"`{case.request.tool}` is not in Tools")
+    if tool.fingerprint is not None and tool.fingerprint != case.facts.definition:
+        return deny(Reason.TOOL_CHANGED, f"its definition is now {case.facts.definition or 'unknown'}")
+    return NOTHING
+
+
+def order_is_kept(case: Case, step: Step, result: StepResult) -> None:
+    run = case.run
+    if run is None:
+        return
+    for name in step.after:
+        if name not in run.succeeded:
+            refuse(result, step, Reason.STEP_OUT_OF_ORDER, f"`{name}` has not succeeded in this run")
+    if step.after_any and run.succeeded.isdisjoint(step.after_any):
+        refuse(result, step, Reason.STEP_OUT_OF_ORDER, f"none of {', '.join(step.after_any)} has succeeded in this run")
+    for name in step.not_after:
+        # A call that was admitted may have happened, whatever its outcome says.
+        if run.counts.get(name, 0) > 0:
+            refuse(result, step, Reason.STEP_EXCLUDED, f"`{name}` has been called in this run")
+
+
+def step_is_not_used_up(case: Case, step: Step, result: StepResult) -> None:
+    if step.at_most is None or case.run is None:
+        return
+    used = case.run.counts.get(step.name, 0)
+    if used >= step.at_most:
+        refuse(result, step, Reason.STEP_USED_UP, f"{used} of {step.at_most} calls are used")
+
+
+def arguments_fit(case: Case, step: Step, result: StepResult) -> None:
+    refusal = step.arguments.refusal(case.request.arguments)
+    if refusal is not None:
+        refuse(result, step, Reason.ARGUMENTS_INVALID, refusal)
+
+
+def the_run_has_not_lost_track(case: Case, step: Step, result: StepResult) -> None:
+    """While nobody knows how a call ended, nobody knows what it kept or what outsiders wrote in its result."""
+    if case.run is None or not case.run.unsettled:
+        return
+    if step.rests_on_run or not step.sources.keys().isdisjoint(case.request.arguments):
+        calls = ", ".join(f"`{name}`" for name in sorted(case.run.unsettled)[:_MOST_NAMED])
+        refuse(result, step, Reason.RUN_LOST_TRACK, f"nobody knows how these calls ended: {calls}; settle them")
+
+
+def values_come_from_where_they_must(case: Case, step: Step, result: StepResult) -> None:
+    if case.run is None:
+        return
+    for name, sources in step.sources.items():
+        if name in case.request.arguments:
+            gap = _origin_gap(case, case.run, name, sources)
+            if gap is not None:
+                refuse(result, step, Reason.PROVENANCE_UNMET, f"`{name}` {gap}")
+
+
+def _origin_gap(case: Case, run: RunState, name: str, sources: frozenset[str]) -> str | None:
+    """Why an argument does not count as coming from one of these sources, without its value; None where it does."""
+    found = case.origins(run, name)
+    if found is None:
+        return "may come from anywhere: not all that was returned in this run could be followed"
+    listed = CATALOG in sources and case.places and all(place.sensitivity is not None for place in case.places)
+    for part in found.parts:
+        if part.outsider_first:
+            return f"was first in what outsiders can write: {', '.join(sorted(part.outsiders))}"
+        if not listed and sources.isdisjoint(part.clean):
+            return f"comes from {', '.join(found.words)}; expected {' or '.join(sorted(sources))}"
+    return None
+
+
+def conditions_hold(case: Case, step: Step, result: StepResult) -> None:
+    for condition in step.require:
+        answer = condition.holds(case.view)
+        if answer is True:
+            continue
+        reason = Reason.CONDITION_FALSE if answer is False else Reason.CONDITION_FAILED
+        refuse(result, step, reason, explained(case, condition, answer))
+
+
+def budgets_suffice(case: Case, step: Step, result: StepResult) -> None:
+    if case.workflow is None or case.run is None:
+        return
+    for budget in case.workflow.budgets:
+        if step.name not in budget.steps:
+            continue
+        amount = MICRO_CALL if budget.amount is None else budget.amount.of(case.view)
+        if type(amount) is not int or amount < 0:
+            detail = "negative" if type(amount) is int else why_not(amount)
+            refuse(result, step, Reason.BUDGET_UNAVAILABLE, f"budget `{budget.name}`: {detail}")
+            continue
+        spent = case.run.spent.get(budget.name, 0)
+        if spent + amount > budget.at_most:
+            refuse(result, step, Reason.BUDGET_EXCEEDED, f"budget `{budget.name}` would be exceeded")
+        result.spends.append(Spend(budget, amount))
