@@ -23,7 +23,7 @@ LAYERS = (
     {"guard"},
     {"policy", "identity", "destinations", "signals", "approvals", "ledger", "audit"},
     {"jose"},
-    {"errors", "loops"},
+    {"display", "errors", "loops"},
     {"core"},
 )
 RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from agentguard.approvals import display
+from agentguard import display
 from agentguard.core.answers import counts, why_not
 from agentguard.core.canonical import in_order
 from agentguard.core.facts import Answer

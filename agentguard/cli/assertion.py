@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from agentguard.approvals import display
+from agentguard import display
 from agentguard.cli import common
 from agentguard.core.declarations import IssuerTrust, Source
 from agentguard.core.values import Unavailable

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agentguard.approvals import display
+from agentguard import display
 from agentguard.cli import common
 from agentguard.cli.common import JsonOption
 from agentguard.errors import ConfigurationError, PolicyError

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
 import typer
 
-from agentguard.approvals import display
+from agentguard import display
 from agentguard.core.values import Json
 from agentguard.errors import ConfigurationError, LedgerError
 

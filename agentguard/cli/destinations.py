@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agentguard.approvals import display
+from agentguard import display
 from agentguard.cli import common
 from agentguard.cli.common import JsonOption, LedgerOption
 from agentguard.errors import ConfigurationError

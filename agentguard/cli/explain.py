@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agentguard.approvals import display
+from agentguard import display
 from agentguard.cli import common
 from agentguard.cli.common import JsonOption, LedgerOption
 from agentguard.core.facts import RunStatus

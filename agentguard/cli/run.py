@@ -18,8 +18,8 @@ from typing import Any
 
 import typer
 
-from agentguard.approvals.display import plain
 from agentguard.cli.app import command
+from agentguard.display import plain
 from agentguard.errors import AgentGuardError, LedgerError, PolicyError
 
 DEFECT = 70

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agentguard.approvals import account, display
+from agentguard import display
+from agentguard.approvals import account
 from agentguard.approvals.view import moment
 from agentguard.cli import common
 from agentguard.cli.common import JsonOption, LedgerOption, WhyOption

@@ -14,7 +14,6 @@ from agentguard.core.canonical import NotCanonical, canonical_bytes, sha256
 from agentguard.core.declarations import CatalogEntry, IssuerTrust, StreamTrust, ToolDeclaration
 from agentguard.core.policy import Policy, Shape
 from agentguard.errors import PolicyError, PolicyProblem
-from agentguard.policy.cases import Cases
 from agentguard.policy.check import check
 from agentguard.policy.compile import (
     Parts,
@@ -29,7 +28,7 @@ from agentguard.policy.compile import (
 )
 from agentguard.policy.files import list_files, read_file, signature
 from agentguard.policy.keeps import Keep
-from agentguard.policy.models import API_VERSION, KINDS, PolicyFile
+from agentguard.policy.models import KINDS
 from agentguard.policy.words import expected, listed, shown
 from agentguard.policy.yaml import Document, parse
 
@@ -246,17 +245,3 @@ def _in_order(problems: list[PolicyProblem]) -> list[PolicyProblem]:
         left = PolicyProblem("", 0, f"and {len(ordered) - MAX_PROBLEMS} more problems")
         ordered = [*ordered[:MAX_PROBLEMS], left]
     return ordered
-
-
-def schemas() -> dict[str, dict[str, Any]]:
-    """The JSON Schema of each kind of file (and of ``Cases``), for editors."""
-    found = {}
-    kinds: dict[str, type[PolicyFile]] = {**KINDS, "Cases": Cases}
-    for kind, model in kinds.items():
-        schema = model.model_json_schema(by_alias=True)
-        found[kind] = {
-            "$schema": "https://json-schema.org/draft/2020-12/schema",
-            "$id": f"{API_VERSION}/{kind}",
-            **schema,
-        }
-    return found

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
@@ -23,14 +23,12 @@ from agentguard.core.reasons import Reason
 from agentguard.core.values import Assurance, Destination, Effect, Json, Risk, Sensitivity
 from agentguard.errors import PolicyError, PolicyProblem
 from agentguard.policy import models
+from agentguard.policy.bundle import Bundle
 from agentguard.policy.check import check
 from agentguard.policy.conditions import to_micros
 from agentguard.policy.files import CASES, list_files, read_file
 from agentguard.policy.words import expected, shown, unknown
 from agentguard.policy.yaml import Document, parse
-
-if TYPE_CHECKING:
-    from agentguard.policy.bundle import Bundle
 
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?Z")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agentguard.errors import AgentGuardError
-from agentguard.testing.plugin import CASES
+from agentguard.testing.case_files import CASES
 
 if TYPE_CHECKING:
     from agentguard.guard.cases import CaseResult

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from agentguard.approvals.display import shown
+from agentguard.display import shown
 
 _STYLES = {"permit": "bold green", "deny": "bold red", "escalate": "bold yellow"}
 _SIGNS = {"permit": "✔ permit", "deny": "✘ deny", "escalate": "? escalate"}

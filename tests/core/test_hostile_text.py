@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from agentguard.approvals import display
+from agentguard import display
 from agentguard.core import provenance
 from agentguard.core.people import MAX_NAME, person, same_person
 from agentguard.core.provenance import MAX_RAW, outsiders_text, spellings

@@ -1,4 +1,4 @@
-"""Proves at wrapping time that each door of a function refuses: same doors, a gate that says no, a tripwire body."""
+"""Proves at wrapping time that each entry to a function refuses: the same entries, a gate that says no, a tripwire."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import asyncio
 import importlib.util
 import inspect
 import threading
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 from agentguard.errors import ConfigurationError, ToolCallDenied
 from agentguard.guard.given import Given
@@ -29,10 +29,30 @@ class _AnyArguments:
         return body()
 
 
-def prove(gate: Gate, definition: dict[str, Any], body: Callable[..., Any]) -> list[str]:
-    """The doors that were seen to refuse. Raises ConfigurationError if one did not, or reached the body."""
-    from agentguard.integrations.openai.tools import OpenAITools
+class Tools(Protocol):
+    """The entries that lead a model's calls to functions."""
 
+    @property
+    def has_async(self) -> bool: ...
+
+    def answer(self, message: Any) -> list[Any]: ...
+
+    async def aanswer(self, message: Any) -> list[Any]: ...
+
+    @property
+    def registered(self) -> list[Any]: ...
+
+    @property
+    def async_registered(self) -> list[Any]: ...
+
+
+def prove(
+    gate: Gate,
+    definition: dict[str, Any],
+    body: Callable[..., Any],
+    tools_of: Callable[[Iterable[GuardedFunction]], Tools],
+) -> list[str]:
+    """The entries that were seen to refuse. Raises ConfigurationError if one did not, or reached the body."""
     tripped: list[str] = []
 
     def trap() -> None:
@@ -43,7 +63,7 @@ def prove(gate: Gate, definition: dict[str, Any], body: Callable[..., Any]) -> l
 
     trapped = atrap if inspect.iscoroutinefunction(body) else trap
     function = GuardedFunction(gate.canary, gate.name, definition, _AnyArguments(), trapped)
-    proof = _Proof(OpenAITools.of([function]), gate)
+    proof = _Proof(tools_of([function]), gate)
     # A thread of its own: the caller may be inside an event loop.
     thread = threading.Thread(target=proof.run, name="agentguard-canary")
     thread.start()
@@ -54,7 +74,7 @@ def prove(gate: Gate, definition: dict[str, Any], body: Callable[..., Any]) -> l
 
 
 class _Proof:
-    def __init__(self, tools: Any, gate: Gate) -> None:
+    def __init__(self, tools: Tools, gate: Gate) -> None:
         self._tools = tools
         self._gate = gate
         self.proved: list[str] = []
@@ -85,7 +105,7 @@ class _Proof:
 
     @staticmethod
     def _runner_exists() -> bool:
-        """Older releases of the client have no tool runner, so no door there."""
+        """Older releases of the client have no tool runner, so no entry there."""
         return importlib.util.find_spec("openai.lib.responses_tool_runner") is not None
 
     def _judge(self, entry: str, answer: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentguard.approvals import display
+from agentguard import display
 from agentguard.core.canonical import sha256
 
 EVERYTHING = range(sys.maxunicode + 1)

@@ -1,4 +1,4 @@
-"""Text that a person decides by, so that the screen shows what is there and nothing else.
+"""What others wrote, made safe for a screen: it shows what is there and nothing else.
 
 Rules:
 
