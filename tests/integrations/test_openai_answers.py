@@ -513,7 +513,7 @@ def test_each_door_is_proved_by_a_canary(keeper: Doorkeeper) -> None:
 
 def test_a_door_that_stops_refusing_is_noticed(keeper: Doorkeeper, monkeypatch: pytest.MonkeyPatch) -> None:
     """A refusal worded as anything else fails at start-up."""
-    monkeypatch.setattr(OpenAITools, "explain", lambda self, name, error: "fine")
+    monkeypatch.setattr("agentguard.integrations.openai.tools.explain", lambda name, error, on_error: "fine")
 
     with pytest.raises(ConfigurationError, match="did not refuse a canary call"):
         OpenAITools(keeper, [pay])  # type: ignore[arg-type]
