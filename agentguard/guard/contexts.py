@@ -18,6 +18,7 @@ import inspect
 import types
 import typing
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
@@ -43,7 +44,8 @@ _MOST_HINTS = 2_000
 
 def is_context(value: object) -> bool:
     """Whether this object is a framework's context, by its type."""
-    return _is_context_class(type(value))
+    kind: Any = type(value)
+    return _is_context_type(kind)
 
 
 def takes_context(function: str, parameter: inspect.Parameter, hint: Any) -> bool:
@@ -83,6 +85,12 @@ def refuse_contexts(values: typing.Mapping[str, object]) -> None:
     for name, value in values.items():
         if is_context(value):
             raise TypeError(f"`{name}` was given a {type(value).__name__}; annotate it so, and it is no argument")
+
+
+@lru_cache(maxsize=4096)
+def _is_context_type(kind: type) -> bool:
+    """Asked about the type of every argument."""
+    return _is_context_class(kind)
 
 
 def _is_context_class(kind: Any) -> bool:

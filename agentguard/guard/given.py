@@ -35,6 +35,7 @@ from pydantic_core import PydanticSerializationError, PydanticUndefined
 from agentguard.core.canonical import MAX_DEPTH, NotCanonical, canonical_bytes
 from agentguard.core.values import Json
 from agentguard.errors import ConfigurationError
+from agentguard.guard.plain import NotPlain, PlainFields
 from agentguard.policy.extent import Levels
 
 # Each level of a value may be an object with members of its own; deeper values have no canonical form anyway.
@@ -114,21 +115,55 @@ class Codec:
         self._by_alias = by_alias
         self._hidden = frozenset(hidden)
         _refuse_types(name, model, by_alias, frozenset(aside))
+        free = self._hidden.isdisjoint(model.model_fields) and self.levels.most is None
+        self._plain = PlainFields.of(model, by_alias=by_alias) if free else None
 
     def read(self, given: Mapping[str, Any], aside: Mapping[str, Any] | None = None) -> Reading:
         """What the caller gave, by the tool's types.
 
         Raises pydantic's ValidationError, NestedTooDeep, and ValueError for what no JSON can hold.
         """
+        short = None if aside else self._short(given)
+        if short is not None:
+            return short
         self.levels.check(given)
         read = self.model.model_validate({**given, **aside} if aside else given)
         return Reading(self, given, read, aside or {})
 
     def read_json(self, given: Mapping[str, Any], *, by_name: bool | None = None) -> Reading:
         """As ``read``, for values that come as JSON. ``by_name``: a field's own name is taken as its alias is."""
+        short = self._short(given)
+        if short is not None:
+            return short
         self.levels.check(given)
         read = self.model.model_validate_json(json.dumps(given), by_alias=by_name, by_name=by_name)
         return Reading(self, given, read, {})
+
+    def _short(self, given: Mapping[str, Any]) -> Reading | None:
+        """Plain values by plain types, where pydantic leaves each as it is. None: they go the long way."""
+        if self._plain is None:
+            return None
+        try:
+            copied = self._plain.copy(given)
+            values = self._plain.whole(copied)
+        except NotPlain:
+            return None
+        read = self.same_by_plain_types(values, copied)
+        return None if read is None else Reading(self, copied, read, {}, values)
+
+    def same_by_plain_types(self, values: Mapping[str, Json], given: Collection[str]) -> BaseModel | None:
+        """What pydantic reads of those that were ``given``, if it is these very values. Else None."""
+        if self._plain is None:
+            return None
+        try:
+            read = self.model.model_validate({key: values[key] for key in given})
+        except ValidationError:
+            return None
+        held = vars(read)
+        for key, name in self._plain.names.items():
+            if held[name] is not values[key] and not same(held[name], values[key]):
+                return None
+        return read
 
     def dump(self, model: BaseModel, aside: Mapping[str, Any]) -> dict[str, Json]:
         """A model's values as JSON. Raises ValueError for what has no JSON form."""
@@ -157,10 +192,24 @@ class Codec:
 class Reading:
     """One call's arguments as the tool's types read them, and as they are judged."""
 
-    def __init__(self, codec: Codec, given: Mapping[str, Any], read: BaseModel, aside: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        codec: Codec,
+        given: Mapping[str, Any],
+        read: BaseModel,
+        aside: Mapping[str, Any],
+        plain: dict[str, Json] | None = None,
+    ) -> None:
+        """``plain``: all of the values as JSON, where they are known to be what was given."""
         self._codec = codec
         self._read = read
         self._aside = {name: value for name, value in aside.items() if name in codec.model.model_fields}
+        self._plain = None if plain is None else given.keys()
+        self.coerced: tuple[str, ...] = ()
+        self.retyped: tuple[str, ...] = ()
+        if plain is not None:
+            self.values, self._made_by_code = plain, False
+            return
         self.values = codec.dump(read, self._aside)
         changes = _Changes()
         changes.visit(dict(given), read, self.values, "", 0)
@@ -172,8 +221,13 @@ class Reading:
 
         ``judged`` may differ from ``values`` where a destination was brought to its canonical form.
         """
+        as_read = same(dict(judged), self.values)
+        if as_read and self._plain is not None:
+            again = self._codec.same_by_plain_types(judged, self._plain)
+            if again is not None:
+                return again
         found = self._same_again()
-        if same(dict(judged), self.values):
+        if as_read:
             return found
         for values in self._forms(judged):
             with contextlib.suppress(Exception):  # whatever a validator of the tool's raises
