@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -25,6 +28,22 @@ def pytest_configure(config: pytest.Config) -> None:
     if wrong is not None:
         raise pytest.UsageError(wrong)
     settings.load_profile("nightly" if config.getoption("--nightly") else "ci")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The same ids in every process, or workers do not agree: no address in them, no set in the order of its hashes."""
+    for mark in metafunc.definition.iter_markers("parametrize"):
+        if callable(mark.kwargs.get("ids")):
+            mark.kwargs["ids"] = _the_same_everywhere(mark.kwargs["ids"])
+
+
+def _the_same_everywhere(ids: Callable[[Any], object]) -> Callable[[Any], object]:
+    def named(value: Any) -> object:
+        name = ids(sorted(value, key=repr) if isinstance(value, (set, frozenset)) else value)
+        return re.sub(r" at 0x[0-9a-f]+", "", name) if isinstance(name, str) else name
+
+    return named
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
