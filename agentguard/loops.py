@@ -5,12 +5,18 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable
-from concurrent.futures import Future
 from contextlib import suppress
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 R = TypeVar("R")
+
+
+class Waited(Protocol):
+    """An answer to come."""
+
+    def add_done_callback(self, callback: Callable[[Any], object], /) -> None:
+        """Call this once when the answer is there, on any thread."""
 
 
 def running_trio() -> ModuleType | None:
@@ -40,11 +46,11 @@ async def in_thread(function: Callable[..., R], *args: Any) -> R:
     return result
 
 
-async def done_in_trio(trio: ModuleType, future: Future[Any]) -> None:
+async def done_in_trio(trio: ModuleType, future: Waited) -> None:
     """Return once the future is done, and not before; a cancellation is raised then."""
     arrived, token = trio.Event(), trio.lowlevel.current_trio_token()
 
-    def tell(_: Future[Any]) -> None:
+    def tell(_: object) -> None:
         with suppress(trio.RunFinishedError):  # nobody waits any more
             token.run_sync_soon(arrived.set)
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import time
-import weakref
-from collections import deque
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Future, wait
 from typing import Any
 
 from agentguard.core.values import Identity, Unavailable
 from agentguard.errors import ConfigurationError
 from agentguard.guard.order import Ask, Events, Identify, Pause, RunTool, Wait
+from agentguard.ledger import Promise
 from agentguard.loops import done_in_trio, in_a_task, running_trio, sleep
 
 WhoIsIt = Callable[[Identify], Identity | Unavailable]
@@ -80,13 +76,13 @@ def _kept_off(shield: Shield | None, ask: Ask, raised: BaseException) -> tuple[A
     if shield is None or isinstance(raised, Exception) or not isinstance(ask, Wait):
         return None, raised
     shield.hold(raised)
-    while not ask.future.done():  # only a second Ctrl-C ends a wait before the ledger is done
+    while not ask.answer.done:
         try:
-            wait([ask.future])
+            ask.answer.exception()
         except BaseException as again:
             shield.hold(again)
-    error = ask.future.exception()
-    return (ask.future.result(), None) if error is None else (None, error)
+    error = ask.answer.exception()
+    return (ask.answer.result(), None) if error is None else (None, error)
 
 
 def advance(events: Events, identify: WhoIsIt) -> Any:
@@ -135,7 +131,7 @@ def finish(events: Events, error: BaseException | None, failure: object = None) 
 
 def _perform(ask: Ask, identify: WhoIsIt) -> Any:
     if isinstance(ask, Wait):
-        return settle(ask.future)
+        return ask.answer.result()
     if isinstance(ask, Identify):
         return identify(ask)
     if isinstance(ask, Pause):
@@ -151,7 +147,7 @@ def _perform(ask: Ask, identify: WhoIsIt) -> Any:
 
 async def _perform_async(ask: Ask, identify: WhoIsItAsync) -> Any:
     if isinstance(ask, Wait):
-        return await settle_async(ask.future)
+        return await settled(ask.answer)
     if isinstance(ask, Identify):
         return await identify(ask)
     if isinstance(ask, Pause) and ask.seconds:
@@ -159,82 +155,10 @@ async def _perform_async(ask: Ask, identify: WhoIsItAsync) -> Any:
     return None
 
 
-def settle(future: Future[Any]) -> Any:
-    """The future's result. An interruption is raised only once the future is done, so that its fate is known."""
-    try:
-        return future.result()
-    except BaseException:
-        if not future.done():
-            wait([future])
-        raise
-
-
-async def settle_async(future: Future[Any]) -> Any:
-    """As ``settle``: a cancellation is raised only once the future is done."""
-    if not future.done():
-        trio = running_trio()
-        if trio is not None:
-            await done_in_trio(trio, future)
-        else:
-            await _done_in_asyncio(future)
-    return future.result()
-
-
-async def _done_in_asyncio(future: Future[Any]) -> None:
-    mailbox = _mailbox(asyncio.get_running_loop())
-    while not future.done():
-        try:
-            await mailbox.arrival(future)
-        except asyncio.CancelledError:
-            # A scope of anyio cancels again and again; ``wait`` leaves alone what it waits for.
-            arrival = mailbox.arrival(future)
-            while not future.done():
-                with contextlib.suppress(asyncio.CancelledError):
-                    await asyncio.wait((arrival,))
-            raise
-
-
-class _Mailbox:
-    """Wakes the tasks of one event loop from other threads: many at once for the price of one.
-
-    Waking a loop is a system call on the ledger's thread, and that thread answers by the hundred.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = weakref.ref(loop)
-        self._arrived: deque[asyncio.Future[None]] = deque()
-        self._called = False
-
-    def arrival(self, future: Future[Any]) -> asyncio.Future[None]:
-        """What is done soon after ``future`` is. For a task of this loop."""
-        waiter = asyncio.get_running_loop().create_future()
-        future.add_done_callback(lambda _: self._deliver(waiter))
-        return waiter
-
-    def _deliver(self, waiter: asyncio.Future[None]) -> None:
-        self._arrived.append(waiter)
-        # Whoever is to come has not looked yet, or has said so: what was just put there is found.
-        if self._called:
-            return
-        self._called = True
-        loop = self._loop()
-        if loop is not None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody waits any more
-                loop.call_soon_threadsafe(self._hand_out)
-
-    def _hand_out(self) -> None:
-        self._called = False
-        while self._arrived:
-            waiter = self._arrived.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-
-
-_MAILBOXES: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Mailbox] = weakref.WeakKeyDictionary()
-
-
-def _mailbox(loop: asyncio.AbstractEventLoop) -> _Mailbox:
-    found = _MAILBOXES.get(loop)
-    if found is None:
-        found = _MAILBOXES[loop] = _Mailbox(loop)
-    return found
+async def settled(promise: Promise[Any]) -> Any:
+    """What a ledger answers, in a task. A cancellation is raised only once the answer is there."""
+    trio = running_trio()
+    if trio is not None:
+        await done_in_trio(trio, promise)
+        return promise.result()
+    return await promise

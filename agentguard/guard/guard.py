@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -24,7 +23,6 @@ from agentguard.core.values import Identity, Json, Unavailable
 from agentguard.destinations import Catalog, parse_path
 from agentguard.errors import ConfigurationError, LedgerError
 from agentguard.guard.clock import LONG_AGO, WatchedClock
-from agentguard.guard.drive import settle
 from agentguard.guard.functions import is_guarded, wrap_function
 from agentguard.guard.gate import Gate
 from agentguard.guard.identities import Identities, Source, Verification
@@ -36,7 +34,7 @@ from agentguard.guard.order import Identify
 from agentguard.guard.parts import check_bundle
 from agentguard.guard.records import RecordData, record, storable, wanted
 from agentguard.guard.run import RunContext
-from agentguard.ledger import Ledger, RecordFilter, open_ledger
+from agentguard.ledger import LogLedger, Promise, RecordFilter, open_ledger
 from agentguard.policy import Bundle, Reloader
 from agentguard.policy.defaults import definition_notes
 from agentguard.signals import Receiver, Streams
@@ -78,7 +76,7 @@ class Guard:
     def __init__(
         self,
         reloader: Reloader,
-        ledger: Ledger,
+        ledger: LogLedger,
         identities: Identities,
         in_force: _InForce,
         *,
@@ -95,7 +93,9 @@ class Guard:
         self.operations = Operations(ledger, self._watched.told)
         self._reloader = reloader
         self._identities = identities
-        self._log = _logger(log)
+        show = _logger(log)
+        if show is not None:
+            ledger.listen(show)
         self._in_force = in_force
         self._untold: dict[str, set[str]] = {}
 
@@ -104,7 +104,7 @@ class Guard:
         cls,
         directory: str | Path,
         *,
-        ledger: str | Path | Ledger | None = None,
+        ledger: str | Path | LogLedger | None = None,
         identity: Source | None = None,
         issuer: str | None = None,
         subject: str | None = None,
@@ -169,8 +169,7 @@ class Guard:
         before = self.bundle.revision
         self._reloader.reload(self._take)
         data = record("reload", self.last_known_time, policy_revision=self.bundle.revision, why=f"was {before}")
-        settle(self.ledger.append(data))
-        self.emit(data)
+        self.ledger.append(data).result()
 
     def _take(self, bundle: Bundle) -> None:
         """All of it or, where anything raises, nothing."""
@@ -322,38 +321,26 @@ class Guard:
             why=why,
             outcome="refused",
         )
-        settle(self.ledger.append(data))
-        self.emit(data)
+        self.ledger.append(data).result()
 
-    def note_close(self, future: Future[Any], data: RecordData, *, admitted: bool) -> None:
-        """Show an outcome once it is written. One of a call that was perhaps never ``admitted`` may come to nothing.
+    def note_close(self, closed: Promise[Any], data: RecordData, *, admitted: bool) -> None:
+        """Where a ledger gives an outcome up, the run has lost track of that call, for as long as this guard lives.
 
-        Where a ledger gives an outcome up, the run has lost track of that call, for as long as this guard lives.
+        The outcome of a call that was perhaps never ``admitted`` may come to nothing.
         """
 
-        def done(written: Future[Any]) -> None:
-            if written.exception() is None:
-                self.emit(data)
-            elif admitted:
+        def done(written: Promise[Any]) -> None:
+            if admitted and written.exception() is not None:
                 self._untold.setdefault(data["run_id"], set()).add(data["decision_id"])
                 logging.getLogger("agentguard").error("an outcome could not be recorded: %s", written.exception())
 
-        future.add_done_callback(done)
+        closed.add_done_callback(done)
 
     def with_untold(self, run: RunState | Unavailable) -> RunState | Unavailable:
         """The run, with the calls whose outcome its ledger never took."""
         if not self._untold or isinstance(run, Unavailable) or run.id not in self._untold:
             return run
         return replace(run, unsettled=run.unsettled | self._untold[run.id])
-
-    def emit(self, data: RecordData) -> None:
-        """Show a record that is durable already. A log that fails changes nothing: the row is the truth."""
-        if self._log is None:
-            return
-        try:
-            self._log.info(data["kind"], **data)
-        except Exception:
-            logging.getLogger("agentguard").warning("a record could not be logged; it stands in the ledger")
 
 
 class _Unlisted(ConfigurationError):
@@ -366,7 +353,7 @@ class _Unlisted(ConfigurationError):
         super().__init__(f"no tool or alias in this bundle is called {said}; Tools lists: {known}")
 
 
-def _newest(ledger: Ledger) -> datetime:
+def _newest(ledger: LogLedger) -> datetime:
     """When the last record was written, by its own word. Raises LedgerError."""
     for newest in ledger.records(RecordFilter(), limit=1, newest=True):
         try:
@@ -383,15 +370,23 @@ def _adapter_for(tool: object) -> EntryPoint | None:
     return next((found[root] for root in roots if root in found), None)
 
 
-def _logger(log: bool | TextIO | None) -> Any:
+def _logger(log: bool | TextIO | None) -> Callable[[bytes], None] | None:
     if log is None or log is False:
         return None
     stream = sys.stderr if log is True else log
     if stream is None:  # structlog would write to standard output, where nobody asked for records
         raise ConfigurationError("log=True: this process has no standard error; pass an open text file")
-    return structlog.wrap_logger(
+    records = structlog.wrap_logger(
         structlog.WriteLogger(stream),
-        processors=[structlog.processors.JSONRenderer(sort_keys=True, ensure_ascii=True)],
+        processors=[_as_it_stands],
         wrapper_class=structlog.BoundLogger,
-        cache_logger_on_first_use=False,
+        cache_logger_on_first_use=True,
     )
+    show: Callable[[bytes], None] = records.info
+    return show
+
+
+def _as_it_stands(_: object, __: str, event: MutableMapping[str, Any]) -> str:
+    """A record is a line of its own, byte for byte as it stands in the ledger."""
+    body: bytes = event["event"]
+    return body.decode()

@@ -12,9 +12,8 @@ from agentguard.core.signals import OPERATIONS, Signal, SignalEffect
 from agentguard.core.values import Risk
 from agentguard.errors import LedgerError
 from agentguard.guard import said as checked
-from agentguard.guard.drive import settle
 from agentguard.guard.records import RecordData, new_id, record, rfc3339
-from agentguard.ledger import ApprovalRow, Ledger, Outcome, RecordFilter, StreamState
+from agentguard.ledger import ApprovalRow, LogLedger, Outcome, RecordFilter, StreamState
 
 CREDENTIAL_STATES = ("active", "rotated", "revoked")
 
@@ -43,7 +42,7 @@ class Operations:
     LedgerError with the remedy, and ConfigurationError for a name or a reason that is none.
     """
 
-    def __init__(self, ledger: Ledger, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(self, ledger: LogLedger, clock: Callable[[], datetime] = utc_now) -> None:
         self._ledger = ledger
         self._clock = clock
 
@@ -54,7 +53,7 @@ class Operations:
     def whereabouts(self) -> Mapping[str, Whereabouts]:
         """Where those who are inside each active run are, by its id."""
         waiting = {row.request.run_id for row in self.approvals()}
-        alive: Mapping[str, bool] = settle(self._ledger.holders())
+        alive: Mapping[str, bool] = self._ledger.holders().result()
         return {run.id: _where(alive.get(run.id), run.id in waiting) for run in self.runs(active_only=True)}
 
     def sweep(
@@ -76,8 +75,12 @@ class Operations:
         return [
             self._change(run.id, f"sweep_{where[run.id]}", by, why, status=RunStatus.ENDED, risk=None)
             for run in chosen
-            if settle(self._ledger.hold_run(run.id))
+            if self._ledger.hold_run(run.id, self._entered(run, by)).result()
         ]
+
+    def _entered(self, run: RunState, by: str) -> RecordData:
+        about = {"run_id": run.id, "workflow": run.workflow, "subject": run.subject, "requester": run.requester}
+        return record("run", self._clock(), outcome="entered to sweep it", by=checked.who(by), **about)
 
     def set_risk(self, run_id: str, risk: Risk | str, *, by: str, why: str) -> RunState:
         """Set how far people trust the run; what that takes away is the policy's to say. Raises ValueError.
@@ -91,7 +94,7 @@ class Operations:
         self, run_id: str, what: str, by: str, why: str, *, status: RunStatus | None, risk: Risk | None
     ) -> RunState:
         at = self._clock()
-        state = settle(self._ledger.run(run_id, at=at, windows={}))
+        state = self._ledger.run(run_id, at=at, windows={}).result()
         if state is None:
             raise LedgerError(f"there is no run `{run_id}` in this ledger; `agentguard runs list` shows them")
         data = record(
@@ -105,11 +108,9 @@ class Operations:
             by=checked.who(by),
             why=checked.reason(why),
         )
-        changed: RunState = settle(
-            self._ledger.change_run(
-                run_id, at=at, record=data, status=None if status is None else str(status), risk=risk
-            )
-        )
+        changed: RunState = self._ledger.change_run(
+            run_id, at=at, record=data, status=None if status is None else str(status), risk=risk
+        ).result()
         return changed
 
     def settle(self, decision_id: str, outcome: Outcome | str, *, by: str, why: str) -> RunState:
@@ -133,7 +134,7 @@ class Operations:
             why=checked.reason(why),
             **{name: found.get(name) for name in about},
         )
-        settled: RunState = settle(self._ledger.settle(decision_id, outcome=Outcome(outcome), record=data))
+        settled: RunState = self._ledger.settle(decision_id, outcome=Outcome(outcome), record=data).result()
         return settled
 
     def suspend_subject(self, subject: str, *, by: str, why: str, suspended: bool = True) -> None:
@@ -142,7 +143,7 @@ class Operations:
         outcome = "suspend_subject" if suspended else "restore_subject"
         about, by, why = checked.subject(subject), checked.who(by), checked.reason(why)
         data = record("operation", at, subject=about, outcome=outcome, by=by, why=why)
-        settle(self._ledger.suspend_subject(subject, at=at, record=data, suspended=suspended))
+        self._ledger.suspend_subject(subject, at=at, record=data, suspended=suspended).result()
 
     def set_subject_risk(self, subject: str, risk: Risk | str, *, by: str, why: str) -> None:
         """Set how far people trust a workload, or the person runs are for (``user:NAME``), in every run, also in those
@@ -160,7 +161,7 @@ class Operations:
         signal = Signal(source=OPERATIONS, event=what, effect=effect, at=at, about=about, risk=risk, why=why)
         word = None if risk is None else risk.word
         data = record("operation", at, subject=about, outcome=what, risk=word, by=by, why=why)
-        settle(self._ledger.signal((OPERATIONS, new_id("s")), [signal], at=at, records=[data]))
+        self._ledger.signal((OPERATIONS, new_id("s")), [signal], at=at, records=[data]).result()
 
     def apply(
         self,
@@ -178,17 +179,19 @@ class Operations:
         """
         records = [_signal_record(identifier, said, at) for said in signals]
         spoken = at if heard is None else min(at, heard)
-        news: bool = settle(self._ledger.signal(identifier, signals, at=spoken, records=records, status=status))
+        news: bool = self._ledger.signal(identifier, signals, at=spoken, records=records, status=status).result()
         return news
 
     def stream_heard(self, name: str, *, at: datetime, status: str = "enabled", why: str | None = None) -> None:
-        """A stream showed that it is alive, or said that it is paused or disabled; a record where ``why`` is given."""
-        data = None if why is None else record("signal", at, outcome=status, by=name, why=why)
-        settle(self._ledger.stream_heard(name, at=at, status=status, record=data))
+        """A stream showed that it is alive, or said that it is paused or disabled. Whoever shares the ledger
+        hears of it there."""
+        outcome = "heard" if status == "enabled" and why is None else status
+        data = record("signal", at, outcome=outcome, by=name, why=why)
+        self._ledger.stream_heard(name, at=at, status=status, record=data).result()
 
     def streams(self) -> Mapping[str, StreamState]:
         """Every stream that was ever heard of, by name."""
-        found: Mapping[str, StreamState] = settle(self._ledger.streams())
+        found: Mapping[str, StreamState] = self._ledger.streams().result()
         return found
 
     def set_credential(self, name: str, state: str, *, by: str, why: str) -> None:
@@ -198,11 +201,11 @@ class Operations:
         at = self._clock()
         name, by, why = checked.credential(name), checked.who(by), checked.reason(why)
         data = record("operation", at, outcome=f"credential_{state}", by=by, why=f"{name}: {why}")
-        settle(self._ledger.revoke_credential(name, at=at, record=data, state=state))
+        self._ledger.revoke_credential(name, at=at, record=data, state=state).result()
 
     def credential_states(self, names: Sequence[str]) -> Mapping[str, str]:
         """The states of these credentials, streams' words included; one never registered is missing."""
-        found: Mapping[str, str] = settle(self._ledger.credential_states(names))
+        found: Mapping[str, str] = self._ledger.credential_states(names).result()
         return found
 
     def answer(self, approval_id: str, *, approver: str, approve: bool) -> ApprovalRow:
@@ -231,37 +234,37 @@ class Operations:
             approved_by=[approver] if approve else [],
             by=approver,
         )
-        answered: ApprovalRow = settle(self._ledger.answer(approval_id, Answer(approver, approve, at), data))
+        answered: ApprovalRow = self._ledger.answer(approval_id, Answer(approver, approve, at), data).result()
         return answered
 
     def approval(self, approval_id: str) -> ApprovalRow | None:
         """One approval request, or None."""
-        row: ApprovalRow | None = settle(self._ledger.approval(approval_id))
+        row: ApprovalRow | None = self._ledger.approval(approval_id).result()
         return row
 
     def approvals(self, *, open_only: bool = True) -> Sequence[ApprovalRow]:
         """Approval requests, newest first."""
-        rows: Sequence[ApprovalRow] = settle(self._ledger.approvals(open_at=self._clock() if open_only else None))
+        rows: Sequence[ApprovalRow] = self._ledger.approvals(open_at=self._clock() if open_only else None).result()
         return rows
 
     def runs(self, *, active_only: bool = False) -> Sequence[RunState]:
         """Runs, newest first."""
-        rows: Sequence[RunState] = settle(self._ledger.runs(active_only=active_only))
+        rows: Sequence[RunState] = self._ledger.runs(active_only=active_only).result()
         return rows
 
     def run(self, run_id: str) -> RunState | None:
         """One run, or None."""
-        state: RunState | None = settle(self._ledger.run(run_id, at=self._clock(), windows={}))
+        state: RunState | None = self._ledger.run(run_id, at=self._clock(), windows={}).result()
         return state
 
     def salts(self, seq: int) -> Mapping[str, str]:
         """What opens the commitments of a record, by JSON pointer: for an auditor who is to see what they stand for."""
-        found: Mapping[str, str] = settle(self._ledger.private(seq))
-        return found
+        found = self._ledger.private(seq).result().get("salts", {})
+        return {name: str(salt) for name, salt in found.items()} if isinstance(found, dict) else {}
 
     def open_calls(self) -> Sequence[RecordData]:
         """Decision records of calls that were admitted and have no outcome yet."""
-        rows: Sequence[RecordData] = settle(self._ledger.open_calls())
+        rows: Sequence[RecordData] = self._ledger.open_calls().result()
         return rows
 
     def records(

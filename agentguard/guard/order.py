@@ -18,7 +18,6 @@ and asynchronously by ``drive``. In order:
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -58,6 +57,7 @@ from agentguard.ledger import (
     Closing,
     FirstUse,
     Outcome,
+    Promise,
     Refusal,
     Unstorable,
     Watch,
@@ -82,7 +82,7 @@ LOOK_EVERY_SECONDS = 0.2
 class Wait:
     """Let the ledger finish. It finishes even if the caller is cancelled; the cancellation is raised afterwards."""
 
-    future: Future[Any]
+    answer: Promise[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,8 +264,6 @@ def _events(
         flight.saw(answer.run)
         flight.follow(bundle.policy, call.request, answer.run)
         note(guard, Decided(decision_id, gate.tool, decision.effect, call_id))
-        for shown in (data, *answer.raised):
-            guard.emit(shown)
         if decision.effect is Effect.PERMIT and decision.step is not None:
             return (yield from _perform(flight, call))
         if decision.effect is Effect.ESCALATE:
@@ -602,7 +600,7 @@ def _close(
     dropped: frozenset[str],
     brought: Brought | None,
     admitted: bool,
-) -> Future[Any]:
+) -> Promise[Any]:
     at = guard.last_known_time
     copied = {
         name: admission.record[name]
@@ -622,7 +620,7 @@ def _close(
         brought=brought,
     )
     future = guard.ledger.close(closing)
-    if future.done() and isinstance(future.exception(), Unstorable):
+    if future.done and isinstance(future.exception(), Unstorable):
         data = {**data, "outcome": str(Outcome.UNKNOWN), "error": "its outcome could not be stored", "kept": []}
         plain = replace(closing, outcome=Outcome.UNKNOWN, record=data, kept={}, brought=None)
         future = guard.ledger.close(plain)
@@ -695,8 +693,6 @@ def _ask(
             why=f"asks {rule.quorum} of {', '.join(rule.approvers)} until {rfc3339(request.expires_at)}",
         )
         row: ApprovalRow = yield Wait(guard.ledger.ask(request, data))
-        if row.request.id == request.id:
-            guard.emit(data)
         asked = _Question(row, asked.deadline if asked is not None else now + (guard.wait or timedelta(0)))
     seen = len(asked.row.answers)
     while True:

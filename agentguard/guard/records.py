@@ -31,10 +31,10 @@ FIELDS = (
     "step", "run_id", "subject", "requester", "issuer", "assurance", "assertion_id", "tool", "tool_effect",
     "framework", "call_id", "arguments", "order", "redacted", "coerced", "arguments_digest", "request_digest",
     "definition", "destinations", "risk", "approval_id", "approved_by", "signal", "outcome", "error", "kept", "by",
-    "why",
+    "why", "changes", "commitments",
 )  # fmt: skip
 _WORDS: Mapping[str, tuple[str, ...]] = {"kind": RECORD_KINDS, "effect": tuple(Effect), "reason": tuple(Reason)}
-_LISTS = {"reasons", "findings", "redacted", "coerced", "destinations", "approved_by", "kept"}
+_LISTS = {"reasons", "findings", "redacted", "coerced", "destinations", "approved_by", "kept", "changes"}
 _EMPTY: RecordData = dict.fromkeys(FIELDS)
 
 
@@ -62,6 +62,7 @@ def record(kind: str, at: datetime, **known: Any) -> RecordData:
         raise KeyError(*(data.keys() - _EMPTY.keys()))
     for name in _LISTS - known.keys():
         data[name] = []  # one of its own for each record
+    data["commitments"] = {}
     return data
 
 

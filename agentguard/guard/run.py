@@ -6,7 +6,6 @@ import functools
 import inspect
 import sys
 from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import aclosing
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, cast
@@ -19,9 +18,10 @@ from agentguard.errors import ApprovalPending, ConfigurationError, ToolCallDenie
 from agentguard.guard.drive import Shield, drive, drive_async
 from agentguard.guard.order import Ask, Identify, Wait
 from agentguard.guard.places import Place
-from agentguard.guard.records import new_id, record
+from agentguard.guard.records import RecordData, new_id, record
 from agentguard.jose.nonce import nonce
-from agentguard.ledger import ApprovalRow
+from agentguard.ledger import ApprovalRow, Promise
+from agentguard.loops import sleep
 
 if TYPE_CHECKING:
     from agentguard.guard.guard import Guard
@@ -58,7 +58,7 @@ class RunContext:
         self._guest = False
         self._place: Place | None = None
         self._last_seen: RunState | None = None
-        self._coming: Future[Any] | None = None
+        self._coming: Promise[Any] | None = None
 
     def carry(self, function: Callable[P, R]) -> Callable[P, R]:
         """The same function, in this run wherever it is called: by a pool's thread, or a framework's worker.
@@ -71,7 +71,7 @@ class RunContext:
         """Keep what the ledger said of this run."""
         self._last_seen, self._coming = run, None
 
-    def expect(self, run: Future[Any]) -> None:
+    def expect(self, run: Promise[Any]) -> None:
         """Keep what the ledger is about to say of this run."""
         self._coming = run
 
@@ -82,7 +82,7 @@ class RunContext:
         is checked against the run as it is.
         """
         coming = self._coming
-        if coming is not None and coming.done():
+        if coming is not None and coming.done:
             self.remember(coming.result() if coming.exception() is None else None)
         return self._last_seen if self.entered else None
 
@@ -97,6 +97,10 @@ class RunContext:
     async def __aenter__(self) -> Self:
         caller, shield = sys._getframe(1), Shield()
         await drive_async(self._start(), self.guard.identify_async, _no_tool, shield=shield)
+        try:
+            await sleep(0)  # a cancellation on the way in comes here, at the latest
+        except BaseException as interruption:
+            shield.hold(interruption)
         if shield.held is not None:
             await drive_async(self._end(shield.held), self.guard.identify_async, _no_tool, shield=shield)
             raise shield.held
@@ -180,7 +184,6 @@ class RunContext:
             outcome="started",
         )
         yield Wait(guard.ledger.start_run(state, data))
-        guard.emit(data)
 
     def _checked_inputs(self) -> dict[str, Json]:
         try:
@@ -217,7 +220,6 @@ class RunContext:
             outcome="refused",
         )
         yield Wait(self.guard.ledger.append(data))
-        self.guard.emit(data)
         raise ToolCallDenied(decision_id)
 
     def _check_resumed(self, identity: Identity) -> Generator[Ask, Any, None]:
@@ -226,7 +228,7 @@ class RunContext:
             raise ConfigurationError(f"run `{self.id}` is not open; start another with guard.run(...)")
         if state.subject != identity.subject:
             yield from self._refuse(identity, Reason.SUBJECT_CHANGED)
-        self._guest = not (yield Wait(self.guard.ledger.hold_run(self.id)))
+        self._guest = not (yield Wait(self.guard.ledger.hold_run(self.id, self._record(state, "resumed"))))
 
     def _end(self, error: BaseException | None) -> Generator[Ask, Any, None]:
         waits = _is_a_wait(error)
@@ -234,26 +236,28 @@ class RunContext:
             self.waiting = yield from self._still_open()
         if self._guest:
             return
-        if waits or self.waiting:
-            yield Wait(self.guard.ledger.let_go(self.id))
-            return
         state = yield Wait(self.guard.ledger.run(self.id, at=self.guard.last_known_time, windows={}))
         if not isinstance(state, RunState) or state.status is not RunStatus.ACTIVE:
             return
+        if waits or self.waiting:
+            yield Wait(self.guard.ledger.let_go(self.id, self._record(state, "left open")))
+            return
         at = self.guard.last_known_time
-        data = record(
+        data = self._record(state, "ended", error=None if error is None else type(error).__name__)
+        yield Wait(self.guard.ledger.change_run(self.id, at=at, record=data, status=str(RunStatus.ENDED)))
+
+    def _record(self, state: RunState, outcome: str, *, error: str | None = None) -> RecordData:
+        return record(
             "run",
-            at,
+            self.guard.last_known_time,
             run_id=self.id,
             workflow=self.workflow,
             policy_revision=self.guard.bundle.revision,
             subject=state.subject,
             requester=state.requester,
-            outcome="ended",
-            error=None if error is None else type(error).__name__,
+            outcome=outcome,
+            error=error,
         )
-        yield Wait(self.guard.ledger.change_run(self.id, at=at, record=data, status=str(RunStatus.ENDED)))
-        self.guard.emit(data)
 
     def _still_open(self) -> Generator[Ask, Any, tuple[str, ...]]:
         """The questions of this run that can still lead to a permit: not refused, not used, not expired."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from agentguard.core.people import who as whom
 from agentguard.errors import ConfigurationError
 
 MAX_WHY = 2_000
@@ -29,8 +30,8 @@ def who(by: str) -> str:
 
 
 def subject(name: str) -> str:
-    """A workload or person that is meant exactly. Raises ConfigurationError."""
-    if not _is_name(name):
+    """A workload or person, in any spelling that means them. Raises ConfigurationError."""
+    if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME or not _is_name(whom(name)):
         raise ConfigurationError(f"{_quoted(name)} is not a subject; expected such as spiffe://corp.example/agent/x")
     return name
 

@@ -1,8 +1,13 @@
-"""The ledger: the one transactional store for runs, budgets, replay, approvals and records."""
+"""The ledger: a log of records with compare-and-append, and what it adds up to."""
 
 from __future__ import annotations
 
-from agentguard.ledger.contract import (
+from agentguard.ledger.ledger import LogLedger
+from agentguard.ledger.memory import memory_ledger
+from agentguard.ledger.promise import Promise
+from agentguard.ledger.sqlite import open_ledger
+from agentguard.ledger.sqlite.files import check_is_path, is_address, without_password
+from agentguard.ledger.values import (
     Admission,
     Admitted,
     ApprovalRequest,
@@ -10,7 +15,6 @@ from agentguard.ledger.contract import (
     Charge,
     Closing,
     FirstUse,
-    Ledger,
     Outcome,
     RecordData,
     RecordFilter,
@@ -21,9 +25,6 @@ from agentguard.ledger.contract import (
     Unstorable,
     Watch,
 )
-from agentguard.ledger.files import check_is_path, is_address, without_password
-from agentguard.ledger.memory import memory_ledger
-from agentguard.ledger.sqlite import SqliteLedger, open_ledger
 
 __all__ = [
     "Admission",
@@ -33,13 +34,13 @@ __all__ = [
     "Charge",
     "Closing",
     "FirstUse",
-    "Ledger",
+    "LogLedger",
     "Outcome",
+    "Promise",
     "RecordData",
     "RecordFilter",
     "Refusal",
     "Refused",
-    "SqliteLedger",
     "StreamState",
     "StreamStatus",
     "Unstorable",

@@ -15,7 +15,7 @@ import pytest
 from agentguard.cli import main
 from agentguard.core.facts import RunState, RunStatus
 from agentguard.guard.records import record
-from agentguard.ledger import ApprovalRequest, SqliteLedger, open_ledger
+from agentguard.ledger import ApprovalRequest, LogLedger, open_ledger
 
 EXPORTER = "spiffe://corp.example/agent/exporter"
 ROOT = Path(__file__).parents[2]
@@ -60,7 +60,7 @@ def settle(future: Any) -> Any:
     return future.result(timeout=20)
 
 
-def start(ledger: SqliteLedger, run_id: str = "r-1", **more: Any) -> RunState:
+def start(ledger: LogLedger, run_id: str = "r-1", **more: Any) -> RunState:
     at = datetime.now(UTC)
     known: dict[str, Any] = {
         "id": run_id, "workflow": "customer-export", "workflow_digest": "sha256:d", "subject": EXPORTER,
@@ -74,7 +74,7 @@ def start(ledger: SqliteLedger, run_id: str = "r-1", **more: Any) -> RunState:
     return started
 
 
-def ask(ledger: SqliteLedger, approval_id: str = "a-1", **more: Any) -> ApprovalRequest:
+def ask(ledger: LogLedger, approval_id: str = "a-1", **more: Any) -> ApprovalRequest:
     at = datetime.now(UTC)
     known: dict[str, Any] = {
         "id": approval_id, "request_digest": f"sha256:{approval_id}", "policy_revision": "sha256:p", "run_id": "r-1",
@@ -88,9 +88,7 @@ def ask(ledger: SqliteLedger, approval_id: str = "a-1", **more: Any) -> Approval
     return request
 
 
-def decide(
-    ledger: SqliteLedger, decision_id: str, effect: str = "deny", at: datetime | None = None, **more: Any
-) -> int:
+def decide(ledger: LogLedger, decision_id: str, effect: str = "deny", at: datetime | None = None, **more: Any) -> int:
     known: dict[str, Any] = {
         "decision_id": decision_id, "effect": effect, "run_id": "r-1", "subject": EXPORTER,
         "tool": "warehouse.export", "workflow": "customer-export", "reasons": ["condition_false"],

@@ -29,7 +29,7 @@ from starlette.routing import Route
 
 from agentguard import Guard, ToolCallDenied
 from agentguard.ledger import open_ledger
-from cli.conftest import ROOT, Call, real, settle
+from cli.conftest import ROOT, Call, real
 from cli.test_cli_use import is_clear
 
 WORKFLOW = f"""
@@ -274,7 +274,9 @@ def test_status_shows_which_streams_are_silent(tmp_path: Path, call: Call) -> No
     ledger = open_ledger(tmp_path / "ledger.sqlite3")
     now = time.time()
     for name, age, status in (("fresh", 5, "enabled"), ("old", 601, "enabled"), ("paused", 5, "paused")):
-        settle(ledger.stream_heard(name, at=datetime.fromtimestamp(now - age, UTC), status=status))
+        heard = datetime.fromtimestamp(now - age, UTC)
+        said = {"kind": "signal", "time": heard.isoformat().replace("+00:00", "Z"), "outcome": status, "by": name}
+        ledger.stream_heard(name, at=heard, status=status, record=said).result()
     ledger.shut()
     told = json.loads(call("signals", "status", bundle, "--json", "--ledger", tmp_path / "ledger.sqlite3").out)
     shown = call("signals", "status", bundle, "--ledger", tmp_path / "ledger.sqlite3")

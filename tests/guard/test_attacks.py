@@ -673,12 +673,12 @@ def _returning(value: Any) -> Callable[..., Any]:
 def test_a_log_that_interrupts_after_the_permit_leaves_no_call_open(guard: Guard, tools: Tools) -> None:
     look, _ = guard.wrap(tools.functions())
 
-    def interrupt(data: Mapping[str, Any]) -> None:
-        if data["kind"] == "decision":
+    def interrupt(body: bytes) -> None:
+        if json.loads(body)["kind"] == "decision":
             raise KeyboardInterrupt
 
-    with guard.run("customer-export", inputs=TICKET), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(guard, "emit", interrupt)
+    with guard.run("customer-export", inputs=TICKET):
+        guard.ledger.listen(interrupt)
         with pytest.raises(KeyboardInterrupt):
             look("EXP-7")
 

@@ -238,7 +238,7 @@ def test_a_ledger_that_gives_an_outcome_up_makes_the_run_lose_track(
 def test_an_outcome_too_large_to_be_stored_is_unknown(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rather than none at all."""
     desk = Desk(guard)
-    monkeypatch.setattr("agentguard.ledger.encode.canonical_bytes", _no_subject)
+    monkeypatch.setattr("agentguard.ledger.entry.canonical_bytes", _no_subject)
     with guard.run("pay") as run:
         desk.mail()
         assert len(guard.operations.run(run.id).unsettled) == 1  # type: ignore[union-attr]

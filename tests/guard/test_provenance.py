@@ -232,7 +232,9 @@ def test_an_error_speaks_for_outsiders_too(guard: Guard) -> None:
         assert desk.pay(GOOD)
 
 
-@pytest.mark.parametrize("odd", [object(), iter(()), {1: "a"}, "x" * 2_000_000, list(range(60_000)), float], ids=repr)
+@pytest.mark.parametrize(
+    "odd", [{1: "a"}, "x" * 2_000_000, list(range(60_000))], ids=["a number for a key", "long", "many"]
+)
 def test_after_a_result_that_cannot_be_followed_nothing_is_known(guard: Guard, odd: Any) -> None:
     """Fail closed: what was lost may have been an outsider's, and first. The tool's result is handed on as it is."""
     desk = Desk(guard)

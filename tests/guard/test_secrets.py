@@ -162,7 +162,7 @@ def test_an_auditor_who_is_given_the_salt_checks_the_arguments_offline(policy: P
             guard.wrap(unlock)("4000", "4831")
         (data,) = decisions(guard)
     ledger = open_ledger(tmp_path / "home" / "ledger.sqlite3")
-    salt = ledger.private(data["seq"]).result()["/arguments_digest"]
+    salt = ledger.private(data["seq"]).result()["salts"]["/arguments_digest"]
     ledger.shut()
 
     assert data["arguments_digest"] == "sha256:" + hashlib.sha256(f"{salt}.".encode() + CANONICAL).hexdigest()

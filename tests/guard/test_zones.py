@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from agentguard.errors import ApprovalPending, ToolCallDenied
+from agentguard.errors import ApprovalPending, ApprovalRefused, LedgerError, ToolCallDenied
 from agentguard.guard import Guard
 from agentguard.ledger import memory_ledger, open_ledger
 
@@ -159,7 +159,8 @@ def test_a_first_contact_asks_the_zones_people_once(guard: Guard) -> None:
         with pytest.raises(ApprovalPending):
             get(VAULT)
         assert reasons(guard) == ["zone_first_contact"]
-        answer(guard, "user:alice")  # not one of the zone's people
+        with pytest.raises(LedgerError, match="cannot agree"):
+            answer(guard, "user:alice")  # not one of the zone's people
         with pytest.raises(ApprovalPending):
             get(VAULT)
         answer(guard, "user:vera")
@@ -191,7 +192,7 @@ def test_a_refused_first_contact_stays_refused_when_another_call_made_the_contac
             get("https://vault.example/y")
         answer(guard, "user:vera")
         assert get("https://vault.example/y")
-        with pytest.raises(ToolCallDenied):
+        with pytest.raises(ApprovalRefused):
             get(VAULT)
         assert reasons(guard) == ["approval_refused"]
 

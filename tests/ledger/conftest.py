@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from agentguard.ledger import SqliteLedger, memory_ledger, open_ledger
+from agentguard.ledger import LogLedger, memory_ledger, open_ledger
 
 
 @pytest.fixture(params=["memory", "sqlite"])
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqliteLedger]:
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LogLedger]:
     made = memory_ledger() if request.param == "memory" else open_ledger(tmp_path / "ledger.sqlite3")
     yield made
     made.shut()

@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,9 +13,10 @@ from typing import Any, TypeVar
 
 from agentguard.core.facts import Answer, RunState, RunStatus
 from agentguard.core.values import Risk
-from agentguard.ledger import Admission, ApprovalRequest, Charge, Closing, Outcome, RecordFilter, SqliteLedger
-from agentguard.ledger.store import Store
-from agentguard.ledger.writer import Need
+from agentguard.ledger import Admission, ApprovalRequest, Charge, Closing, LogLedger, Outcome, Promise, RecordFilter
+from agentguard.ledger.engine import DURABLE, LISTS
+from agentguard.ledger.mirror import Mirror
+from agentguard.ledger.world import World
 
 R = TypeVar("R")
 T0 = datetime(2026, 9, 1, tzinfo=UTC)
@@ -99,15 +98,15 @@ def an_answer(who: str = "user:bea", approve: bool = True, when: datetime = T0) 
     return Answer(who, approve, when)
 
 
-def got(future: Future[R]) -> R:
+def got(future: Promise[R]) -> R:
     return future.result(timeout=60)
 
 
-def seqs(ledger: SqliteLedger, wanted: RecordFilter = EVERYTHING, **how: Any) -> list[int]:
+def seqs(ledger: LogLedger, wanted: RecordFilter = EVERYTHING, **how: Any) -> list[int]:
     return [each["seq"] for each in ledger.records(wanted, **how)]
 
 
-def run_now(ledger: SqliteLedger, name: str = "r", when: datetime = T0, **windows: timedelta | None) -> RunState:
+def run_now(ledger: LogLedger, name: str = "r", when: datetime = T0, **windows: timedelta | None) -> RunState:
     state = got(ledger.run(name, at=when, windows=windows))
     assert state is not None
     return state
@@ -121,17 +120,31 @@ def child(script: Path, *arguments: object) -> subprocess.Popen[bytes]:
 
 
 @contextmanager
-def paused(ledger: SqliteLedger) -> Iterator[None]:
-    """The ledger's thread stands still, so that everything queued meanwhile falls into one transaction."""
-    began, go_on = threading.Event(), threading.Event()
-
-    def stand(store: Store, _: None) -> None:
-        began.set()
-        go_on.wait(60)
-
-    ledger._submit(Need.READ, stand, lambda: None)
-    began.wait(60)
-    try:
+def paused(ledger: LogLedger) -> Iterator[None]:
+    """Nobody works on the ledger, so that everything asked meanwhile falls into one append."""
+    with ledger.engine._lock:
         yield
-    finally:
-        go_on.set()
+
+
+def ask(ledger: LogLedger, need: int, function: Callable[[World, Any], R], argument: Any = None) -> Promise[R]:
+    """An operation of the test's own."""
+    return ledger.engine.ask(need, function, lambda: argument)
+
+
+def break_down(world: World, _: None) -> None:
+    """An operation that breaks after it has written."""
+    world.write(record())
+    raise ZeroDivisionError
+
+
+def tidy(ledger: LogLedger) -> None:
+    """The store keeps every cell, and forgets what has expired."""
+    ask(ledger, DURABLE, lambda world, _: world.write(record())).result()
+    ask(ledger, LISTS, lambda world, _: None).result()
+    forget_memory(ledger)
+
+
+def forget_memory(ledger: LogLedger) -> None:
+    """Everything is read again from the store."""
+    ask(ledger, LISTS, lambda world, _: None).result()
+    ledger.engine._mirror = Mirror(ledger.engine.log)

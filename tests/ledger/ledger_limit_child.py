@@ -12,13 +12,13 @@ from datetime import timedelta
 
 from ledger_kit import a_charge, an_admission, got, run_now
 
-from agentguard.ledger import Admitted, Refusal, SqliteLedger, open_ledger
+from agentguard.ledger import Admitted, LogLedger, Refusal, open_ledger
 
 LIMITS = {"once": 1, "few": 7}
 DAY = timedelta(days=1)
 
 
-def call(ledger: SqliteLedger, name: str, step: str, amount: int) -> bool:
+def call(ledger: LogLedger, name: str, step: str, amount: int) -> bool:
     """Decide on the newest state and try to be admitted, again and again until that is settled."""
     state = run_now(ledger, b=None, day=DAY)
     while state.counts.get(step, 0) < LIMITS[step] and state.spent.get("b", 0) + amount <= 20:

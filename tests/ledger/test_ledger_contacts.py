@@ -6,12 +6,12 @@ from pathlib import Path
 
 from ledger_kit import a_run, an_admission, got, paused, record, run_now
 
-from agentguard.ledger import Admitted, SqliteLedger, memory_ledger, open_ledger
+from agentguard.ledger import Admitted, LogLedger, memory_ledger, open_ledger
 
 ZONES = frozenset({"data"})
 
 
-def started(ledger: SqliteLedger, *names: str, **fields: str) -> None:
+def started(ledger: LogLedger, *names: str, **fields: str) -> None:
     for name in names:
         got(ledger.start_run(a_run(name, **fields), record("run")))
 

@@ -14,7 +14,7 @@ from ledger_kit import T0, a_closing, a_run, an_admission, at, child, got, recor
 
 from agentguard.core.facts import RunState
 from agentguard.ledger import Admitted, RecordFilter, open_ledger
-from agentguard.ledger.owners import Owner
+from agentguard.ledger.sqlite.owners import Owner
 
 SCRIPT = Path(__file__).with_name("ledger_crash_child.py")
 
@@ -63,7 +63,9 @@ def kill_rounds(folder: Path, rounds: int) -> None:
     assert counted == len(kinds), "steps were taken for exactly the calls on record"
     assert got(ledger.open_calls()) == []
     owners = folder / "ledger.sqlite3-owners"
-    assert [each.name for each in owners.iterdir()] == [ledger._writer.file.owner_id], "the dead leave nothing behind"
+    assert [each.name for each in owners.iterdir()] == [ledger.engine.log.file.owner_id], (
+        "the dead leave nothing behind"
+    )
     ledger.shut()
 
 
@@ -166,6 +168,7 @@ def test_an_unknown_outcome_says_which_call_and_when_it_was_noticed(tmp_path: Pa
         "findings": [],
         "reasons": [],
         "why": "the process ended before the outcome was recorded",
+        "changes": [["close", "d1", "r", "s", "unknown", []]],
         "seq": 3,
     }
     after = run_now(second)

@@ -17,8 +17,8 @@ import pytest
 from ledger_kit import T0, a_closing, a_run, an_admission, child, got, record, run_now, seqs
 
 from agentguard.errors import LedgerError
-from agentguard.ledger import RecordFilter, SqliteLedger, open_ledger, schema, writer
-from agentguard.ledger.writer import Need
+from agentguard.ledger import LogLedger, RecordFilter, engine, open_ledger
+from agentguard.ledger.sqlite import schema
 
 ROOT = os.geteuid() == 0
 
@@ -64,7 +64,7 @@ def of_version(path: Path, version: int) -> None:
 
 def without_table(path: Path) -> None:
     a_ledger(path)
-    foreign(path, "DROP TABLE assertions")
+    foreign(path, "DROP TABLE cells")
 
 
 BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
@@ -78,7 +78,7 @@ BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "an older ledger": (lambda path: of_version(path, schema.SCHEMA_VERSION - 1), "name another path for new runs"),
     "a ledger of no version": (lambda path: of_version(path, 0), "has format 0"),
     "a damaged ledger": (damaged, "damaged"),
-    "a ledger without a table": (without_table, "no table `assertions`. Restore a backup"),
+    "a ledger without a table": (without_table, "no table `cells`. Restore a backup"),
     "a ledger that was emptied": (emptied, "is empty, but was not"),
     "a ledger of two names": (twice_named, "has a second name"),
     "a fifo": (os.mkfifo, "not a regular file"),
@@ -204,7 +204,7 @@ def test_the_tables_stay_readable_by_anybody_with_sqlite(tmp_path: Path) -> None
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Iterator[SqliteLedger]:
+def small(tmp_path: Path) -> Iterator[LogLedger]:
     """A ledger with a run, which will soon meet the end of its disk."""
     ledger = open_ledger(tmp_path / "ledger.sqlite3")
     got(ledger.start_run(a_run(), record("run")))
@@ -213,15 +213,15 @@ def small(tmp_path: Path) -> Iterator[SqliteLedger]:
         ledger.shut()
 
 
-def limit(ledger: SqliteLedger, pages: int) -> None:
+def limit(ledger: LogLedger, pages: int) -> None:
     """What a full disk does, as SQLite sees it: no page more than these."""
     seqs(ledger, limit=1)
-    ledger._writer.file.connection.execute(f"PRAGMA max_page_count = {pages}")
+    ledger.engine.log.file.connection.execute(f"PRAGMA max_page_count = {pages}")
 
 
-def test_a_full_disk_refuses_and_leaves_no_half_state(small: SqliteLedger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_refuses_and_leaves_no_half_state(small: LogLedger, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every caller hears that nothing ran; when there is space again, everything goes on from where it was."""
-    monkeypatch.setattr(writer, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(engine, "RETRY_SECONDS", 0.01)
     limit(small, 40)
     version, admitted = 1, []
     error: BaseException | None = None
@@ -242,7 +242,7 @@ def test_a_full_disk_refuses_and_leaves_no_half_state(small: SqliteLedger, monke
     with pytest.raises(LedgerError, match="no space left"):
         got(small.append(record(x="x" * 5000)))
     limit_off = 1_000_000
-    small._writer.file.connection.execute(f"PRAGMA max_page_count = {limit_off}")
+    small.engine.log.file.connection.execute(f"PRAGMA max_page_count = {limit_off}")
     if closed.exception(60) is None:
         assert [each["decision_id"] for each in small.records(RecordFilter(kind="outcome"))] == [admitted[0]]
     assert got(small.admit(an_admission("after", run_now(small).version), windows={})).seq == len(seqs(small))
@@ -251,19 +251,18 @@ def test_a_full_disk_refuses_and_leaves_no_half_state(small: SqliteLedger, monke
 
 
 def test_an_outcome_that_was_acknowledged_survives_a_disk_that_was_full(
-    small: SqliteLedger, monkeypatch: pytest.MonkeyPatch
+    small: LogLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It was answered before it was durable, so it is kept and stored as soon as that is possible."""
-    monkeypatch.setattr(writer, "QUIET_SECONDS", 60)
-    monkeypatch.setattr(writer, "OPEN_SECONDS", 60)
-    monkeypatch.setattr(writer, "RETRY_SECONDS", 60)
+    monkeypatch.setattr(engine, "FLUSH_SECONDS", 60)
+    monkeypatch.setattr(engine, "RETRY_SECONDS", 60)
     got(small.admit(an_admission("d1"), windows={}))
     limit(small, 1)
     assert got(small.close(a_closing("d1", kept={"x": 1}, record=record("outcome", decision_id="d1", x="x" * 9000))))
     for _ in range(3):
         with pytest.raises(LedgerError, match="no space left"):
             got(small.append(record()))
-    small._writer.file.connection.execute("PRAGMA max_page_count = 1000000")
+    small.engine.log.file.connection.execute("PRAGMA max_page_count = 1000000")
 
     assert run_now(small).kept == {"x": 1}
     got(small.append(record()))
@@ -272,11 +271,10 @@ def test_an_outcome_that_was_acknowledged_survives_a_disk_that_was_full(
 
 
 def test_outcomes_that_can_never_be_stored_are_told_at_the_end(
-    small: SqliteLedger, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    small: LogLedger, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Shutting says so, and the call shows as unknown when there is space again."""
-    monkeypatch.setattr(writer, "QUIET_SECONDS", 60)
-    monkeypatch.setattr(writer, "OPEN_SECONDS", 60)
+    monkeypatch.setattr(engine, "FLUSH_SECONDS", 60)
     got(small.admit(an_admission("d1"), windows={}))
     limit(small, 1)
     got(small.close(a_closing("d1", record=record("outcome", decision_id="d1", x="x" * 9000))))
@@ -326,7 +324,7 @@ def test_a_file_that_may_not_grow_refuses_with_the_remedy(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("how", ["removed", "replaced"])
-def test_a_ledger_that_was_taken_away_while_in_use_refuses(small: SqliteLedger, tmp_path: Path, how: str) -> None:
+def test_a_ledger_that_was_taken_away_while_in_use_refuses(small: LogLedger, tmp_path: Path, how: str) -> None:
     """What is written to a file without a name is lost, so nothing runs."""
     path = tmp_path / "ledger.sqlite3"
     path.rename(tmp_path / "elsewhere")
@@ -354,7 +352,7 @@ JOURNAL_TROUBLE: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("end", ["", "-wal", "-shm"])
 @pytest.mark.parametrize("how", JOURNAL_TROUBLE)
 def test_nothing_is_admitted_over_a_file_of_the_ledger_that_is_not_what_was_opened(
-    small: SqliteLedger, tmp_path: Path, how: str, end: str
+    small: LogLedger, tmp_path: Path, how: str, end: str
 ) -> None:
     """SQLite reads and writes three files; whoever comes later finds by name, and would not find what was recorded."""
     JOURNAL_TROUBLE[how](tmp_path / f"ledger.sqlite3{end}")
@@ -364,22 +362,22 @@ def test_nothing_is_admitted_over_a_file_of_the_ledger_that_is_not_what_was_open
             got(ask())
 
 
-def test_a_journal_that_goes_while_a_call_is_being_admitted_admits_nothing(small: SqliteLedger, tmp_path: Path) -> None:
+def test_a_journal_that_goes_while_a_call_is_being_admitted_admits_nothing(small: LogLedger, tmp_path: Path) -> None:
     """Between the look and the end of the commit it may go, too; the tool starts after both."""
-    store = small._writer._store
-    flush = store.flush
+    turns = small.engine.log.file.turns  # type: ignore[attr-defined]
+    take = turns.take
 
     def in_between() -> None:
-        flush()
+        take()
         (tmp_path / "ledger.sqlite3-wal").unlink(missing_ok=True)
 
-    store.flush = in_between  # type: ignore[method-assign]
+    turns.take = in_between
     with pytest.raises(LedgerError, match="while in use"):
         got(small.admit(an_admission("d1"), windows={}))
 
 
 def test_a_ledger_in_use_may_be_read_by_others_and_from_another_folder(
-    small: SqliteLedger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small: LogLedger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Watching it is no reason to refuse honest work: SQLite's own tools, a second guard, another working directory."""
     monkeypatch.chdir(tmp_path)
@@ -392,7 +390,7 @@ def test_a_ledger_in_use_may_be_read_by_others_and_from_another_folder(
     small.shut()
 
 
-def test_a_ledger_damaged_while_in_use_refuses_and_answers_everybody(small: SqliteLedger, tmp_path: Path) -> None:
+def test_a_ledger_damaged_while_in_use_refuses_and_answers_everybody(small: LogLedger, tmp_path: Path) -> None:
     """A torn page is an error with a remedy, not a wrong answer and not a hang."""
     for n in range(300):
         small.append(record(x="x" * 3000, run_id=f"r{n}"))
@@ -409,10 +407,10 @@ def test_a_ledger_damaged_while_in_use_refuses_and_answers_everybody(small: Sqli
 
 
 def test_a_held_lock_is_waited_for_and_then_refused(
-    small: SqliteLedger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small: LogLedger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another process that holds the file for too long closes ours, with a name for the trouble."""
-    monkeypatch.setattr("agentguard.ledger.store.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("agentguard.ledger.sqlite.store.BUSY_SECONDS", 0.05)
     other = sqlite3.connect(tmp_path / "ledger.sqlite3", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(LedgerError, match="another process has been holding the ledger for too long"):
@@ -434,7 +432,7 @@ def test_a_program_that_just_ends_stores_what_was_queued(tmp_path: Path) -> None
 
     again = open_ledger(path)
     assert len(seqs(again)) == 500
-    assert [each.name for each in (tmp_path / "ledger.sqlite3-owners").iterdir()] == [again._writer.file.owner_id]
+    assert [each.name for each in (tmp_path / "ledger.sqlite3-owners").iterdir()] == [again.engine.log.file.owner_id]
     again.shut()
 
 
@@ -457,9 +455,7 @@ def test_the_disk_is_told_to_empty_its_cache_on_macos(tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path / "ledger.sqlite3")
     try:
         for pragma in ("fullfsync", "checkpoint_fullfsync"):
-            asked = ledger._submit(
-                Need.READ, lambda store, name: store.cursor.execute(f"PRAGMA {name}").fetchone(), lambda p=pragma: p
-            )
-            assert asked.result() == (1,)
+            asked = ledger.engine.log.file.connection.execute(f"PRAGMA {pragma}").fetchone()  # type: ignore[attr-defined]
+            assert asked == (1,)
     finally:
         ledger.shut()

@@ -5,34 +5,34 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ledger_kit import a_closing, a_run, an_admission, at, got, paused, record, run_now, seqs
+from ledger_kit import a_closing, a_run, an_admission, ask, at, break_down, got, paused, record, run_now, seqs
 
 from agentguard.core.provenance import MAX_TEXT, NOTHING_SEEN, Brought, Seen, digests
 from agentguard.core.signals import Signal, SignalEffect
 from agentguard.errors import LedgerError
-from agentguard.ledger import Outcome, SqliteLedger, memory_ledger, open_ledger
-from agentguard.ledger.writer import Need
+from agentguard.ledger import LogLedger, Outcome, cells, memory_ledger, open_ledger
+from agentguard.ledger.engine import DURABLE
 
 
 def brought(call: int = 1, text: str = "outside", value: str = "good") -> Brought:
     return Brought("t.get", call, {"t.get": digests(value), "kept.k": digests([value, 1])}, text)
 
 
-def started(ledger: SqliteLedger) -> SqliteLedger:
+def started(ledger: LogLedger) -> LogLedger:
     got(ledger.start_run(a_run(), record("run")))
     return ledger
 
 
-def call(ledger: SqliteLedger, name: str, **closing: object) -> None:
+def call(ledger: LogLedger, name: str, **closing: object) -> None:
     got(ledger.admit(an_admission(name, run_now(ledger).version), windows={}))
     got(ledger.close(a_closing(name, **closing)))  # type: ignore[arg-type]
 
 
-def rows(ledger: SqliteLedger) -> int:
-    future = ledger._submit(
-        Need.READ, lambda store, _: store.cursor.execute("SELECT count(*) FROM marks").fetchone()[0], lambda: None
-    )
-    return int(got(future))
+def rows(ledger: LogLedger) -> int:
+    """How many marks the run's cell holds, whatever a decision is shown of them."""
+    cell = ledger.engine._mirror.get((cells.RUN, "r"))
+    assert isinstance(cell, cells.RunCell)
+    return len(cell.seen.marks) + cell.seen.overflowed
 
 
 def test_an_outcome_and_what_it_brought_take_effect_together() -> None:
@@ -139,7 +139,7 @@ def test_after_a_rollback_marks_are_written_again_and_once() -> None:
     got(ledger.admit(an_admission("d1"), windows={}))
     with paused(ledger):
         closed = ledger.close(a_closing("d1", brought=brought()))
-        broken = ledger._submit(Need.DURABLE, lambda store, row: store.append(row) // 0, lambda: (None,) * 9)
+        broken = ask(ledger, DURABLE, break_down)
     got(closed)
     assert isinstance(broken.exception(60), LedgerError)
     call(ledger, "d2", brought=brought(2, "second", "other"))

@@ -15,7 +15,20 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ledger_kit import a_charge, a_closing, a_question, a_run, an_admission, an_answer, at, got, record, seqs
+from ledger_kit import (
+    a_charge,
+    a_closing,
+    a_question,
+    a_run,
+    an_admission,
+    an_answer,
+    ask,
+    at,
+    break_down,
+    got,
+    record,
+    seqs,
+)
 
 from agentguard.core.facts import RunState, RunStatus
 from agentguard.core.policy import Counted
@@ -23,8 +36,8 @@ from agentguard.core.provenance import NOTHING_SEEN, Brought, digests
 from agentguard.core.signals import Signal, SignalEffect
 from agentguard.core.values import Risk, Sensitivity
 from agentguard.errors import LedgerError
-from agentguard.ledger import Admitted, Outcome, Refusal, SqliteLedger, Watch, memory_ledger, open_ledger
-from agentguard.ledger.writer import Need
+from agentguard.ledger import Admitted, LogLedger, Outcome, Refusal, Watch, memory_ledger, open_ledger
+from agentguard.ledger.engine import DURABLE
 
 PER = timedelta(seconds=50)
 WINDOWS: dict[str, timedelta | None] = {"run": None, "day": PER}
@@ -243,7 +256,7 @@ SEQUENCES = st.lists(st.tuples(st.integers(0, 1), OPERATIONS), min_size=5, max_s
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A function that makes a fresh pair of ledger objects."""
 
-    def pair() -> Iterator[tuple[SqliteLedger, SqliteLedger]]:
+    def pair() -> Iterator[tuple[LogLedger, LogLedger]]:
         if request.param == "memory":
             one = two = memory_ledger()
         else:
@@ -270,7 +283,7 @@ def test_any_sequence_of_operations_gives_what_the_model_gives(world: Any) -> No
     _check(pair=world)  # type: ignore[call-arg]
 
 
-def _play(ledgers: tuple[SqliteLedger, SqliteLedger], sequence: list[tuple[int, dict[str, Any]]]) -> None:
+def _play(ledgers: tuple[LogLedger, LogLedger], sequence: list[tuple[int, dict[str, Any]]]) -> None:
     model = Model()
     for name in RUNS:
         got(ledgers[0].start_run(a_run(name, requester=PEOPLE[name]), record("run")))
@@ -293,7 +306,7 @@ def _play(ledgers: tuple[SqliteLedger, SqliteLedger], sequence: list[tuple[int, 
         assert got(ledger.credential_states(["db"])) == model.credential_state()
 
 
-def _step(ledger: SqliteLedger, model: Model, op: dict[str, Any]) -> None:
+def _step(ledger: LogLedger, model: Model, op: dict[str, Any]) -> None:
     if op["do"] == "admit":
         version = model.runs[op["run"]].version + op["off"]
         answer = got(
@@ -356,7 +369,7 @@ def _step(ledger: SqliteLedger, model: Model, op: dict[str, Any]) -> None:
             model.heard.add(op["jti"])
             model.hear(said)
     elif op["do"] == "fail":
-        future = ledger._submit(Need.DURABLE, lambda store, row: store.append(row) // 0, lambda: (None,) * 9)
+        future = ask(ledger, DURABLE, break_down)
         assert isinstance(future.exception(60), LedgerError)
 
 

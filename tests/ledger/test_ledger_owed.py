@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,7 @@ from ledger_kit import T0, a_closing, a_run, an_admission, got, record, run_now
 
 from agentguard.core.provenance import Brought
 from agentguard.errors import LedgerError
-from agentguard.ledger import Outcome, RecordFilter, SqliteLedger, open_ledger, writer
-from agentguard.ledger import admission as admission_module
+from agentguard.ledger import LogLedger, Outcome, Promise, RecordFilter, engine, open_ledger, operations
 
 
 @pytest.fixture
@@ -24,10 +22,10 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def ledger(file: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SqliteLedger]:
+def ledger(file: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LogLedger]:
     """With one call under way. An outcome that is owed is tried again only when something else is asked."""
-    monkeypatch.setattr(writer, "RETRY_SECONDS", 60)
-    monkeypatch.setattr("agentguard.ledger.store.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(engine, "RETRY_SECONDS", 60)
+    monkeypatch.setattr("agentguard.ledger.sqlite.store.BUSY_SECONDS", 0.05)
     opened = open_ledger(file)
     got(opened.start_run(a_run(), record("run")))
     got(opened.admit(an_admission("d1", keeps=frozenset({"x"})), windows={}))
@@ -36,19 +34,19 @@ def ledger(file: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SqliteLedger
         opened.shut()
 
 
-def moved(file: Path, _: SqliteLedger) -> Callable[[], object]:
+def moved(file: Path, _: LogLedger) -> Callable[[], object]:
     file.rename(file.with_name("away"))
     return lambda: file.with_name("away").rename(file)
 
 
-def held(file: Path, _: SqliteLedger) -> Callable[[], object]:
+def held(file: Path, _: LogLedger) -> Callable[[], object]:
     other = sqlite3.connect(file, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     return other.close
 
 
-def full(_: Path, ledger: SqliteLedger) -> Callable[[], object]:
-    connection = ledger._writer.file.connection
+def full(_: Path, ledger: LogLedger) -> Callable[[], object]:
+    connection = ledger.engine.log.file.connection
     got(ledger.append(record()))
     connection.execute("PRAGMA max_page_count = 1")
     return lambda: connection.execute("PRAGMA max_page_count = 1000000")
@@ -60,7 +58,7 @@ def evil(call: int = 1) -> Brought:
 
 @pytest.mark.parametrize("trouble", [moved, held, full])
 def test_an_outcome_that_could_not_even_begin_comes_before_everything_later(
-    ledger: SqliteLedger, file: Path, trouble: Callable[[Path, SqliteLedger], Callable[[], object]]
+    ledger: LogLedger, file: Path, trouble: Callable[[Path, LogLedger], Callable[[], object]]
 ) -> None:
     """What outsiders wrote, what is kept, and that the step succeeded: no later decision is made without them."""
     over = trouble(file, ledger)
@@ -85,10 +83,10 @@ def test_an_outcome_that_could_not_even_begin_comes_before_everything_later(
 
 
 def test_an_outcome_that_is_owed_is_tried_again_by_itself(
-    ledger: SqliteLedger, file: Path, monkeypatch: pytest.MonkeyPatch
+    ledger: LogLedger, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody need ask: other processes must see it, too."""
-    monkeypatch.setattr(writer, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(engine, "RETRY_SECONDS", 0.01)
     over = moved(file, ledger)
     closed = ledger.close(a_closing("d1"))
     with pytest.raises(LedgerError):
@@ -98,7 +96,7 @@ def test_an_outcome_that_is_owed_is_tried_again_by_itself(
     assert got(closed) is not None
 
 
-def test_whoever_waits_for_an_outcome_that_can_never_be_stored_hears_of_it(ledger: SqliteLedger, file: Path) -> None:
+def test_whoever_waits_for_an_outcome_that_can_never_be_stored_hears_of_it(ledger: LogLedger, file: Path) -> None:
     """At the latest when the ledger is shut; the next to open it finds the call, and marks it."""
     over = moved(file, ledger)
     closed = ledger.close(a_closing("d1"))
@@ -113,14 +111,14 @@ def test_whoever_waits_for_an_outcome_that_can_never_be_stored_hears_of_it(ledge
 
 
 def test_an_outcome_that_breaks_is_written_as_unknown_and_hurts_no_other(
-    ledger: SqliteLedger, monkeypatch: pytest.MonkeyPatch
+    ledger: LogLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A bug in what a result brings must not let the run go on as if nothing had come."""
 
     def breaks(*_: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(admission_module, "see", breaks)
+    monkeypatch.setattr(operations, "write_brought", breaks)
     closed = ledger.close(a_closing("d1", brought=evil()))
     got(ledger.append(record()))
 
@@ -130,17 +128,17 @@ def test_an_outcome_that_breaks_is_written_as_unknown_and_hurts_no_other(
     ledger.shut()
 
 
-def unknown(ledger: SqliteLedger, name: str = "d1") -> None:
+def unknown(ledger: LogLedger, name: str = "d1") -> None:
     got(ledger.close(a_closing(name, Outcome.UNKNOWN)))
 
 
-def settled(ledger: SqliteLedger, outcome: Outcome, name: str = "d1") -> Future[Any]:
+def settled(ledger: LogLedger, outcome: Outcome, name: str = "d1") -> Promise[Any]:
     data = record("operation", decision_id=name, outcome=f"settled_{outcome}", by="user:o")
     return ledger.settle(name, outcome=outcome, record=data)
 
 
 @pytest.mark.parametrize("outcome", [Outcome.SUCCEEDED, Outcome.FAILED])
-def test_a_person_settles_a_call_and_the_run_is_what_it_was(ledger: SqliteLedger, file: Path, outcome: Outcome) -> None:
+def test_a_person_settles_a_call_and_the_run_is_what_it_was(ledger: LogLedger, file: Path, outcome: Outcome) -> None:
     """As succeeded it opens what comes after it; what was kept of an older call is not what this one would have."""
     got(ledger.close(a_closing("d1", kept={"x": 1, "y": 2})))
     got(ledger.admit(an_admission("d2", run_now(ledger).version, keeps=frozenset({"x"}), step="t"), windows={}))
@@ -161,7 +159,7 @@ def test_a_person_settles_a_call_and_the_run_is_what_it_was(ledger: SqliteLedger
     again.shut()
 
 
-def test_only_a_call_whose_outcome_is_unknown_can_be_settled_and_only_once(ledger: SqliteLedger) -> None:
+def test_only_a_call_whose_outcome_is_unknown_can_be_settled_and_only_once(ledger: LogLedger) -> None:
     """Nobody turns a known failure into a success, or answers for a call that may still end by itself."""
     with pytest.raises(LedgerError, match="under way"):
         got(settled(ledger, Outcome.FAILED))
@@ -177,13 +175,12 @@ def test_only_a_call_whose_outcome_is_unknown_can_be_settled_and_only_once(ledge
     ledger.shut()
 
 
-def test_a_run_that_lost_track_stays_so_through_a_restart_and_is_seen_by_others(
-    ledger: SqliteLedger, file: Path
-) -> None:
+def test_a_run_that_lost_track_stays_so_through_a_restart_and_is_seen_by_others(ledger: LogLedger, file: Path) -> None:
     """Each of several calls must be settled."""
     got(ledger.admit(an_admission("d2", 2), windows={}))
     unknown(ledger)
     unknown(ledger, "d2")
+    assert ledger.engine.flush()
     other = open_ledger(file)
     assert run_now(other).unsettled == {"d1", "d2"}
     assert got(settled(other, Outcome.FAILED)).unsettled == {"d2"}

@@ -10,21 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ledger_kit import T0, a_run, an_admission, at, got, record, run_now, seqs
+from ledger_kit import T0, a_run, an_admission, ask, at, got, record, run_now, seqs
 
 from agentguard.core.policy import Counted
 from agentguard.core.signals import Signal, SignalEffect
 from agentguard.core.values import Risk
 from agentguard.errors import LedgerError
-from agentguard.ledger import Admission, Admitted, FirstUse, RecordFilter, Refusal, SqliteLedger, Watch, open_ledger
-from agentguard.ledger.writer import Need
+from agentguard.ledger import Admission, Admitted, FirstUse, LogLedger, RecordFilter, Refusal, Watch, cells, open_ledger
+from agentguard.ledger.engine import LISTS
 
 MINUTE = timedelta(minutes=1)
 RISE = record("signal", by="rule:1")
 
 
 @pytest.fixture(autouse=True)
-def _a_run(ledger: SqliteLedger) -> None:
+def _a_run(ledger: LogLedger) -> None:
     got(ledger.start_run(a_run(), record("run", run_id="r")))
 
 
@@ -33,25 +33,25 @@ def watch(at_least: int = 3, counts: Counted = Counted.CALLS, **fields: Any) -> 
     return Watch(counts=counts, at_least=at_least, **base)
 
 
-def asked(ledger: SqliteLedger, name: str, when: float = 0, **fields: Any) -> Admission:
+def asked(ledger: LogLedger, name: str, when: float = 0, **fields: Any) -> Admission:
     base = {"at": at(when), "watches": (watch(),)} | fields
     return an_admission(name, run_now(ledger).version, **base)
 
 
-def admit(ledger: SqliteLedger, name: str, when: float = 0, **fields: Any) -> Admitted:
+def admit(ledger: LogLedger, name: str, when: float = 0, **fields: Any) -> Admitted:
     answer = got(ledger.admit(asked(ledger, name, when, **fields), windows={}))
     assert isinstance(answer, Admitted)
     return answer
 
 
-def counted_runs(ledger: SqliteLedger) -> list[str]:
-    """The runs of which anything is still remembered, from the table itself."""
-    query = "SELECT r.id FROM happenings AS h JOIN runs AS r ON r.n = h.n"
-    rows = got(ledger._submit(Need.READ, lambda store, _: store.cursor.execute(query).fetchall(), lambda: None))
-    return [row[0] for row in rows]
+def counted_runs(ledger: LogLedger) -> list[str]:
+    """The runs of which anything is still remembered, whatever a decision is shown."""
+    got(ask(ledger, LISTS, lambda world, _: None))
+    listed = ledger.engine._mirror.listed(cells.RUN)
+    return [run_id for run_id, cell in listed if isinstance(cell, cells.RunCell) and any(cell.happened.values())]
 
 
-def test_the_number_is_reached_by_the_one_that_reaches_it(ledger: SqliteLedger) -> None:
+def test_the_number_is_reached_by_the_one_that_reaches_it(ledger: LogLedger) -> None:
     """It is admitted as decided; the state it leaves is of the new risk, and the rise is told and recorded."""
     answers = [admit(ledger, f"d{n}") for n in range(4)]
 
@@ -61,21 +61,21 @@ def test_the_number_is_reached_by_the_one_that_reaches_it(ledger: SqliteLedger) 
 
 
 @pytest.mark.parametrize(("last", "risk"), [(59.999999, Risk.MEDIUM), (60, Risk.LOW)])
-def test_what_is_as_old_as_the_window_is_long_does_not_count(ledger: SqliteLedger, last: float, risk: Risk) -> None:
+def test_what_is_as_old_as_the_window_is_long_does_not_count(ledger: LogLedger, last: float, risk: Risk) -> None:
     """To the microsecond."""
     for name, when in (("d1", 0), ("d2", 0), ("d3", last)):
         admit(ledger, name, when)
     assert run_now(ledger).risk is risk
 
 
-def test_a_clock_that_was_set_back_forgets_nothing(ledger: SqliteLedger) -> None:
+def test_a_clock_that_was_set_back_forgets_nothing(ledger: LogLedger) -> None:
     """What happened "later" counts as well: turning the clock is no way round."""
     for name, when in (("d1", 500), ("d2", 500), ("d3", 0)):
         admit(ledger, name, when)
     assert run_now(ledger).risk is Risk.MEDIUM
 
 
-def test_a_decision_made_before_the_rise_is_not_admitted_after_it(ledger: SqliteLedger) -> None:
+def test_a_decision_made_before_the_rise_is_not_admitted_after_it(ledger: LogLedger) -> None:
     """It was made at the old risk."""
     early = replace(asked(ledger, "early"), permit=True)
     denial = {"permit": False, "step": None, "watches": (watch(1, Counted.DENIALS),)}
@@ -85,7 +85,7 @@ def test_a_decision_made_before_the_rise_is_not_admitted_after_it(ledger: Sqlite
     assert got(ledger.admit(early, windows={})).reason is Refusal.RUN_MOVED  # type: ignore[union-attr]
 
 
-def test_calls_and_denials_are_counted_apart(ledger: SqliteLedger) -> None:
+def test_calls_and_denials_are_counted_apart(ledger: LogLedger) -> None:
     """Two calls and two denials are neither three calls nor three denials."""
     for n in range(2):
         admit(ledger, f"c{n}")
@@ -107,7 +107,7 @@ def test_calls_and_denials_are_counted_apart(ledger: SqliteLedger) -> None:
     ],
 )
 def test_the_same_call_repeated_at_once_counts_once(
-    ledger: SqliteLedger, calls: tuple[str | None, ...], whens: tuple[float, ...], risk: Risk
+    ledger: LogLedger, calls: tuple[str | None, ...], whens: tuple[float, ...], risk: Risk
 ) -> None:
     """A framework that retries what raised is not an attacker who tries again; three different calls may be one."""
     for n, (call, when) in enumerate(zip(calls, whens, strict=True)):
@@ -115,7 +115,7 @@ def test_the_same_call_repeated_at_once_counts_once(
     assert run_now(ledger).risk is risk
 
 
-def test_a_repetition_in_another_run_counts_there(ledger: SqliteLedger) -> None:
+def test_a_repetition_in_another_run_counts_there(ledger: LogLedger) -> None:
     """Each run is counted for itself."""
     got(ledger.start_run(a_run("r2"), record("run")))
     for n, run_id in enumerate(("r", "r2", "r2")):
@@ -126,7 +126,7 @@ def test_a_repetition_in_another_run_counts_there(ledger: SqliteLedger) -> None:
     assert run_now(ledger, "r").risk is run_now(ledger, "r2").risk is Risk.LOW
 
 
-def test_what_was_refused_is_not_counted(ledger: SqliteLedger) -> None:
+def test_what_was_refused_is_not_counted(ledger: LogLedger) -> None:
     """It is tried again, and counts then."""
     stale = replace(asked(ledger, "stale"), run_version=99)
     used_up = replace(asked(ledger, "used"), step_at_most=0)
@@ -138,7 +138,7 @@ def test_what_was_refused_is_not_counted(ledger: SqliteLedger) -> None:
 
 
 @pytest.mark.parametrize("turned", [False, True])
-def test_the_longest_window_keeps_what_the_shorter_has_forgotten(ledger: SqliteLedger, turned: bool) -> None:
+def test_the_longest_window_keeps_what_the_shorter_has_forgotten(ledger: LogLedger, turned: bool) -> None:
     """Each rule counts for itself, in whatever order they are written."""
     short = watch(2, source="rule:short", to=Risk.HIGH, within=timedelta(seconds=1), record=record("signal", by="s"))
     both = (short, watch(3))[:: -1 if turned else 1]
@@ -150,7 +150,7 @@ def test_the_longest_window_keeps_what_the_shorter_has_forgotten(ledger: SqliteL
 
 
 @pytest.mark.parametrize("levels", [(Risk.MEDIUM, Risk.HIGH), (Risk.HIGH, Risk.MEDIUM)])
-def test_of_two_rules_that_one_call_reaches_the_highest_counts(ledger: SqliteLedger, levels: tuple[Risk, Risk]) -> None:
+def test_of_two_rules_that_one_call_reaches_the_highest_counts(ledger: LogLedger, levels: tuple[Risk, Risk]) -> None:
     """The one that is written last must not lower what the other has just raised."""
     both = tuple(watch(1, source=f"rule:{n}", to=level) for n, level in enumerate(levels))
     answer = admit(ledger, "d1", watches=both)
@@ -159,7 +159,7 @@ def test_of_two_rules_that_one_call_reaches_the_highest_counts(ledger: SqliteLed
     assert (answer.run and answer.run.risk, run_now(ledger).risk) == (Risk.HIGH, Risk.HIGH)
 
 
-def test_another_run_is_another_count(ledger: SqliteLedger) -> None:
+def test_another_run_is_another_count(ledger: LogLedger) -> None:
     """The same workload in two runs."""
     got(ledger.start_run(a_run("other"), record("run")))
     for n in range(2):
@@ -170,7 +170,7 @@ def test_another_run_is_another_count(ledger: SqliteLedger) -> None:
 
 
 @pytest.mark.parametrize("status", ["stopped", "ended"])
-def test_a_run_that_is_over_is_not_counted(ledger: SqliteLedger, status: str) -> None:
+def test_a_run_that_is_over_is_not_counted(ledger: LogLedger, status: str) -> None:
     """There is nothing left to take from it."""
     got(ledger.change_run("r", at=T0, record=record("run"), status=status))
     answer = admit(ledger, "d1", permit=False, watches=(watch(1, Counted.DENIALS),))
@@ -178,7 +178,7 @@ def test_a_run_that_is_over_is_not_counted(ledger: SqliteLedger, status: str) ->
     assert counted_runs(ledger) == []
 
 
-def test_what_was_counted_is_forgotten_with_the_run(ledger: SqliteLedger) -> None:
+def test_what_was_counted_is_forgotten_with_the_run(ledger: LogLedger) -> None:
     """However it ended; the records stay."""
     for name in ("ended", "signalled", "goes-on"):
         got(ledger.start_run(a_run(name, requester=f"user:{name}"), record("run")))
@@ -191,7 +191,7 @@ def test_what_was_counted_is_forgotten_with_the_run(ledger: SqliteLedger) -> Non
     assert counted_runs(ledger) == ["goes-on"]
 
 
-def test_a_denial_outside_any_run_counts_for_nobody(ledger: SqliteLedger) -> None:
+def test_a_denial_outside_any_run_counts_for_nobody(ledger: LogLedger) -> None:
     """No run, no risk."""
     denial = an_admission("d1", None, permit=False, run_id=None, watches=(watch(1, Counted.DENIALS),))
     answer = got(ledger.admit(denial, windows={}))
@@ -212,7 +212,7 @@ BAD: dict[str, Callable[[], Watch]] = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_a_rule_that_makes_no_sense_admits_nothing(ledger: SqliteLedger, case: str) -> None:
+def test_a_rule_that_makes_no_sense_admits_nothing(ledger: LogLedger, case: str) -> None:
     """Neither the call, nor its assertion, nor half of the count."""
     wrong = replace(asked(ledger, "d1"), watches=(BAD[case](),), assertion_key=("iss", "jti"))
     with pytest.raises(LedgerError):
@@ -253,12 +253,12 @@ def first(kind: str = "destination", *values: str, **fields: Any) -> FirstUse:
     return FirstUse(kind=kind, values=frozenset(values), **base)
 
 
-def uses(ledger: SqliteLedger, name: str, *rules: FirstUse, **fields: Any) -> Risk:
+def uses(ledger: LogLedger, name: str, *rules: FirstUse, **fields: Any) -> Risk:
     admit(ledger, name, watches=(), first_uses=rules, **fields)
     return run_now(ledger).risk
 
 
-def test_the_first_use_of_a_place_raises_the_risk_and_the_second_does_not(ledger: SqliteLedger) -> None:
+def test_the_first_use_of_a_place_raises_the_risk_and_the_second_does_not(ledger: LogLedger) -> None:
     """Per subject: in another run of it, the place is known."""
     assert uses(ledger, "d1", first("destination", "url a")) is Risk.MEDIUM
     got(ledger.start_run(a_run("s"), record("run", run_id="s")))
@@ -271,26 +271,26 @@ def test_the_first_use_of_a_place_raises_the_risk_and_the_second_does_not(ledger
     assert len(list(ledger.records(RecordFilter(kind="signal")))) == 2
 
 
-def test_a_zone_that_was_reached_before_the_rule_came_is_known(ledger: SqliteLedger) -> None:
+def test_a_zone_that_was_reached_before_the_rule_came_is_known(ledger: LogLedger) -> None:
     assert uses(ledger, "d1", zones=frozenset({"data"})) is Risk.LOW
     assert uses(ledger, "d2", first("zone", "data"), zones=frozenset({"data"})) is Risk.LOW
     assert uses(ledger, "d3", first("zone", "data", "vault"), zones=frozenset({"data", "vault"})) is Risk.MEDIUM
 
 
-def test_a_first_use_and_a_first_contact_are_one_transaction(ledger: SqliteLedger) -> None:
+def test_a_first_use_and_a_first_contact_are_one_transaction(ledger: LogLedger) -> None:
     """The rule is judged by what was known before the call, whose contact is written with it."""
     assert uses(ledger, "d1", first("zone", "data"), zones=frozenset({"data"})) is Risk.MEDIUM
 
 
 @pytest.mark.parametrize("broken", [{"permit": False}, {"step_at_most": 0}])
-def test_what_is_not_permitted_uses_nothing(ledger: SqliteLedger, broken: dict[str, Any]) -> None:
+def test_what_is_not_permitted_uses_nothing(ledger: LogLedger, broken: dict[str, Any]) -> None:
     got(ledger.admit(asked(ledger, "d1", watches=(), first_uses=(first("destination", "a"),), **broken), windows={}))
 
     assert run_now(ledger).risk is Risk.LOW
     assert uses(ledger, "d2", first("destination", "a")) is Risk.MEDIUM
 
 
-def test_a_destination_and_a_zone_of_the_same_name_are_two_things(ledger: SqliteLedger) -> None:
+def test_a_destination_and_a_zone_of_the_same_name_are_two_things(ledger: LogLedger) -> None:
     assert uses(ledger, "d1", zones=frozenset({"a"})) is Risk.LOW
     assert uses(ledger, "d2", first("destination", "a")) is Risk.MEDIUM
 
@@ -317,7 +317,7 @@ def test_of_50_first_uses_at_once_one_raises_its_run(tmp_path: Path) -> None:
     "wrong",
     [first("place", "a"), first(to=1), first("zone", 1), first(source=1), first("zone", "a", record=record(seq=1))],  # type: ignore[arg-type]
 )
-def test_a_first_use_that_makes_no_sense_admits_nothing(ledger: SqliteLedger, wrong: FirstUse) -> None:
+def test_a_first_use_that_makes_no_sense_admits_nothing(ledger: LogLedger, wrong: FirstUse) -> None:
     with pytest.raises(LedgerError):
         got(ledger.admit(asked(ledger, "d1", watches=(), first_uses=(wrong,)), windows={}))
     assert (seqs(ledger), run_now(ledger).version) == ([1], 1)

@@ -1,23 +1,20 @@
-"""What a ledger must do: one transactional store for runs, budgets, replay, approvals and records.
+"""The values that go into the ledger and come out of it.
 
 A ledger is handed complete values and answers with complete values; it decides nothing but whether the world is
-still as the decision saw it. Every method that writes is one transaction: all of it is durable when the future
-resolves, or none of it happened. Times are UTC; amounts are millionths.
+still as the decision saw it. Times are UTC; amounts are millionths.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from agentguard.core.facts import Answer, ApprovalState, RunState
 from agentguard.core.policy import Counted
 from agentguard.core.provenance import Brought
-from agentguard.core.signals import Signal
 from agentguard.core.values import Json, Risk, Sensitivity
 from agentguard.errors import LedgerError
 
@@ -241,127 +238,3 @@ class RecordFilter:
     decision_id: str | None = None
     since: datetime | None = None
     until: datetime | None = None
-
-
-class Ledger(Protocol):
-    """The one store. Safe to use from any thread; several processes may share one SQLite file.
-
-    Methods that return a Future run on the ledger's own thread, which a caller's cancellation cannot reach. A future
-    fails with ``LedgerError`` and with nothing else. Methods that return values block; call them off an event loop.
-    """
-
-    def start_run(self, run: RunState, record: RecordData) -> Future[RunState]:
-        """Create a run (version 1) with its record."""
-
-    def run(self, run_id: str, *, at: datetime, windows: Mapping[str, timedelta | None]) -> Future[RunState | None]:
-        """The run as it is now, ``spent`` filled for the budgets in ``windows`` (name to window)."""
-
-    def admit(self, admission: Admission, *, windows: Mapping[str, timedelta | None]) -> Future[Admitted | Refused]:
-        """Make one decision durable, in one transaction, if the world is still as it saw it.
-
-        Fails with ``Unstorable`` where its record is larger than a record may be."""
-
-    def close(self, closing: Closing) -> Future[RunState | None]:
-        """Write the outcome and the kept values. Takes effect for every later operation at once; the future resolves
-        then; made durable with the next durable operation, or within 10 ms. Until then it is owed: where it could not
-        even begin, or its commit failed, it is done first in every later transaction."""
-
-    def settle(self, decision_id: str, *, outcome: Outcome, record: RecordData) -> Future[RunState]:
-        """A person says how a call ended whose outcome is unknown: ``succeeded`` or ``failed``. What its step kept
-        before is forgotten where it succeeded, for what is kept is of the last call that did."""
-
-    def change_run(
-        self,
-        run_id: str,
-        *,
-        at: datetime,
-        record: RecordData,
-        status: str | None = None,
-        risk: Risk | None = None,
-    ) -> Future[RunState]:
-        """End or stop a run, or set what operations think of its risk. A run that ended or stopped never becomes
-        active again."""
-
-    def hold_run(self, run_id: str) -> Future[bool]:
-        """Be the one who is inside an active run, as whoever starts one is. False, and nothing is changed, where
-        somebody is inside already: here, or in another process that is alive."""
-
-    def let_go(self, run_id: str) -> Future[None]:
-        """Nobody here is inside the run any more, and it goes on. One that ends is let go by that."""
-
-    def holders(self) -> Future[Mapping[str, bool]]:
-        """The active runs that somebody is inside: whether that process is alive, or gone without having left it."""
-
-    def suspend_subject(self, subject: str, *, at: datetime, record: RecordData, suspended: bool) -> Future[None]:
-        """Refuse (or accept again) every call of a subject, in every run. Bumps the version of its active runs."""
-
-    def revoke_credential(self, name: str, *, at: datetime, record: RecordData, state: str) -> Future[None]:
-        """Set what operations say of a credential: ``active``, ``rotated`` or ``revoked``. Never undoes a signal."""
-
-    def credential_states(self, names: Sequence[str]) -> Future[Mapping[str, str]]:
-        """The states of these credentials; one that operations never registered is missing, or revoked by a signal."""
-
-    def signal(
-        self,
-        identifier: tuple[str, str],
-        signals: Sequence[Signal],
-        *,
-        at: datetime,
-        records: Sequence[RecordData],
-        status: str | None = None,
-    ) -> Future[bool]:
-        """Let signals take effect, once for each (issuer, jti). False: heard before, and nothing was written.
-
-        What is said is kept by source. A source takes back only what it said itself, and what it said later stands: a
-        signal older than its last about the same is ignored, and of two for the same moment the worse counts.
-        Every run that is touched gets a new version; the signals' streams count as heard at ``at``. ``status`` is what
-        they say they are from then on (``enabled``, ``paused``, ``disabled``); None: as before."""
-
-    def stream_heard(
-        self, name: str, *, at: datetime, status: str = "enabled", record: RecordData | None = None
-    ) -> Future[None]:
-        """A stream showed that it is alive, or changed its status (``enabled``, ``paused``, ``disabled``)."""
-
-    def streams(self) -> Future[Mapping[str, StreamState]]:
-        """Every stream that was ever heard of, by name."""
-
-    def ask(self, request: ApprovalRequest, record: RecordData) -> Future[ApprovalRow]:
-        """Store a question. If an unexpired, unconsumed one for the same digest and revision exists, that one is
-        returned and nothing is written. Fails with ``Unstorable`` where it is larger than a question may be."""
-
-    def answer(self, approval_id: str, answer: Answer, record: RecordData) -> Future[ApprovalRow]:
-        """Add one person's answer. One answer a person; an answer after expiry or consumption is a LedgerError."""
-
-    def approval(self, approval_id: str) -> Future[ApprovalRow | None]:
-        """One approval request."""
-
-    def approval_for(self, request_digest: str) -> Future[ApprovalRow | None]:
-        """The latest request for this digest: the one a repeated call goes by."""
-
-    def approvals(self, *, open_at: datetime | None = None, run_id: str | None = None) -> Future[Sequence[ApprovalRow]]:
-        """All requests, newest first; with ``open_at``, those not expired, denied or consumed at that time, and of
-        those with ``run_id`` the ones of that run."""
-
-    def append(self, record: RecordData) -> Future[int]:
-        """A record that belongs to no admission (a reload, a canary). Returns its sequence number."""
-
-    def runs(self, *, active_only: bool = False) -> Future[Sequence[RunState]]:
-        """All runs, newest first."""
-
-    def open_calls(self) -> Future[Sequence[RecordData]]:
-        """Decision records of admitted calls that have no outcome yet."""
-
-    def recover(self, *, at: datetime) -> Future[Sequence[RecordData]]:
-        """Give every open call whose process is gone the outcome ``unknown``; the decision records of those.
-        Opening a ledger does this. A call of a live process is never marked."""
-
-    def records(
-        self, wanted: RecordFilter, *, after: int = 0, limit: int | None = None, newest: bool = False
-    ) -> Iterator[RecordData]:
-        """Records in order, each with ``seq``; with ``newest``, the last ``limit`` of them, still in order."""
-
-    def private(self, seq: int) -> Future[Mapping[str, str]]:
-        """The salts that were kept beside a record, by JSON pointer; empty where there are none."""
-
-    def shut(self) -> None:
-        """Finish what is queued, make it durable, stop. Idempotent."""

@@ -22,8 +22,9 @@ from types import MappingProxyType
 from urllib.parse import quote
 
 from agentguard.errors import LedgerError
-from agentguard.ledger import schema
-from agentguard.ledger.owners import Owner
+from agentguard.ledger.sqlite import schema
+from agentguard.ledger.sqlite.owners import Owner
+from agentguard.ledger.sqlite.turns import Turns
 
 # A scheme and what may follow it; SQLite's `:memory:`; and PostgreSQL's keywords (`host=db dbname=x`).
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|:memory:\Z|(?:\w+\s*=\s*\S*\s+)*(?:host|hostaddr|dbname|service)\s*=")
@@ -108,15 +109,16 @@ os.register_at_fork(after_in_child=_IN_USE.forked)
 class LedgerFile:
     """An open database: its connection, its place, and the lock that says its owner is alive."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path | None, owner: Owner | None) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, owner: Owner, turns: Turns) -> None:
         self.connection = connection
         self.path = path
         self.owner = owner
-        self.owner_id = "memory" if owner is None else owner.name
-        self.place = ":memory:" if path is None else str(path)
-        self._identity = None if path is None else _identity(path)
+        self.turns = turns
+        self.owner_id = owner.name
+        self.place = str(path)
+        self._identity = _identity(path)
         # SQLite keeps its journal beside the file itself, whatever name led to it.
-        files = () if path is None else (str(path.absolute()), *(str(_beside(path, end)) for end in _JOURNAL))
+        files = (str(path.absolute()), *(str(_beside(path, end)) for end in _JOURNAL))
         self._opened = [(name, _standing(name)) for name in files]
 
     def check_in_place(self) -> None:
@@ -134,28 +136,24 @@ class LedgerFile:
 
     def is_dead(self, owner: str) -> bool:
         """Whether the ledger object of that name is gone."""
-        return self.owner is not None and self.owner.is_dead(owner)
+        return self.owner.is_dead(owner)
 
     def tidy(self) -> None:
         """Remove what dead ledger objects left beside the file; whoever cannot leaves it for the next."""
-        if self.owner is not None:
-            with contextlib.suppress(OSError):
-                self.owner.sweep()
+        with contextlib.suppress(OSError):
+            self.owner.sweep()
 
     def close(self) -> None:
         """Close the connection and give up the lock."""
         self.connection.close()
-        if self._identity is not None:
-            _IN_USE.closed(self._identity)
-        if self.owner is not None:
-            self.owner.release()
+        _IN_USE.closed(self._identity)
+        self.owner.release()
+        self.turns.close()
 
-
-def open_memory() -> LedgerFile:
-    """A database that is gone with its last user."""
-    connection = _connect(":memory:", uri=False)
-    connection.executescript(schema.TABLES)
-    return LedgerFile(connection, None, None)
+    def let_go(self) -> None:
+        """In a forked child: hold none of the parent's locks."""
+        self.owner.let_go()
+        self.turns.close()
 
 
 def is_address(place: str | os.PathLike[str]) -> bool:
@@ -195,7 +193,8 @@ def _open_file(path: Path) -> LedgerFile:
         connection = _connect(f"file:{quote(str(path.absolute()))}?mode=rw", uri=True)
         _set_up(connection, path)
         shared = path.stat().st_mode & 0o060 == 0o060
-        return LedgerFile(connection, path, Owner(_beside(path, "-owners"), shared=shared))
+        turns = Turns(_beside(path, "-queue"), _beside(path, "-turn"), shared=shared)
+        return LedgerFile(connection, path, Owner(_beside(path, "-owners"), shared=shared), turns)
     except (sqlite3.Error, OSError, LedgerError) as error:
         if connection is not None:
             connection.close()

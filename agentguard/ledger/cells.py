@@ -1,0 +1,316 @@
+"""What the log adds up to: one immutable value for each run, approval, subject and so on, under a key.
+
+A cell is never changed. Whatever changes it puts another in its place, so that a state handed out stays what it was,
+and an interruption between two lines leaves either the old one or the new one.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple, TypeAlias
+
+import orjson
+
+from agentguard.core.facts import Answer, RunStatus
+from agentguard.core.provenance import NOTHING_SEEN, Brought, Mark, Seen
+from agentguard.core.values import Json
+from agentguard.ledger.log import Key
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_DIGEST = 32
+
+
+def micros(moment: datetime) -> int:
+    """Microseconds since 1970 UTC, exactly. Raises TypeError for a time without a zone."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def moment(stored: int) -> datetime:
+    """The UTC time behind ``micros``."""
+    return _EPOCH + timedelta(microseconds=stored)
+
+
+# When something happened, and what names it when somebody repeats it.
+Happening: TypeAlias = "tuple[int, str | None]"
+
+
+class RunCell(NamedTuple):
+    """One run, as far as it is its own: what others say of its subject stands in their cells.
+
+    ``number`` is that of the record that started it. ``inputs`` None: they were erased. ``happened``: what rules that
+    raise risk count, each with its time and what repeats it. ``unsettled``: calls whose outcome nobody knows, each in a
+    cell of its own. ``holder``: the ledger object that is inside it.
+    """
+
+    number: int
+    workflow: str
+    digest: str
+    subject: str
+    requester: str | None
+    started: int
+    version: int
+    status: str
+    risk: int
+    high_water: int | None
+    counts: Mapping[str, int]
+    succeeded: frozenset[str]
+    spent: Mapping[str, int]
+    zones: frozenset[str]
+    inputs: Mapping[str, Json] | None
+    kept: Mapping[str, Json]
+    happened: Mapping[str, tuple[Happening, ...]]
+    seen: Seen
+    unsettled: frozenset[str]
+    salt: str
+    holder: str | None
+
+
+class CallCell(NamedTuple):
+    """An admitted call without an outcome. ``number`` is that of its decision's record."""
+
+    number: int
+    run_id: str
+    step: str
+    owner: str
+    keeps: tuple[str, ...] = ()
+
+
+class Word(NamedTuple):
+    """What one source says about one party, run or credential."""
+
+    risk: int | None = None
+    risk_at: int | None = None
+    refused: int | None = None
+    refused_at: int | None = None
+    newer: int | None = None
+    ended: int | None = None
+
+
+class SaidCell(NamedTuple):
+    """What every source says about one party, run or credential, each apart; and whether people suspended it."""
+
+    version: int = 0
+    words: Mapping[str, Word] = {}
+    suspended: bool = False
+
+    @property
+    def risk(self) -> int:
+        """The highest risk that any source says."""
+        return max((word.risk or 0 for word in self.words.values()), default=0)
+
+    @property
+    def refused(self) -> bool:
+        """Whether any source refuses its credentials."""
+        return any(word.refused for word in self.words.values())
+
+    @property
+    def newer(self) -> int | None:
+        """Assertions issued before this are refused."""
+        return max((word.newer for word in self.words.values() if word.newer is not None), default=None)
+
+    @property
+    def ended(self) -> int | None:
+        """Runs started up to this are stopped."""
+        return max((word.ended for word in self.words.values() if word.ended is not None), default=None)
+
+
+class ContactsCell(NamedTuple):
+    """The zones that a subject has reached at least once, in any run."""
+
+    version: int = 0
+    zones: frozenset[str] = frozenset()
+
+
+class WorldCell(NamedTuple):
+    """What concerns every run: its version grows with each such change."""
+
+    version: int = 0
+
+
+class ApprovalCell(NamedTuple):
+    """An approval request. ``body`` is what was asked, as it was handed over; None where it was erased."""
+
+    number: int
+    digest: str
+    revision: str
+    run_id: str
+    requested_at: int
+    expires_at: int
+    body: Mapping[str, Json] | None
+    answers: tuple[tuple[str, bool, int], ...] = ()
+    consumed: bool = False
+
+    def given(self) -> tuple[Answer, ...]:
+        """The answers so far."""
+        return tuple(Answer(who, approve, moment(at)) for who, approve, at in self.answers)
+
+
+class StreamCell(NamedTuple):
+    """When a stream of signals was last heard, and its status."""
+
+    heard_at: int
+    status: str
+
+
+class CredentialCell(NamedTuple):
+    """What operations say of a registered credential."""
+
+    state: str
+
+
+class SpendCell(NamedTuple):
+    """What one call took of a budget with a time window."""
+
+    budget: str
+    at: int
+    amount: int
+
+
+class MarkCell(NamedTuple):
+    """Something that happens once: an assertion was used, a signal was heard, a destination reached. ``until``: for
+    how long it must be remembered, None for ever."""
+
+    until: int | None = None
+
+
+class AskedCell(NamedTuple):
+    """The approval requests for one request digest, oldest first."""
+
+    ids: tuple[str, ...] = ()
+
+
+Cell: TypeAlias = (
+    "RunCell | CallCell | SaidCell | ContactsCell | WorldCell | ApprovalCell | StreamCell | CredentialCell"
+    " | SpendCell | MarkCell | AskedCell"
+)
+
+RUN, CALL, UNSETTLED, SAID, CONTACTS, WORLD, APPROVAL = (
+    "run", "call", "unsettled", "said", "contacts", "world", "approval",
+)  # fmt: skip
+STREAM, CREDENTIAL, SPEND, USED, HEARD, REACHED, ASKED = (
+    "stream", "credential", "spend", "used", "heard", "reached", "asked",
+)  # fmt: skip
+_KINDS: Mapping[str, type[Any]] = {
+    RUN: RunCell, CALL: CallCell, UNSETTLED: CallCell, SAID: SaidCell, CONTACTS: ContactsCell,
+    WORLD: WorldCell, APPROVAL: ApprovalCell,
+    STREAM: StreamCell, CREDENTIAL: CredentialCell, SPEND: SpendCell, USED: MarkCell, HEARD: MarkCell,
+    REACHED: MarkCell, ASKED: AskedCell,
+}  # fmt: skip
+
+
+def name(*parts: str) -> str:
+    """One name out of several, so that no two lists of parts read alike."""
+    return "".join(f"{len(part)}:{part}" for part in parts)
+
+
+def is_live(key: Key, cell: Cell) -> bool:
+    """Whether a list of what is still open shows it."""
+    if isinstance(cell, RunCell):
+        return cell.status == RunStatus.ACTIVE
+    if isinstance(cell, ApprovalCell):
+        return not cell.consumed
+    return True
+
+
+def about(cell: Cell) -> str | None:
+    """By whom a list can be narrowed."""
+    if isinstance(cell, RunCell):
+        return cell.subject
+    if isinstance(cell, SpendCell):
+        return cell.budget
+    return cell.owner if isinstance(cell, CallCell) else None
+
+
+def order(cell: Cell) -> int:
+    """Where it stands in a list."""
+    if isinstance(cell, RunCell | CallCell | ApprovalCell):
+        return cell.number
+    if isinstance(cell, SpendCell):
+        return cell.at
+    return cell.until or 0 if isinstance(cell, MarkCell) else 0
+
+
+def encode(cell: Cell) -> bytes:
+    """A cell's bytes."""
+    return orjson.dumps(_flat(cell))
+
+
+def decode(kind: str, data: bytes) -> Cell:
+    """The cell behind its bytes. Raises whatever bytes of something else raise."""
+    fields: Any = orjson.loads(data)
+    cls: Any = _KINDS[kind]
+    if kind == RUN:
+        *plain, succeeded, spent, zones, inputs, kept, happened, seen, unsettled, salt, holder = fields
+        times = {what: tuple((at, call) for at, call in found) for what, found in happened.items()}
+        run: RunCell = cls(
+            *plain, frozenset(succeeded), spent, frozenset(zones), inputs, kept, times, read_seen(seen),
+            frozenset(unsettled), salt, holder,
+        )  # fmt: skip
+        return run
+    if kind == SAID:
+        version, words, suspended = fields
+        return SaidCell(version, {source: Word(*word) for source, word in words.items()}, suspended)
+    if kind == CONTACTS:
+        return ContactsCell(fields[0], frozenset(fields[1]))
+    if kind == APPROVAL:
+        *plain, answers, consumed = fields
+        asked: ApprovalCell = cls(*plain, tuple((who, approve, at) for who, approve, at in answers), consumed)
+        return asked
+    if kind == ASKED:
+        return AskedCell(tuple(fields[0]))
+    if kind in (CALL, UNSETTLED):
+        number, run_id, step, owner, keeps = fields
+        return CallCell(number, run_id, step, owner, tuple(keeps))
+    cell: Cell = cls(*fields)
+    return cell
+
+
+def _flat(cell: Cell) -> list[Any]:
+    fields: list[Any] = list(cell)
+    if isinstance(cell, RunCell):
+        fields[11], fields[13] = sorted(cell.succeeded), sorted(cell.zones)
+        fields[17], fields[18] = write_seen(cell.seen), sorted(cell.unsettled)
+    elif isinstance(cell, ContactsCell):
+        fields[1] = sorted(cell.zones)
+    elif isinstance(cell, SaidCell):
+        fields[1] = {source: list(word) for source, word in cell.words.items()}
+    return fields
+
+
+def write_seen(seen: Seen) -> Json:
+    """What a run has seen, as JSON."""
+    marks: list[Json] = [[m.source, m.order, _pack(m.values), m.text] for m in seen.marks]
+    return [seen.overflowed, marks]
+
+
+def read_seen(stored: Any) -> Seen:
+    """The other way."""
+    overflowed, marks = stored
+    if overflowed:
+        return Seen((), True)
+    found = tuple(Mark(source, place, _unpack(values), text) for source, place, values, text in marks)
+    return Seen(found) if found else NOTHING_SEEN
+
+
+def write_brought(brought: Brought) -> Json:
+    """What a result brought, as JSON."""
+    clean: dict[str, Json] = {source: _pack(values) for source, values in brought.clean.items()}
+    return [brought.tool, brought.call, clean, brought.text, brought.lost]
+
+
+def read_brought(stored: Any) -> Brought:
+    """The other way."""
+    tool, call, clean, text, lost = stored
+    return Brought(tool, call, {source: _unpack(values) for source, values in clean.items()}, text, lost)
+
+
+def _pack(values: frozenset[bytes]) -> str:
+    return b64encode(b"".join(sorted(values))).decode()
+
+
+def _unpack(packed: str) -> frozenset[bytes]:
+    raw = b64decode(packed)
+    return frozenset(raw[at : at + _DIGEST] for at in range(0, len(raw), _DIGEST))

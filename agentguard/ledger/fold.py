@@ -1,0 +1,404 @@
+"""How a record changes what the log adds up to.
+
+Every record says in ``changes`` what it changes: a list of changes, each a list of a word and what belongs to it. What
+may not stand in public stands in the record's private parts. A record without changes changes nothing. The same code
+makes a state out of records as they are written, and out of a log that is read again: there is no other way to change
+a cell. Where a private part was erased, what it held is gone, and the fold goes on without it (``_Private``).
+
+Pure: it looks at cells and puts others in their place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any, Protocol
+
+import orjson
+
+from agentguard.core.facts import RunStatus
+from agentguard.core.people import who, who_is_in
+from agentguard.core.provenance import NOTHING_SEEN, Seen
+from agentguard.core.signals import SignalEffect, stream_of
+from agentguard.core.values import Json
+from agentguard.ledger import cells
+from agentguard.ledger.cells import (
+    ApprovalCell,
+    AskedCell,
+    CallCell,
+    Cell,
+    ContactsCell,
+    CredentialCell,
+    MarkCell,
+    RunCell,
+    SaidCell,
+    SpendCell,
+    StreamCell,
+    Word,
+    WorldCell,
+    name,
+)
+from agentguard.ledger.log import Key
+
+Private = Mapping[str, Json]
+
+ACTIVE, ENDED, STOPPED = str(RunStatus.ACTIVE), str(RunStatus.ENDED), str(RunStatus.STOPPED)
+WORLD: Key = (cells.WORLD, "")
+
+
+class Cells(Protocol):
+    """Where the fold finds cells and puts them."""
+
+    def get(self, key: Key) -> Cell | None:
+        """The cell, or None where there is none."""
+
+    def put(self, key: Key, cell: Cell | None) -> None:
+        """Put a cell in its place; None takes it away."""
+
+
+def apply(at: Cells, number: int, changes: Sequence[Sequence[Any]], private: Private) -> None:
+    """Let the record of that number change the cells. Raises KeyError for a change that nobody knows."""
+    for change in changes:
+        _CHANGES[change[0]](at, number, private, *change[1:])
+
+
+# --- looking
+
+
+def run_of(at: Cells, run_id: str) -> RunCell | None:
+    """One run."""
+    return at.get((cells.RUN, run_id))  # type: ignore[return-value]
+
+
+def said_of(at: Cells, kind: str, about: str) -> SaidCell:
+    """What is said of a party, a run or a credential."""
+    return at.get((cells.SAID, name(kind, about))) or SaidCell()  # type: ignore[return-value]
+
+
+def contacts_of(at: Cells, subject: str) -> ContactsCell:
+    """Which zones a subject has reached."""
+    return at.get((cells.CONTACTS, subject)) or ContactsCell()  # type: ignore[return-value]
+
+
+def world(at: Cells) -> WorldCell:
+    """What concerns every run."""
+    return at.get(WORLD) or WorldCell()  # type: ignore[return-value]
+
+
+def parties(run: RunCell) -> frozenset[str]:
+    """Everybody that a run can be taken away by: its subject, and whom it is for."""
+    return _parties(run.subject, run.requester)
+
+
+@lru_cache(maxsize=4096)
+def _parties(subject: str, requester: str | None) -> frozenset[str]:
+    return who_is_in(subject, requester)
+
+
+def opinions(at: Cells, run_id: str, run: RunCell) -> tuple[SaidCell, ...]:
+    """What is said of a run, its subject and its requester."""
+    return (said_of(at, "run", run_id), *(said_of(at, "party", party) for party in parties(run)))
+
+
+def suspended(at: Cells, run: RunCell) -> bool:
+    """Whether people suspended a run's subject."""
+    return said_of(at, "party", who(run.subject)).suspended
+
+
+def status_of(run: RunCell, said: Sequence[SaidCell]) -> str:
+    """Where a run stands: it is stopped, too, where somebody ended the sessions of its parties after it began."""
+    if run.status != ACTIVE:
+        return run.status
+    return STOPPED if any((word.ended or -1) >= run.started for word in said if word.ended is not None) else ACTIVE
+
+
+# --- changing
+
+
+def _must_run(at: Cells, run_id: str) -> RunCell:
+    run = run_of(at, run_id)
+    if run is None:
+        raise KeyError(f"no run {run_id}")
+    return run
+
+
+def _put_run(at: Cells, run_id: str, run: RunCell, **changed: Any) -> None:
+    at.put((cells.RUN, run_id), run._replace(version=run.version + 1, **changed))
+
+
+def _start(
+    at: Cells, number: int, private: Private, run_id: str, workflow: str, digest: str, subject: str,
+    requester: str | None, started: int, risk: int, holder: str,
+) -> None:  # fmt: skip
+    inputs: Any = private.get("inputs")
+    kept: Any = private.get("kept") or {}
+    salt = str(private.get("salt") or "")
+    run = RunCell(
+        number, workflow, digest, subject, requester, started, 1, ACTIVE, risk, None, {}, frozenset(), {}, frozenset(),
+        inputs, kept, {}, NOTHING_SEEN, frozenset(), salt, holder,
+    )  # fmt: skip
+    at.put((cells.RUN, run_id), run)
+
+
+def _end(at: Cells, number: int, private: Private, run_id: str, status: str) -> None:
+    """A status only moves on: a run that was stopped stays stopped when the code around it ends."""
+    run = _must_run(at, run_id)
+    now = status_of(run, opinions(at, run_id, run))
+    after = status if _RANK[status] > _RANK[now] else now
+    gone = {} if after == ACTIVE else {"happened": {}, "seen": NOTHING_SEEN, "holder": None}
+    _put_run(at, run_id, run, status=after, **gone)
+
+
+_RANK: Mapping[str, int] = MappingProxyType({ACTIVE: 0, ENDED: 1, STOPPED: 2})
+
+
+def _hold(at: Cells, number: int, private: Private, run_id: str, holder: str | None) -> None:
+    """Somebody is inside a run, or nobody any more. No decision looks at it."""
+    at.put((cells.RUN, run_id), _must_run(at, run_id)._replace(holder=holder))
+
+
+def _risk(at: Cells, number: int, private: Private, run_id: str, risk: int) -> None:
+    _put_run(at, run_id, _must_run(at, run_id), risk=risk)
+
+
+def _touch(at: Cells, number: int, private: Private, run_id: str) -> None:
+    run = run_of(at, run_id)
+    if run is not None:
+        _put_run(at, run_id, run)
+
+
+def _call(
+    at: Cells, number: int, private: Private, decision_id: str, run_id: str, step: str, owner: str,
+    keeps: Sequence[str], spent: Mapping[str, str], read: int | None, zones: Sequence[str],
+) -> None:  # fmt: skip
+    """A call was admitted."""
+    run = _must_run(at, run_id)
+    high = run.high_water if read is None else max(read, run.high_water or 0)
+    after = run.spent
+    if spent:
+        after = {**run.spent, **{budget: run.spent.get(budget, 0) + int(amount) for budget, amount in spent.items()}}
+    counts = {**run.counts, step: run.counts.get(step, 0) + 1}
+    been = run.zones.union(zones) if zones else run.zones
+    at.put(
+        (cells.RUN, run_id),
+        run._replace(version=run.version + 1, counts=counts, spent=after, high_water=high, zones=been),
+    )
+    at.put((cells.CALL, decision_id), CallCell(number, run_id, step, owner, tuple(keeps)))
+    if zones:
+        known = contacts_of(at, run.subject)
+        if not known.zones.issuperset(zones):
+            at.put((cells.CONTACTS, run.subject), ContactsCell(known.version + 1, known.zones.union(zones)))
+
+
+def _spend(
+    at: Cells, number: int, private: Private, decision_id: str, workflow: str, budget: str, when: int, amount: str
+) -> None:
+    at.put((cells.SPEND, name(decision_id, budget)), SpendCell(name(workflow, budget), when, int(amount)))
+
+
+def _use(at: Cells, number: int, private: Private, assertion: str, until: int | None) -> None:
+    at.put((cells.USED, assertion), MarkCell(until))
+
+
+def _consume(at: Cells, number: int, private: Private, approval_id: str) -> None:
+    asked = at.get((cells.APPROVAL, approval_id))
+    if isinstance(asked, ApprovalCell):
+        at.put((cells.APPROVAL, approval_id), asked._replace(consumed=True))
+
+
+def _count(
+    at: Cells, number: int, private: Private, run_id: str, what: str, when: int, since: int, call: str | None
+) -> None:
+    """Something happened that a rule counts; what happened up to ``since`` is forgotten."""
+    run = _must_run(at, run_id)
+    if run.status == ACTIVE:
+        times = (*(found for found in run.happened.get(what, ()) if found[0] > since), (when, call))
+        at.put((cells.RUN, run_id), run._replace(happened={**run.happened, what: times}))
+
+
+def _reach(at: Cells, number: int, private: Private, subject: str, kind: str, values: Sequence[str]) -> None:
+    """A subject has reached these, for ever."""
+    for value in values:
+        at.put((cells.REACHED, name(subject, kind, value)), MarkCell())
+
+
+def _close(
+    at: Cells, number: int, private: Private, decision_id: str, run_id: str, step: str, outcome: str,
+    dropped: Sequence[str],
+) -> None:  # fmt: skip
+    """A call has its outcome. ``dropped``: what its step keeps, and could not be kept this time."""
+    call = at.get((cells.CALL, decision_id))
+    if not isinstance(call, CallCell):
+        return  # the first outcome stands
+    at.put((cells.CALL, decision_id), None)
+    run = run_of(at, run_id)
+    if run is None:
+        return
+    changed: dict[str, Any] = {}
+    if outcome == "unknown":
+        changed["unsettled"] = run.unsettled | {decision_id}
+        at.put((cells.UNSETTLED, decision_id), call)
+    if outcome == "succeeded":
+        kept: dict[str, Json] = {**run.kept, **_mapping(private.get("kept"))}
+        for gone in dropped:
+            kept.pop(gone, None)
+        if kept != run.kept or _bytes(kept) != _bytes(run.kept):  # for Python, 1 is True
+            changed["kept"] = kept
+        if step not in run.succeeded:
+            changed["succeeded"] = run.succeeded | {step}
+    if run.status == ACTIVE and "brought" in private:
+        stored = private["brought"]
+        seen = (
+            Seen((), True) if stored is None else run.seen.after(cells.read_brought(stored), sum(run.counts.values()))
+        )
+        if seen != run.seen:
+            changed["seen"] = seen
+    if changed:
+        _put_run(at, run_id, run, **changed)
+
+
+def _settle(at: Cells, number: int, private: Private, run_id: str, decision_id: str, outcome: str) -> None:
+    """A person says how a call ended. What its step kept before is not of the last call that succeeded."""
+    run = _must_run(at, run_id)
+    call = at.get((cells.UNSETTLED, decision_id))
+    if not isinstance(call, CallCell):
+        return
+    at.put((cells.UNSETTLED, decision_id), None)
+    changed: dict[str, Any] = {"unsettled": run.unsettled - {decision_id}}
+    if outcome == "succeeded":
+        changed["succeeded"] = run.succeeded | {call.step}
+        changed["kept"] = {name: value for name, value in run.kept.items() if name not in call.keeps}
+    _put_run(at, run_id, run, **changed)
+
+
+def _suspend(at: Cells, number: int, private: Private, subject: str, suspended: bool) -> None:
+    party = who(subject)
+    said = said_of(at, "party", party)
+    after = said._replace(suspended=suspended, version=said.version + 1)
+    at.put((cells.SAID, name("party", party)), after)
+
+
+def _credential(at: Cells, number: int, private: Private, credential: str, state: str) -> None:
+    """Which runs would use it is not known here, so this concerns every run."""
+    at.put((cells.CREDENTIAL, who(credential)), CredentialCell(state))
+    at.put(WORLD, WorldCell(world(at).version + 1))
+
+
+def _say(
+    at: Cells, number: int, private: Private, kind: str, about: str, source: str, effect: str, when: int,
+    risk: int | None,
+) -> None:  # fmt: skip
+    """Keep what one source says about one thing, where it is news. Each source's word is kept apart."""
+    said = said_of(at, kind, about)
+    before = said.words.get(source, Word())
+    after = taken(before, source, SignalEffect(effect), when, risk)
+    if after == before:
+        return
+    now = said._replace(version=said.version + 1, words={**said.words, source: after})
+    at.put((cells.SAID, name(kind, about)), now)
+    if kind == "credential":
+        at.put(WORLD, WorldCell(world(at).version + 1))
+
+
+def taken(before: Word, source: str, effect: SignalEffect, at: int, risk: int | None) -> Word:
+    """What a source says now, after what it said before."""
+    if effect is SignalEffect.END_RUNS:
+        return before._replace(ended=at if before.ended is None else max(at, before.ended))
+    if effect is SignalEffect.REQUIRE_NEWER:
+        return before._replace(newer=at if before.newer is None else max(at, before.newer))
+    if effect is SignalEffect.SET_RISK:
+        level = risk or 0
+        news = _is_news(source, at, before.risk_at, worse=level > (before.risk or 0))
+        return before._replace(risk=level, risk_at=at) if news else before
+    refused = int(effect is SignalEffect.REFUSE_CREDENTIAL)
+    news = _is_news(source, at, before.refused_at, worse=refused > (before.refused or 0))
+    return before._replace(refused=refused, refused_at=at) if news else before
+
+
+def _is_news(source: str, at: int, before: int | None, *, worse: bool) -> bool:
+    """Messages overtake each other, so their own times count: what is older is not news, and of two for the same
+    moment the worse one stands. What our own people say counts in the order in which they say it."""
+    if before is None or stream_of(source) is None:
+        return True
+    return at > before or (at == before and worse)
+
+
+def _raise(at: Cells, number: int, private: Private, run_id: str, source: str, risk: int, when: int) -> None:
+    """A workflow's own rule raised the risk of a run."""
+    said = said_of(at, "run", run_id)
+    words = {**said.words, source: Word(risk=risk, risk_at=when)}
+    at.put((cells.SAID, name("run", run_id)), said._replace(version=said.version + 1, words=words))
+
+
+def _hear(at: Cells, number: int, private: Private, message: str) -> None:
+    at.put((cells.HEARD, message), MarkCell())
+
+
+def _stream(at: Cells, number: int, private: Private, stream: str, when: int, status: str | None) -> None:
+    """A signal by itself enables no stream that was paused, and what a stream said of itself before it last spoke is no
+    news. What depended on a stream that falls silent is decided again."""
+    found = at.get((cells.STREAM, stream))
+    before = found if isinstance(found, StreamCell) else StreamCell(when, "enabled")
+    now = before.status if status is None or when < before.heard_at else status
+    at.put((cells.STREAM, stream), StreamCell(max(when, before.heard_at), now))
+    if now != before.status:
+        at.put(WORLD, WorldCell(world(at).version + 1))
+
+
+def _ask(
+    at: Cells, number: int, private: Private, approval_id: str, digest: str, revision: str, run_id: str,
+    requested: int, expires: int,
+) -> None:  # fmt: skip
+    body: Any = private.get("request")
+    at.put((cells.APPROVAL, approval_id), ApprovalCell(number, digest, revision, run_id, requested, expires, body))
+    found = at.get((cells.ASKED, digest))
+    before = found.ids if isinstance(found, AskedCell) else ()
+    at.put((cells.ASKED, digest), AskedCell((*before, approval_id)))
+
+
+def _answer(
+    at: Cells, number: int, private: Private, approval_id: str, approver: str, approve: bool, when: int
+) -> None:
+    """A decision that was taken without this answer comes to nothing."""
+    asked = at.get((cells.APPROVAL, approval_id))
+    if isinstance(asked, ApprovalCell):
+        answers = (*asked.answers, (approver, approve, when))
+        at.put((cells.APPROVAL, approval_id), asked._replace(answers=answers))
+        _touch(at, number, private, asked.run_id)
+
+
+def _erase(at: Cells, number: int, private: Private, run_id: str | None, approval_id: str | None) -> None:
+    """The private parts of a run, or of an approval request, are gone; what rested on them is known no more."""
+    run = None if run_id is None else run_of(at, run_id)
+    if run_id is not None and run is not None:
+        _put_run(at, run_id, run, inputs=None, kept={}, seen=Seen((), True))
+    asked = None if approval_id is None else at.get((cells.APPROVAL, approval_id))
+    if approval_id is not None and isinstance(asked, ApprovalCell):
+        at.put((cells.APPROVAL, approval_id), asked._replace(body=None))
+
+
+def _carry(at: Cells, number: int, private: Private) -> None:
+    """The fold of what came before this record, where the log does not hold all of it: the cells themselves."""
+    held: Any = private.get("cells") or []
+    for kind, known_as, value in held:
+        at.put((kind, known_as), cells.decode(kind, value.encode()))
+
+
+def _bytes(kept: Mapping[str, Json]) -> bytes:
+    return orjson.dumps(kept, option=orjson.OPT_SORT_KEYS)
+
+
+def _mapping(value: Json) -> Mapping[str, Json]:
+    return value if isinstance(value, dict) else {}
+
+
+_CHANGES: Mapping[str, Callable[..., None]] = MappingProxyType(
+    {
+        "start": _start, "end": _end, "risk": _risk, "touch": _touch, "call": _call, "spend": _spend, "use": _use,
+        "consume": _consume, "count": _count, "reach": _reach, "close": _close, "settle": _settle, "hold": _hold,
+        "suspend": _suspend,
+        "credential": _credential, "say": _say, "raise": _raise, "hear": _hear, "stream": _stream, "ask": _ask,
+        "answer": _answer, "erase": _erase, "carry": _carry,
+    }
+)  # fmt: skip

@@ -1,0 +1,229 @@
+"""The ledger: every operation of the contract, over any store."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+
+from agentguard.core.facts import Answer, RunState
+from agentguard.core.signals import Signal
+from agentguard.core.values import Json, Risk
+from agentguard.errors import LedgerError
+from agentguard.ledger import operations
+from agentguard.ledger.engine import DURABLE, LAZY, LISTS, READ, SETTLED, SWEEPS, Engine
+from agentguard.ledger.entry import decode, known_text, micros
+from agentguard.ledger.log import Opener
+from agentguard.ledger.promise import Promise
+from agentguard.ledger.values import (
+    Admission,
+    Admitted,
+    ApprovalRequest,
+    ApprovalRow,
+    Closing,
+    Outcome,
+    RecordData,
+    RecordFilter,
+    Refused,
+    StreamState,
+)
+from agentguard.ledger.world import Windows, World
+
+# Records read at a time.
+_PAGE = 200
+
+
+class LogLedger:
+    """See ``Ledger`` in the contract. Made by ``open_ledger`` and ``memory_ledger``."""
+
+    def __init__(self, open_it: Opener, *, threaded: bool) -> None:
+        self.engine = Engine(open_it, threaded=threaded)
+        # Runs at exit, too: what is owed is written.
+        self._finalizer = weakref.finalize(self, Engine.shut, self.engine)
+
+    def start_run(self, run: RunState, record: RecordData) -> Promise[RunState]:
+        """Start a run (version 1, active, nothing spent) with its record."""
+        return self.engine.ask(DURABLE, operations.start, lambda: operations.check_start(run, record))
+
+    def run(self, run_id: str, *, at: datetime, windows: Windows) -> Promise[RunState | None]:
+        """The run as it is now, with what its budgets have spent."""
+        return self.engine.ask(READ, operations.read_run, lambda: (known_text(run_id, "a run id"), micros(at), windows))
+
+    def admit(self, admission: Admission, *, windows: Windows) -> Promise[Admitted | Refused]:
+        """Make one decision durable if the world is still as it saw it."""
+        return self.engine.ask(DURABLE, operations.admit, lambda: operations.check_admission(admission, windows))
+
+    def close(self, closing: Closing) -> Promise[RunState | None]:
+        """Write the outcome and the kept values; answered before it is durable."""
+        return self.engine.ask(
+            LAZY, operations.close, lambda: operations.check_closing(closing), plainly=operations.close_plainly
+        )
+
+    def change_run(
+        self, run_id: str, *, at: datetime, record: RecordData, status: str | None = None, risk: Risk | None = None
+    ) -> Promise[RunState]:
+        """End or stop a run, or set its risk."""
+        return self.engine.ask(
+            DURABLE, operations.change_run, lambda: operations.check_change(run_id, status, risk, record)
+        )
+
+    def settle(self, decision_id: str, *, outcome: Outcome, record: RecordData) -> Promise[RunState]:
+        """A person says how a call ended whose outcome is unknown."""
+        return self.engine.ask(
+            DURABLE, operations.settle, lambda: operations.check_settlement(decision_id, outcome, record)
+        )
+
+    def hold_run(self, run_id: str, record: RecordData) -> Promise[bool]:
+        """Be the one who is inside an active run, as whoever starts one is. False, and nothing is changed, where
+        somebody is inside already: here, or in another process that is alive."""
+        return self.engine.ask(
+            DURABLE, operations.hold_run, lambda: operations.Held(known_text(run_id, "a run id"), record)
+        )
+
+    def let_go(self, run_id: str, record: RecordData) -> Promise[None]:
+        """Nobody here is inside the run any more, and it goes on. One that ends is let go by that."""
+        return self.engine.ask(
+            DURABLE, operations.let_go, lambda: operations.Held(known_text(run_id, "a run id"), record)
+        )
+
+    def holders(self) -> Promise[Mapping[str, bool]]:
+        """The active runs that somebody is inside: whether that process is alive, or gone without having left it."""
+        return self.engine.ask(LISTS, operations.holders, _nothing)
+
+    def suspend_subject(self, subject: str, *, at: datetime, record: RecordData, suspended: bool) -> Promise[None]:
+        """Refuse, or accept again, every call of a subject."""
+        return self.engine.ask(
+            DURABLE, operations.suspend_subject, lambda: operations.check_suspension(subject, suspended, record)
+        )
+
+    def revoke_credential(self, name: str, *, at: datetime, record: RecordData, state: str) -> Promise[None]:
+        """Set a registered credential's state."""
+        return self.engine.ask(
+            DURABLE, operations.set_credential, lambda: operations.check_credential(name, state, record)
+        )
+
+    def credential_states(self, names: Sequence[str]) -> Promise[Mapping[str, str]]:
+        """The states of these credentials; one never heard of is missing."""
+        return self.engine.ask(
+            READ, operations.credential_states, lambda: [known_text(name, "a credential") for name in names]
+        )
+
+    def signal(
+        self,
+        identifier: tuple[str, str],
+        signals: Sequence[Signal],
+        *,
+        at: datetime,
+        records: Sequence[RecordData],
+        status: str | None = None,
+    ) -> Promise[bool]:
+        """Let signals take effect, once for each (issuer, jti). False: heard before, and nothing was written."""
+        return self.engine.ask(
+            SWEEPS, operations.signal, lambda: operations.check_signals(identifier, signals, at, records, status)
+        )
+
+    def stream_heard(self, name: str, *, at: datetime, record: RecordData, status: str = "enabled") -> Promise[None]:
+        """A stream showed that it is alive, or changed its status."""
+        return self.engine.ask(
+            DURABLE, operations.stream_heard, lambda: operations.check_stream(name, at, status, record)
+        )
+
+    def streams(self) -> Promise[Mapping[str, StreamState]]:
+        """Every stream that was ever heard of, by name."""
+        return self.engine.ask(LISTS, operations.streams, _nothing)
+
+    def ask(self, request: ApprovalRequest, record: RecordData) -> Promise[ApprovalRow]:
+        """Store a question, unless the same one is open."""
+        return self.engine.ask(DURABLE, operations.ask, lambda: operations.check_question(request, record))
+
+    def answer(self, approval_id: str, answer: Answer, record: RecordData) -> Promise[ApprovalRow]:
+        """Add one person's answer."""
+        return self.engine.ask(DURABLE, operations.answer, lambda: operations.check_reply(approval_id, answer, record))
+
+    def approval(self, approval_id: str) -> Promise[ApprovalRow | None]:
+        """One approval request."""
+        return self.engine.ask(READ, operations.approval, lambda: known_text(approval_id, "an approval id"))
+
+    def approval_for(self, request_digest: str) -> Promise[ApprovalRow | None]:
+        """The latest request for this digest."""
+        return self.engine.ask(READ, operations.approval_for, lambda: known_text(request_digest, "a digest"))
+
+    def approvals(
+        self, *, open_at: datetime | None = None, run_id: str | None = None
+    ) -> Promise[Sequence[ApprovalRow]]:
+        """All requests, newest first; with ``open_at``, those that waited for somebody then, in all runs or in one."""
+        return self.engine.ask(LISTS, operations.approvals, lambda: (open_at, run_id))
+
+    def append(self, record: RecordData) -> Promise[int]:
+        """A record that belongs to no admission."""
+        return self.engine.ask(DURABLE, operations.append, lambda: record)
+
+    def private(self, seq: int) -> Promise[Mapping[str, Json]]:
+        """The private parts that are kept beside a record. Empty where there are none."""
+        return self.engine.ask(SETTLED, operations.private, lambda: seq)
+
+    def runs(self, *, active_only: bool = False, limit: int | None = None) -> Promise[Sequence[RunState]]:
+        """Runs, newest first."""
+        return self.engine.ask(LISTS, operations.runs, lambda: (bool(active_only), limit))
+
+    def open_calls(self) -> Promise[Sequence[RecordData]]:
+        """Decision records of admitted calls that have no outcome yet."""
+        return self.engine.ask(LISTS, operations.open_calls, _nothing)
+
+    def recover(self, *, at: datetime) -> Promise[Sequence[RecordData]]:
+        """Give every open call whose process is gone the outcome ``unknown``; the decision records of those."""
+        return self.engine.ask(SWEEPS, operations.recover, lambda: _utc(at))
+
+    def records(
+        self, wanted: RecordFilter, *, after: int = 0, limit: int | None = None, newest: bool = False
+    ) -> Iterator[RecordData]:
+        """Durable records in order, each with ``seq``; with ``newest``, the last ``limit`` of them, still in order."""
+        if limit is not None and limit < 0:
+            raise LedgerError(f"the limit is {limit}; expected a number from 0 up")
+        if newest and limit is not None:
+            return iter(list(self._pages(wanted, after, limit, newest=True))[::-1])
+        return self._pages(wanted, after, limit, newest=False)
+
+    def listen(self, listener: Callable[[bytes], None]) -> None:
+        """Show the public bytes (canonical JSON) of every record that this object writes, once they are durable."""
+        self.engine.listen(listener)
+
+    def shut(self) -> None:
+        """Finish what is queued, make it durable, stop. Raises LedgerError where outcomes could not be stored."""
+        if self._finalizer.detach() is not None:
+            self.engine.shut()
+            if self.engine.error is not None:
+                raise self.engine.error
+
+    def _pages(self, wanted: RecordFilter, after: int, limit: int | None, *, newest: bool) -> Iterator[RecordData]:
+        before: int | None = None
+        left = limit
+        while left is None or left > 0:
+            size = _PAGE if left is None else min(_PAGE, left)
+            found = self._page(wanted, after, before, size, newest=newest)
+            for number, body in found:
+                yield decode(number, body)
+            if len(found) < size:
+                return
+            left = None if left is None else left - size
+            if newest:
+                before = found[-1][0]
+            else:
+                after = found[-1][0]
+
+    def _page(
+        self, wanted: RecordFilter, after: int, before: int | None, size: int, *, newest: bool
+    ) -> list[tuple[int, bytes]]:
+        def look(world: World, _: None) -> list[tuple[int, bytes]]:
+            return self.engine.log.find(wanted, after, before, size, newest=newest)
+
+        return self.engine.ask(SETTLED, look, _nothing).result()
+
+
+def _nothing() -> None:
+    return None
+
+
+def _utc(at: datetime) -> datetime:
+    micros(at)
+    return at.astimezone(UTC)

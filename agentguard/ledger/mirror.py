@@ -1,0 +1,255 @@
+"""The fold of the log as one ledger object has it in memory.
+
+``hot`` are the cells that changed since the store last kept them, and how far the log is folded, in one mapping: it
+changes in one call of C, so that an interruption leaves it as it was or as it is to be. ``cold`` are copies of what the
+store keeps. Outcomes that are not written yet lie in a layer above (``owed``): they count at once, for this object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from agentguard.core.values import Json
+from agentguard.errors import LedgerError
+from agentguard.ledger import cells, fold
+from agentguard.ledger.cells import Cell, RunCell, SpendCell
+from agentguard.ledger.entry import Entry, damaged, decode, open_private
+from agentguard.ledger.log import Key, Log, SavedCell
+from agentguard.ledger.values import RecordData, RecordFilter
+from agentguard.ledger.windows import Window
+
+# Where ``hot`` says how far the log is folded. No kind of cell is called so.
+_FOLDED: Key = ("folded", "")
+# Copies of kept cells; past this they are dropped and read again when needed.
+MOST_COLD = 20_000
+# How long past its expiry a used assertion is remembered: longer than any clock is wrong that we believe.
+REMEMBERED_MICROS = 3_600 * 1_000_000
+# Rows folded at a time when a long log is read.
+_STRETCH = 10_000
+
+
+class Owed:
+    """Outcomes that count already and are not in the log yet, oldest first, and the cells as they leave them."""
+
+    __slots__ = ("cells", "entries")
+
+    def __init__(self, entries: tuple[Entry, ...] = (), changed: dict[Key, Cell | None] | None = None) -> None:
+        self.entries = entries
+        self.cells: dict[Key, Cell | None] = {} if changed is None else changed
+
+
+NOTHING_OWED = Owed()
+
+
+class Mirror:
+    """See the module. Used under the ledger's lock."""
+
+    def __init__(self, log: Log) -> None:
+        self.log = log
+        self.owed = NOTHING_OWED
+        self._hot: dict[Key, Any] = {_FOLDED: log.saved()}
+        self._cold: dict[Key, Cell | None] = {}
+        self._windows: dict[str, Window] = {}
+        # The latest moment of any admission, by which expired assertions are forgotten.
+        self.newest = 0
+
+    @property
+    def owner(self) -> str:
+        """The name of this ledger object."""
+        return self.log.owner
+
+    @property
+    def folded(self) -> int:
+        """How far the log is folded."""
+        number: int = self._hot[_FOLDED]
+        return number
+
+    @property
+    def unsaved(self) -> int:
+        """How many records the store's cells lag behind."""
+        return self.folded - self.log.saved()
+
+    def note(self, at: int) -> None:
+        """An admission's moment, by which expired assertions are forgotten."""
+        self.newest = max(self.newest, at)
+
+    def is_dead(self, owner: str) -> bool:
+        """Whether the ledger object of that name is gone."""
+        return self.log.is_dead(owner)
+
+    # --- looking
+
+    def get(self, key: Key) -> Cell | None:
+        """A cell, with every outcome that is owed to the log."""
+        if key in self.owed.cells:
+            return self.owed.cells[key]
+        return self.logged(key)
+
+    def logged(self, key: Key) -> Cell | None:
+        """A cell, as the log alone says."""
+        found = self._hot.get(key, self)
+        if found is self:
+            found = self._cold.get(key, self)
+            if found is self:
+                data = self.log.load(key)
+                found = None if data is None else cells.decode(key[0], data)
+                self._cold[key] = found
+        cell: Cell | None = found
+        return cell
+
+    def spent(self, budget: str, start: int) -> int:
+        """What is spent of a budget later than a time."""
+        window = self._windows.get(budget)
+        if window is None or window.since > start:
+            window = Window(start)
+            for _, data in self.log.list(cells.SPEND, about=budget, after=start):
+                cell = cells.decode(cells.SPEND, data)
+                if isinstance(cell, SpendCell):
+                    window.add(cell.at, cell.amount)
+            for cell in self._hot.values():
+                if isinstance(cell, SpendCell) and cell.budget == budget:
+                    window.add(cell.at, cell.amount)
+            self._windows[budget] = window
+        return window.after(start)
+
+    def listed(self, kind: str, **how: Any) -> Iterator[tuple[str, Cell]]:
+        """The cells of a kind, newest first. The store must have kept everything before (``save``)."""
+        live = how.get("live", False)
+        for known_as, data in self.log.list(kind, **how):
+            cell = self.owed.cells.get((kind, known_as), self)
+            if cell is self:
+                cell = cells.decode(kind, data)
+            if cell is not None and (not live or cells.is_live((kind, known_as), cell)):  # type: ignore[arg-type]
+                yield known_as, cell  # type: ignore[misc]
+
+    def was_recorded(self, decision_id: str) -> bool:
+        """Whether any record of this decision exists, or is owed."""
+        if any(entry.row.decision_id == decision_id for entry in self.owed.entries):
+            return True
+        wanted = RecordFilter(decision_id=decision_id)
+        return bool(self.log.find(wanted, 0, None, 1, newest=True))
+
+    def row(self, number: int) -> tuple[RecordData, dict[str, Json]]:
+        """One record with its private parts."""
+        body, private = self.log.row(number)
+        return decode(number, body), open_private(number, private)
+
+    # --- changing
+
+    def take(self, upto: int, changed: dict[Key, Cell | None]) -> None:
+        """These cells are what the log says up to that number. May be said twice."""
+        self._hot.update({**changed, _FOLDED: upto})
+        if self._windows:
+            for key, cell in changed.items():
+                if key[0] == cells.SPEND and isinstance(cell, SpendCell):
+                    window = self._windows.get(cell.budget)
+                    if window is not None:
+                        window.add(cell.at, cell.amount)
+
+    def owe(self, entries: list[Entry], changed: dict[Key, Cell | None]) -> None:
+        """These outcomes count from now on; they are to be written with the next records."""
+        self.owed = Owed((*self.owed.entries, *entries), {**self.owed.cells, **changed})
+
+    def paid(self, entries: int) -> None:
+        """The first of what is owed stands in the log, and ``take`` was told."""
+        rest = self.owed.entries[entries:]
+        self.owed = NOTHING_OWED if not rest else Owed(rest, self.owed.cells)
+
+    def catch_up(self, *, write: bool) -> bool:
+        """Fold what others added to the log. False where there was nothing. ``write``: the store may be written."""
+        log = self.log
+        moved = log.saved() > self.folded
+        if moved:  # the store's cells are ahead of what is in memory, so that is worth nothing
+            self._hot, self._cold, self._windows = {_FOLDED: log.saved()}, {}, {}
+        found = _Fold(self)
+        for number, body, private in log.rows(self.folded):
+            found.add(number, body, private)
+            if len(found.changed) >= _STRETCH:
+                self.take(number, found.changed)
+                found = _Fold(self)
+                if write and self.unsaved >= _STRETCH:
+                    self.save()
+        if found.last:
+            self.take(found.last, found.changed)
+        if moved or found.last:
+            self._owe_again()
+        return moved or bool(found.last)
+
+    def distrust(self) -> None:
+        """Something was interrupted: what is not changed in one call is made anew."""
+        self._windows = {}
+
+    def save(self) -> None:
+        """Let the store keep what changed, so that no reader has to fold so much."""
+        upto = self.folded
+        hot = self._hot
+        if self.newest:
+            self.log.forget(cells.USED, before=self.newest - REMEMBERED_MICROS)
+        if upto > self.log.saved():
+            self.log.save(upto, [_saved(key, cell) for key, cell in hot.items() if key != _FOLDED])
+        cold = {} if len(self._cold) > MOST_COLD else self._cold
+        self._cold = {**cold, **{key: cell for key, cell in hot.items() if key != _FOLDED and key[0] != cells.SPEND}}
+        self._hot = {_FOLDED: upto}
+
+    def _owe_again(self) -> None:
+        """Others have written since these outcomes were owed: they count on top of that now.
+
+        A run that is touched by both gets a version of its own, so that nothing that was decided before is admitted.
+        """
+        before = self.owed
+        if not before.entries:
+            return
+        self.owed = NOTHING_OWED
+        for entry in before.entries:
+            layer = _Layer(self)
+            fold.apply(layer, self.folded, entry.changes, entry.private)
+            if layer.changed:  # else the call has its outcome: the first one stands
+                self.owe([entry], layer.changed)
+        for key, was in before.cells.items():
+            now = self.get(key)
+            if isinstance(now, RunCell) and isinstance(was, RunCell):
+                raised = now._replace(version=max(now.version, was.version) + 1)
+                self.owed = Owed(self.owed.entries, {**self.owed.cells, key: raised})
+
+
+class _Layer:
+    """Cells over those of the mirror."""
+
+    def __init__(self, mirror: Mirror) -> None:
+        self.changed: dict[Key, Cell | None] = {}
+        self._mirror = mirror
+
+    def get(self, key: Key) -> Cell | None:
+        return self.changed[key] if key in self.changed else self._mirror.get(key)
+
+    def put(self, key: Key, cell: Cell | None) -> None:
+        self.changed[key] = cell
+
+
+class _Fold(_Layer):
+    """Cells over what the log says, made from its rows."""
+
+    last = 0
+
+    def get(self, key: Key) -> Cell | None:
+        return self.changed[key] if key in self.changed else self._mirror.logged(key)
+
+    def add(self, number: int, body: bytes, private: bytes | None) -> None:
+        try:
+            changes = orjson.loads(body).get("changes") or ()
+            if changes:
+                fold.apply(self, number, changes, open_private(number, private))
+        except LedgerError:
+            raise
+        except Exception:  # whatever bytes that nobody here wrote lead to
+            raise damaged(number) from None
+        self.last = number
+
+
+def _saved(key: Key, cell: Cell | None) -> SavedCell:
+    if cell is None:
+        return SavedCell(key, None, False, None, 0)
+    return SavedCell(key, cells.encode(cell), cells.is_live(key, cell), cells.about(cell), cells.order(cell))

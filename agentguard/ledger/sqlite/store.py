@@ -1,0 +1,242 @@
+"""The log in a SQLite file that several processes may share."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from typing import Any
+
+from agentguard.errors import LedgerError
+from agentguard.ledger.entry import damaged
+from agentguard.ledger.log import Behind, Key, Row, SavedCell
+from agentguard.ledger.sqlite import schema
+from agentguard.ledger.sqlite.files import LedgerFile, concerns_everybody, explain
+from agentguard.ledger.sqlite.index import Index
+from agentguard.ledger.values import RecordFilter
+
+# How long another program may hold the file before an operation gives up; nothing has run by then.
+BUSY_SECONDS = 20.0
+# Rows in one statement: a record has eleven columns, and any SQLite takes 999 parameters.
+_AT_ONCE = 64
+_PAGE = 1000
+_INDEX_BLOCKS = 4
+_ROW_MARKS = f"({','.join('?' * 11)})"
+_INSERTS = [f"{schema.ADD_RECORDS} {','.join([_ROW_MARKS] * size)}" for size in range(_AT_ONCE + 1)]
+
+
+class SqliteLog:
+    """See ``Log``."""
+
+    def __init__(self, file: LedgerFile) -> None:
+        self.file = file
+        self.owner = file.owner_id
+        self.place = file.place
+        self._connection = file.connection
+        self._cursor = file.connection.cursor()
+        self._execute = self._cursor.execute
+        self._index = Index(file.connection.cursor())
+        self._version: int | None = None
+        self._saved = 0
+        self._last = 0
+        self._see()
+
+    # --- transactions
+
+    def enter(self, *, write: bool) -> bool:
+        """Begin. True where another connection has written since the last time."""
+        self.file.check_in_place()
+        if not write:
+            if self._data_version() == self._version:
+                return False
+            self._execute(schema.BEGIN_READ)
+            self._see()
+            return True
+        if self._connection.in_transaction:
+            self._execute(schema.COMMIT)
+        self.file.turns.take()
+        self._begin()
+        if self._data_version() == self._version:
+            return False
+        self._see()
+        return True
+
+    def leave(self) -> None:
+        """The end."""
+        if self._connection.in_transaction:
+            self._execute(schema.COMMIT)
+        self.file.turns.give()
+
+    def undo(self) -> None:
+        """As if it had not begun."""
+        self._version = None
+        if self._connection.in_transaction:
+            self._execute(schema.ROLLBACK)
+        self.file.turns.give()
+
+    def _begin(self) -> None:
+        deadline = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                self._execute(schema.BEGIN_WRITE)
+            except sqlite3.OperationalError as error:
+                # Nothing of this transaction has run yet, so asking again repeats nothing.
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+            else:
+                return
+
+    def _data_version(self) -> int:
+        version: int = self._execute(schema.DATA_VERSION).fetchone()[0]
+        return version
+
+    def _see(self) -> None:
+        self._last = int(self._execute(schema.LAST).fetchone()[0])
+        self._saved = int(self._execute(schema.KEPT).fetchone()[0])
+        self._version = self._data_version()
+
+    # --- records
+
+    def last(self) -> int:
+        """The number of the last row."""
+        return self._last
+
+    def append(self, first: int, rows: Sequence[Row]) -> None:
+        """Add rows, all or none."""
+        number = first
+        for start in range(0, len(rows), _AT_ONCE):
+            part = rows[start : start + _AT_ONCE]
+            flat = tuple(chain.from_iterable((number + n, *row) for n, row in enumerate(part)))
+            self._execute(_INSERTS[len(part)], flat)
+            number += len(part)
+        self._execute(schema.COMMIT)
+        self._last = number - 1
+        self.file.check_in_place()  # what was written to a journal that is gone by now is lost with it
+
+    def rows(self, after: int) -> Iterator[tuple[int, bytes, bytes | None]]:
+        """Every row after a number."""
+        while True:
+            found = self._execute(schema.ROWS, (after, _PAGE)).fetchall()
+            for number, body, private in found:
+                if number != after + 1:
+                    raise damaged(after + 1)
+                after = number
+                yield number, body, private
+            if len(found) < _PAGE:
+                return
+
+    def row(self, number: int) -> tuple[bytes, bytes | None]:
+        """One row."""
+        found = self._execute(schema.ROW, (number,)).fetchone()
+        if found is None:
+            raise damaged(number)
+        return found[0], found[1]
+
+    def find(
+        self, wanted: RecordFilter, after: int, before: int | None, size: int, *, newest: bool
+    ) -> list[tuple[int, bytes]]:
+        """By the index, as far as it goes."""
+        return self._index.page(wanted, after, before, size, self._last, newest=newest)
+
+    def index(self) -> bool:
+        """Index a few blocks more. Within an ``enter`` that may write."""
+        return self._index.extend(self._last, _INDEX_BLOCKS)
+
+    def erase(self, number: int, private: bytes | None) -> None:
+        """Put other private parts in the place of a row's."""
+        self._execute("PRAGMA secure_delete = ON")
+        self._execute(schema.ERASE, (private, number))
+
+    # --- cells
+
+    def saved(self) -> int:
+        """How far the kept cells have come."""
+        return self._saved
+
+    def save(self, upto: int, cells: Iterable[SavedCell]) -> None:
+        """Keep cells."""
+        put: list[tuple[Any, ...]] = []
+        drop: list[Key] = []
+        for cell in cells:
+            if cell.value is None:
+                drop.append(cell.key)
+            else:
+                put.append((*cell.key, cell.live, cell.about, cell.order, cell.value))
+        self._cursor.executemany(schema.DROP_CELL, drop)
+        self._cursor.executemany(schema.PUT_CELL, put)
+        self._execute(schema.KEEP, (upto,))
+        self._execute(schema.COMMIT)
+        self._saved = upto
+
+    def load(self, key: Key) -> bytes | None:
+        """One kept cell. Raises Behind where others have written since this operation began."""
+        if not self._connection.in_transaction:
+            self._execute(schema.BEGIN_READ)
+            if self._data_version() != self._version:
+                self._execute(schema.COMMIT)
+                raise Behind
+        found = self._execute(schema.CELL, key).fetchone()
+        return None if found is None else found[0]
+
+    def list(
+        self,
+        kind: str,
+        *,
+        live: bool = False,
+        about: str | None = None,
+        after: int | None = None,
+        before: int | None = None,
+        limit: int | None = None,
+    ) -> Iterator[tuple[str, bytes]]:
+        """The cells of a kind, newest first, a page at a time."""
+        text = "SELECT name, value, place FROM cells WHERE kind = ?"
+        bound: list[str | int] = [kind]
+        for condition, value in ((" AND about = ?", about), (" AND place > ?", after)):
+            if value is not None:
+                text, bound = text + condition, [*bound, value]
+        if live:
+            text += f" AND live AND kind = '{kind}'"
+        high = before
+        left = limit
+        while left is None or left > 0:
+            size = _PAGE if left is None else min(_PAGE, left)
+            page, more = (text, bound) if high is None else (f"{text} AND place < ?", [*bound, high])
+            found = self._cursor.execute(f"{page} ORDER BY place DESC LIMIT ?", [*more, size]).fetchall()
+            for name, value, _ in found:
+                yield name, value
+            if len(found) < size:
+                return
+            left = None if left is None else left - size
+            high = found[-1][2]
+
+    def forget(self, kind: str | None, *, before: int | None = None) -> None:
+        """Drop cells. Within an ``enter`` that may write."""
+        if kind is None:
+            self._execute(schema.FORGET_ALL)
+            self._execute(schema.KEEP, (0,))
+            self._saved = 0
+        else:
+            self._execute(schema.FORGET_BEFORE, (kind, before))
+
+    # --- owners, and the end
+
+    def is_dead(self, owner: str) -> bool:
+        """Whether the ledger object of that name is gone."""
+        return self.file.is_dead(owner)
+
+    def explain(self, error: Exception) -> LedgerError:
+        """What a database error means to operations."""
+        return explain(error, self.place)
+
+    def concerns_everybody(self, error: Exception) -> bool:
+        """Whether an error is about the file or disk."""
+        return concerns_everybody(error)
+
+    def close(self) -> None:
+        """Nothing is done with this object any more."""
+        with contextlib.suppress(sqlite3.Error):
+            if self._connection.in_transaction:
+                self._execute(schema.ROLLBACK)
+        self.file.close()

@@ -1,0 +1,177 @@
+"""What one operation works on: the cells as they are, and what it adds to the log.
+
+An operation looks first and writes only when nothing can refuse any more. Whatever it writes goes through the fold, so
+that the state after it is the state that anybody makes of the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Protocol
+
+from agentguard.core.facts import RunState, RunStatus
+from agentguard.core.provenance import NOTHING_SEEN
+from agentguard.core.values import Json, Risk, Sensitivity
+from agentguard.errors import LedgerError
+from agentguard.ledger import cells, fold
+from agentguard.ledger.cells import Cell, RunCell, SpendCell, moment, name
+from agentguard.ledger.entry import Change, Entry, encode
+from agentguard.ledger.log import Key
+from agentguard.ledger.values import RecordData
+
+_MICROSECOND = timedelta(microseconds=1)
+Windows = Mapping[str, "timedelta | None"]
+
+
+class Below(Protocol):
+    """What an operation finds, before it changes anything."""
+
+    def get(self, key: Key) -> Cell | None:
+        """A cell, with every outcome that is owed to the log."""
+
+    def spent(self, budget: str, start: int) -> int:
+        """What is spent of a budget later than a time."""
+
+    def listed(self, kind: str, **how: Any) -> Iterator[tuple[str, Cell]]:
+        """The cells of a kind, newest first; ``how`` as in ``Log.list``."""
+
+    def was_recorded(self, decision_id: str) -> bool:
+        """Whether any record of this decision exists."""
+
+    def row(self, number: int) -> tuple[RecordData, Mapping[str, Json]]:
+        """One record with its private parts."""
+
+    def note(self, at: int) -> None:
+        """An admission's moment, by which expired assertions are forgotten."""
+
+    @property
+    def owner(self) -> str:
+        """The name of this ledger object."""
+
+    def is_dead(self, owner: str) -> bool:
+        """Whether the ledger object of that name is gone."""
+
+
+class World:
+    """See the module. ``changed`` are the cells as this and earlier operations of the batch left them."""
+
+    __slots__ = ("_first", "below", "changed", "entries")
+
+    def __init__(self, below: Below, first: int) -> None:
+        self.below = below
+        self.changed: dict[Key, Cell | None] = {}
+        self.entries: list[Entry] = []
+        self._first = first
+
+    def get(self, key: Key) -> Cell | None:
+        """The cell as it is now."""
+        if key in self.changed:
+            return self.changed[key]
+        return self.below.get(key)
+
+    def put(self, key: Key, cell: Cell | None) -> None:
+        """Put a cell in its place. For the fold alone."""
+        self.changed[key] = cell
+
+    def write(
+        self, record: RecordData, changes: Sequence[Change] = (), private: Mapping[str, Json] | None = None
+    ) -> int:
+        """Add a record, with what it changes. Its number."""
+        return self.add(encode(record, changes, private))
+
+    def add(self, entry: Entry) -> int:
+        """Add a record that was encoded before. Its number."""
+        number = self._first + len(self.entries)
+        fold.apply(self, number, entry.changes, entry.private)
+        self.entries.append(entry)
+        return number
+
+    # --- looking
+
+    def was_recorded(self, decision_id: str) -> bool:
+        """Whether any record of this decision exists."""
+        mine = any(entry.row.decision_id == decision_id for entry in self.entries)
+        return mine or self.below.was_recorded(decision_id)
+
+    def run(self, run_id: str) -> RunCell | None:
+        """One run."""
+        return fold.run_of(self, run_id)
+
+    def must_run(self, run_id: str) -> RunCell:
+        """One run. Raises LedgerError where there is none."""
+        run = fold.run_of(self, run_id)
+        if run is None:
+            raise LedgerError(f"there is no run `{run_id}`; `agentguard runs` lists them")
+        return run
+
+    def spent(self, run: RunCell, budget: str, per: timedelta | None, at: int) -> int:
+        """What one budget holds at that time."""
+        if per is None:
+            return run.spent.get(budget, 0)
+        start = at - per // _MICROSECOND
+        named = name(run.workflow, budget)
+        fresh = 0
+        for key, cell in self.changed.items():
+            if key[0] == cells.SPEND and isinstance(cell, SpendCell) and cell.budget == named and cell.at > start:
+                fresh += cell.amount
+        return self.below.spent(named, start) + fresh
+
+    def state(self, run_id: str, run: RunCell, at: int = 0, windows: Windows | None = None) -> RunState:
+        """What a decision sees of a run, with what each budget has spent at that time."""
+        said = fold.opinions(self, run_id, run)
+        contacts = fold.contacts_of(self, run.subject)
+        spent = dict(run.spent)
+        for budget, per in (windows or {}).items():
+            if per is not None:
+                spent[budget] = self.spent(run, budget, per, at)
+        status = RunStatus(fold.status_of(run, said))
+        newer = max((each.newer for each in said if each.newer is not None), default=None)
+        return RunState(
+            run_id,
+            run.workflow,
+            run.digest,
+            run.subject,
+            status,
+            self.version(run_id, run),
+            moment(run.started),
+            run.requester,
+            Risk(max(run.risk, *(each.risk for each in said))),
+            _copy(run.inputs or {}),
+            _copy(run.kept),
+            dict(run.counts),
+            run.succeeded,
+            spent,
+            None if run.high_water is None else Sensitivity(run.high_water),
+            fold.suspended(self, run),
+            None if newer is None else moment(newer),
+            any(each.refused for each in said),
+            run.zones,
+            contacts.zones,
+            run.seen if status is RunStatus.ACTIVE else NOTHING_SEEN,
+            run.unsettled,
+            run.salt,
+        )
+
+    def version(self, run_id: str, run: RunCell) -> int:
+        """A number that grows with everything a decision in this run could see."""
+        said = fold.opinions(self, run_id, run)
+        contacts = fold.contacts_of(self, run.subject)
+        return run.version + contacts.version + fold.world(self).version + sum(each.version for each in said)
+
+    def status(self, run_id: str, run: RunCell) -> str:
+        """Where a run stands."""
+        return fold.status_of(run, fold.opinions(self, run_id, run))
+
+
+def _copy(values: Mapping[str, Json]) -> dict[str, Json]:
+    """A copy that is shared with nobody, so that nobody can change what others decide on."""
+    return {key: _deep(value) for key, value in values.items()}
+
+
+def _deep(value: Json) -> Json:
+    if isinstance(value, list):
+        return [_deep(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _deep(item) for key, item in value.items()}
+    return value
