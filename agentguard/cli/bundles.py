@@ -61,7 +61,7 @@ def folders(directory: Path) -> list[Path]:
 
 
 def _has_workflow(folder: Path) -> bool:
-    from agentguard.policy.files import list_files, read_file
+    from agentguard.policy.yaml.files import list_files, read_file
 
     read = (read_file(folder, name) for name in list_files(folder).names)
     return any(isinstance(text, bytes) and _WORKFLOW.search(text) for text in read)
@@ -69,7 +69,7 @@ def _has_workflow(folder: Path) -> bool:
 
 def _top_folders(directory: Path) -> list[str]:
     """The folders that all policy files of a directory stand in; none where some stand beside them."""
-    from agentguard.policy.files import list_files
+    from agentguard.policy.yaml.files import list_files
 
     names = [name.split("/") for name in list_files(directory, without=()).names]
     return sorted({parts[0] for parts in names}) if all(len(parts) > 1 for parts in names) else []

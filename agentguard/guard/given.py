@@ -36,7 +36,7 @@ from agentguard.core.canonical import MAX_DEPTH, NotCanonical, canonical_bytes
 from agentguard.core.values import Json
 from agentguard.errors import ConfigurationError
 from agentguard.guard.plain import NotPlain, PlainFields
-from agentguard.policy.extent import Levels
+from agentguard.policy.json_schema.extent import Levels
 
 # Each level of a value may be an object with members of its own; deeper values have no canonical form anyway.
 _DEEPEST = 2 * MAX_DEPTH

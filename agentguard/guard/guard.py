@@ -36,7 +36,7 @@ from agentguard.guard.records import RecordData, record, storable, wanted
 from agentguard.guard.run import RunContext
 from agentguard.ledger import LogLedger, Promise, RecordFilter, open_ledger
 from agentguard.policy import Bundle, Reloader
-from agentguard.policy.defaults import definition_notes
+from agentguard.policy.json_schema.defaults import definition_notes
 from agentguard.signals import Receiver, Streams
 
 ADAPTERS = "agentguard.adapters"

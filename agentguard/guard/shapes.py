@@ -22,7 +22,7 @@ from pydantic_core import PydanticCustomError
 from agentguard.core.canonical import NotCanonical, canonical_bytes, read_canonical
 from agentguard.core.values import Json
 from agentguard.errors import ConfigurationError
-from agentguard.policy.extent import MOST_SCHEMAS, Extent
+from agentguard.policy.json_schema.extent import MOST_SCHEMAS, Extent
 
 __all__ = ["JsonShape", "is_data", "is_json"]
 

@@ -15,22 +15,16 @@ from agentguard.core.declarations import CatalogEntry, IssuerTrust, StreamTrust,
 from agentguard.core.policy import Policy, Shape
 from agentguard.errors import PolicyError, PolicyProblem
 from agentguard.policy.check import check
-from agentguard.policy.compile import (
-    Parts,
-    Written,
-    add_destinations,
-    add_tools,
-    add_trust,
-    add_workflow,
-    check_zones,
-    core_streams,
-    core_tools,
-)
-from agentguard.policy.files import list_files, read_file, signature
+from agentguard.policy.compile.destinations import add_destinations, check_zones
+from agentguard.policy.compile.parts import Parts, Written
+from agentguard.policy.compile.tools import add_tools, core_tools
+from agentguard.policy.compile.trust import add_trust, core_streams
+from agentguard.policy.compile.workflow import add_workflow
 from agentguard.policy.keeps import Keep
 from agentguard.policy.models import KINDS
 from agentguard.policy.words import expected, listed, shown
-from agentguard.policy.yaml import Document, parse
+from agentguard.policy.yaml.files import list_files, read_file, signature
+from agentguard.policy.yaml.parse import Document, parse
 
 # Past this many, more problems help nobody.
 MAX_PROBLEMS = 200

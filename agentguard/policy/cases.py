@@ -24,11 +24,11 @@ from agentguard.core.values import Assurance, Destination, Effect, Json, Risk, S
 from agentguard.errors import PolicyError, PolicyProblem
 from agentguard.policy import models
 from agentguard.policy.bundle import Bundle
+from agentguard.policy.cel.conditions import to_micros
 from agentguard.policy.check import check
-from agentguard.policy.conditions import to_micros
-from agentguard.policy.files import CASES, list_files, read_file
 from agentguard.policy.words import expected, shown, unknown
-from agentguard.policy.yaml import Document, parse
+from agentguard.policy.yaml.files import CASES, list_files, read_file
+from agentguard.policy.yaml.parse import Document, parse
 
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?Z")
 

@@ -177,7 +177,7 @@ def test_a_refused_statement_is_not_written_to_a_log(caplog: pytest.LogCaptureFi
 
 def test_the_parser_counts_statements_too() -> None:
     """Two looks at the same question: the text check is not the only one that stops a second statement."""
-    from agentguard.destinations import sql
+    from agentguard.destinations.kinds.sql import kind as sql
 
     with pytest.raises(sql._Refused, match="several_statements"):
         sql._parse("select 1; delete from t", "postgres")
@@ -328,7 +328,7 @@ def test_a_token_begins_and_ends_where_a_piece_does(tokens: list[tuple[int, int]
     """A text is one piece, so that no token may begin in it; what several pieces make together is one token."""
     from types import SimpleNamespace
 
-    from agentguard.destinations.sql_text import cut_alike
+    from agentguard.destinations.kinds.sql.text import cut_alike
 
     spans = [SimpleNamespace(start=start, end=end) for start, end in tokens]
     assert cut_alike("select 'a'", "sqlite", spans) is alike

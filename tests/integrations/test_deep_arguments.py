@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from agentguard.guard.signature import Signature
 from agentguard.integrations.langchain import wrap
 from agentguard.integrations.openai import OpenAITools
-from agentguard.policy.extent import Levels, NestedTooDeep
+from agentguard.policy.json_schema.extent import Levels, NestedTooDeep
 from integrations.conftest import Doorkeeper
 
 

@@ -15,15 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentguard.core.policy import MICROS, Fault, View
-from agentguard.policy.conditions import (
+from agentguard.policy.cel.conditions import (
     MAX_MICROS,
     NotCompiled,
     compile_amount,
     compile_condition,
     to_micros,
 )
-from agentguard.policy.scope import NAMES, Scope
-from agentguard.policy.shapes import compile_shape
+from agentguard.policy.cel.scope import NAMES, Scope
+from agentguard.policy.json_schema.shapes import compile_shape
 
 ARGUMENTS: Mapping[str, Any] = {
     "rows": {"type": "integer"},

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from agentguard.policy import load
-from agentguard.policy.conditions import NotCompiled, compile_amount, compile_condition
-from agentguard.policy.scope import Scope
-from agentguard.policy.shapes import compile_shape
+from agentguard.policy.cel.conditions import NotCompiled, compile_amount, compile_condition
+from agentguard.policy.cel.scope import Scope
+from agentguard.policy.json_schema.shapes import compile_shape
 
 ARGUMENTS: Mapping[str, Any] = {
     "rows": {"type": "integer", "minimum": 1, "maximum": 50_000},

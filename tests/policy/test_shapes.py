@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentguard.policy.shapes import CompiledShape, compile_shape
+from agentguard.policy.json_schema.shapes import CompiledShape, compile_shape
 
 
 def shape(**properties: Any) -> CompiledShape:

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentguard.core.policy import View
-from agentguard.policy.conditions import compile_condition
-from agentguard.policy.scope import Scope
-from agentguard.policy.shapes import compile_shape
-from agentguard.policy.why import conjuncts, each, quoted
+from agentguard.policy.cel.conditions import compile_condition
+from agentguard.policy.cel.scope import Scope
+from agentguard.policy.cel.why import conjuncts, each, quoted
+from agentguard.policy.json_schema.shapes import compile_shape
 
 ARGUMENTS: Mapping[str, Any] = {
     "cents": {"type": "integer"},

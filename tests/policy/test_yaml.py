@@ -10,8 +10,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentguard.policy import yaml as strict
-from agentguard.policy.yaml import MAX_BYTES, MAX_DEPTH, MAX_NODES, parse
+from agentguard.policy.yaml import parse as strict
+from agentguard.policy.yaml.parse import MAX_BYTES, MAX_DEPTH, MAX_NODES, parse
 
 WORDS = ["yes", "no", "on", "off", "y", "n", "~", "Null", "NULL", "TRUE", "True", "False", "=", ".inf", "-.Inf", ".NaN"]
 NUMBERS = [

@@ -32,7 +32,7 @@ _BUILT_IN: Mapping[str, str] = MappingProxyType(
         "object": "agentguard.destinations.kinds.object_store:OBJECT",
         "path": "agentguard.destinations.kinds.path:PATH",
         "pattern": "agentguard.destinations.kinds.pattern:PATTERN",
-        "sql": "agentguard.destinations.sql:SQL",
+        "sql": "agentguard.destinations.kinds.sql.kind:SQL",
         "url": "agentguard.destinations.kinds.url:URL_KIND",
     }
 )

@@ -19,7 +19,7 @@ from agentguard.guard.functions import is_guarded
 from agentguard.guard.given import Codec, Given, Misfit, bind
 from agentguard.guard.shapes import JsonShape
 from agentguard.guard.signature import Signature
-from agentguard.policy.extent import NestedTooDeep
+from agentguard.policy.json_schema.extent import NestedTooDeep
 
 if TYPE_CHECKING:
     from agentguard.guard import CanaryGate, Gate, Guard

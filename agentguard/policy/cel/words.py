@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from agentguard.policy.scope import Scope
+from agentguard.policy.cel.scope import Scope
 from agentguard.policy.words import expected, nearest, shown
 
 _ERROR = re.compile(r"ERROR: <input>:(-?[0-9]+):(-?[0-9]+): ([^\n]*)")

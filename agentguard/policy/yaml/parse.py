@@ -19,7 +19,7 @@ import yaml
 from agentguard.core.canonical import MAX_INTEGER
 from agentguard.core.values import Json
 from agentguard.policy.words import nearest, shown
-from agentguard.policy.yamlwords import misread
+from agentguard.policy.yaml.words import misread
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 64

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import jsonschema_rs
 
 from agentguard.core.values import Json
-from agentguard.policy.extent import Extent
+from agentguard.policy.json_schema.extent import Extent
 from agentguard.policy.words import expected, shown
 
 Path: TypeAlias = "tuple[str | int, ...]"

@@ -15,8 +15,7 @@ from typing import Any, TypeAlias
 
 import re2
 
-from agentguard.policy.celtree import Call, Const, Ident, Items, Loop, Node, Select
-from agentguard.policy.literals import (
+from agentguard.policy.cel.literals import (
     Evaluate,
     call_troubles,
     constant_trouble,
@@ -28,7 +27,8 @@ from agentguard.policy.literals import (
     never_fits,
     surprise,
 )
-from agentguard.policy.scope import ANYTHING, NAMES, SCALE, Known, Scope, element, member, required
+from agentguard.policy.cel.scope import ANYTHING, NAMES, SCALE, Known, Scope, element, member, required
+from agentguard.policy.cel.tree import Call, Const, Ident, Items, Loop, Node, Select
 from agentguard.policy.words import expected, shown
 
 # Two loops are a join of two lists; three are a way to spend the decision's time.

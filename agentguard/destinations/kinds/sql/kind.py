@@ -25,8 +25,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from agentguard.core.values import Json, Place
-from agentguard.destinations.kinds import Ambiguous, Derived, make_place, option_words, unknown_options
-from agentguard.destinations.sql_allowed import (
+from agentguard.destinations.kinds.base import Ambiguous, Derived, make_place, option_words, unknown_options
+from agentguard.destinations.kinds.sql.allowed import (
     ARGUMENTS,
     KEYWORDS_EVERYWHERE,
     NODES,
@@ -38,10 +38,10 @@ from agentguard.destinations.sql_allowed import (
     WRITERS,
     keywords,
 )
-from agentguard.destinations.sql_columns import EVERY, Columns
-from agentguard.destinations.sql_functions import FUNCTIONS_OF
-from agentguard.destinations.sql_lost import lost_names
-from agentguard.destinations.sql_text import (
+from agentguard.destinations.kinds.sql.columns import EVERY, Columns
+from agentguard.destinations.kinds.sql.functions import FUNCTIONS_OF
+from agentguard.destinations.kinds.sql.lost import lost_names
+from agentguard.destinations.kinds.sql.text import (
     MAX_LENGTH,
     cut_alike,
     rows_are_bracketed,

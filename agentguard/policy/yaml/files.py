@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from agentguard.errors import PolicyProblem
 from agentguard.policy.words import shown
-from agentguard.policy.yaml import MAX_BYTES
+from agentguard.policy.yaml.parse import MAX_BYTES
 
 MAX_FILES = 20_000
 MAX_FOLDERS = 16

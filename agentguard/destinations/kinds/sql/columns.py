@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from agentguard.destinations.sql_allowed import words
+from agentguard.destinations.kinds.sql.allowed import words
 
 if TYPE_CHECKING:
     from sqlglot import exp

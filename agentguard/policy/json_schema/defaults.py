@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from agentguard.core.policy import Policy, Step
 from agentguard.core.values import Json
-from agentguard.policy.shapes import CompiledShape, fits
+from agentguard.policy.json_schema.shapes import CompiledShape, fits
 from agentguard.policy.words import shown
 
 

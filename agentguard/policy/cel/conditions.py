@@ -24,11 +24,11 @@ from typing import Any
 from cel_expr_python import cel
 
 from agentguard.core.policy import MICROS, Fault, View
-from agentguard.policy import why
-from agentguard.policy.celtree import only, read_tree
-from agentguard.policy.celwords import explain, type_word
-from agentguard.policy.scope import Known, Scope
-from agentguard.policy.usage import Inspection, ViewPath, inspect
+from agentguard.policy.cel import why
+from agentguard.policy.cel.inspect import Inspection, ViewPath, inspect
+from agentguard.policy.cel.scope import Known, Scope
+from agentguard.policy.cel.tree import only, read_tree
+from agentguard.policy.cel.words import explain, type_word
 from agentguard.policy.words import shown
 
 MAX_LENGTH = 4096

@@ -13,9 +13,9 @@ from typing import Any, TypeAlias
 
 from cel_expr_python import cel
 
-from agentguard.policy.celtree import Call, Const, Ident, Items, Node
-from agentguard.policy.scope import SCALE, Known
-from agentguard.policy.shapes import fits
+from agentguard.policy.cel.scope import SCALE, Known
+from agentguard.policy.cel.tree import Call, Const, Ident, Items, Node
+from agentguard.policy.json_schema.shapes import fits
 from agentguard.policy.words import shown
 
 _ZONES = cel.NewEnv(variables={"zone": cel.Type.STRING})

@@ -1,24 +1,15 @@
-"""From checked models to core values: everything is looked up, and everything wrong is named with its line."""
+"""``Workflow``: steps, conditions, budgets and approvals, each looked up and each mistake named with its line."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import PurePath
 from types import MappingProxyType
-from typing import Any, Literal, TypeVar
+from typing import Any
 
 from agentguard.core.canonical import canonical_bytes, sha256
-from agentguard.core.declarations import (
-    CatalogEntry,
-    DestinationDeclaration,
-    IssuerTrust,
-    Source,
-    StreamTrust,
-    ToolDeclaration,
-)
+from agentguard.core.declarations import ToolDeclaration
 from agentguard.core.policy import (
     DEFAULT_RISK,
     ApprovalRule,
@@ -29,15 +20,11 @@ from agentguard.core.policy import (
     RiskRule,
     RiskTrigger,
     Step,
-    StreamRule,
-    Tool,
     Workflow,
-    Zone,
 )
 from agentguard.core.values import Assurance, Risk, Sensitivity, ToolEffect
-from agentguard.errors import PolicyProblem
 from agentguard.policy import models
-from agentguard.policy.conditions import (
+from agentguard.policy.cel.conditions import (
     CompiledAmount,
     CompiledCondition,
     NotCompiled,
@@ -45,274 +32,13 @@ from agentguard.policy.conditions import (
     compile_condition,
     to_micros,
 )
-from agentguard.policy.flow import flow_troubles
-from agentguard.policy.keeps import Keep, compile_keep
-from agentguard.policy.scope import Scope
-from agentguard.policy.shapes import CompiledShape, compile_shape
-from agentguard.policy.sources import SourceWords, is_reserved, source_troubles, sources, without_sources
+from agentguard.policy.cel.scope import Scope
+from agentguard.policy.compile.flow import flow_troubles
+from agentguard.policy.compile.parts import Parts, Written, check_people
+from agentguard.policy.compile.sources import SourceWords, is_reserved, source_troubles, sources, without_sources
+from agentguard.policy.json_schema.shapes import CompiledShape, compile_shape
+from agentguard.policy.keeps import compile_keep
 from agentguard.policy.words import expected, shown, unknown
-from agentguard.policy.yaml import Document
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """One document with its file, its content and its digest."""
-
-    file: str
-    document: Document
-    model: Any
-    digest: str
-
-    def source(self, *path: Any) -> Source:
-        """Where something in it was written."""
-        return Source(self.file, self.document.line(*path))
-
-
-@dataclass(slots=True)
-class Parts:
-    """Everything compiled so far, everything wrong so far, and what is right but means something unexpected."""
-
-    problems: list[PolicyProblem] = field(default_factory=list)
-    notes: list[PolicyProblem] = field(default_factory=list)
-    groups: dict[str, frozenset[str]] = field(default_factory=dict)
-    issuers: dict[str, IssuerTrust] = field(default_factory=dict)
-    streams: dict[str, StreamTrust] = field(default_factory=dict)
-    tools: dict[str, ToolDeclaration] = field(default_factory=dict)
-    tool_digests: dict[str, str] = field(default_factory=dict)
-    tool_by_alias: dict[str, str] = field(default_factory=dict)
-    catalog: list[CatalogEntry] = field(default_factory=list)
-    zones: dict[str, Zone] = field(default_factory=dict)
-    freshness: dict[Sensitivity, timedelta] = field(default_factory=dict)
-    assurance: dict[Sensitivity, Assurance] = field(default_factory=dict)
-    risk_ceilings: dict[Risk, Sensitivity] = field(default_factory=dict)
-    workflows: dict[str, Workflow] = field(default_factory=dict)
-    inputs: dict[str, CompiledShape] = field(default_factory=dict)
-    keeps: dict[tuple[str, str], tuple[Keep, ...]] = field(default_factory=dict)
-    _first: dict[tuple[str, str], Source] = field(default_factory=dict)
-
-    def say(self, source: Source, message: str) -> None:
-        """Add one problem."""
-        self.problems.append(PolicyProblem(source.file, source.line, message))
-
-    def note(self, source: Source, message: str) -> None:
-        """Add one note."""
-        self.notes.append(PolicyProblem(source.file, source.line, message))
-
-    def is_new(self, what: str, name: str, source: Source) -> bool:
-        """Whether this name is given for the first time; else it is a problem."""
-        first = self._first.setdefault((what, name), source)
-        if first is not source:
-            self.say(source, f"{what} {shown(name)} is given twice; the first is at {first}")
-        return first is source
-
-
-# Trust
-
-
-def add_trust(parts: Parts, written: Written) -> None:
-    """Groups, issuers and streams of signals."""
-    trust: models.Trust = written.model
-    for name, members in trust.groups.items():
-        if parts.is_new("group", name, written.source("groups", name)):
-            parts.groups[name] = frozenset(members)
-    for index, issuer in enumerate(trust.issuers):
-        source = written.source("issuers", index)
-        if parts.is_new("issuer", issuer.name, source):
-            parts.issuers[issuer.name] = _issuer(issuer, source)
-    for index, stream in enumerate(trust.streams):
-        source = written.source("streams", index)
-        # An event of one could be sent as the other's, which may be believed about more.
-        apart = parts.is_new("a stream from and to", f"{stream.issuer} {stream.audience}", source)
-        if parts.is_new("stream", stream.name, source) and apart:
-            parts.streams[stream.name] = _stream(stream, source)
-
-
-def _issuer(issuer: models.Issuer, source: Source) -> IssuerTrust:
-    return IssuerTrust(
-        name=issuer.name,
-        profile=issuer.profile,
-        issuer=issuer.issuer,
-        audience=issuer.audience,
-        max_age=issuer.max_age,
-        max_lifetime=issuer.max_lifetime,
-        skew=issuer.skew,
-        source=source,
-        trust_domain=issuer.trust_domain,
-        keys_file=issuer.keys_file,
-        keys_url=issuer.keys_url,
-        keys_max_age=issuer.keys_max_age,
-        algorithms=tuple(issuer.algorithms),
-        claims=MappingProxyType(issuer.claims),
-        subject_from=issuer.subject_from,
-        subjects=tuple(issuer.subjects),
-        revoked_keys=tuple(issuer.revoked_keys),
-        proof=issuer.proof,
-        single_use=issuer.single_use,
-        minimum_assurance=None if issuer.minimum_assurance is None else Assurance.parse(issuer.minimum_assurance),
-        types=tuple(issuer.typ),
-        plain_keys=issuer.plain_keys,
-    )
-
-
-def _stream(stream: models.Stream, source: Source) -> StreamTrust:
-    return StreamTrust(
-        name=stream.name,
-        issuer=stream.issuer,
-        audience=stream.audience,
-        source=source,
-        keys_file=stream.keys_file,
-        keys_url=stream.keys_url,
-        keys_max_age=stream.keys_max_age,
-        algorithms=tuple(stream.algorithms),
-        revoked_keys=tuple(stream.revoked_keys),
-        about=tuple(stream.about),
-        poll_url=stream.poll_url,
-        authorization_env=stream.authorization_env,
-        skew=stream.skew,
-        max_silence=stream.max_silence,
-        required_for=tuple(map(Sensitivity.parse, stream.required_for)),
-        older=stream.older,
-    )
-
-
-# Tools
-
-
-def add_tools(parts: Parts, written: Written) -> None:
-    """Tools and the exact names they are known by."""
-    document: Any = written.document.data
-    tools: models.Tools = written.model
-    for name, entry in tools.tools.items():
-        source = written.source("tools", name)
-        if not parts.is_new("tool", name, source):
-            continue
-        parts.tools[name] = _tool(name, entry, written)
-        parts.tool_digests[name] = sha256(canonical_bytes(document["tools"][name]))
-        for index, word in ((None, name), *enumerate(entry.aliases)):
-            here = source if index is None else written.source("tools", name, "aliases", index)
-            if parts.is_new("the tool name or alias", word, here):
-                parts.tool_by_alias[word] = name
-
-
-def _tool(name: str, entry: models.ToolEntry, written: Written) -> ToolDeclaration:
-    destinations = tuple(
-        DestinationDeclaration(
-            kind=place.kind,
-            argument=place.argument,
-            fixed=place.fixed,
-            options=MappingProxyType(dict(place.__pydantic_extra__ or {})),
-            optional=place.optional,
-            secret=frozenset(place.secret),
-            source=written.source("tools", name, "destinations", index),
-        )
-        for index, place in enumerate(entry.destinations)
-    )
-    return ToolDeclaration(
-        name=name,
-        aliases=tuple(entry.aliases),
-        effect=ToolEffect(entry.effect),
-        destinations=destinations,
-        secrets=tuple(entry.secrets),
-        untrusted_results=tuple(entry.untrusted_results),
-        credentials=tuple(entry.credentials),
-        fingerprint=entry.fingerprint,
-        strict=entry.strict,
-        source=written.source("tools", name),
-    )
-
-
-# Destinations
-
-
-def add_destinations(parts: Parts, written: Written) -> None:
-    """The catalog, the zones, what each sensitivity asks of an identity, and what each risk leaves in reach."""
-    file: models.Destinations = written.model
-    for index, entry in enumerate(file.destinations):
-        parts.catalog.append(
-            CatalogEntry(
-                kind=entry.kind,
-                pattern=entry.pattern,
-                sensitivity=Sensitivity.parse(entry.sensitivity),
-                zone=entry.zone,
-                owner=entry.owner,
-                category=entry.category,
-                environment=entry.environment,
-                source=written.source("destinations", index),
-                promises=frozenset(entry.promises),
-            )
-        )
-    for name, zone in file.zones.items():
-        if parts.is_new("zone", name, written.source("zones", name)):
-            parts.zones[name] = _zone(name, zone)
-        for index, subject in enumerate(zone.subjects):
-            parts.is_new("the subject of a zone", subject, written.source("zones", name, "subjects", index))
-    for word, age in file.freshness.items():
-        if parts.is_new("freshness of", word, written.source("freshness", word)):
-            parts.freshness[Sensitivity.parse(word)] = age
-    for word, level in file.assurance.items():
-        if parts.is_new("assurance of", word, written.source("assurance", word)):
-            parts.assurance[Sensitivity.parse(word)] = Assurance.parse(level)
-    for risk, ceiling in file.risk.items():
-        if parts.is_new("risk", risk, written.source("risk", risk)):
-            parts.risk_ceilings[Risk.parse(risk)] = Sensitivity.parse(ceiling.up_to)
-
-
-def _zone(name: str, zone: models.ZoneEntry) -> Zone:
-    first: ApprovalRule | Literal["deny"] | None = None
-    if isinstance(zone.first_contact, models.FirstContact):
-        asked = zone.first_contact
-        first = ApprovalRule(None, tuple(asked.approvers), asked.quorum, asked.within)
-    elif zone.first_contact is not None:
-        first = "deny"
-    return Zone(
-        name=name,
-        subjects=frozenset(zone.subjects),
-        reaches=_levels(zone.reaches),
-        then=None if zone.then is None else _levels(zone.then),
-        first_contact=first,
-    )
-
-
-def _levels(words: Mapping[str, models.SensitivityWord]) -> Mapping[str, Sensitivity]:
-    return MappingProxyType({name: Sensitivity.parse(word) for name, word in words.items()})
-
-
-def check_zones(parts: Parts, files: Iterable[Written], *, groups_known: bool) -> None:
-    """Every zone that is named exists. A bundle without zones may still write them down in its catalog."""
-    for written in files:
-        for name, zone in written.model.zones.items():
-            for key in ("reaches", "then"):
-                for other in getattr(zone, key) or ():
-                    if other not in parts.zones:
-                        parts.say(written.source("zones", name, key, other), unknown("zone", other, parts.zones))
-            if groups_known and isinstance(zone.first_contact, models.FirstContact):
-                _check_people(parts, written, ("zones", name, "first_contact"), zone.first_contact)
-    for entry in parts.catalog:
-        if parts.zones and entry.zone is not None and entry.zone not in parts.zones:
-            parts.say(entry.source, unknown("zone", entry.zone, parts.zones))
-
-
-def _check_people(parts: Parts, written: Written, path: tuple[Any, ...], rule: models.FirstContact) -> bool:
-    """Whether every group that may approve exists; that there are enough people is checked, too."""
-    people: set[str] = set()
-    for index, word in enumerate(rule.approvers):
-        group = word.removeprefix("group:")
-        if group == word:
-            people.add(word)
-        elif group not in parts.groups:
-            parts.say(written.source(*path, "from", index), unknown("group", group, parts.groups))
-            return False
-        else:
-            people |= parts.groups[group]
-    if "anyone" not in people and len(people) < rule.quorum:
-        message = f"quorum {rule.quorum} can never be reached: only {len(people)} may approve"
-        parts.say(written.source(*path, "quorum"), message)
-    return True
-
-
-# Workflows
 
 
 def add_workflow(parts: Parts, written: Written) -> None:
@@ -538,7 +264,7 @@ class _Workflow:
     def _approval(self, path: tuple[Any, ...], rule: models.Approval | None, scope: Scope) -> ApprovalRule | None:
         if rule is None:
             return None
-        if not _check_people(self.parts, self.written, path, rule):
+        if not check_people(self.parts, self.written, path, rule):
             return None
         named = f"`approval.when` of {shown(path[1])}"
         when = None if rule.when is None else self._condition((*path, "when"), rule.when, scope, named)
@@ -600,7 +326,11 @@ class _Workflow:
 
 
 _NAME_IN_TEXT = re.compile(r"(?<![\w.])[a-z]+\b")
+
+
 _ROOT = re.compile(r"[.\[]")
+
+
 _PARTS = re.compile(r"[^.\[\]]+")
 
 
@@ -627,19 +357,3 @@ def _risk(written: Mapping[models.RiskWord, models.RiskEntry]) -> Mapping[Risk, 
         lower = default.lower_ceiling_by if entry.lower_ceiling_by is None else entry.lower_ceiling_by
         rules[level] = RiskRule(effects, lower)
     return MappingProxyType(rules)
-
-
-def core_streams(parts: Parts) -> Mapping[str, StreamRule]:
-    """What the decision must know of each stream that calls depend on."""
-    return MappingProxyType(
-        {
-            name: StreamRule(stream.max_silence, frozenset(stream.required_for))
-            for name, stream in parts.streams.items()
-            if stream.max_silence is not None and stream.required_for
-        }
-    )
-
-
-def core_tools(parts: Parts) -> Mapping[str, Tool]:
-    """What the decision must know of each tool."""
-    return MappingProxyType({name: Tool(name, tool.effect, tool.fingerprint) for name, tool in parts.tools.items()})

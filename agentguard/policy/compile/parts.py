@@ -1,0 +1,87 @@
+"""What the files of a bundle have given so far: compiled parts, everything wrong, and where each name was first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from agentguard.core.declarations import CatalogEntry, IssuerTrust, Source, StreamTrust, ToolDeclaration
+from agentguard.core.policy import Workflow, Zone
+from agentguard.core.values import Assurance, Risk, Sensitivity
+from agentguard.errors import PolicyProblem
+from agentguard.policy import models
+from agentguard.policy.json_schema.shapes import CompiledShape
+from agentguard.policy.keeps import Keep
+from agentguard.policy.words import shown, unknown
+from agentguard.policy.yaml.parse import Document
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """One document with its file, its content and its digest."""
+
+    file: str
+    document: Document
+    model: Any
+    digest: str
+
+    def source(self, *path: Any) -> Source:
+        """Where something in it was written."""
+        return Source(self.file, self.document.line(*path))
+
+
+@dataclass(slots=True)
+class Parts:
+    """Everything compiled so far, everything wrong so far, and what is right but means something unexpected."""
+
+    problems: list[PolicyProblem] = field(default_factory=list)
+    notes: list[PolicyProblem] = field(default_factory=list)
+    groups: dict[str, frozenset[str]] = field(default_factory=dict)
+    issuers: dict[str, IssuerTrust] = field(default_factory=dict)
+    streams: dict[str, StreamTrust] = field(default_factory=dict)
+    tools: dict[str, ToolDeclaration] = field(default_factory=dict)
+    tool_digests: dict[str, str] = field(default_factory=dict)
+    tool_by_alias: dict[str, str] = field(default_factory=dict)
+    catalog: list[CatalogEntry] = field(default_factory=list)
+    zones: dict[str, Zone] = field(default_factory=dict)
+    freshness: dict[Sensitivity, timedelta] = field(default_factory=dict)
+    assurance: dict[Sensitivity, Assurance] = field(default_factory=dict)
+    risk_ceilings: dict[Risk, Sensitivity] = field(default_factory=dict)
+    workflows: dict[str, Workflow] = field(default_factory=dict)
+    inputs: dict[str, CompiledShape] = field(default_factory=dict)
+    keeps: dict[tuple[str, str], tuple[Keep, ...]] = field(default_factory=dict)
+    _first: dict[tuple[str, str], Source] = field(default_factory=dict)
+
+    def say(self, source: Source, message: str) -> None:
+        """Add one problem."""
+        self.problems.append(PolicyProblem(source.file, source.line, message))
+
+    def note(self, source: Source, message: str) -> None:
+        """Add one note."""
+        self.notes.append(PolicyProblem(source.file, source.line, message))
+
+    def is_new(self, what: str, name: str, source: Source) -> bool:
+        """Whether this name is given for the first time; else it is a problem."""
+        first = self._first.setdefault((what, name), source)
+        if first is not source:
+            self.say(source, f"{what} {shown(name)} is given twice; the first is at {first}")
+        return first is source
+
+
+def check_people(parts: Parts, written: Written, path: tuple[Any, ...], rule: models.FirstContact) -> bool:
+    """Whether every group that may approve exists; that there are enough people is checked, too."""
+    people: set[str] = set()
+    for index, word in enumerate(rule.approvers):
+        group = word.removeprefix("group:")
+        if group == word:
+            people.add(word)
+        elif group not in parts.groups:
+            parts.say(written.source(*path, "from", index), unknown("group", group, parts.groups))
+            return False
+        else:
+            people |= parts.groups[group]
+    if "anyone" not in people and len(people) < rule.quorum:
+        message = f"quorum {rule.quorum} can never be reached: only {len(people)} may approve"
+        parts.say(written.source(*path, "quorum"), message)
+    return True

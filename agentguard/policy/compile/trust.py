@@ -1,0 +1,89 @@
+"""``Trust``: groups, issuers and streams of signals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from agentguard.core.declarations import IssuerTrust, Source, StreamTrust
+from agentguard.core.policy import StreamRule
+from agentguard.core.values import Assurance, Sensitivity
+from agentguard.policy import models
+from agentguard.policy.compile.parts import Parts, Written
+
+
+def add_trust(parts: Parts, written: Written) -> None:
+    """Groups, issuers and streams of signals."""
+    trust: models.Trust = written.model
+    for name, members in trust.groups.items():
+        if parts.is_new("group", name, written.source("groups", name)):
+            parts.groups[name] = frozenset(members)
+    for index, issuer in enumerate(trust.issuers):
+        source = written.source("issuers", index)
+        if parts.is_new("issuer", issuer.name, source):
+            parts.issuers[issuer.name] = _issuer(issuer, source)
+    for index, stream in enumerate(trust.streams):
+        source = written.source("streams", index)
+        # An event of one could be sent as the other's, which may be believed about more.
+        apart = parts.is_new("a stream from and to", f"{stream.issuer} {stream.audience}", source)
+        if parts.is_new("stream", stream.name, source) and apart:
+            parts.streams[stream.name] = _stream(stream, source)
+
+
+def _issuer(issuer: models.Issuer, source: Source) -> IssuerTrust:
+    return IssuerTrust(
+        name=issuer.name,
+        profile=issuer.profile,
+        issuer=issuer.issuer,
+        audience=issuer.audience,
+        max_age=issuer.max_age,
+        max_lifetime=issuer.max_lifetime,
+        skew=issuer.skew,
+        source=source,
+        trust_domain=issuer.trust_domain,
+        keys_file=issuer.keys_file,
+        keys_url=issuer.keys_url,
+        keys_max_age=issuer.keys_max_age,
+        algorithms=tuple(issuer.algorithms),
+        claims=MappingProxyType(issuer.claims),
+        subject_from=issuer.subject_from,
+        subjects=tuple(issuer.subjects),
+        revoked_keys=tuple(issuer.revoked_keys),
+        proof=issuer.proof,
+        single_use=issuer.single_use,
+        minimum_assurance=None if issuer.minimum_assurance is None else Assurance.parse(issuer.minimum_assurance),
+        types=tuple(issuer.typ),
+        plain_keys=issuer.plain_keys,
+    )
+
+
+def _stream(stream: models.Stream, source: Source) -> StreamTrust:
+    return StreamTrust(
+        name=stream.name,
+        issuer=stream.issuer,
+        audience=stream.audience,
+        source=source,
+        keys_file=stream.keys_file,
+        keys_url=stream.keys_url,
+        keys_max_age=stream.keys_max_age,
+        algorithms=tuple(stream.algorithms),
+        revoked_keys=tuple(stream.revoked_keys),
+        about=tuple(stream.about),
+        poll_url=stream.poll_url,
+        authorization_env=stream.authorization_env,
+        skew=stream.skew,
+        max_silence=stream.max_silence,
+        required_for=tuple(map(Sensitivity.parse, stream.required_for)),
+        older=stream.older,
+    )
+
+
+def core_streams(parts: Parts) -> Mapping[str, StreamRule]:
+    """What the decision must know of each stream that calls depend on."""
+    return MappingProxyType(
+        {
+            name: StreamRule(stream.max_silence, frozenset(stream.required_for))
+            for name, stream in parts.streams.items()
+            if stream.max_silence is not None and stream.required_for
+        }
+    )
