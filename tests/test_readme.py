@@ -115,6 +115,16 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
     assert broken == []
 
 
+# Pages for those who change the package name its files.
+@pytest.mark.parametrize("page", ["docs/architecture.md", "docs/style.md", "CONTRIBUTING.md"])
+def test_every_file_that_a_page_names_is_there(page: str) -> None:
+    """A table of where to change what is worth nothing once a file has moved."""
+    named = re.findall(r"`((?:agentguard|tests|docs)/[\w./-]+|pyproject\.toml)`", (ROOT / page).read_text("utf-8"))
+
+    assert named
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
 def _headings(page: Path) -> set[str]:
     """The anchors that a page's headings get where repositories are read."""
     titles = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
