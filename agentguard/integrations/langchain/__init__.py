@@ -11,9 +11,9 @@ from agentguard.errors import ConfigurationError
 from agentguard.guard import Guard
 from agentguard.integrations.langchain.arguments import Arguments
 from agentguard.integrations.langchain.canary import prove
-from agentguard.integrations.langchain.doors import is_guarded_tool, shut_doors
+from agentguard.integrations.langchain.guardable import check_tool
+from agentguard.integrations.langchain.guarded_class import is_guarded_tool, shut_doors
 from agentguard.integrations.langchain.refusals import DeniedTool, PendingTool, RefusedTool
-from agentguard.integrations.langchain.strict import check_tool
 
 __all__ = ["DeniedTool", "PendingTool", "RefusedTool", "wrap"]
 

@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from agentguard.errors import ConfigurationError, ToolCallRefused
 from agentguard.guard import CanaryGate, Gate
 from agentguard.integrations.langchain.arguments import AnyArguments, Arguments
-from agentguard.integrations.langchain.doors import shut_doors, subclass
+from agentguard.integrations.langchain.guarded_class import shut_doors, subclass
 
 _CALL = {"type": "tool_call", "id": "canary", "name": "canary", "args": {}}
 

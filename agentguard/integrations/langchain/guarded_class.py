@@ -24,9 +24,9 @@ from agentguard.guard.functions import own_place
 from agentguard.guard.given import bind
 from agentguard.guard.signature import hints_of
 from agentguard.integrations.langchain.arguments import Arguments, Read, body_of
+from agentguard.integrations.langchain.guardable import own_attributes, own_members
 from agentguard.integrations.langchain.hints import config_parameter, parameters_of
 from agentguard.integrations.langchain.refusals import answer_refusal, raise_refusal
-from agentguard.integrations.langchain.strict import own_attributes, own_members
 
 _GUARDED: weakref.WeakSet[type] = weakref.WeakSet()
 # What may change on a guarded tool: how it is watched and how its own errors are answered. Nothing that was judged.
