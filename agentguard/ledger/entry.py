@@ -23,6 +23,8 @@ from agentguard.ledger.values import RecordData, Unstorable
 
 # The names that the ledger itself gives to what a record says; nobody else may.
 CHANGES, COMMITMENTS = "changes", "commitments"
+# The private part that opens commitments which stand in the record itself. It needs none of its own.
+SALTS = "salts"
 
 Change = Sequence[Any]
 
@@ -42,14 +44,19 @@ def encode(record: RecordData, changes: Sequence[Change] = (), private: Mapping[
     whole = record
     kept: bytes | None = None
     if private:
-        salts = {name: nonce() for name in private}
-        parts = {name: canonical(value, f"the private part `{name}`") for name, value in private.items()}
-        marks = {name: commitment(salts[name], part) for name, part in parts.items()}
-        whole = {**record, COMMITMENTS: marks}
-        held = (b'"%b":["%b",%b]' % (name.encode(), salts[name].encode(), parts[name]) for name in parts)
+        marks: dict[str, str] = {}
+        held: list[bytes] = []
+        for name, value in private.items():
+            part = canonical(value, f"the private part `{name}`")
+            salt = "" if name == SALTS else nonce()
+            if salt:
+                marks[name] = commitment(salt, part)
+            held.append(b'"%b":["%b",%b]' % (name.encode(), salt.encode(), part))
         kept = b"{" + b",".join(held) + b"}"
+        if marks:
+            whole = {**record, COMMITMENTS: marks}
     if changes:
-        whole = {**whole, CHANGES: list(map(list, changes))}
+        whole = {**whole, CHANGES: [list(change) for change in changes]}
     reasons = record.get("reasons")
     row = Row(
         _time(record.get("time")),

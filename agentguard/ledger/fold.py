@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 
@@ -96,21 +96,56 @@ def _parties(subject: str, requester: str | None) -> frozenset[str]:
     return who_is_in(subject, requester)
 
 
-def opinions(at: Cells, run_id: str, run: RunCell) -> tuple[SaidCell, ...]:
-    """What is said of a run, its subject and its requester."""
-    return (said_of(at, "run", run_id), *(said_of(at, "party", party) for party in parties(run)))
+class Standing(NamedTuple):
+    """What everybody else says of a run: the worst of each. ``version`` grows with all of it."""
+
+    version: int = 0
+    risk: int = 0
+    refused: bool = False
+    newer: int | None = None
+    ended: int | None = None
+    suspended: bool = False
+    zones: frozenset[str] = frozenset()
 
 
-def suspended(at: Cells, run: RunCell) -> bool:
-    """Whether people suspended a run's subject."""
-    return said_of(at, "party", who(run.subject)).suspended
+_NOTHING_SAID = Standing()
 
 
-def status_of(run: RunCell, said: Sequence[SaidCell]) -> str:
+def standing(at: Cells, run_id: str, run: RunCell) -> Standing:
+    """How a run stands with others. Looked up for every call, so each cell is looked at once."""
+    keys = _standing_keys(run_id, run.subject, run.requester)
+    found: list[Any] = [at.get(key) for key in keys]
+    if not any(found):
+        return _NOTHING_SAID
+    everything, contacts, subject = found[0], found[1], found[2]
+    said: list[SaidCell] = [cell for cell in found[2:] if cell is not None]
+    return Standing(
+        (0 if everything is None else everything.version)
+        + (0 if contacts is None else contacts.version)
+        + sum(cell.version for cell in said),
+        max((cell.risk for cell in said), default=0),
+        any(cell.refused for cell in said),
+        max((cell.newer for cell in said if cell.newer is not None), default=None),
+        max((cell.ended for cell in said if cell.ended is not None), default=None),
+        subject is not None and subject.suspended,
+        frozenset() if contacts is None else contacts.zones,
+    )
+
+
+@lru_cache(maxsize=4096)
+def _standing_keys(run_id: str, subject: str, requester: str | None) -> tuple[Key, ...]:
+    """What concerns everybody, the subject's contacts, the subject, and whoever else may be meant."""
+    party = who(subject)
+    others = sorted(_parties(subject, requester) - {party})
+    said = (name("party", party), name("run", run_id), *(name("party", other) for other in others))
+    return (WORLD, (cells.CONTACTS, subject), *((cells.SAID, about) for about in said))
+
+
+def status_of(run: RunCell, others: Standing) -> str:
     """Where a run stands: it is stopped, too, where somebody ended the sessions of its parties after it began."""
     if run.status != ACTIVE:
         return run.status
-    return STOPPED if any((word.ended or -1) >= run.started for word in said if word.ended is not None) else ACTIVE
+    return STOPPED if others.ended is not None and others.ended >= run.started else ACTIVE
 
 
 # --- changing
@@ -144,7 +179,7 @@ def _start(
 def _end(at: Cells, number: int, private: Private, run_id: str, status: str) -> None:
     """A status only moves on: a run that was stopped stays stopped when the code around it ends."""
     run = _must_run(at, run_id)
-    now = status_of(run, opinions(at, run_id, run))
+    now = status_of(run, standing(at, run_id, run))
     after = status if _RANK[status] > _RANK[now] else now
     gone = {} if after == ACTIVE else {"happened": {}, "seen": NOTHING_SEEN, "holder": None}
     _put_run(at, run_id, run, status=after, **gone)

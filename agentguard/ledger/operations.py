@@ -29,7 +29,7 @@ from agentguard.ledger.cells import (
     name,
     write_brought,
 )
-from agentguard.ledger.entry import Change, canonical, encode, key_digest, known_text, micros
+from agentguard.ledger.entry import SALTS, Change, canonical, encode, key_digest, known_text, micros
 from agentguard.ledger.values import (
     REPEATED,
     Admission,
@@ -224,7 +224,7 @@ def admit(world: World, ready: ReadyAdmission) -> Admitted | Refused:
             return _refused(world, ready, refusal, run)
     world.below.note(ready.at)
     due = _due(world, ready, run)
-    private: dict[str, Json] = {"salts": dict(asked.private)} if asked.private else {}
+    private: dict[str, Json] = {SALTS: dict(asked.private)} if asked.private else {}
     number = world.add(encode(asked.record, _taken(world, ready, run), private))
     for _, entry in due:
         world.add(entry)
@@ -241,9 +241,7 @@ def _as_decided(world: World, run: RunCell | None, asked: Admission) -> bool:
         run is not None
         and asked.run_id is not None
         and run.workflow == asked.workflow
-        and world.version(asked.run_id, run) == asked.run_version
-        and world.status(asked.run_id, run) == RunStatus.ACTIVE
-        and not fold.suspended(world, run)
+        and world.is_as_decided(asked.run_id, run, asked.run_version)
     )
 
 
@@ -332,7 +330,9 @@ def _texts(amounts: Mapping[str, int]) -> dict[str, Json]:
 def _due(world: World, ready: ReadyAdmission, run: RunCell | None) -> list[tuple[Watch | FirstUse, Any]]:
     """The rules whose number or first use this admission is, for the first time in this run, with each one's record."""
     asked = ready.asked
-    if run is None or asked.run_id is None or world.status(asked.run_id, run) != RunStatus.ACTIVE:
+    if run is None or asked.run_id is None or not (asked.watches or asked.first_uses):
+        return []
+    if world.status(asked.run_id, run) != RunStatus.ACTIVE:
         return []
     reached: list[Watch | FirstUse] = [
         watch for watch in _news(run, asked.watches, ready.at) if _counted(run, watch, ready.at) + 1 >= watch.at_least
@@ -384,9 +384,6 @@ def check_closing(asked: Closing) -> Closing:
     """Raises LedgerError for what cannot be stored."""
     for value in asked.kept:
         known_text(value, "a kept value")
-    for value, content in asked.kept.items():
-        canonical(content, f"a kept value `{value}`")
-    encode(asked.record)
     return asked
 
 

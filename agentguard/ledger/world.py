@@ -119,49 +119,56 @@ class World:
 
     def state(self, run_id: str, run: RunCell, at: int = 0, windows: Windows | None = None) -> RunState:
         """What a decision sees of a run, with what each budget has spent at that time."""
-        said = fold.opinions(self, run_id, run)
-        contacts = fold.contacts_of(self, run.subject)
+        others = fold.standing(self, run_id, run)
         spent = dict(run.spent)
-        for budget, per in (windows or {}).items():
-            if per is not None:
-                spent[budget] = self.spent(run, budget, per, at)
-        status = RunStatus(fold.status_of(run, said))
-        newer = max((each.newer for each in said if each.newer is not None), default=None)
+        if windows:
+            for budget, per in windows.items():
+                if per is not None:
+                    spent[budget] = self.spent(run, budget, per, at)
+        status = _STATUS[fold.status_of(run, others)]
         return RunState(
             run_id,
             run.workflow,
             run.digest,
             run.subject,
             status,
-            self.version(run_id, run),
+            run.version + others.version,
             moment(run.started),
             run.requester,
-            Risk(max(run.risk, *(each.risk for each in said))),
+            _RISK[max(run.risk, others.risk)],
             _copy(run.inputs or {}),
             _copy(run.kept),
             dict(run.counts),
             run.succeeded,
             spent,
             None if run.high_water is None else Sensitivity(run.high_water),
-            fold.suspended(self, run),
-            None if newer is None else moment(newer),
-            any(each.refused for each in said),
+            others.suspended,
+            None if others.newer is None else moment(others.newer),
+            others.refused,
             run.zones,
-            contacts.zones,
+            others.zones,
             run.seen if status is RunStatus.ACTIVE else NOTHING_SEEN,
             run.unsettled,
             run.salt,
         )
 
-    def version(self, run_id: str, run: RunCell) -> int:
-        """A number that grows with everything a decision in this run could see."""
-        said = fold.opinions(self, run_id, run)
-        contacts = fold.contacts_of(self, run.subject)
-        return run.version + contacts.version + fold.world(self).version + sum(each.version for each in said)
+    def is_as_decided(self, run_id: str, run: RunCell, version: int | None) -> bool:
+        """Whether a run is what somebody saw who decided on it, active, and its subject not suspended."""
+        others = fold.standing(self, run_id, run)
+        return (
+            run.version + others.version == version
+            and fold.status_of(run, others) == RunStatus.ACTIVE
+            and not others.suspended
+        )
 
     def status(self, run_id: str, run: RunCell) -> str:
         """Where a run stands."""
-        return fold.status_of(run, fold.opinions(self, run_id, run))
+        return fold.status_of(run, fold.standing(self, run_id, run))
+
+
+# Looking a member up in its enum takes as long as a whole check.
+_STATUS: Mapping[str, RunStatus] = {str(status): status for status in RunStatus}
+_RISK: Mapping[int, Risk] = {int(risk): risk for risk in Risk}
 
 
 def _copy(values: Mapping[str, Json]) -> dict[str, Json]:
