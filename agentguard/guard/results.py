@@ -3,7 +3,8 @@
 Rules:
 
 1. Data is listed: JSON values, bytes, dates and other plain values, containers of these, dataclasses, pydantic models,
-   messages of frameworks, tables and arrays of the usual libraries, exceptions, and objects with attributes alone.
+   messages of frameworks, tables and arrays of the usual libraries, HTTP responses that were read whole, exceptions,
+   and objects with attributes alone.
 2. What is not listed is refused, at any depth: functions, iterators, coroutines, context managers, threads, processes.
    Objects of listed kinds are refused, too, where their class can be called, entered, awaited or iterated in its own
    way.
@@ -20,7 +21,7 @@ import enum
 import re
 import subprocess
 from collections import ChainMap, Counter, OrderedDict, UserDict, UserList, defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from datetime import date, time, timedelta, tzinfo
 from decimal import Decimal
@@ -37,26 +38,47 @@ from pydantic import BaseModel, RootModel
 from agentguard.errors import ConfigurationError
 
 _SCALARS = frozenset({type(None), bool, int, float, str, bytes})
+_COMMON = frozenset({dict, list, tuple})
 _PLAIN = (
     *(int, float, complex, str, bytes, bytearray, memoryview, array.array, range, slice, enum.Enum),
-    *(date, time, timedelta, tzinfo, Decimal, Fraction, UUID, PurePath, re.Pattern),
+    *(date, time, timedelta, tzinfo, Decimal, Fraction, UUID, PurePath, re.Pattern, re.Match, type(...)),
     *(IPv4Address, IPv6Address, IPv4Network, IPv6Network, subprocess.CompletedProcess),
 )
 _IN_MEMORY = frozenset({BytesIO, StringIO})
 _ROWS = (list, tuple, set, frozenset, deque)
-_VIEWS = frozenset({type({}.keys()), type({}.values()), type({}.items())})
+_VIEWS = frozenset(type(view()) for kind in ({}, OrderedDict()) for view in (kind.keys, kind.values, kind.items))
 _HOLDERS = frozenset({MappingProxyType, ChainMap, UserDict, UserList})
+# With one of these of its own, a container may make what it hands out.
+_LOOKED_UP = ("__iter__", "__getitem__", "__missing__", "get", "items", "values", "keys")
 # What a lookup in a defaultdict may make.
 _EMPTY = frozenset({type(None), list, dict, set, int, float, str, bool, tuple, Counter, OrderedDict})
 # Package and class: data of libraries, whose insides are not looked into.
 _KNOWN = frozenset({
-    ("numpy", "ndarray"), ("numpy", "generic"), ("pandas", "DataFrame"), ("pandas", "Series"), ("pandas", "Index"),
-    ("pandas", "NaTType"), ("pandas", "NAType"), ("polars", "DataFrame"), ("polars", "Series"), ("pyarrow", "Table"),
-    ("pyarrow", "RecordBatch"), ("pyarrow", "Array"), ("pyarrow", "ChunkedArray"), ("pyarrow", "Scalar"),
-    ("PIL", "Image"), ("torch", "Tensor"), ("sqlite3", "Row"), ("sqlalchemy", "Row"), ("asyncpg", "Record"),
-    ("google", "Message"), ("bson", "ObjectId"), ("shapely", "BaseGeometry"), ("xml", "Element"),
+    ("numpy", "generic"), ("numpy", "dtype"), ("pandas", "NaTType"), ("pandas", "NAType"), ("pandas", "BaseOffset"),
+    ("pandas", "Interval"), ("pandas", "Period"), ("pandas", "ExtensionArray"), ("pandas", "ExtensionDtype"),
+    ("polars", "DataFrame"), ("polars", "Series"),
+    ("pyarrow", "Table"), ("pyarrow", "RecordBatch"), ("pyarrow", "Array"), ("pyarrow", "ChunkedArray"),
+    ("pyarrow", "Scalar"), ("PIL", "Image"), ("torch", "Tensor"), ("asyncpg", "Record"), ("google", "Message"),
+    ("bson", "ObjectId"), ("bson", "Decimal128"), ("bson", "DBRef"), ("bson", "Timestamp"), ("pymongo", "_WriteResult"),
+    ("shapely", "BaseGeometry"), ("xml", "Element"), ("xml", "ElementTree"), ("email", "Message"),
     ("pydantic", "_BaseUrl"), ("pydantic_core", "Url"), ("pydantic_core", "MultiHostUrl"), ("pydantic", "_SecretBase"),
+    ("httpx", "URL"), ("httpx", "Headers"), ("httpx2", "URL"), ("httpx2", "Headers"), ("yarl", "URL"),
+    ("multidict", "MultiDict"), ("multidict", "CIMultiDict"), ("requests", "CaseInsensitiveDict"),
+    ("elastic_transport", "HttpHeaders"), ("packaging", "Version"), ("psycopg", "Range"), ("dateutil", "relativedelta"),
 })  # fmt: skip
+# Data of libraries that may hold any object, and what it holds. (An array of numbers holds none.)
+_HOLDING: dict[tuple[str, str], Callable[[Any], Iterable[Any]]] = {
+    ("numpy", "ndarray"): lambda array: array.ravel().tolist() if array.dtype.hasobject else (),
+    ("pandas", "DataFrame"): lambda frame: [*frame.dtypes.index, *(frame.iloc[:, at] for at in range(frame.shape[1]))],
+    ("pandas", "Series"): lambda series: series.tolist() if series.dtype == object else (),
+    ("pandas", "Index"): lambda index: index.tolist() if index.dtype == object else (),
+    ("sqlite3", "Row"): tuple,
+    ("sqlalchemy", "Row"): tuple,
+    ("sqlalchemy", "RowMapping"): lambda row: tuple(row.values()),
+    ("elastic_transport", "ApiResponse"): lambda answer: (answer.body,),
+}
+# An answer over HTTP is data once its body was read whole. Before that, reading it is work.
+_RESPONSES = frozenset({("requests", "Response"), ("httpx", "Response"), ("httpx2", "Response")})
 # Packages whose own classes are messages and results of tools; what is inside of them is looked at.
 _FRAMEWORKS = frozenset({
     "langchain_core", "langgraph", "mcp", "mcp_types", "fastmcp", "pydantic_ai", "agents", "openai", "anthropic",
@@ -67,7 +89,12 @@ _DOORS = ("__call__", "__enter__", "__aenter__", "__await__", "__next__", "__ane
 # What a class may define that holds nothing but attributes.
 _HARMLESS = frozenset({
     "__init__", "__new__", "__repr__", "__str__", "__eq__", "__ne__", "__hash__", "__lt__", "__le__", "__gt__",
-    "__ge__", "__init_subclass__", "__class_getitem__", "__post_init__", "__len__", "__bool__",
+    "__ge__", "__init_subclass__", "__class_getitem__", "__post_init__", "__len__", "__bool__", "__format__",
+    "__contains__", "__bytes__", "__int__", "__float__", "__index__", "__complex__", "__round__", "__abs__", "__neg__",
+    "__pos__", "__add__", "__radd__", "__sub__", "__rsub__", "__mul__", "__rmul__", "__truediv__", "__rtruediv__",
+    "__floordiv__", "__mod__", "__divmod__", "__pow__", "__and__", "__or__", "__xor__", "__invert__", "__copy__",
+    "__deepcopy__", "__reduce__", "__reduce_ex__", "__getstate__", "__setstate__", "__getnewargs__", "__setattr__",
+    "__delattr__", "__dir__", "__sizeof__", "__rich_repr__", "__match_args__",
 })  # fmt: skip
 _MOST_STOPPED = 1_000
 
@@ -95,13 +122,13 @@ def makes_context_manager(function: Any) -> bool:
 def _not_data(result: Any) -> list[Any]:
     """The parts of a result that are no data, up to a bound. Without recursion, and each part once."""
     found: list[Any] = []
-    seen: set[int] = set()
+    seen: dict[int, Any] = {}  # and kept: what is made here to be looked at would leave its id to another
     pending = [result]
     while pending and len(found) < _MOST_STOPPED:
         value = pending.pop()
         if type(value) in _SCALARS or id(value) in seen:
             continue
-        seen.add(id(value))
+        seen[id(value)] = value
         try:
             parts = _parts(type(value), value)
         except Exception:  # what cannot be looked at cannot be taken for data
@@ -115,21 +142,34 @@ def _not_data(result: Any) -> list[Any]:
 
 def _parts(kind: type, value: Any) -> Iterable[Any] | None:
     """What a value holds; None where it is not data. By its type: a result may lie about its class."""
-    if issubclass(kind, _PLAIN) or kind in _IN_MEMORY or not _KNOWN.isdisjoint(_names(kind)):
+    if kind in _COMMON:
+        return [*value, *value.values()] if kind is dict else value
+    if issubclass(kind, enum.Enum):
+        return (value._value_,)
+    names = _names(kind)
+    if issubclass(kind, _PLAIN) or kind in _IN_MEMORY or not _KNOWN.isdisjoint(names):
         return ()
+    holding = next((_HOLDING[name] for name in names if name in _HOLDING), None)
+    if holding is not None:
+        return holding(value)
+    if not _RESPONSES.isdisjoint(names):
+        return () if _was_read(vars(value)) else None
     if _defines(kind, *_DOORS):
         return None
     if issubclass(kind, dict):
         return _of_dict(kind, value)
     if issubclass(kind, _ROWS):
-        return None if _own(kind, "__iter__", "__getitem__") else list(value)
+        return None if _own(kind, "__iter__", "__getitem__") else [*value, *_attributes(kind, value)]
     if kind in _VIEWS:
         return list(value)
-    if kind in _HOLDERS:
-        return [*value.keys(), *value.values()] if kind is not UserList else list(value)
+    if kind in _HOLDERS or (issubclass(kind, UserDict | UserList) and not _own(kind, *_LOOKED_UP)):
+        return [*value.keys(), *value.values()] if not issubclass(kind, UserList) else list(value)
     if issubclass(kind, BaseModel):
         lazy = _own(kind, "__iter__", "__getattr__", "__getattribute__") and not issubclass(kind, RootModel)
-        return None if lazy else [*vars(value).values(), *(value.__pydantic_extra__ or {}).values()]
+        hidden = [*(value.__pydantic_extra__ or {}).values(), *(value.__pydantic_private__ or {}).values()]
+        return None if lazy else [*vars(value).values(), *hidden]
+    if ("pydantic", "BaseModel") in names:  # of pydantic 1
+        return None if _own(kind, "__iter__", "__getattr__", "__getattribute__") else list(vars(value).values())
     if issubclass(kind, BaseException):
         return list(value.args)
     if _defines(kind, "__iter__") or _own(kind, "__getattribute__", "__getattr__"):
@@ -142,11 +182,17 @@ def _parts(kind: type, value: Any) -> Iterable[Any] | None:
 
 
 def _of_dict(kind: type, value: Any) -> Iterable[Any] | None:
-    if _own(kind, "__iter__", "__getitem__", "__missing__", "get", "items", "values", "keys"):
+    if _own(kind, *_LOOKED_UP):
         return None
     if issubclass(kind, defaultdict) and value.default_factory not in _EMPTY and value.default_factory is not None:
         return None
-    return [*dict.keys(value), *dict.values(value)]
+    return [*dict.keys(value), *dict.values(value), *_attributes(kind, value)]
+
+
+def _was_read(held: Mapping[str, Any]) -> bool:
+    """Whether the whole body of an HTTP response is in memory, by what the object holds."""
+    no_more = held.get("_content_consumed", True) is True or held.get("raw", ...) is None
+    return type(held.get("_content")) is bytes and no_more
 
 
 def _defines(kind: type, *names: str) -> bool:

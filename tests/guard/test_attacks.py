@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import email
+import enum
 import inspect
 import io
 import ipaddress
@@ -15,7 +17,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections import Counter, OrderedDict, defaultdict, deque, namedtuple
+from collections import Counter, OrderedDict, UserDict, defaultdict, deque, namedtuple
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,8 +29,12 @@ from types import ModuleType, SimpleNamespace
 from typing import Annotated, Any
 from urllib.parse import unquote
 from uuid import UUID
+from xml.etree import ElementTree
 
+import httpx
+import pydantic.v1
 import pytest
+import requests
 from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, ToolMessage
 from langgraph.types import Command, Send
@@ -387,6 +393,69 @@ def _lazy_list(work: Callable[[], None]) -> _LazyList:
     return made
 
 
+class _ListWithMore(list[Any]):
+    more: Any
+
+
+class _DictWithMore(dict[str, Any]):
+    more: Any
+
+
+class _Private(BaseModel):
+    _more: Any = None
+
+
+class ndarray:
+    """An array of objects, as numpy has it. It is told by its package and name."""
+
+    def __init__(self, *items: Any) -> None:
+        self.items = items
+        self.dtype = SimpleNamespace(hasobject=bool(items))
+
+    def ravel(self) -> Any:
+        return SimpleNamespace(tolist=lambda: list(self.items))
+
+
+class RowMapping(dict[str, Any]):
+    """A row, as SQLAlchemy has it."""
+
+
+for _known, _module in ((ndarray, "numpy"), (RowMapping, "sqlalchemy.engine.row")):
+    _known.__module__ = _module
+
+
+def _with_more(holder: Any, more: Any) -> Any:
+    object.__setattr__(holder, "more", more)
+    return holder
+
+
+def _private(work: Any) -> _Private:
+    made = _Private()
+    made._more = work
+    return made
+
+
+class _Choice(enum.Enum):
+    WORK = partial(_call, print)
+
+
+def _unread(work: Callable[[], None]) -> Any:
+    return httpx.Response(200, content=(b"" for _ in map(_call, (work,))))
+
+
+def _unread_too(work: Callable[[], None]) -> Any:
+    answer = requests.Response()
+    answer.raw = io.BytesIO(b"more")
+    return answer
+
+
+def _read_whole(body: bytes) -> Any:
+    answer = _unread_too(print)
+    answer.raw = io.BytesIO(body)
+    assert answer.content == body
+    return answer
+
+
 HANDED_BACK: dict[str, Callable[[Callable[[], None]], Any]] = {
     "a context manager": _entered,
     "a zip": lambda work: zip(map(_call, (work,)), (None,), strict=True),
@@ -420,6 +489,14 @@ HANDED_BACK: dict[str, Callable[[Callable[[], None]], Any]] = {
     "a map": lambda work: map(_call, (work,)),
     "a filter": lambda work: filter(lambda _: work(), (None,)),
     "a future": lambda work: Future(),
+    "a list with more to it": lambda work: _with_more(_ListWithMore(), work),
+    "a dict with more to it": lambda work: _with_more(_DictWithMore(), work),
+    "a private attribute": _private,
+    "a member of an enumeration": lambda work: _Choice.WORK,
+    "an array of objects": lambda work: ndarray(1, work),
+    "a row of objects": lambda work: RowMapping(a=work),
+    "a response that nobody read": _unread,
+    "another response that nobody read": _unread_too,
 }
 
 
@@ -463,6 +540,30 @@ class Plain:
 
 
 Pair = namedtuple("Pair", ["a", "b"])
+
+
+class Money:
+    def __init__(self, cents: int) -> None:
+        self.cents = cents
+
+    def __str__(self) -> str:
+        return f"{self.cents / 100:.2f}"
+
+    def __add__(self, other: Money) -> Money:
+        return Money(self.cents + other.cents)
+
+
+class OfPydantic1(pydantic.v1.BaseModel):
+    a: int = 1
+
+    def twice(self) -> int:
+        return 2 * self.a
+
+
+class Named(UserDict[str, int]):
+    pass
+
+
 DATA = [
     None, 1.5, "x", b"x", {"a": [1, (2, {3})]}, datetime.now(), Decimal("1.1"), Path("/a"), UUID(int=1), range(3),
     Kept([1]), HasAny(value=Kept(1), more=2), Rows([1]), Plain({"a": 1}), Pair(1, 2), SimpleNamespace(a=1),
@@ -471,6 +572,10 @@ DATA = [
     ToolMessage("x", tool_call_id="c"),
     Command(update={"messages": [AIMessage("x")]}, goto=Send("n", {"a": 1})), [Document("x", metadata={"a": 1})],
     subprocess.CompletedProcess(["a"], 0, "out"), os.stat("/"), {"k": (None, [HasAny(value=b"")])},
+    Money(5), OfPydantic1(), [OfPydantic1(a=2)], Named(a=1), _with_more(_ListWithMore([1]), "text"), ndarray(),
+    ndarray(1), RowMapping(a=1), httpx.Response(200, json={"a": 1}), _read_whole(b"x"), httpx.Headers({"a": "b"}),
+    requests.structures.CaseInsensitiveDict(a=1), email.message_from_string("A: b\n\nc"),
+    ElementTree.fromstring("<a/>"), re.match("a", "a"), OrderedDict(a=1).items(), ...,
 ]  # fmt: skip
 
 
