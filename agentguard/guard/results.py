@@ -46,7 +46,8 @@ _PLAIN = (
 )
 _IN_MEMORY = frozenset({BytesIO, StringIO})
 _ROWS = (list, tuple, set, frozenset, deque)
-_VIEWS = frozenset(type(view()) for kind in ({}, OrderedDict()) for view in (kind.keys, kind.values, kind.items))
+_EMPTIES: tuple[dict[str, Any], ...] = ({}, OrderedDict())
+_VIEWS = frozenset(type(view()) for one in _EMPTIES for view in (one.keys, one.values, one.items))
 _HOLDERS = frozenset({MappingProxyType, ChainMap, UserDict, UserList})
 # With one of these of its own, a container may make what it hands out.
 _LOOKED_UP = ("__iter__", "__getitem__", "__missing__", "get", "items", "values", "keys")

@@ -244,6 +244,15 @@ def test_what_code_gives_is_handed_on_as_it_is_or_refused(door: Door, hint: Any,
     assert len(decisions) == 1
 
 
+@PYTHON
+def test_what_can_be_read_only_once_is_left_unread(door: Door) -> None:
+    """A refusal takes nothing from the caller, who may still give the tool a list of it."""
+    items = iter(["a", "b"])
+    got, _ = outcome(door, Any, {"x": items})
+
+    assert (got, list(items)) == ([], ["a", "b"])
+
+
 class Kind(enum.Enum):
     A = "a"
 
@@ -514,7 +523,7 @@ def test_a_default_of_a_defined_functions_body_is_judged() -> None:
         ran.append(cents)
         return "ok"
 
-    policy = {"act": {"args": {"cents": {**WHOLE, "maximum": 50}}}}
+    policy = {"act": {"args": {"cents": {**WHOLE, "maximum": 50, "optional": True}}}}
     with guard_of(policy) as guard, guard.run("w"):
         call = {"type": "function_call", "call_id": "c", "name": "act", "arguments": "{}"}
         OpenAITools(guard, [({"type": "function", "name": "act", "parameters": schema}, act)]).answer([call])
