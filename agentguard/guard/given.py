@@ -22,7 +22,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from functools import lru_cache
 from numbers import Number
@@ -30,7 +30,7 @@ from typing import Any
 
 from pydantic import AliasChoices, AliasPath, BaseModel, RootModel, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticSerializationError, PydanticUndefined
+from pydantic_core import PydanticSerializationError, PydanticUndefined, TzInfo
 
 from agentguard.core.canonical import MAX_DEPTH, NotCanonical, canonical_bytes
 from agentguard.core.values import Json
@@ -680,6 +680,8 @@ class _Changes:
             self.instances = True
             if not same(given, read):
                 self._note(where, True)
+            elif isinstance(read, datetime | time) and not isinstance(read.tzinfo, timezone | TzInfo | None):
+                self._note(where, False)  # JSON has the distance from UTC, not the zone
         elif written is _ABSENT:
             if not same(given, read):
                 self._note(where, type(read) in _JSON_KINDS and _JSON_KINDS[kind] != _JSON_KINDS[type(read)])

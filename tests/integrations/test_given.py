@@ -15,6 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pytest
 from langchain_core.tools import InjectedToolArg, StructuredTool, tool
@@ -368,6 +369,15 @@ def test_the_record_says_where_the_tools_types_made_another_value(
     got, (decision,) = outcome(door, hint, {"x": given})
 
     assert got == [right] and decision["coerced"] == coerced
+
+
+@PYTHON
+def test_the_record_says_where_a_time_lost_its_zone(door: Door) -> None:
+    """JSON has the distance from UTC and no zone: half a year later it is an hour off."""
+    there = datetime(2026, 1, 2, tzinfo=ZoneInfo("Europe/Berlin"))
+    got, (decision,) = outcome(door, datetime, {"x": there})
+
+    assert got == [there] and decision["coerced"] == ["/x"]
 
 
 @DOORS

@@ -53,6 +53,8 @@ def chat(**call: Any) -> dict[str, Any]:
     chat(function={"name": "ping", "arguments": None}),
     chat(function={"name": "ping"}),
     chat(function={"name": "ping", "arguments": ""}),
+    chat(function={"name": "ping", "arguments": " \n"}),
+    chat(function={"name": "ping", "arguments": "null"}),
     chat(type=None),
     chat(type=""),
     chat(type="left out"),

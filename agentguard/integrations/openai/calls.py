@@ -142,7 +142,8 @@ def _function_call(form: str, call_id: str, holder: object, problem: str | None)
     """A call of a function. Name and arguments are text, or it must not run: arguments that were parsed by somebody
     else have lost what was written twice, and must not be taken for none."""
     name, arguments, space = (_get(holder, member) for member in ("name", "arguments", "namespace"))
-    arguments = "" if arguments is None else arguments  # as compatible servers write a call without arguments
+    if arguments is None or (isinstance(arguments, str) and arguments.strip(" \t\r\n") in ("", "null")):
+        arguments = ""  # so compatible servers write a call without arguments
     if not (isinstance(name, str) and isinstance(arguments, str) and isinstance(space, str | None)):
         return Call(form, call_id, "", "", problem or NOT_TEXT)
     # A function of one namespace is another one than its namesake without.
