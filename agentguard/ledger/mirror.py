@@ -7,8 +7,8 @@ store keeps. Outcomes that are not written yet lie in a layer above (``owed``): 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
 
 import orjson
 
@@ -21,6 +21,8 @@ from agentguard.ledger.log import Key, Log, SavedCell
 from agentguard.ledger.values import RecordData, RecordFilter
 from agentguard.ledger.windows import Window
 
+# One row of the log, as it is read: its number, public bytes and private parts.
+Stored: TypeAlias = "tuple[int, bytes, bytes | None]"
 # Where ``hot`` says how far the log is folded. No kind of cell is called so.
 _FOLDED: Key = ("folded", "")
 # Copies of kept cells; past this they are dropped and read again when needed.
@@ -158,14 +160,16 @@ class Mirror:
         rest = self.owed.entries[entries:]
         self.owed = NOTHING_OWED if not rest else Owed(rest, self.owed.cells)
 
-    def catch_up(self, *, write: bool) -> bool:
-        """Fold what others added to the log. False where there was nothing. ``write``: the store may be written."""
+    def catch_up(self, *, write: bool, watch: Callable[[Iterator[Stored]], Iterator[Stored]] | None = None) -> bool:
+        """Fold what others added to the log. False where there was nothing. ``write``: the store may be written.
+        ``watch`` is handed the rows and hands them on."""
         log = self.log
         moved = log.saved() > self.folded
         if moved:  # the store's cells are ahead of what is in memory, so that is worth nothing
             self._hot, self._cold, self._windows = {_FOLDED: log.saved()}, {}, {}
         found = _Fold(self)
-        for number, body, private in log.rows(self.folded):
+        rows = log.rows(self.folded)
+        for number, body, private in rows if watch is None else watch(rows):
             found.add(number, body, private)
             if len(found.changed) >= _STRETCH:
                 self.take(number, found.changed)

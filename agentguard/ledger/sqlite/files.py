@@ -23,7 +23,7 @@ from urllib.parse import quote
 
 from agentguard.errors import LedgerError
 from agentguard.ledger.sqlite import schema
-from agentguard.ledger.sqlite.owners import Owner
+from agentguard.ledger.sqlite.owners import Owner, living
 from agentguard.ledger.sqlite.turns import Turns
 
 # A scheme and what may follow it; SQLite's `:memory:`; and PostgreSQL's keywords (`host=db dbname=x`).
@@ -138,6 +138,10 @@ class LedgerFile:
         """Whether the ledger object of that name is gone."""
         return self.owner.is_dead(owner)
 
+    def others(self) -> bool:
+        """Whether any other ledger object has the file open."""
+        return bool(living(self.owner.folder) - {self.owner.name})
+
     def tidy(self) -> None:
         """Remove what dead ledger objects left beside the file; whoever cannot leaves it for the next."""
         with contextlib.suppress(OSError):
@@ -242,7 +246,18 @@ def _beside(path: Path, end: str) -> Path:
     return Path(os.path.realpath(path) + end)
 
 
-def _check_header(path: Path) -> None:
+def beside(path: Path) -> list[Path]:
+    """Everything that may stand beside a ledger's file and belongs to it."""
+    return [_beside(path, end) for end in (*_JOURNAL, "-queue", "-turn", "-owners")]
+
+
+def owners_of(path: Path) -> Path:
+    """The folder in which those who have the ledger open hold a lock each."""
+    return _beside(path, "-owners")
+
+
+def read_version(path: Path) -> int:
+    """The format of the ledger at ``path``. Raises LedgerError where it is none of ours."""
     with path.open("rb") as file:
         header = file.read(_HEADER)
     if len(header) < _HEADER or not header.startswith(_MAGIC):
@@ -250,13 +265,17 @@ def _check_header(path: Path) -> None:
     found = int.from_bytes(header[68:72], "big")
     if found != schema.APPLICATION_ID:
         raise LedgerError(f"`{path}` is another application's database; nothing was changed. Name another path")
-    version = int.from_bytes(header[60:64], "big")
+    return int.from_bytes(header[60:64], "big")
+
+
+def _check_header(path: Path) -> None:
+    version = read_version(path)
     if version != schema.SCHEMA_VERSION:
-        remedy = (
-            "Use the version of agentguard that wrote it, or a newer one"
-            if version > schema.SCHEMA_VERSION
-            else "Keep it, read it with the version of agentguard that wrote it, and name another path for new runs"
-        )
+        remedy = "Keep it, read it with the version of agentguard that wrote it, and name another path for new runs"
+        if version > schema.SCHEMA_VERSION:
+            remedy = "Use the version of agentguard that wrote it, or a newer one"
+        elif version == schema.UPGRADED:
+            remedy = f"`agentguard ledger upgrade {path}` carries it over"
         raise LedgerError(
             f"the ledger `{path}` has format {version}; this agentguard reads format {schema.SCHEMA_VERSION}. {remedy}"
         )

@@ -27,6 +27,31 @@ _ATTEMPTS = 20
 _NAME = re.compile(r"[0-9a-f]{32}")
 
 
+def living(folder: Path) -> set[str]:
+    """The names of those in a folder who are alive."""
+    if not folder.is_dir():
+        return set()
+    return {path.name for path in folder.iterdir() if _NAME.fullmatch(path.name) and not _is_free(path)}
+
+
+def _is_free(path: Path) -> bool:
+    """Whether nobody holds the lock on this file."""
+    with contextlib.suppress(FileNotFoundError, BlockingIOError):
+        os.close(_lock(path, fcntl.LOCK_SH))
+        return True
+    return not path.exists()
+
+
+def _lock(path: Path, how: int) -> int:
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        raise
+    return fd
+
+
 class Owner:
     """This ledger object's own lock."""
 
@@ -49,10 +74,7 @@ class Owner:
 
     def is_dead(self, name: str) -> bool:
         """Whether the owner of that name is gone. A file that is not there belongs to nobody alive."""
-        with contextlib.suppress(FileNotFoundError, BlockingIOError):
-            os.close(self._locked(name, fcntl.LOCK_SH))
-            return True
-        return not (self.folder / name).exists()
+        return _is_free(self.folder / name)
 
     def sweep(self) -> None:
         """Remove the files of the dead.
@@ -63,18 +85,9 @@ class Owner:
         for path in self.folder.iterdir():
             if path.name != self.name and _NAME.fullmatch(path.name):
                 with contextlib.suppress(FileNotFoundError, BlockingIOError):
-                    fd = self._locked(path.name, fcntl.LOCK_EX)
+                    fd = _lock(path, fcntl.LOCK_EX)
                     path.unlink(missing_ok=True)
                     os.close(fd)
-
-    def _locked(self, name: str, how: int) -> int:
-        fd = os.open(self.folder / name, os.O_RDWR | os.O_CLOEXEC)
-        try:
-            fcntl.flock(fd, how | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(fd)
-            raise
-        return fd
 
     def release(self) -> None:
         """Say that this object is gone."""

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 # "agL1": tells our files from every other application's SQLite file (SQLite file format, section 1.3.19).
 APPLICATION_ID = 0x61674C31
-SCHEMA_VERSION = 3
+# Formats 2 to 4 kept tables of state; 5 is the log. No two builds may write one number and mean two things.
+SCHEMA_VERSION = 5
+UPGRADED = 2
 
 TABLES = """
 CREATE TABLE records (

@@ -198,18 +198,19 @@ class SqliteLog:
                 text, bound = text + condition, [*bound, value]
         if live:
             text += f" AND live AND kind = '{kind}'"
-        high = before
+        high = (text, bound) if before is None else (f"{text} AND place < ?", [*bound, before])
         left = limit
         while left is None or left > 0:
             size = _PAGE if left is None else min(_PAGE, left)
-            page, more = (text, bound) if high is None else (f"{text} AND place < ?", [*bound, high])
-            found = self._cursor.execute(f"{page} ORDER BY place DESC LIMIT ?", [*more, size]).fetchall()
+            page, more = high
+            found = self._cursor.execute(f"{page} ORDER BY place DESC, name DESC LIMIT ?", [*more, size]).fetchall()
             for name, value, _ in found:
                 yield name, value
             if len(found) < size:
                 return
             left = None if left is None else left - size
-            high = found[-1][2]
+            name, _, place = found[-1]
+            high = f"{text} AND (place, name) < (?, ?)", [*bound, place, name]
 
     def forget(self, kind: str | None, *, before: int | None = None) -> None:
         """Drop cells. Within an ``enter`` that may write."""
