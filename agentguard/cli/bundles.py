@@ -23,7 +23,7 @@ def load(directory: Path, *, on_file: Callable[[int, int], None] | None = None) 
     Raises PolicyError with all problems.
     """
     from agentguard import policy
-    from agentguard.guard.parts import check_bundle
+    from agentguard.guard.in_force import check_bundle
 
     try:
         bundle = policy.load(directory, on_file=on_file)

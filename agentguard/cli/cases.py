@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from agentguard.destinations import Catalog
-    from agentguard.guard.cases import CaseResult
+    from agentguard.guard.dry_run import CaseResult
     from agentguard.policy import Bundle
     from agentguard.policy.cases import Case
 
@@ -77,7 +77,7 @@ def test(
 
 def _judged(bundle: Bundle, case: Case, now: datetime, catalog: Catalog) -> dict[str, Any]:
     """One case as a program reads it."""
-    from agentguard.guard.cases import evaluate
+    from agentguard.guard.dry_run import evaluate
 
     told: dict[str, Any] = {"file": case.file, "line": case.line, "name": case.name, "workflow": case.workflow}
     try:

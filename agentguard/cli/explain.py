@@ -21,7 +21,7 @@ from agentguard.errors import ConfigurationError, LedgerError
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from agentguard.guard.cases import CaseResult
+    from agentguard.guard.dry_run import CaseResult
     from agentguard.policy.cases import Case, CaseSeen
 
 _USER = re.compile(r"user:[^\x00-\x20]{1,200}")
@@ -132,7 +132,7 @@ def _seen(text: str) -> CaseSeen:
 
 def _imagined(directory: Path, case: Case, now: datetime) -> dict[str, Any]:
     from agentguard.cli import bundles
-    from agentguard.guard.cases import evaluate
+    from agentguard.guard.dry_run import evaluate
 
     bundle = bundles.load(directory)
     workflow = bundle.policy.workflows.get(case.workflow)

@@ -199,7 +199,7 @@ def _cell(value: Json) -> str:
 def _receiver(directory: Path, operations: Operations) -> Receiver:
     """A receiver of the bundle's streams, which follows the bundle's files; a bad change leaves the old ones."""
     from agentguard.cli.bundles import load
-    from agentguard.guard.parts import check_bundle
+    from agentguard.guard.in_force import check_bundle
     from agentguard.policy import Reloader
     from agentguard.signals import Receiver, Streams
 

@@ -21,7 +21,6 @@ from datetime import UTC, datetime, timedelta
 
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Unavailable
-from agentguard.guard.operations import utc_now
 
 # A wall clock that falls back further than any skew we grant would make old assertions fresh again.
 MAX_FALL_BACK = timedelta(seconds=60)
@@ -31,6 +30,11 @@ LONG_AGO = datetime(1970, 1, 2, tzinfo=UTC)
 
 Read = Callable[[], datetime]
 Elapsed = Callable[[], float]
+
+
+def utc_now() -> datetime:
+    """The wall clock, in UTC."""
+    return datetime.now(UTC)
 
 
 class WatchedClock:

@@ -8,7 +8,7 @@ from typing import Any
 
 from agentguard.core.values import Identity, Unavailable
 from agentguard.errors import ConfigurationError
-from agentguard.guard.order import Ask, Events, Identify, Pause, RunTool, Wait
+from agentguard.guard.asks import Ask, Events, Identify, Pause, RunTool, Wait
 from agentguard.ledger import Promise
 from agentguard.loops import done_in_trio, in_a_task, running_trio, sleep
 

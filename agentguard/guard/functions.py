@@ -5,17 +5,23 @@ from __future__ import annotations
 import inspect
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
+from agentguard.core.values import Json
 from agentguard.errors import ConfigurationError, ToolCallDenied
-from agentguard.guard.gate import CanaryGate, Gate
+from agentguard.guard.canary import CanaryGate
+from agentguard.guard.gate import Gate
 from agentguard.guard.given import Given
 from agentguard.guard.signature import Signature, hints_of
 
-if TYPE_CHECKING:
-    from agentguard.guard.guard import Guard
-
 _GUARDED: weakref.WeakSet[Callable[..., Any]] = weakref.WeakSet()
+
+
+class MakesGates(Protocol):
+    """What wrapping needs of a guard."""
+
+    def gate(self, name: str, *, definition: Json, framework: str) -> Gate:
+        """The gate of one tool."""
 
 
 class WrongArguments(ToolCallDenied, TypeError, ValueError):
@@ -30,7 +36,7 @@ def is_guarded(function: object) -> bool:
         return False
 
 
-def wrap_function(guard: Guard, function: Callable[..., Any]) -> Callable[..., Any]:
+def wrap_function(guard: MakesGates, function: Callable[..., Any]) -> Callable[..., Any]:
     """A guarded function. Raises ConfigurationError for what could not be guarded."""
     name = getattr(function, "__name__", type(function).__name__)
     if not inspect.isroutine(function) or inspect.isbuiltin(function):

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
+from typing import Any, NoReturn, TypeAlias, TypeVar
 
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Json, Unavailable
-from agentguard.errors import ConfigurationError, ToolCallDenied, ToolCallRefused
+from agentguard.errors import ConfigurationError, ToolCallRefused
+from agentguard.guard.asks import Events
+from agentguard.guard.canary import CanaryGate
 from agentguard.guard.drive import advance, advance_async, drive, drive_async, finish
+from agentguard.guard.engine import Engine
 from agentguard.guard.failures import says_failed
 from agentguard.guard.given import Given, what_is_wrong
-from agentguard.guard.order import Events, events
-from agentguard.guard.places import current_run
+from agentguard.guard.order import events
+from agentguard.guard.records import record
 from agentguard.guard.results import refuse_work
-
-if TYPE_CHECKING:
-    from agentguard.guard.guard import Guard
+from agentguard.guard.run import current_run
 
 R = TypeVar("R")
 Arguments: TypeAlias = Given | Mapping[str, Json]
@@ -30,7 +31,7 @@ class Gate:
     what they make ready of the bytes that were judged, before the call is admitted.
     """
 
-    def __init__(self, guard: Guard, tool: str, name: str, definition: str, framework: str) -> None:
+    def __init__(self, guard: Engine, tool: str, name: str, definition: str, framework: str) -> None:
         self.tool = tool
         self.name = name
         self.definition = definition
@@ -139,7 +140,17 @@ class Gate:
 
     def proved(self, entries: Sequence[str]) -> None:
         """Record that these public entries of the wrapped tool were seen to refuse."""
-        self._guard.record_canary(self, entries)
+        data = record(
+            "canary",
+            self._guard.last_known_time,
+            tool=self.tool,
+            framework=self.framework,
+            definition=self.definition,
+            policy_revision=self._guard.bundle.revision,
+            why=f"refused through {', '.join(entries)}",
+            outcome="refused",
+        )
+        self._guard.ledger.append(data).result()
 
     def _misread(self, why: Exception | str, call_id: str | None) -> Events:
         detail = why if isinstance(why, str) else f"could not be read: {what_is_wrong(why)}"
@@ -174,45 +185,6 @@ class _Items(Generator[R, Any, Any]):
         if self.failure is None and says_failed(item) is not None:
             self.failure = item
         return item
-
-
-class CanaryGate:
-    """A gate that refuses everything. An adapter puts it into a wrapper of its own making and calls every door."""
-
-    def __init__(self) -> None:
-        self.refused = 0
-
-    def _refuse(self) -> NoReturn:
-        self.refused += 1
-        raise ToolCallDenied("canary")
-
-    def call(self, arguments: Arguments, run: Callable[..., Any], *, call_id: str | None = None) -> Any:
-        """Refuse."""
-        self._refuse()
-
-    async def acall(self, arguments: Arguments, run: Callable[..., Any], *, call_id: str | None = None) -> Any:
-        """Refuse."""
-        self._refuse()
-
-    def stream(self, arguments: Arguments, run: Callable[..., Any], *, call_id: str | None = None) -> Iterator[Any]:
-        """Refuse at the first item."""
-        for _ in (None,):
-            yield self.call(arguments, run)
-
-    async def astream(
-        self, arguments: Arguments, run: Callable[..., Any], *, call_id: str | None = None
-    ) -> AsyncIterator[Any]:
-        """Refuse at the first item."""
-        for _ in (None,):
-            yield self.call(arguments, run)
-
-    def misread(self, why: Exception | str, *, call_id: str | None = None) -> ToolCallRefused:
-        """Leave no record, and count no refusal: that fails the canary."""
-        return ToolCallDenied("canary")
-
-    async def amisread(self, why: Exception | str, *, call_id: str | None = None) -> ToolCallRefused:
-        """As ``misread``."""
-        return ToolCallDenied("canary")
 
 
 def _nothing(ready: Any) -> NoReturn:

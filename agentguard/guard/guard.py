@@ -4,37 +4,29 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TextIO, TypeAlias, TypeVar, overload
 
-import structlog
-
 from agentguard.core.canonical import NotCanonical, canonical_bytes, sha256
-from agentguard.core.facts import RunState
-from agentguard.core.policy import Workflow
-from agentguard.core.values import Identity, Json, Unavailable
-from agentguard.destinations import Catalog, parse_path
-from agentguard.errors import ConfigurationError, LedgerError
-from agentguard.guard.clock import LONG_AGO, WatchedClock
+from agentguard.core.values import Json
+from agentguard.errors import ConfigurationError
+from agentguard.guard.clock import utc_now
+from agentguard.guard.engine import Engine
 from agentguard.guard.functions import is_guarded, wrap_function
 from agentguard.guard.gate import Gate
-from agentguard.guard.identities import Identities, Source, Verification
-from agentguard.guard.marks import ResultPath, result_path
+from agentguard.guard.identities import Identities, Source
+from agentguard.guard.in_force import InForce, check_bundle
 from agentguard.guard.noted import Decided, noting
-from agentguard.guard.operations import Operations, utc_now
+from agentguard.guard.operations import Operations
 from agentguard.guard.options import check_options
-from agentguard.guard.order import Identify
-from agentguard.guard.parts import check_bundle
 from agentguard.guard.records import RecordData, record, storable, wanted
 from agentguard.guard.run import RunContext
-from agentguard.ledger import LogLedger, Promise, RecordFilter, open_ledger
+from agentguard.ledger import LogLedger, open_ledger
 from agentguard.policy import Bundle, Reloader
 from agentguard.policy.json_schema.defaults import definition_notes
 from agentguard.signals import Receiver, Streams
@@ -47,30 +39,7 @@ T = TypeVar("T")
 Many: TypeAlias = list[T] | tuple[T, ...] | set[T] | frozenset[T] | Iterator[T]
 
 
-@dataclass(frozen=True, slots=True)
-class _InForce:
-    """A bundle and what is made from it, swapped as one."""
-
-    bundle: Bundle
-    catalog: Catalog
-    secrets: Mapping[str, tuple[tuple[str | None, ...], ...]]
-    hidden: Mapping[str, tuple[tuple[str | None, ...], ...]]
-    outsiders: Mapping[str, tuple[ResultPath, ...]]
-    verification: Verification
-
-    @classmethod
-    def of(cls, bundle: Bundle, verification: Verification) -> _InForce:
-        secrets = {name: tuple(map(parse_path, tool.secrets)) for name, tool in bundle.tools.items()}
-        partly = {
-            name: tuple(parse_path(place.argument) for place in tool.destinations if place.secret and place.argument)
-            for name, tool in bundle.tools.items()
-        }
-        hidden = {name: secrets[name] + partly[name] for name in secrets}
-        outsiders = {name: tuple(map(result_path, tool.untrusted_results)) for name, tool in bundle.tools.items()}
-        return cls(bundle, Catalog(bundle.catalog), secrets, hidden, outsiders, verification)
-
-
-class Guard:
+class Guard(Engine):
     """Stands between an agent and its tools. Make one with ``Guard.load``; ``shut`` it, or use it in ``with``."""
 
     def __init__(
@@ -78,26 +47,17 @@ class Guard:
         reloader: Reloader,
         ledger: LogLedger,
         identities: Identities,
-        in_force: _InForce,
+        in_force: InForce,
         *,
         wait: timedelta | None = None,
         clock: Callable[[], datetime] = utc_now,
         elapsed: Callable[[], float] | None = None,
         log: bool | TextIO | None = None,
     ) -> None:
-        self.ledger = ledger
-        self.wait = wait
-        self.clock = clock
-        self._watched = WatchedClock(clock, elapsed, recorded=_newest(ledger))
+        super().__init__(ledger, identities, in_force, wait=wait, clock=clock, elapsed=elapsed, log=log)
         # People stop a run whatever the clock does. What it tells them stands, so that they can put it right.
         self.operations = Operations(ledger, self._watched.told)
         self._reloader = reloader
-        self._identities = identities
-        show = _logger(log)
-        if show is not None:
-            ledger.listen(show)
-        self._in_force = in_force
-        self._untold: dict[str, set[str]] = {}
 
     @classmethod
     def load(
@@ -130,7 +90,7 @@ class Guard:
         reloader = Reloader(directory)
         check_bundle(reloader.current)
         identities = Identities(home=place, source=identity, issuer=issuer, subject=subject, clock=clock)
-        in_force = _InForce.of(reloader.current, identities.under(reloader.current))
+        in_force = InForce.of(reloader.current, identities.under(reloader.current))
         if ledger is None:
             ledger = place / "ledger.sqlite3"
         opened = open_ledger(ledger) if isinstance(ledger, str | Path) else ledger
@@ -151,30 +111,15 @@ class Guard:
         """Make everything durable and close the ledger. Idempotent."""
         self.ledger.shut()
 
-    @property
-    def bundle(self) -> Bundle:
-        """The bundle in force."""
-        return self._in_force.bundle
-
-    @property
-    def catalog(self) -> Catalog:
-        """The catalog of the bundle in force."""
-        return self._in_force.catalog
-
     def reload(self) -> None:
         """Take the bundle's files as they are now.
 
         Raises PolicyError, or ConfigurationError where its Trust is not for this guard; then the old bundle stays.
         """
         before = self.bundle.revision
-        self._reloader.reload(self._take)
+        self._reloader.reload(self.take)
         data = record("reload", self.last_known_time, policy_revision=self.bundle.revision, why=f"was {before}")
         self.ledger.append(data).result()
-
-    def _take(self, bundle: Bundle) -> None:
-        """All of it or, where anything raises, nothing."""
-        check_bundle(bundle)
-        self._in_force = _InForce.of(bundle, self._identities.under(bundle, before=self._in_force.verification))
 
     @overload
     def wrap(self, tools: Many[Callable[P, R]]) -> list[Callable[P, R]]: ...
@@ -272,76 +217,6 @@ class Guard:
         """Records in order; keywords as in ``RecordFilter``. Raises ConfigurationError for a word no record holds."""
         return self.ledger.records(wanted(**named))
 
-    # What follows serves the order of events and adapters.
-
-    def now(self) -> datetime | Unavailable:
-        """The decision's moment, or why the clock cannot be believed."""
-        return self._watched.now()
-
-    @property
-    def last_known_time(self) -> datetime:
-        """Now, or the latest moment that could be believed; for records of calls that are refused anyway."""
-        moment = self.now()
-        return moment if isinstance(moment, datetime) else self._watched.latest
-
-    def identify(self, ask: Identify) -> Identity | Unavailable:
-        """Who calls, by a fresh assertion; judged by the issuer that was configured for its source."""
-        return self._in_force.verification.identify(ask.digest, ask.subject, self.now)
-
-    async def identify_async(self, ask: Identify) -> Identity | Unavailable:
-        """As ``identify``, from a task."""
-        return await self._in_force.verification.identify_async(ask.digest, ask.subject, self.now)
-
-    def subject_for(self, workflow: Workflow) -> str | None:
-        """Whom the local issuer speaks for in a run of this workflow; None where assertions come from outside."""
-        return self._in_force.verification.subject_for(workflow)
-
-    def secret_paths(self, tool: str) -> tuple[tuple[str | None, ...], ...]:
-        """Where this tool's declared secrets stand in its arguments."""
-        return self._in_force.secrets.get(tool, ())
-
-    def hidden_paths(self, tool: str) -> tuple[tuple[str | None, ...], ...]:
-        """What of this tool's arguments stands in no record: its secrets, and places that are partly secret."""
-        return self._in_force.hidden.get(tool, ())
-
-    def outsiders_paths(self, tool: str) -> tuple[ResultPath, ...]:
-        """Where outsiders can write in this tool's results."""
-        return self._in_force.outsiders.get(tool, ())
-
-    def record_canary(self, gate: Gate, entries: Sequence[str]) -> None:
-        """Record that these entries of a wrapped tool refused a canary call."""
-        why = f"refused through {', '.join(entries)}"
-        data = record(
-            "canary",
-            self.last_known_time,
-            tool=gate.tool,
-            framework=gate.framework,
-            definition=gate.definition,
-            policy_revision=self.bundle.revision,
-            why=why,
-            outcome="refused",
-        )
-        self.ledger.append(data).result()
-
-    def note_close(self, closed: Promise[Any], data: RecordData, *, admitted: bool) -> None:
-        """Where a ledger gives an outcome up, the run has lost track of that call, for as long as this guard lives.
-
-        The outcome of a call that was perhaps never ``admitted`` may come to nothing.
-        """
-
-        def done(written: Promise[Any]) -> None:
-            if admitted and written.exception() is not None:
-                self._untold.setdefault(data["run_id"], set()).add(data["decision_id"])
-                logging.getLogger("agentguard").error("an outcome could not be recorded: %s", written.exception())
-
-        closed.add_done_callback(done)
-
-    def with_untold(self, run: RunState | Unavailable) -> RunState | Unavailable:
-        """The run, with the calls whose outcome its ledger never took."""
-        if not self._untold or isinstance(run, Unavailable) or run.id not in self._untold:
-            return run
-        return replace(run, unsettled=run.unsettled | self._untold[run.id])
-
 
 class _Unlisted(ConfigurationError):
     """Tools that the bundle does not list."""
@@ -353,40 +228,8 @@ class _Unlisted(ConfigurationError):
         super().__init__(f"no tool or alias in this bundle is called {said}; Tools lists: {known}")
 
 
-def _newest(ledger: LogLedger) -> datetime:
-    """When the last record was written, by its own word. Raises LedgerError."""
-    for newest in ledger.records(RecordFilter(), limit=1, newest=True):
-        try:
-            return max(LONG_AGO, datetime.fromisoformat(newest["time"]))
-        except (KeyError, TypeError, ValueError):  # no time, or one without a zone
-            raise LedgerError("the time of the ledger's newest record cannot be read; was it changed?") from None
-    return LONG_AGO
-
-
 def _adapter_for(tool: object) -> EntryPoint | None:
     """The adapter of the framework that one of the tool's classes comes from."""
     roots = [cls.__module__.partition(".")[0] for cls in type(tool).__mro__]
     found = {entry.name: entry for entry in entry_points(group=ADAPTERS)}
     return next((found[root] for root in roots if root in found), None)
-
-
-def _logger(log: bool | TextIO | None) -> Callable[[bytes], None] | None:
-    if log is None or log is False:
-        return None
-    stream = sys.stderr if log is True else log
-    if stream is None:  # structlog would write to standard output, where nobody asked for records
-        raise ConfigurationError("log=True: this process has no standard error; pass an open text file")
-    records = structlog.wrap_logger(
-        structlog.WriteLogger(stream),
-        processors=[_as_it_stands],
-        wrapper_class=structlog.BoundLogger,
-        cache_logger_on_first_use=True,
-    )
-    show: Callable[[bytes], None] = records.info
-    return show
-
-
-def _as_it_stands(_: object, __: str, event: MutableMapping[str, Any]) -> str:
-    """A record is a line of its own, byte for byte as it stands in the ledger."""
-    body: bytes = event["event"]
-    return body.decode()

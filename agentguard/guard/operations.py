@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from agentguard.core.facts import Answer, RunState, RunStatus
@@ -12,15 +12,11 @@ from agentguard.core.signals import OPERATIONS, Signal, SignalEffect
 from agentguard.core.values import Risk
 from agentguard.errors import LedgerError
 from agentguard.guard import said as checked
+from agentguard.guard.clock import utc_now
 from agentguard.guard.records import RecordData, new_id, record, rfc3339
 from agentguard.ledger import ApprovalRow, LogLedger, Outcome, RecordFilter, StreamState
 
 CREDENTIAL_STATES = ("active", "rotated", "revoked")
-
-
-def utc_now() -> datetime:
-    """The wall clock, in UTC."""
-    return datetime.now(UTC)
 
 
 class Whereabouts(enum.StrEnum):

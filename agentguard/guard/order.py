@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol
 
 from agentguard.core.canonical import (
     NotCanonical,
@@ -40,13 +40,16 @@ from agentguard.core.request import Request
 from agentguard.core.values import Assurance, Destination, Effect, Identity, Json, Sensitivity, ToolEffect, Unavailable
 from agentguard.destinations import compared, derive, other_spellings, rewrite
 from agentguard.errors import ApprovalPending, ApprovalRefused, LedgerError, ToolCallDenied
+from agentguard.guard.asks import Ask, Events, Identify, Pause, RunTool, Wait
+from agentguard.guard.engine import Engine
 from agentguard.guard.failures import says_failed
 from agentguard.guard.given import Given, what_is_wrong
 from agentguard.guard.identities import OUTSIDE_A_RUN
-from agentguard.guard.marks import brought, brought_by_error, lost
 from agentguard.guard.noted import Decided, note
+from agentguard.guard.provenance import brought, brought_by_error, lost
 from agentguard.guard.raising import first_uses, risk_watches
 from agentguard.guard.records import decision_record, new_id, record, redact, rfc3339, storable
+from agentguard.guard.run import RunContext
 from agentguard.jose.nonce import nonce
 from agentguard.ledger import (
     Admission,
@@ -64,9 +67,6 @@ from agentguard.ledger import (
 )
 
 if TYPE_CHECKING:
-    from agentguard.guard.gate import Gate
-    from agentguard.guard.guard import Guard
-    from agentguard.guard.run import RunContext
     from agentguard.policy import Bundle
     from agentguard.policy.keeps import Keep
 
@@ -78,37 +78,13 @@ REPLAY_MARGIN = timedelta(seconds=60)
 LOOK_EVERY_SECONDS = 0.2
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Let the ledger finish. It finishes even if the caller is cancelled; the cancellation is raised afterwards."""
+class GuardedTool(Protocol):
+    """Which tool is called: its name in the policy, the one it was wrapped under, its definition, its framework."""
 
-    answer: Promise[Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Identify:
-    """Get and verify a fresh assertion for this request digest; the reply is an Identity or Unavailable."""
-
-    digest: str
-    subject: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """Let some time pass."""
-
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class RunTool:
-    """Run the tool with what its call made ready, now."""
-
-    values: Any
-
-
-Ask: TypeAlias = Wait | Identify | Pause | RunTool
-Events: TypeAlias = Generator[Ask, Any, Any]
+    tool: str
+    name: str
+    definition: str
+    framework: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +142,8 @@ class _Call:
 
 
 def events(
-    guard: Guard,
-    gate: Gate,
+    guard: Engine,
+    gate: GuardedTool,
     arguments: Given | Unavailable,
     call_id: str | None,
     context: RunContext | None,
@@ -191,8 +167,8 @@ def events(
 
 
 def _events(
-    guard: Guard,
-    gate: Gate,
+    guard: Engine,
+    gate: GuardedTool,
     arguments: _Arguments | Unavailable,
     call_id: str | None,
     context: RunContext | None,
@@ -279,7 +255,7 @@ def _events(
     yield from _give_up(guard, gate, call)
 
 
-def _run_state(guard: Guard, context: RunContext | None) -> Generator[Ask, Any, RunState | Unavailable]:
+def _run_state(guard: Engine, context: RunContext | None) -> Generator[Ask, Any, RunState | Unavailable]:
     if context is None or not context.entered:
         return OUTSIDE_A_RUN
     known = guard.bundle.policy.workflows.get(context.workflow)
@@ -299,8 +275,8 @@ def _left_out(arguments: _Arguments | Unavailable) -> Unavailable:
 
 
 def _prepare(
-    guard: Guard,
-    gate: Gate,
+    guard: Engine,
+    gate: GuardedTool,
     arguments: _Arguments | Unavailable,
     call_id: str | None,
     context: RunContext | None,
@@ -363,7 +339,7 @@ def _prepare(
 
 
 def _facts(
-    guard: Guard, gate: Gate, call: _Call, run: RunState | Unavailable, identity: Identity | Unavailable
+    guard: Engine, gate: GuardedTool, call: _Call, run: RunState | Unavailable, identity: Identity | Unavailable
 ) -> Generator[Ask, Any, Facts]:
     approval: ApprovalState | None = None
     # Only where a step, or a zone, may ask. A refusal given before a reload took the step's question away needs no
@@ -395,7 +371,7 @@ def _facts(
     )
 
 
-def _inactive_credentials(guard: Guard, tool: str) -> Generator[Ask, Any, tuple[str, ...]]:
+def _inactive_credentials(guard: Engine, tool: str) -> Generator[Ask, Any, tuple[str, ...]]:
     """Which of the credentials this tool uses are not in force. One that was never registered is not."""
     declaration = guard.bundle.tools.get(tool)
     if declaration is None or not declaration.credentials:
@@ -404,7 +380,7 @@ def _inactive_credentials(guard: Guard, tool: str) -> Generator[Ask, Any, tuple[
     return tuple(name for name in declaration.credentials if states.get(name) != "active")
 
 
-def _speaks_of(row: ApprovalRow, guard: Guard) -> bool:
+def _speaks_of(row: ApprovalRow, guard: Engine) -> bool:
     """A used-up or expired request is history: the call is judged as if nobody had been asked. A refusal stands."""
     if any(not answer.approve for answer in row.answers):
         return True
@@ -485,7 +461,7 @@ class _Flight:
     that permitted it. ``call`` is its number in a run in which values are followed, else None.
     """
 
-    guard: Guard
+    guard: Engine
     context: RunContext | None
     streamed: bool
     admission: Admission | None = None
@@ -591,7 +567,7 @@ def _keep(keeps: tuple[Keep, ...], result: Any) -> tuple[dict[str, Json], str | 
 
 
 def _close(
-    guard: Guard,
+    guard: Engine,
     admission: Admission,
     outcome: Outcome,
     *,
@@ -637,7 +613,7 @@ class _Question:
 
 
 def _ask(
-    guard: Guard,
+    guard: Engine,
     decision_id: str,
     decision: Decision,
     call: _Call,
@@ -709,7 +685,7 @@ def _ask(
             return asked
 
 
-def _moved(guard: Guard, run: RunState, facts: Facts, asked: _Question, tool: str) -> Generator[Ask, Any, bool]:
+def _moved(guard: Engine, run: RunState, facts: Facts, asked: _Question, tool: str) -> Generator[Ask, Any, bool]:
     """Whether somebody took power from a waiting call, or gave it back: then it is decided again at once.
 
     What the run's own other calls change can wait for the answer; it is judged then with everything else.
@@ -749,7 +725,7 @@ def _shown(call: _Call) -> Json:
     ]
 
 
-def _give_up(guard: Guard, gate: Gate, call: _Call | None) -> Generator[Ask, Any, None]:
+def _give_up(guard: Engine, gate: GuardedTool, call: _Call | None) -> Generator[Ask, Any, None]:
     """The run kept moving under this call. Deny, with a record of its own."""
     decision_id, at = new_id("d"), guard.last_known_time
     data = record(

@@ -12,11 +12,7 @@ import inspect
 import sys
 from contextvars import ContextVar, Token
 from types import FrameType
-from typing import TYPE_CHECKING, Self
-
-if TYPE_CHECKING:
-    from agentguard.guard.guard import Guard
-    from agentguard.guard.run import RunContext
+from typing import Self
 
 # One variable for all guards: a run belongs to the guard that started it, and calls look for their own guard's.
 _CURRENT: ContextVar[Place | None] = ContextVar("agentguard_run", default=None)
@@ -29,7 +25,7 @@ class Place:
 
     __slots__ = ("_frame", "_outer", "_token", "context")
 
-    def __init__(self, context: RunContext) -> None:
+    def __init__(self, context: object) -> None:
         self.context = context
         self._outer: Place | None = None
         self._frame: FrameType | None = None
@@ -40,7 +36,7 @@ class Place:
 
     def enter(self, frame: FrameType | None) -> Self:
         """Be inside, in this frame."""
-        self._outer, self._frame = _place(), _generator(frame)
+        self._outer, self._frame = innermost(), _generator(frame)
         if self._frame is not None:
             _IN_GENERATORS.setdefault(self._frame, []).append(self)
         self._token = _CURRENT.set(self)
@@ -69,14 +65,8 @@ class Place:
         return place is other
 
 
-def current_run(guard: Guard) -> RunContext | None:
-    """The run that this call is in, if this guard started it and it has not been left."""
-    place = _place()
-    context = None if place is None else place.context
-    return context if context is not None and context.guard is guard and context.entered else None
-
-
-def _place() -> Place | None:
+def innermost() -> Place | None:
+    """Where this call is, if anywhere."""
     here = _CURRENT.get()
     frame = sys._getframe(1) if _IN_GENERATORS else None
     while frame is not None:

@@ -8,23 +8,21 @@ import sys
 from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
 from contextlib import aclosing
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, cast
+from typing import Any, ParamSpec, Self, TypeVar, cast
 
 from agentguard.core.canonical import NotCanonical, canonical_bytes, read_canonical, sha256
 from agentguard.core.facts import RunState, RunStatus
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Identity, Json, Unavailable
 from agentguard.errors import ApprovalPending, ConfigurationError, ToolCallDenied
+from agentguard.guard.asks import Ask, Identify, Wait
 from agentguard.guard.drive import Shield, drive, drive_async
-from agentguard.guard.order import Ask, Identify, Wait
-from agentguard.guard.places import Place
+from agentguard.guard.engine import Engine
+from agentguard.guard.places import Place, innermost
 from agentguard.guard.records import RecordData, new_id, record
 from agentguard.jose.nonce import nonce
 from agentguard.ledger import ApprovalRow, Promise
 from agentguard.loops import sleep
-
-if TYPE_CHECKING:
-    from agentguard.guard.guard import Guard
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -41,7 +39,7 @@ class RunContext:
 
     def __init__(
         self,
-        guard: Guard,
+        guard: Engine,
         workflow: str,
         inputs: Mapping[str, Json],
         requester: str | None,
@@ -264,6 +262,13 @@ class RunContext:
         now = self.guard.last_known_time
         rows: Sequence[ApprovalRow] = yield Wait(self.guard.ledger.approvals(open_at=now, run_id=self.id))
         return tuple(row.request.id for row in rows)
+
+
+def current_run(guard: Engine) -> RunContext | None:
+    """The run that this call is in, if this guard started it and it has not been left."""
+    place = innermost()
+    context = None if place is None else place.context
+    return context if isinstance(context, RunContext) and context.guard is guard and context.entered else None
 
 
 def _is_a_wait(error: BaseException | None) -> bool:

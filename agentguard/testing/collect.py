@@ -13,7 +13,7 @@ from agentguard.errors import AgentGuardError
 from agentguard.testing.case_files import CASES
 
 if TYPE_CHECKING:
-    from agentguard.guard.cases import CaseResult
+    from agentguard.guard.dry_run import CaseResult
     from agentguard.policy import Bundle
     from agentguard.policy.cases import Case
 
@@ -57,7 +57,7 @@ class CaseItem(pytest.Item):
 
     def runtest(self) -> None:
         """Judge the case. Raises CaseFailed."""
-        from agentguard.guard.cases import evaluate
+        from agentguard.guard.dry_run import evaluate
 
         result = evaluate(self.bundle, self.case, now=datetime.now(UTC))
         if not result.passed:
@@ -91,7 +91,7 @@ _BUNDLES = pytest.StashKey[dict[Path, "Bundle"]]()
 def _bundle(config: pytest.Config, directory: Path) -> Bundle:
     """The bundle of a directory, loaded once a session. Raises PolicyError."""
     from agentguard import policy
-    from agentguard.guard.parts import check_bundle
+    from agentguard.guard.in_force import check_bundle
 
     loaded = config.stash.setdefault(_BUNDLES, {})
     if directory not in loaded:

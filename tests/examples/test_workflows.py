@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from agentguard.core.values import Effect
-from agentguard.guard.cases import evaluate
-from agentguard.guard.parts import check_bundle
+from agentguard.guard.dry_run import evaluate
+from agentguard.guard.in_force import check_bundle
 from agentguard.policy import load
 from agentguard.policy.cases import load_cases
 

@@ -16,8 +16,7 @@ from agentguard.core.reasons import Reason
 from agentguard.core.values import Unavailable
 from agentguard.errors import LedgerError, ToolCallDenied
 from agentguard.guard import Guard
-from agentguard.guard.clock import WatchedClock
-from agentguard.guard.operations import utc_now
+from agentguard.guard.clock import WatchedClock, utc_now
 from agentguard.ledger import memory_ledger
 
 from .conftest import Clock, Tools

@@ -16,8 +16,8 @@ from pydantic import BaseModel
 from agentguard.core.facts import RunState
 from agentguard.core.provenance import NOTHING_SEEN, digest
 from agentguard.errors import PolicyError, ToolCallDenied
-from agentguard.guard import Guard, marks
-from agentguard.guard.marks import brought, lost, result_path
+from agentguard.guard import Guard, provenance
+from agentguard.guard.provenance import brought, lost, result_path
 from agentguard.guard.run import RunContext
 from agentguard.ledger import memory_ledger, open_ledger
 
@@ -430,7 +430,7 @@ def test_a_text_that_stands_in_a_result_many_times_is_read_once(monkeypatch: pyt
         read.append(leaf)
         return digest(leaf)
 
-    monkeypatch.setattr(marks, "digest", counted)
+    monkeypatch.setattr(provenance, "digest", counted)
 
     found = brought("t", (), 1, ["x" * 10_000] * 3 + [1, True, 1.0, "1"])
     assert read == ["x" * 10_000, 1, True, 1.0, "1"]

@@ -18,7 +18,7 @@ from agentguard.core.signals import Signal, SignalEffect
 from agentguard.core.values import Risk
 from agentguard.errors import ApprovalPending, ToolCallDenied
 from agentguard.guard import Guard
-from agentguard.guard.cases import evaluate
+from agentguard.guard.dry_run import evaluate
 from agentguard.ledger import memory_ledger
 from agentguard.policy import load, load_case_file
 

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
-from agentguard.guard.cases import evaluate
+from agentguard.guard.dry_run import evaluate
 from agentguard.policy import load, load_cases
 
 PAGE = (Path(__file__).parents[2] / "docs" / "workflow-owners.md").read_text("utf-8")

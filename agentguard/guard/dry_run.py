@@ -21,7 +21,7 @@ from agentguard.core.request import Request
 from agentguard.core.values import Assurance, Destination, Effect, Identity, Json, Unavailable
 from agentguard.destinations import Catalog, compared, derive, other_spellings, parse_path, rewrite
 from agentguard.errors import ConfigurationError
-from agentguard.guard.marks import brought, result_path
+from agentguard.guard.provenance import brought, result_path
 from agentguard.guard.records import REDACTED, redact
 from agentguard.policy import Bundle
 from agentguard.policy.cases import Case

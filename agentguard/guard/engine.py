@@ -1,0 +1,152 @@
+"""What one call needs of a guard: the bundle in force and what is made from it, the ledger, the clock, identities."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, MutableMapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, TextIO
+
+import structlog
+
+from agentguard.core.facts import RunState
+from agentguard.core.policy import Workflow
+from agentguard.core.values import Identity, Unavailable
+from agentguard.destinations import Catalog
+from agentguard.errors import ConfigurationError, LedgerError
+from agentguard.guard.asks import Identify
+from agentguard.guard.clock import LONG_AGO, WatchedClock, utc_now
+from agentguard.guard.identities import Identities
+from agentguard.guard.in_force import InForce, check_bundle
+from agentguard.guard.provenance import ResultPath
+from agentguard.guard.records import RecordData
+from agentguard.ledger import LogLedger, Promise, RecordFilter
+from agentguard.policy import Bundle
+
+
+class Engine:
+    """What calls, runs and gates are judged with. ``Guard`` is the face above it."""
+
+    def __init__(
+        self,
+        ledger: LogLedger,
+        identities: Identities,
+        in_force: InForce,
+        *,
+        wait: timedelta | None = None,
+        clock: Callable[[], datetime] = utc_now,
+        elapsed: Callable[[], float] | None = None,
+        log: bool | TextIO | None = None,
+    ) -> None:
+        self.ledger = ledger
+        self.wait = wait
+        self.clock = clock
+        self._watched = WatchedClock(clock, elapsed, recorded=_newest(ledger))
+        self._identities = identities
+        show = _logger(log)
+        if show is not None:
+            ledger.listen(show)
+        self._in_force = in_force
+        self._untold: dict[str, set[str]] = {}
+
+    @property
+    def bundle(self) -> Bundle:
+        """The bundle in force."""
+        return self._in_force.bundle
+
+    @property
+    def catalog(self) -> Catalog:
+        """The catalog of the bundle in force."""
+        return self._in_force.catalog
+
+    def take(self, bundle: Bundle) -> None:
+        """All of it or, where anything raises, nothing."""
+        check_bundle(bundle)
+        self._in_force = InForce.of(bundle, self._identities.under(bundle, before=self._in_force.verification))
+
+    def now(self) -> datetime | Unavailable:
+        """The decision's moment, or why the clock cannot be believed."""
+        return self._watched.now()
+
+    @property
+    def last_known_time(self) -> datetime:
+        """Now, or the latest moment that could be believed; for records of calls that are refused anyway."""
+        moment = self.now()
+        return moment if isinstance(moment, datetime) else self._watched.latest
+
+    def identify(self, ask: Identify) -> Identity | Unavailable:
+        """Who calls, by a fresh assertion; judged by the issuer that was configured for its source."""
+        return self._in_force.verification.identify(ask.digest, ask.subject, self.now)
+
+    async def identify_async(self, ask: Identify) -> Identity | Unavailable:
+        """As ``identify``, from a task."""
+        return await self._in_force.verification.identify_async(ask.digest, ask.subject, self.now)
+
+    def subject_for(self, workflow: Workflow) -> str | None:
+        """Whom the local issuer speaks for in a run of this workflow; None where assertions come from outside."""
+        return self._in_force.verification.subject_for(workflow)
+
+    def secret_paths(self, tool: str) -> tuple[tuple[str | None, ...], ...]:
+        """Where this tool's declared secrets stand in its arguments."""
+        return self._in_force.secrets.get(tool, ())
+
+    def hidden_paths(self, tool: str) -> tuple[tuple[str | None, ...], ...]:
+        """What of this tool's arguments stands in no record: its secrets, and places that are partly secret."""
+        return self._in_force.hidden.get(tool, ())
+
+    def outsiders_paths(self, tool: str) -> tuple[ResultPath, ...]:
+        """Where outsiders can write in this tool's results."""
+        return self._in_force.outsiders.get(tool, ())
+
+    def note_close(self, closed: Promise[Any], data: RecordData, *, admitted: bool) -> None:
+        """Where a ledger gives an outcome up, the run has lost track of that call, for as long as this guard lives.
+
+        The outcome of a call that was perhaps never ``admitted`` may come to nothing.
+        """
+
+        def done(written: Promise[Any]) -> None:
+            if admitted and written.exception() is not None:
+                self._untold.setdefault(data["run_id"], set()).add(data["decision_id"])
+                logging.getLogger("agentguard").error("an outcome could not be recorded: %s", written.exception())
+
+        closed.add_done_callback(done)
+
+    def with_untold(self, run: RunState | Unavailable) -> RunState | Unavailable:
+        """The run, with the calls whose outcome its ledger never took."""
+        if not self._untold or isinstance(run, Unavailable) or run.id not in self._untold:
+            return run
+        return replace(run, unsettled=run.unsettled | self._untold[run.id])
+
+
+def _newest(ledger: LogLedger) -> datetime:
+    """When the last record was written, by its own word. Raises LedgerError."""
+    for newest in ledger.records(RecordFilter(), limit=1, newest=True):
+        try:
+            return max(LONG_AGO, datetime.fromisoformat(newest["time"]))
+        except (KeyError, TypeError, ValueError):  # no time, or one without a zone
+            raise LedgerError("the time of the ledger's newest record cannot be read; was it changed?") from None
+    return LONG_AGO
+
+
+def _logger(log: bool | TextIO | None) -> Callable[[bytes], None] | None:
+    if log is None or log is False:
+        return None
+    stream = sys.stderr if log is True else log
+    if stream is None:  # structlog would write to standard output, where nobody asked for records
+        raise ConfigurationError("log=True: this process has no standard error; pass an open text file")
+    records = structlog.wrap_logger(
+        structlog.WriteLogger(stream),
+        processors=[_as_it_stands],
+        wrapper_class=structlog.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    show: Callable[[bytes], None] = records.info
+    return show
+
+
+def _as_it_stands(_: object, __: str, event: MutableMapping[str, Any]) -> str:
+    """A record is a line of its own, byte for byte as it stands in the ledger."""
+    body: bytes = event["event"]
+    return body.decode()
