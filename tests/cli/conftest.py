@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -54,6 +55,11 @@ def real(*arguments: str | Path, **more: Any) -> Ended:
         capture_output=True, text=True, timeout=60, env=env, check=False, **more,
     )  # fmt: skip
     return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def hears_interrupts() -> None:
+    """A shell without job control starts what runs in its background, these tests perhaps, deaf to Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def settle(future: Any) -> Any:

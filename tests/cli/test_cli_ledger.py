@@ -20,7 +20,7 @@ from agentguard.core.signals import Signal, SignalEffect
 from agentguard.guard import Operations
 from agentguard.guard.records import record
 from agentguard.ledger import Admission, RecordFilter, open_ledger
-from cli.conftest import ROOT, Call, ask, decide, real, settle, start
+from cli.conftest import ROOT, Call, ask, decide, hears_interrupts, real, settle, start
 
 
 def records(path: Path, **wanted: Any) -> list[dict[str, Any]]:
@@ -223,11 +223,6 @@ def test_following_begins_where_told(store: Path) -> None:
     first = next(stream)["decision_id"]
     ledger.shut()
     assert first == "d-new"
-
-
-def hears_interrupts() -> None:
-    """A shell without job control starts what runs in its background, these tests perhaps, deaf to Ctrl-C."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def test_following_sees_another_process_and_ends_cleanly_with_ctrl_c(store: Path) -> None:

@@ -29,7 +29,7 @@ from starlette.routing import Route
 
 from agentguard import Guard, ToolCallDenied
 from agentguard.ledger import open_ledger
-from cli.conftest import ROOT, Call, real
+from cli.conftest import ROOT, Call, hears_interrupts, real
 from cli.test_cli_use import is_clear
 
 WORKFLOW = f"""
@@ -102,7 +102,7 @@ def server(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], int, Path]]:
     arguments = ["signals", "serve", str(bundle), "--port", "0", "--ledger", str(tmp_path / "ledger.sqlite3")]
     process = subprocess.Popen(
         [sys.executable, "-c", command, *arguments],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hears_interrupts,
     )  # fmt: skip
     try:
         assert process.stdout is not None
@@ -201,7 +201,7 @@ def test_poll_goes_on_until_it_is_interrupted(tmp_path: Path) -> None:
         process = subprocess.Popen(
             [sys.executable, "-c", "import sys; from agentguard.cli import main; sys.exit(main())",
              "signals", "poll", str(bundle), "--ledger", str(ledger)],
-            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hears_interrupts,
         )  # fmt: skip
         try:
             assert process.stdout is not None
@@ -329,7 +329,7 @@ def test_events_can_be_taken_over_tls(tmp_path: Path) -> None:
         [sys.executable, "-c", "import sys; from agentguard.cli import main; sys.exit(main())",
          "signals", "serve", str(bundle), "--port", "0", "--ledger", str(tmp_path / "ledger.sqlite3"),
          "--certificate", str(certificate), "--key", str(key)],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hears_interrupts,
     )  # fmt: skip
     try:
         assert process.stdout is not None
