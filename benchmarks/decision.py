@@ -16,6 +16,7 @@ from agentguard.core.facts import Facts, RunState, RunStatus
 from agentguard.core.policy import Policy
 from agentguard.core.request import Request
 from agentguard.core.values import Assurance, Effect, Identity
+from agentguard.jose.nonce import nonce
 from agentguard.policy import load
 from benchmarks.bundles import ARGUMENTS, CASBIN_MODEL, SUBJECT, casbin_policies, cedar_policies, write_bundle
 from benchmarks.measure import Effort, Tick, compare
@@ -54,6 +55,7 @@ def decision(policy: Policy, workflows: int, tool: str) -> Callable[[], object]:
         canonical=canonical_bytes(ARGUMENTS),
         arguments=ARGUMENTS,
         definition=None,
+        salt=nonce(),
     )
     identity = Identity(
         subject=SUBJECT,

@@ -33,7 +33,7 @@ KINDS: Mapping[str, tuple[Callable[[int], Json], Callable[[int], Json], dict[str
     "command": (lambda n: ["git", "log", f"-{n}"], lambda n: ["sh", "-c", f"echo {n}"], {}),
     "dsn": (
         lambda n: f"postgresql://app:pw@db-{n}.example.com/sales",
-        lambda n: f"postgresql://app@db-{n}.example.com,db-b.example.com/sales",
+        lambda n: f"postgresql://app@db-{n}.example.com/sales?service=other",
         {},
     ),
     "email": (lambda n: f"user-{n}@example.com", lambda n: f'"user {n}"@example.com', {}),
@@ -89,7 +89,8 @@ def _entry(number: int) -> CatalogEntry:
 
 
 def _entry_of(kind: str, pattern: str) -> CatalogEntry:
-    return CatalogEntry(kind, pattern, Sensitivity.INTERNAL, None, None, None, None, HERE)
+    promises = frozenset({"starts_nothing_else"} if kind == "command" else ())
+    return CatalogEntry(kind, pattern, Sensitivity.INTERNAL, None, None, None, None, HERE, promises)
 
 
 def _times(
