@@ -373,7 +373,8 @@ def test_proxies_of_the_environment_are_not_asked(server: Server, monkeypatch: p
 def test_one_transport_serves_the_clients_of_both_libraries_and_of_no_other(server: Server) -> None:
     good = f"http://api.example.com:{server.port}/x"
     transport = GuardedTransport(LOOPBACK, [good], resolver=here)
-    assert isinstance(transport, httpx.BaseTransport) and isinstance(transport, httpx2.BaseTransport)
+    # Newer clients of httpx2 refuse a transport with a class of httpx among its bases.
+    assert isinstance(transport, httpx2.BaseTransport) and not isinstance(transport, httpx.BaseTransport)
     with transport:
         answers = [transport.handle_request(library.Request("GET", good)) for library in (httpx, httpx2)]
         assert [type(answer) for answer in answers] == [httpx.Response, httpx2.Response]
@@ -393,9 +394,10 @@ def test_a_providers_client_goes_only_where_it_may(package: str, server: Server)
     http = provider.DefaultHttpxClient(transport=transport)
     with made(api_key="k", base_url=base, http_client=http, max_retries=0) as client:
         assert client.get("/permitted", cast_to=str) == ""
-        with pytest.raises(provider.APIConnectionError) as refused:
+        # Some of their releases wrap what a transport raises, some let it through.
+        with pytest.raises((provider.APIConnectionError, DestinationRefused)) as refused:
             client.get("/elsewhere", cast_to=str)
-    assert isinstance(refused.value.__cause__, DestinationRefused)
+    assert any(isinstance(error, DestinationRefused) for error in (refused.value, refused.value.__cause__))
     assert [path for _, path in server.seen] == ["/permitted"]
 
 
