@@ -392,8 +392,6 @@ class Engine:
                     self._mirror.catch_up(write=True)
                 if self._mirror.unsaved >= LAG:
                     self._mirror.save()
-                    if self.log.enter(write=True):
-                        self._mirror.catch_up(write=True)
                 more = self.log.index()
                 self.log.leave()
                 self._torn = False

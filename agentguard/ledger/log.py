@@ -105,7 +105,7 @@ class Log(Protocol):
 
     def save(self, upto: int, cells: Iterable[SavedCell]) -> None:
         """Keep cells, which together with those kept before are the fold of every row up to ``upto``; durable when this
-        returns, and ``leave`` is said."""
+        returns. What ``enter`` began goes on."""
 
     def load(self, key: Key) -> bytes | None:
         """One kept cell."""

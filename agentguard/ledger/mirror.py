@@ -168,19 +168,22 @@ class Mirror:
         if moved:  # the store's cells are ahead of what is in memory, so that is worth nothing
             self._hot, self._cold, self._windows = {_FOLDED: log.saved()}, {}, {}
         found = _Fold(self)
+        touched: set[Key] = set()
         rows = log.rows(self.folded)
         for number, body, private in rows if watch is None else watch(rows):
             found.add(number, body, private)
             if len(found.changed) >= _STRETCH:
                 self.take(number, found.changed)
+                touched.update(found.changed)
                 found = _Fold(self)
                 if write and self.unsaved >= _STRETCH:
                     self.save()
         if found.last:
             self.take(found.last, found.changed)
-        if moved or found.last:
-            self._owe_again()
-        return moved or bool(found.last)
+            touched.update(found.changed)
+        if moved or not touched.isdisjoint(self.owed.cells):
+            self._owe_again(None if moved else touched)
+        return moved or bool(touched)
 
     def distrust(self) -> None:
         """Something was interrupted: what is not changed in one call is made anew."""
@@ -198,10 +201,11 @@ class Mirror:
         self._cold = {**cold, **{key: cell for key, cell in hot.items() if key != _FOLDED and key[0] != cells.SPEND}}
         self._hot = {_FOLDED: upto}
 
-    def _owe_again(self) -> None:
-        """Others have written since these outcomes were owed: they count on top of that now.
+    def _owe_again(self, touched: set[Key] | None) -> None:
+        """Others have written about what these outcomes change: they count on top of that now. ``touched`` None: about
+        anything.
 
-        A run that is touched by both gets a version of its own, so that nothing that was decided before is admitted.
+        A run that both change gets a version of its own, so that nothing that was decided before is admitted.
         """
         before = self.owed
         if not before.entries:
@@ -214,7 +218,7 @@ class Mirror:
                 self.owe([entry], layer.changed)
         for key, was in before.cells.items():
             now = self.get(key)
-            if isinstance(now, RunCell) and isinstance(was, RunCell):
+            if isinstance(now, RunCell) and isinstance(was, RunCell) and (touched is None or key in touched):
                 raised = now._replace(version=max(now.version, was.version) + 1)
                 self.owed = Owed(self.owed.entries, {**self.owed.cells, key: raised})
 

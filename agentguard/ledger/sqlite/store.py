@@ -169,6 +169,7 @@ class SqliteLog:
         self._execute(schema.KEEP, (upto,))
         self._execute(schema.COMMIT)
         self._saved = upto
+        self._begin()  # whoever saves goes on, and still has the turn
 
     def load(self, key: Key) -> bytes | None:
         """One kept cell. Raises Behind where others have written since this operation began."""
