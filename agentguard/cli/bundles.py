@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentguard.errors import ConfigurationError, PolicyError, PolicyProblem
 
 if TYPE_CHECKING:
+    from agentguard.guard.in_force import UsableBundle
     from agentguard.policy import Bundle
     from agentguard.policy.cases import Case
 
@@ -17,41 +18,49 @@ if TYPE_CHECKING:
 _WORKFLOW = re.compile(rb"""^kind:\s*["']?Workflow["']?\s*(?:#|$)""", re.MULTILINE)
 
 
-def load(directory: Path, *, on_file: Callable[[int, int], None] | None = None) -> Bundle:
+def load(directory: Path, *, on_file: Callable[[int, int], None] | None = None) -> UsableBundle:
     """The bundle, with everything checked that a guard would refuse. ``on_file`` hears (files done, files in all).
 
     Raises PolicyError with all problems.
     """
     from agentguard import policy
-    from agentguard.guard.in_force import check_bundle
 
     try:
         bundle = policy.load(directory, on_file=on_file)
     except PolicyError as error:
         raise PolicyError([*error.problems, *_perhaps_several(directory)]) from None
-    problems: list[PolicyProblem] = []
+    return usable(bundle)
+
+
+def usable(bundle: Bundle) -> UsableBundle:
+    """The bundle as a guard uses it, if what it names can be verified, too. Raises PolicyError with all problems."""
+    from agentguard.guard.in_force import UsableBundle
+
+    problems = [*_issuer_problems(bundle), *_stream_problems(bundle)]
     try:
-        check_bundle(bundle)
+        made = UsableBundle.of(bundle)
     except PolicyError as error:
-        problems.extend(error.problems)
-    problems.extend(_issuer_problems(bundle))
-    problems.extend(_stream_problems(bundle))
+        raise PolicyError(_in_order([*problems, *error.problems])) from None
     if problems:
-        raise PolicyError(sorted(set(problems), key=lambda problem: (problem.file, problem.line, problem.message)))
-    return bundle
+        raise PolicyError(_in_order(problems))
+    return made
+
+
+def _in_order(problems: Iterable[PolicyProblem]) -> list[PolicyProblem]:
+    return sorted(set(problems), key=lambda problem: (problem.file, problem.line, problem.message))
 
 
 def load_with_cases(
     directory: Path, *, on_file: Callable[[int, int], None] | None = None
-) -> tuple[Bundle, tuple[Case, ...]]:
+) -> tuple[UsableBundle, tuple[Case, ...]]:
     """The bundle and the decision cases beside it. ``on_file`` as in ``load``.
 
     Raises PolicyError with all problems of the first that has any.
     """
     from agentguard.policy.cases import load_cases
 
-    bundle = load(directory, on_file=on_file)
-    return bundle, load_cases(directory, bundle)
+    loaded = load(directory, on_file=on_file)
+    return loaded, load_cases(directory, loaded.bundle)
 
 
 def folders(directory: Path) -> list[Path]:
@@ -75,12 +84,12 @@ def _top_folders(directory: Path) -> list[str]:
     return sorted({parts[0] for parts in names}) if all(len(parts) > 1 for parts in names) else []
 
 
-def unreachable(bundle: Bundle) -> Iterator[PolicyProblem]:
+def unreachable(usable: UsableBundle) -> Iterator[PolicyProblem]:
     """Steps whose tool goes to one fixed place that is too sensitive for them, or listed nowhere."""
     from agentguard.core.values import Unavailable
-    from agentguard.destinations import Catalog, derive
+    from agentguard.destinations import derive
 
-    catalog = Catalog(bundle.catalog)
+    bundle, catalog = usable.bundle, usable.catalog
     for workflow in bundle.policy.workflows.values():
         for step in workflow.steps:
             for declared in bundle.tools[step.tool].destinations:

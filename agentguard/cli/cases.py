@@ -16,8 +16,8 @@ from agentguard.errors import ConfigurationError, PolicyError
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from agentguard.destinations import Catalog
     from agentguard.guard.dry_run import CaseResult
+    from agentguard.guard.in_force import UsableBundle
     from agentguard.policy import Bundle
     from agentguard.policy.cases import Case
 
@@ -36,13 +36,12 @@ def test(
     Example: agentguard test workflows/customer_export
     """
     from agentguard.cli import bundles
-    from agentguard.destinations import Catalog
 
     now = common.now_utc()
     moment = now if at is None else common.moment(at, "--at", now)
     try:
         with common.progress(f"loading {directory}") as on_file:
-            bundle, cases = bundles.load_with_cases(directory, on_file=on_file)
+            usable, cases = bundles.load_with_cases(directory, on_file=on_file)
     except PolicyError as error:
         if not json:
             raise
@@ -52,11 +51,10 @@ def test(
     written = len(cases)
     if only is not None:
         cases = tuple(case for case in cases if only in case.name or only in case.workflow)
-    catalog = Catalog(bundle.catalog)
     report = []
     with common.progress("judging cases") as on_case:
         for case in cases:
-            report.append(_judged(bundle, case, moment, catalog))
+            report.append(_judged(usable, case, moment))
             if on_case is not None:
                 on_case(len(report), len(cases))
     failed = sum(not entry["passed"] for entry in report)
@@ -65,7 +63,7 @@ def test(
     else:
         _show(report, failed)
         if only is None and report:
-            for workflow, step in _unreached(bundle, report):
+            for workflow, step in _unreached(usable.bundle, report):
                 common.line(f"note: no case reaches step `{step}` of `{workflow}`")
     if not report:
         remedy = f"write some in `{directory}` as NAME.cases.yaml"
@@ -75,13 +73,13 @@ def test(
     raise typer.Exit(0 if report and not failed else 1)
 
 
-def _judged(bundle: Bundle, case: Case, now: datetime, catalog: Catalog) -> dict[str, Any]:
+def _judged(usable: UsableBundle, case: Case, now: datetime) -> dict[str, Any]:
     """One case as a program reads it."""
     from agentguard.guard.dry_run import evaluate
 
     told: dict[str, Any] = {"file": case.file, "line": case.line, "name": case.name, "workflow": case.workflow}
     try:
-        result = evaluate(bundle, case, now=now, catalog=catalog)
+        result = evaluate(usable, case, now=now)
     except ConfigurationError as error:
         return {**told, "passed": False, "problems": [str(error)], "effect": None, "step": None, "findings": []}
     return {**told, "passed": result.passed, "problems": list(result.problems), **outcome(result)}

@@ -13,6 +13,7 @@ from agentguard.cli.common import JsonOption
 from agentguard.errors import PolicyError, PolicyProblem
 
 if TYPE_CHECKING:
+    from agentguard.guard.in_force import UsableBundle
     from agentguard.policy import Bundle
 
 app = common.new_app("Load a bundle as the guard does and list everything wrong with it.", group=False)
@@ -56,10 +57,10 @@ def _checked(directory: Path) -> dict[str, Any]:
 
     try:
         with common.progress(f"loading {directory}") as on_file:
-            bundle, cases = bundles.load_with_cases(directory, on_file=on_file)
+            usable, cases = bundles.load_with_cases(directory, on_file=on_file)
     except PolicyError as error:
         return {"directory": str(directory), "ok": False, "problems": _entries(error.problems)}
-    summary = describe(bundle) | {"cases": len(cases), "notes": _entries(_notes(bundle))}
+    summary = describe(usable.bundle) | {"cases": len(cases), "notes": _entries(_notes(usable))}
     return {"directory": str(directory), "ok": True, "problems": [], **summary}
 
 
@@ -82,13 +83,14 @@ def _show(told: Mapping[str, Any]) -> None:
         common.line(f"note: {PolicyProblem(**note)}")
 
 
-def _notes(bundle: Bundle) -> list[PolicyProblem]:
+def _notes(usable: UsableBundle) -> list[PolicyProblem]:
     """What is no mistake, and what it will do: also of reviews, of subjects, and of places that never change."""
     from agentguard.cli import bundles
     from agentguard.identity import could_assert
 
+    bundle = usable.bundle
     today, where = common.now_utc().date(), str(bundle.directory)
-    notes = [*bundle.notes, *bundles.unreachable(bundle)]
+    notes = [*bundle.notes, *bundles.unreachable(usable)]
     for name, workflow in sorted(bundle.policy.workflows.items()):
         if workflow.review_by < today:
             notes.append(PolicyProblem(where, 0, f"the review of `{name}` is overdue, so it permits nothing"))

@@ -34,12 +34,11 @@ def coverage(
     Example: agentguard destinations coverage workflows/customer_export --since 30d
     """
     from agentguard.cli import bundles
-    from agentguard.destinations import Catalog
     from agentguard.destinations.coverage import collect, compare
     from agentguard.ledger import RecordFilter
 
     begin = None if since is None else common.moment(since, "--since", common.now_utc())
-    catalog = Catalog(bundles.load(bundle).catalog)
+    catalog = bundles.load(bundle).catalog
     with common.operations(ledger) as operations:
         found = compare(catalog, collect(operations.records(RecordFilter(kind="decision", since=begin))))
     if json:

@@ -134,12 +134,12 @@ def _imagined(directory: Path, case: Case, now: datetime) -> dict[str, Any]:
     from agentguard.cli import bundles
     from agentguard.guard.dry_run import evaluate
 
-    bundle = bundles.load(directory)
-    workflow = bundle.policy.workflows.get(case.workflow)
+    usable = bundles.load(directory)
+    workflow = usable.bundle.policy.workflows.get(case.workflow)
     for step in sorted(case.run.done):
         if workflow is not None:
             common.choice(step, (known.name for known in workflow.steps), "--done")
-    return described(evaluate(bundle, case, now=now))
+    return described(evaluate(usable, case, now=now))
 
 
 def described(result: CaseResult) -> dict[str, Any]:

@@ -161,7 +161,7 @@ def status(bundle: Bundle, ledger: LedgerOption = None, json: JsonOption = False
     """
     from agentguard.cli.bundles import load
 
-    trusts = load(bundle).streams
+    trusts = load(bundle).bundle.streams
     with common.operations(ledger) as operations:
         states = operations.streams()
     rows = [_row(trust, states.get(trust.name), common.now_utc()) for trust in trusts]
@@ -198,21 +198,21 @@ def _cell(value: Json) -> str:
 
 def _receiver(directory: Path, operations: Operations) -> Receiver:
     """A receiver of the bundle's streams, which follows the bundle's files; a bad change leaves the old ones."""
-    from agentguard.cli.bundles import load
-    from agentguard.guard.in_force import check_bundle
+    from agentguard.cli.bundles import load, usable
     from agentguard.policy import Reloader
     from agentguard.signals import Receiver, Streams
 
     load(directory)
-    reloader = Reloader(directory)
+    reloader = Reloader(directory, lambda bundle, before: usable(bundle))
 
     def streams() -> Streams:
         if reloader.changed():
             try:
-                reloader.reload(check_bundle)
+                reloader.reload()
             except PolicyError as error:
                 _log.error("the bundle was changed and cannot be loaded, so the old one stays in force: %s", error)
-        return Streams(reloader.current.streams, reloader.current.directory)
+        bundle = reloader.current.bundle
+        return Streams(bundle.streams, bundle.directory)
 
     return Receiver(streams, operations)
 

@@ -6,7 +6,7 @@ canonical bytes, exactly as in the order of events; identity, run and answers ar
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -19,11 +19,11 @@ from agentguard.core.provenance import NOTHING_SEEN, UNKNOWN, Seen, Trail, diges
 from agentguard.core.reasons import Reason
 from agentguard.core.request import Request
 from agentguard.core.values import Assurance, Destination, Effect, Identity, Json, Unavailable
-from agentguard.destinations import Catalog, compared, derive, other_spellings, parse_path, rewrite
+from agentguard.destinations import compared, derive, other_spellings, rewrite
 from agentguard.errors import ConfigurationError
-from agentguard.guard.provenance import brought, result_path
-from agentguard.guard.records import REDACTED, redact
-from agentguard.policy import Bundle
+from agentguard.guard.in_force import UsableBundle
+from agentguard.guard.provenance import brought
+from agentguard.guard.records import redact
 from agentguard.policy.cases import Case
 
 _IMAGINED = "imagined"
@@ -54,19 +54,19 @@ class CaseResult:
         return not self.problems
 
 
-def evaluate(bundle: Bundle, case: Case, *, now: datetime, catalog: Catalog | None = None) -> CaseResult:
-    """Decide one case. ``now`` is used where the case says no time; ``catalog`` saves making it anew for each case.
+def evaluate(usable: UsableBundle, case: Case, *, now: datetime) -> CaseResult:
+    """Decide one case. ``now`` is used where the case says no time.
 
     Raises ConfigurationError for a case that could not be: no such workflow, values that are not JSON, inputs that no
     run could be started with.
     """
-    at = case.now or now
+    at, bundle = case.now or now, usable.bundle
     workflow = _workflow(bundle.policy, case)
     tool = bundle.tool_by_alias.get(case.call.tool, case.call.tool)
     declaration = bundle.tools.get(tool)
     declared = declaration.destinations if declaration is not None else ()
     values = judged = as_called = _json(case.call.arguments, "the arguments")
-    destinations = derive(declared, values, Catalog(bundle.catalog) if catalog is None else catalog)
+    destinations = derive(declared, values, usable.catalog)
     if not isinstance(destinations, Unavailable):
         values, judged = rewrite(declared, values), compared(declared, values)
     if case.call.destinations is not None:
@@ -83,8 +83,8 @@ def evaluate(bundle: Bundle, case: Case, *, now: datetime, catalog: Catalog | No
         salt=_IMAGINED,
     )
     used = declaration.credentials if declaration is not None else ()
-    run = _run(bundle, case, workflow, at)
-    shown = _shown(values, () if declaration is None else declaration.secrets)
+    run = _run(usable, case, workflow, at)
+    shown = redact(values, usable.secrets.get(tool, ()))[0]
     facts = Facts(
         now=at,
         identity=_identity(case, workflow, at, request.digest),
@@ -110,14 +110,6 @@ def evaluate(bundle: Bundle, case: Case, *, now: datetime, catalog: Catalog | No
     found = {name: trail.origins(value, as_called[name]) for name, value in judged.items()}
     words = {name: [UNKNOWN] if origins is None else origins.words for name, origins in found.items()}
     return CaseResult(case, decision, request, shown, destinations, at, words, tuple(_differences(case, decision)))
-
-
-def _shown(values: Mapping[str, Json], secrets: Iterable[str]) -> Json:
-    """The arguments as a record would hold them."""
-    try:
-        return redact(values, tuple(map(parse_path, secrets)))[0]
-    except ValueError:  # a secret whose place cannot be read may be any of them
-        return REDACTED
 
 
 def _workflow(policy: Policy, case: Case) -> Workflow:
@@ -163,10 +155,10 @@ def _identity(case: Case, workflow: Workflow, at: datetime, digest: str) -> Iden
     )
 
 
-def _run(bundle: Bundle, case: Case, workflow: Workflow, at: datetime) -> RunState:
+def _run(usable: UsableBundle, case: Case, workflow: Workflow, at: datetime) -> RunState:
     said = case.run
     inputs = _json(said.inputs, "the inputs")
-    shape = bundle.workflows_inputs.get(workflow.name)
+    shape = usable.bundle.workflows_inputs.get(workflow.name)
     # A case may leave out inputs that do not matter to it; what it does say must be possible.
     refusal = shape.refusal(inputs) if shape is not None and inputs else None
     if refusal is not None:
@@ -190,23 +182,22 @@ def _run(bundle: Bundle, case: Case, workflow: Workflow, at: datetime) -> RunSta
         high_water=said.high_water,
         subject_suspended=said.suspended,
         zones=said.zones,
-        contacts=frozenset(bundle.policy.zones) if said.contacts is None else said.contacts,
+        contacts=frozenset(usable.bundle.policy.zones) if said.contacts is None else said.contacts,
         credential_refused=said.credential_refused,
         issued_after=said.issued_after,
-        seen=_seen(bundle, case),
+        seen=_seen(usable, case),
     )
 
 
-def _seen(bundle: Bundle, case: Case) -> Seen:
+def _seen(usable: UsableBundle, case: Case) -> Seen:
     """What the case's earlier calls brought. What is kept counts from the first result that holds all of it."""
     seen, unplaced = NOTHING_SEEN, dict(case.run.kept)
     for number, entry in enumerate(case.run.seen, 1):
-        tool = bundle.tools.get(bundle.tool_by_alias.get(entry.tool, entry.tool))
-        paths = tuple(map(result_path, tool.untrusted_results)) if tool is not None else ()
+        name = usable.bundle.tool_by_alias.get(entry.tool, entry.tool)
+        paths = usable.outsiders.get(name, ())
         held = digests(entry.result)
         kept = {name: value for name, value in unplaced.items() if digests(value) and digests(value) <= held}
         unplaced = {name: value for name, value in unplaced.items() if name not in kept}
-        name = entry.tool if tool is None else tool.name
         seen = seen.after(brought(name, paths, number, entry.result, kept), number)
     return seen
 

@@ -18,12 +18,11 @@ from agentguard.destinations import Catalog
 from agentguard.errors import ConfigurationError, LedgerError
 from agentguard.guard.asks import Identify
 from agentguard.guard.clock import LONG_AGO, WatchedClock, utc_now
-from agentguard.guard.identities import Identities
-from agentguard.guard.in_force import InForce, check_bundle
+from agentguard.guard.in_force import InForce
 from agentguard.guard.provenance import ResultPath
 from agentguard.guard.records import RecordData
 from agentguard.ledger import LogLedger, Promise, RecordFilter
-from agentguard.policy import Bundle
+from agentguard.policy import Bundle, Reloader
 
 
 class Engine:
@@ -31,40 +30,37 @@ class Engine:
 
     def __init__(
         self,
+        reloader: Reloader[InForce],
         ledger: LogLedger,
-        identities: Identities,
-        in_force: InForce,
         *,
         wait: timedelta | None = None,
         clock: Callable[[], datetime] = utc_now,
         elapsed: Callable[[], float] | None = None,
         log: bool | TextIO | None = None,
     ) -> None:
+        self._reloader = reloader
         self.ledger = ledger
         self.wait = wait
         self.clock = clock
         self._watched = WatchedClock(clock, elapsed, recorded=_newest(ledger))
-        self._identities = identities
         show = _logger(log)
         if show is not None:
             ledger.listen(show)
-        self._in_force = in_force
         self._untold: dict[str, set[str]] = {}
+
+    @property
+    def _in_force(self) -> InForce:
+        return self._reloader.current
 
     @property
     def bundle(self) -> Bundle:
         """The bundle in force."""
-        return self._in_force.bundle
+        return self._in_force.usable.bundle
 
     @property
     def catalog(self) -> Catalog:
         """The catalog of the bundle in force."""
-        return self._in_force.catalog
-
-    def take(self, bundle: Bundle) -> None:
-        """All of it or, where anything raises, nothing."""
-        check_bundle(bundle)
-        self._in_force = InForce.of(bundle, self._identities.under(bundle, before=self._in_force.verification))
+        return self._in_force.usable.catalog
 
     def now(self) -> datetime | Unavailable:
         """The decision's moment, or why the clock cannot be believed."""
@@ -90,15 +86,15 @@ class Engine:
 
     def secret_paths(self, tool: str) -> tuple[tuple[str | None, ...], ...]:
         """Where this tool's declared secrets stand in its arguments."""
-        return self._in_force.secrets.get(tool, ())
+        return self._in_force.usable.secrets.get(tool, ())
 
     def hidden_paths(self, tool: str) -> tuple[tuple[str | None, ...], ...]:
         """What of this tool's arguments stands in no record: its secrets, and places that are partly secret."""
-        return self._in_force.hidden.get(tool, ())
+        return self._in_force.usable.hidden.get(tool, ())
 
     def outsiders_paths(self, tool: str) -> tuple[ResultPath, ...]:
         """Where outsiders can write in this tool's results."""
-        return self._in_force.outsiders.get(tool, ())
+        return self._in_force.usable.outsiders.get(tool, ())
 
     def note_close(self, closed: Promise[Any], data: RecordData, *, admitted: bool) -> None:
         """Where a ledger gives an outcome up, the run has lost track of that call, for as long as this guard lives.

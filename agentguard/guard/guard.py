@@ -20,7 +20,7 @@ from agentguard.guard.engine import Engine
 from agentguard.guard.functions import is_guarded, wrap_function
 from agentguard.guard.gate import Gate
 from agentguard.guard.identities import Identities, Source
-from agentguard.guard.in_force import InForce, check_bundle
+from agentguard.guard.in_force import InForce, UsableBundle
 from agentguard.guard.noted import Decided, noting
 from agentguard.guard.operations import Operations
 from agentguard.guard.options import check_options
@@ -44,20 +44,17 @@ class Guard(Engine):
 
     def __init__(
         self,
-        reloader: Reloader,
+        reloader: Reloader[InForce],
         ledger: LogLedger,
-        identities: Identities,
-        in_force: InForce,
         *,
         wait: timedelta | None = None,
         clock: Callable[[], datetime] = utc_now,
         elapsed: Callable[[], float] | None = None,
         log: bool | TextIO | None = None,
     ) -> None:
-        super().__init__(ledger, identities, in_force, wait=wait, clock=clock, elapsed=elapsed, log=log)
+        super().__init__(reloader, ledger, wait=wait, clock=clock, elapsed=elapsed, log=log)
         # People stop a run whatever the clock does. What it tells them stands, so that they can put it right.
         self.operations = Operations(ledger, self._watched.told)
-        self._reloader = reloader
 
     @classmethod
     def load(
@@ -87,15 +84,18 @@ class Guard(Engine):
             wait=wait, clock=clock, elapsed=elapsed, log=log,
         )  # fmt: skip
         place = Path(home) if home is not None else Path(os.environ.get("AGENTGUARD_HOME") or ".agentguard")
-        reloader = Reloader(directory)
-        check_bundle(reloader.current)
         identities = Identities(home=place, source=identity, issuer=issuer, subject=subject, clock=clock)
-        in_force = InForce.of(reloader.current, identities.under(reloader.current))
+
+        def in_force(bundle: Bundle, before: InForce | None) -> InForce:
+            usable = UsableBundle.of(bundle)
+            return InForce(usable, identities.under(bundle, before=None if before is None else before.verification))
+
+        reloader = Reloader(directory, in_force)
         if ledger is None:
             ledger = place / "ledger.sqlite3"
         opened = open_ledger(ledger) if isinstance(ledger, str | Path) else ledger
         try:
-            return cls(reloader, opened, identities, in_force, wait=wait, clock=clock, elapsed=elapsed, log=log)
+            return cls(reloader, opened, wait=wait, clock=clock, elapsed=elapsed, log=log)
         except BaseException:
             if opened is not ledger:
                 opened.shut()
@@ -117,7 +117,7 @@ class Guard(Engine):
         Raises PolicyError, or ConfigurationError where its Trust is not for this guard; then the old bundle stays.
         """
         before = self.bundle.revision
-        self._reloader.reload(self.take)
+        self._reloader.reload()
         data = record("reload", self.last_known_time, policy_revision=self.bundle.revision, why=f"was {before}")
         self.ledger.append(data).result()
 

@@ -2,63 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
+from agentguard.core.declarations import Source
 from agentguard.destinations import Catalog, declaration_problem, parse_path
 from agentguard.errors import PolicyError, PolicyProblem
 from agentguard.guard.identities import Verification
 from agentguard.guard.provenance import ResultPath, result_path
 from agentguard.policy import Bundle
 
+Paths: TypeAlias = "tuple[tuple[str | None, ...], ...]"
+
 
 @dataclass(frozen=True, slots=True)
-class InForce:
-    """A bundle and what is made from it, swapped as one."""
+class UsableBundle:
+    """A bundle that a guard can use, and what is made from it once. Only ``of`` makes one.
+
+    By tool: ``secrets`` in its arguments; what is ``hidden`` of them in records (secrets, and places that are partly
+    secret); where ``outsiders`` can write in its results.
+    """
 
     bundle: Bundle
     catalog: Catalog
-    secrets: Mapping[str, tuple[tuple[str | None, ...], ...]]
-    hidden: Mapping[str, tuple[tuple[str | None, ...], ...]]
+    secrets: Mapping[str, Paths]
+    hidden: Mapping[str, Paths]
     outsiders: Mapping[str, tuple[ResultPath, ...]]
-    verification: Verification
 
     @classmethod
-    def of(cls, bundle: Bundle, verification: Verification) -> InForce:
-        secrets = {name: tuple(map(parse_path, tool.secrets)) for name, tool in bundle.tools.items()}
+    def of(cls, bundle: Bundle) -> UsableBundle:
+        """Raise PolicyError with everything that would make this bundle unusable for a guard.
+
+        That is what needs more than its own YAML: the catalog's ties, the kinds' options, the secrets' paths.
+        """
+        problems: list[PolicyProblem] = []
+        secrets, outsiders = {}, {}
+        for name, tool in bundle.tools.items():
+            for declaration in tool.destinations:
+                problem = declaration_problem(declaration)
+                if problem is not None:
+                    problems.append(PolicyProblem(declaration.source.file, declaration.source.line, problem))
+            secrets[name] = _read("secrets", tool.secrets, parse_path, tool.source, problems)
+            outsiders[name] = _read("untrusted_results", tool.untrusted_results, result_path, tool.source, problems)
+        try:
+            catalog = Catalog(bundle.catalog)
+        except PolicyError as error:
+            raise PolicyError([*problems, *error.problems]) from None
+        if problems:
+            raise PolicyError(problems)
         partly = {
             name: tuple(parse_path(place.argument) for place in tool.destinations if place.secret and place.argument)
             for name, tool in bundle.tools.items()
         }
         hidden = {name: secrets[name] + partly[name] for name in secrets}
-        outsiders = {name: tuple(map(result_path, tool.untrusted_results)) for name, tool in bundle.tools.items()}
-        return cls(bundle, Catalog(bundle.catalog), secrets, hidden, outsiders, verification)
+        return cls(bundle, catalog, secrets, hidden, outsiders)
 
 
-def check_bundle(bundle: Bundle) -> None:
-    """Raise PolicyError with everything that would make this bundle unusable for a guard.
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """A bundle and who verifies identities under it, swapped as one."""
 
-    That is what needs more than its own YAML: the catalog's ties, the kinds' options, the secrets' paths.
-    """
-    problems: list[PolicyProblem] = []
-    for tool in bundle.tools.values():
-        for declaration in tool.destinations:
-            problem = declaration_problem(declaration)
-            if problem is not None:
-                problems.append(PolicyProblem(declaration.source.file, declaration.source.line, problem))
-        for path in tool.secrets:
-            try:
-                parse_path(path)
-            except ValueError as error:
-                problems.append(PolicyProblem(tool.source.file, tool.source.line, f"secrets: {error}"))
-        for path in tool.untrusted_results:
-            try:
-                result_path(path)
-            except ValueError as error:
-                problems.append(PolicyProblem(tool.source.file, tool.source.line, f"untrusted_results: {error}"))
-    try:
-        Catalog(bundle.catalog)
-    except PolicyError as error:
-        problems.extend(error.problems)
-    if problems:
-        raise PolicyError(problems)
+    usable: UsableBundle
+    verification: Verification
+
+
+def _read(
+    key: str, texts: Iterable[str], read: Callable[[str], ResultPath], source: Source, problems: list[PolicyProblem]
+) -> Paths:
+    """The paths of one key, and a problem for each that is none."""
+    paths = []
+    for text in texts:
+        try:
+            paths.append(read(text))
+        except ValueError as error:
+            problems.append(PolicyProblem(source.file, source.line, f"{key}: {error}"))
+    return tuple(paths)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from agentguard.core.canonical import NotCanonical, canonical_bytes, sha256
 from agentguard.core.declarations import CatalogEntry, IssuerTrust, StreamTrust, ToolDeclaration
@@ -25,6 +25,8 @@ from agentguard.policy.models import KINDS
 from agentguard.policy.words import expected, listed, shown
 from agentguard.policy.yaml.files import list_files, read_file, signature
 from agentguard.policy.yaml.parse import Document, parse
+
+T = TypeVar("T")
 
 # Past this many, more problems help nobody.
 MAX_PROBLEMS = 200
@@ -61,38 +63,46 @@ def load(directory: str | Path, *, on_file: Callable[[int, int], None] | None = 
     return _Loader(Path(directory), on_file).load()
 
 
-class Reloader:
-    """Holds the bundle in force. A bad bundle never replaces a good one, and nobody ever sees half of one."""
+class Reloader(Generic[T]):
+    """Holds what is in force. A bad bundle never replaces a good one, and nobody ever sees half of one.
 
-    def __init__(self, directory: str | Path, *, on_file: Callable[[int, int], None] | None = None) -> None:
-        """Load the bundle. Raises PolicyError."""
+    ``make`` turns a bundle into what is held, with what was in force before (None at first), or raises: a bundle that
+    cannot be used is never held.
+    """
+
+    def __init__(
+        self,
+        directory: str | Path,
+        make: Callable[[Bundle, T | None], T],
+        *,
+        on_file: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """Load the bundle. Raises PolicyError, and what ``make`` raises."""
         self.directory = Path(directory)
+        self._make = make
         self._lock = threading.Lock()
         self._signature = signature(self.directory)
-        self._current = load(self.directory, on_file=on_file)
+        self._current = make(load(self.directory, on_file=on_file), None)
 
     @property
-    def current(self) -> Bundle:
-        """The bundle in force."""
+    def current(self) -> T:
+        """What is in force."""
         return self._current
 
     def changed(self) -> bool:
         """Whether a file was added, removed or written since the last load or attempt. Looks at no content."""
         return signature(self.directory) != self._signature
 
-    def reload(self, check: Callable[[Bundle], None] | None = None) -> Bundle:
-        """Put the directory's files in force as they are now, if ``check`` raises nothing.
+    def reload(self) -> T:
+        """Put the directory's files in force as they are now.
 
-        Raises PolicyError (or what ``check`` raises), and then the old bundle stays in force.
+        Raises PolicyError, and what ``make`` raises; then what was in force stays.
         """
         with self._lock:
             # Taken before the files are read: what is written meanwhile shows as changed again.
             self._signature = signature(self.directory)
-            fresh = load(self.directory)
-            if check is not None:
-                check(fresh)
-            self._current = fresh
-            return fresh
+            self._current = self._make(load(self.directory), self._current)
+            return self._current
 
 
 class _Loader:

@@ -14,7 +14,7 @@ from agentguard.testing.case_files import CASES
 
 if TYPE_CHECKING:
     from agentguard.guard.dry_run import CaseResult
-    from agentguard.policy import Bundle
+    from agentguard.guard.in_force import UsableBundle
     from agentguard.policy.cases import Case
 
 _POLICY = (".yaml", ".yml")
@@ -38,28 +38,28 @@ class CasesFile(pytest.File):
         from agentguard.policy.cases import load_case_file
 
         try:
-            bundle = _bundle(self.config, _bundle_directory(self.path, self.config.rootpath))
-            cases = load_case_file(self.path, bundle)
+            usable = _usable(self.config, _bundle_directory(self.path, self.config.rootpath))
+            cases = load_case_file(self.path, usable.bundle)
         except AgentGuardError as error:
             raise self.CollectError(str(error)) from None
         for case in cases:
-            item: CaseItem = CaseItem.from_parent(self, name=case.name, case=case, bundle=bundle)
+            item: CaseItem = CaseItem.from_parent(self, name=case.name, case=case, usable=usable)
             yield item
 
 
 class CaseItem(pytest.Item):
     """One decision case."""
 
-    def __init__(self, *, case: Case, bundle: Bundle, **more: Any) -> None:
+    def __init__(self, *, case: Case, usable: UsableBundle, **more: Any) -> None:
         super().__init__(**more)
         self.case = case
-        self.bundle = bundle
+        self.usable = usable
 
     def runtest(self) -> None:
         """Judge the case. Raises CaseFailed."""
         from agentguard.guard.dry_run import evaluate
 
-        result = evaluate(self.bundle, self.case, now=datetime.now(UTC))
+        result = evaluate(self.usable, self.case, now=datetime.now(UTC))
         if not result.passed:
             raise CaseFailed(result)
 
@@ -85,17 +85,15 @@ class CaseFailed(AssertionError):
         super().__init__("\n".join(["; ".join(result.problems), *(findings or ["    no finding: every check passed"])]))
 
 
-_BUNDLES = pytest.StashKey[dict[Path, "Bundle"]]()
+_BUNDLES = pytest.StashKey[dict[Path, "UsableBundle"]]()
 
 
-def _bundle(config: pytest.Config, directory: Path) -> Bundle:
+def _usable(config: pytest.Config, directory: Path) -> UsableBundle:
     """The bundle of a directory, loaded once a session. Raises PolicyError."""
     from agentguard import policy
-    from agentguard.guard.in_force import check_bundle
+    from agentguard.guard.in_force import UsableBundle
 
     loaded = config.stash.setdefault(_BUNDLES, {})
     if directory not in loaded:
-        bundle = policy.load(directory)
-        check_bundle(bundle)
-        loaded[directory] = bundle
+        loaded[directory] = UsableBundle.of(policy.load(directory))
     return loaded[directory]

@@ -9,7 +9,7 @@ import pytest
 
 from agentguard.core.values import Effect
 from agentguard.guard.dry_run import evaluate
-from agentguard.guard.in_force import check_bundle
+from agentguard.guard.in_force import UsableBundle
 from agentguard.policy import load
 from agentguard.policy.cases import load_cases
 
@@ -27,10 +27,9 @@ def test_there_is_a_bundle_for_every_example() -> None:
 @pytest.mark.parametrize("directory", BUNDLES, ids=lambda path: path.name)
 def test_a_shipped_workflow_decides_as_its_cases_say(directory: Path) -> None:
     """They are what a workflow owner copies; a wrong one would be copied, too."""
-    bundle = load(directory)
-    check_bundle(bundle)
-    cases = load_cases(directory, bundle)
-    failed = [(case.name, evaluate(bundle, case, now=NOW).problems) for case in cases]
+    usable = UsableBundle.of(load(directory))
+    cases = load_cases(directory, usable.bundle)
+    failed = [(case.name, evaluate(usable, case, now=NOW).problems) for case in cases]
     assert [(name, problems) for name, problems in failed if problems] == []
 
 

@@ -19,6 +19,7 @@ from agentguard.core.values import Risk
 from agentguard.errors import ApprovalPending, ToolCallDenied
 from agentguard.guard import Guard
 from agentguard.guard.dry_run import evaluate
+from agentguard.guard.in_force import UsableBundle
 from agentguard.ledger import memory_ledger
 from agentguard.policy import load, load_case_file
 
@@ -371,7 +372,7 @@ cases:
 """)
     loaded = load(bundle)
     (case,) = load_case_file(file, loaded)
-    found = evaluate(loaded, case, now=datetime(2026, 11, 24, 12, tzinfo=UTC)).decision
+    found = evaluate(UsableBundle.of(loaded), case, now=datetime(2026, 11, 24, 12, tzinfo=UTC)).decision
 
     assert [str(reason) for reason in found.reasons] == reasons
 

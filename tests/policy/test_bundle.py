@@ -319,9 +319,13 @@ def test_progress_is_told_file_by_file(bundle_dir: Path) -> None:
 # Reloading.
 
 
+def _as_it_is(bundle: Bundle, before: Bundle | None) -> Bundle:
+    return bundle
+
+
 def test_a_bad_bundle_never_replaces_a_good_one(bundle_dir: Path, broken: Broken) -> None:
     """Half of an edit must not decide anything, and the good half must not either."""
-    reloader = Reloader(bundle_dir)
+    reloader = Reloader(bundle_dir, _as_it_is)
     good = reloader.current
     broken("tools.yaml", "effect: read", "effect: write")
     broken("customer-export.yaml", "at_most: 5", "at_mots: 5")
@@ -335,23 +339,31 @@ def test_a_bad_bundle_never_replaces_a_good_one(bundle_dir: Path, broken: Broken
     assert reloader.current.revision != good.revision
 
 
-def test_what_the_caller_checks_also_keeps_the_old_bundle(bundle_dir: Path, broken: Broken) -> None:
+def test_a_bundle_that_cannot_be_used_is_never_held(bundle_dir: Path, broken: Broken) -> None:
     """The catalog's own rules are checked by the guard; they count as much."""
-    reloader = Reloader(bundle_dir)
+    seen: list[str | None] = []
+
+    def usable(bundle: Bundle, before: str | None) -> str:
+        seen.append(before)
+        if bundle.policy.workflows["customer-export"].steps[0].at_most != 5:
+            raise ValueError("no")
+        return bundle.revision
+
+    reloader = Reloader(bundle_dir, usable)
     good = reloader.current
     broken("customer-export.yaml", "at_most: 5", "at_most: 6")
 
-    def refuse(_: Bundle) -> None:
-        raise ValueError("no")
-
     with pytest.raises(ValueError, match="no"):
-        reloader.reload(refuse)
-    assert reloader.current is good
+        reloader.reload()
+    with pytest.raises(ValueError, match="no"):
+        Reloader(bundle_dir, usable)
+    assert reloader.current == good
+    assert seen == [None, good, None]
 
 
 def test_a_change_of_any_file_is_noticed(bundle_dir: Path, broken: Broken) -> None:
     """Written, added, removed: by name, size, time and inode, without reading."""
-    reloader = Reloader(bundle_dir)
+    reloader = Reloader(bundle_dir, _as_it_is)
     assert not reloader.changed()
 
     broken("customer-export.yaml", "at_most: 5", "at_most: 55")
@@ -367,7 +379,7 @@ def test_a_change_of_any_file_is_noticed(bundle_dir: Path, broken: Broken) -> No
 
 def test_readers_see_one_whole_bundle_while_it_is_reloaded(bundle_dir: Path, broken: Broken) -> None:
     """A decision takes the bundle once; whichever it gets is whole."""
-    reloader = Reloader(bundle_dir)
+    reloader = Reloader(bundle_dir, _as_it_is)
     known = {reloader.current.revision: reloader.current.policy.workflows["customer-export"].digest}
     broken("customer-export.yaml", "at_most: 5", "at_most: 6")
     other = load(bundle_dir)

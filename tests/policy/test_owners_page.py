@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from agentguard.guard.dry_run import evaluate
+from agentguard.guard.in_force import UsableBundle
 from agentguard.policy import load, load_cases
 
 PAGE = (Path(__file__).parents[2] / "docs" / "workflow-owners.md").read_text("utf-8")
@@ -20,7 +21,7 @@ def test_the_page_says_in_two_lines_where_a_payee_must_come_from(tmp_path: Path)
     (tmp_path / "pay-invoice.yaml").write_text(bundle_text)
     (tmp_path / "pay-invoice.cases.yaml").write_text(cases_text)
     bundle = load(tmp_path)
-    results = [evaluate(bundle, case, now=NOW) for case in load_cases(tmp_path, bundle)]
+    results = [evaluate(UsableBundle.of(bundle), case, now=NOW) for case in load_cases(tmp_path, bundle)]
 
     assert [result.problems for result in results] == [()] * 3
     assert [result.origins["payee"] for result in results] == [
