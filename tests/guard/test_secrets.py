@@ -18,7 +18,8 @@ from agentguard.core.decision import Decision, Finding
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Effect
 from agentguard.errors import ApprovalPending, PolicyError, ToolCallDenied
-from agentguard.guard import Guard, order
+from agentguard.guard import Guard
+from agentguard.guard.call import order
 from agentguard.ledger import memory_ledger, open_ledger
 
 from .conftest import EXPORTER, FILES, Clock

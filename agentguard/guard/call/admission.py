@@ -1,0 +1,109 @@
+"""4. What the ledger is asked to admit: the record of the decision, and everything that counts with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from agentguard.core.canonical import commitment, member_order
+from agentguard.core.decision import Decision
+from agentguard.core.facts import Facts, RunState
+from agentguard.core.policy import Policy, Tool
+from agentguard.core.values import Assurance, Effect, Identity, Sensitivity, ToolEffect, Unavailable
+from agentguard.guard.call.prepare import Call, GuardedTool, zones_of
+from agentguard.guard.call.risk_rules import first_uses, risk_watches
+from agentguard.guard.engine import Engine
+from agentguard.guard.records import decision_record, new_id
+from agentguard.jose.nonce import nonce
+from agentguard.ledger import Admission, Charge, FirstUse, Watch
+
+# How long an assertion's id is remembered past its expiry: the largest clock skew an issuer may be granted.
+REPLAY_MARGIN = timedelta(seconds=60)
+
+
+def admission_of(
+    guard: Engine, gate: GuardedTool, call: Call, policy: Policy, facts: Facts, decision: Decision, *, readable: bool
+) -> Admission:
+    """The record of a decision, and what the ledger is asked to make durable with it.
+
+    Where its arguments were not ``readable``, a call that looks like another may be a different one.
+    """
+    decision_id = new_id("d")
+    now = facts.now if isinstance(facts.now, datetime) else guard.last_known_time
+    places = () if isinstance(facts.destinations, Unavailable) else facts.destinations
+    pointers = [f"/destinations/{n}/commitment" for n in range(len(places))]
+    private = {at: nonce() for at, place in zip(pointers, places, strict=True) if place.shown is not None}
+    private["/arguments_digest"] = salt = nonce()
+    data = decision_record(
+        now,
+        decision_id,
+        decision,
+        call.request,
+        policy,
+        facts,
+        arguments=call.shown,
+        arguments_digest=commitment(salt, call.request.canonical),
+        redacted=call.redacted,
+        commitments=[
+            None if at not in private else commitment(private[at], place.id.encode())
+            for place, at in zip(places, pointers, strict=True)
+        ],
+        unsaid=call.unsaid,
+        coerced=call.coerced,
+        order=member_order(call.shown),
+        framework=gate.framework,
+    )
+    workflow = policy.workflows.get(call.request.workflow)
+    watches = risk_watches(workflow, facts.run, data, now, readable=readable)
+    first = first_uses(workflow, facts.run, facts.destinations, data, now)
+    return _admission(decision_id, decision, call, policy, facts, now, data, private, watches, first)
+
+
+def _admission(
+    decision_id: str,
+    decision: Decision,
+    call: Call,
+    policy: Policy,
+    facts: Facts,
+    now: datetime,
+    data: dict[str, Any],
+    private: Mapping[str, str],
+    watches: tuple[Watch, ...],
+    first: tuple[FirstUse, ...],
+) -> Admission:
+    run = facts.run if isinstance(facts.run, RunState) else None
+    identity = facts.identity if isinstance(facts.identity, Identity) else None
+    # A bearer token is what Trust calls `single_use: false`: it may be used again, and the record says so.
+    single_use = None if identity is None or identity.assurance is Assurance.BEARER else identity
+    permit = decision.effect is Effect.PERMIT
+    return Admission(
+        decision_id=decision_id,
+        permit=permit,
+        run_id=None if run is None else run.id,
+        run_version=None if run is None else run.version,
+        workflow=call.request.workflow or None,
+        step=None if decision.step is None else decision.step.name,
+        at=now,
+        record=data,
+        private=private,
+        step_at_most=None if decision.step is None else decision.step.at_most,
+        charges=tuple(Charge(s.budget.name, s.amount, s.budget.at_most, s.budget.per) for s in decision.spends)
+        if permit
+        else (),
+        assertion_key=None if single_use is None else (single_use.issuer, single_use.assertion_id),
+        assertion_until=None if single_use is None else single_use.expires_at + REPLAY_MARGIN,
+        approval_id=decision.approval if permit else None,
+        read_sensitivity=_read_sensitivity(policy.tools.get(call.request.tool), facts) if permit else None,
+        zones=zones_of(facts.destinations) if permit else frozenset(),
+        watches=watches,
+        first_uses=first,
+    )
+
+
+def _read_sensitivity(tool: Tool | None, facts: Facts) -> Sensitivity | None:
+    """The most sensitive place this call reads. What nobody classified may be anything, so it counts as the worst."""
+    if tool is None or tool.effect is not ToolEffect.READ or isinstance(facts.destinations, Unavailable):
+        return None
+    levels = (place.sensitivity for place in facts.destinations)
+    return max((Sensitivity.SECRET if level is None else level for level in levels), default=None)

@@ -1,0 +1,77 @@
+"""2. The facts of one decision: the run, approvals, credentials, streams, the clock."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from datetime import datetime
+from typing import Any
+
+from agentguard.core.facts import ApprovalState, Facts, RunState
+from agentguard.core.reasons import Reason
+from agentguard.core.values import Identity, Unavailable
+from agentguard.guard.asks import Ask, Wait
+from agentguard.guard.call.prepare import Call, GuardedTool, zones_of
+from agentguard.guard.engine import Engine
+from agentguard.guard.identities import OUTSIDE_A_RUN
+from agentguard.guard.run import RunContext
+from agentguard.ledger import ApprovalRow
+
+
+def run_state(guard: Engine, context: RunContext | None) -> Generator[Ask, Any, RunState | Unavailable]:
+    """The run as the ledger has it now."""
+    if context is None or not context.entered:
+        return OUTSIDE_A_RUN
+    known = guard.bundle.policy.workflows.get(context.workflow)
+    windows = {budget.name: budget.per for budget in known.budgets} if known is not None else {}
+    state = yield Wait(guard.ledger.run(context.id, at=guard.last_known_time, windows=windows))
+    return state if isinstance(state, RunState) else Unavailable(Reason.RUN_UNAVAILABLE, "no such run in this ledger")
+
+
+def gather(
+    guard: Engine, gate: GuardedTool, call: Call, run: RunState | Unavailable, identity: Identity | Unavailable
+) -> Generator[Ask, Any, Facts]:
+    """Everything the decision looks at, beside the call and the policy."""
+    approval: ApprovalState | None = None
+    # Only where a step, or a zone, may ask. A refusal given before a reload took the step's question away needs no
+    # look: the rule is part of the workflow, so its digest changed with it, and the run it was given in is not
+    # permitted anything. A zone's rule is not, so wherever zones are reached there is a look.
+    workflow = guard.bundle.policy.workflows.get(call.request.workflow)
+    steps = workflow.steps_by_tool.get(gate.tool, ()) if workflow is not None else ()
+    if any(step.approval is not None for step in steps) or zones_of(call.destinations):
+        row = yield Wait(guard.ledger.approval_for(call.request.digest))
+        approval = row.state() if isinstance(row, ApprovalRow) and _speaks_of(row, guard) else None
+    inactive = yield from inactive_credentials(guard, gate.tool)
+    streams: dict[str, datetime | None] = {}
+    if guard.bundle.policy.streams and call.destinations:
+        states = yield Wait(guard.ledger.streams())
+        streams = {name: state.last_heard for name, state in states.items()}
+    return Facts(
+        now=guard.now(),
+        identity=identity,
+        run=run,
+        destinations=call.destinations,
+        approval=approval,
+        definition=gate.definition,
+        credentials_revoked=inactive,
+        streams=streams,
+        as_called=call.as_called,
+        spellings=call.spellings,
+        quotable={"args": call.shown},
+        unread=call.unread,
+    )
+
+
+def inactive_credentials(guard: Engine, tool: str) -> Generator[Ask, Any, tuple[str, ...]]:
+    """Which of the credentials this tool uses are not in force. One that was never registered is not."""
+    declaration = guard.bundle.tools.get(tool)
+    if declaration is None or not declaration.credentials:
+        return ()
+    states = yield Wait(guard.ledger.credential_states(declaration.credentials))
+    return tuple(name for name in declaration.credentials if states.get(name) != "active")
+
+
+def _speaks_of(row: ApprovalRow, guard: Engine) -> bool:
+    """A used-up or expired request is history: the call is judged as if nobody had been asked. A refusal stands."""
+    if any(not answer.approve for answer in row.answers):
+        return True
+    return not row.consumed and row.request.expires_at > guard.last_known_time

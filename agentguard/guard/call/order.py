@@ -1,0 +1,169 @@
+"""The order of events of one guarded call, written once.
+
+A generator that asks for what it needs (``Wait``, ``Identify``, ``Pause``, ``RunTool``), driven synchronously
+and asynchronously by ``drive``. In order:
+
+1. Arguments become bytes: as they were given, and canonical. Destinations are derived, and put back in canonical form
+   where the tool is given that. What the tool gets is read from the bytes, so that nothing can fail after the permit.
+2. Facts are gathered: identity by a fresh assertion, the run, approvals, credentials, the clock.
+3. ``core.decide``.
+4. ``ledger.admit``: one transaction. If the world has moved, gather and decide again.
+   The first look may use the run as this guard saw it last: ``admit`` permits nothing by a state that has changed
+   since. Everything but a permit is decided again on what the ledger says now.
+5. A denial is raised; an escalation asks a person and starts again at 2 once somebody answered, or took power away.
+6. Only after a durable permit does the tool run, with what was read from the bytes in 1.
+7. The outcome is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import replace
+from typing import Any
+
+from agentguard.core.decide import decide
+from agentguard.core.decision import Decision, Finding
+from agentguard.core.facts import Facts, RunState
+from agentguard.core.policy import Policy
+from agentguard.core.reasons import Reason
+from agentguard.core.values import Effect, Identity, Unavailable
+from agentguard.errors import ApprovalRefused, ToolCallDenied
+from agentguard.guard.asks import Ask, Events, Identify, Wait
+from agentguard.guard.call.admission import admission_of
+from agentguard.guard.call.gather import gather, run_state
+from agentguard.guard.call.outcome import Attempt, keeps_of, perform
+from agentguard.guard.call.prepare import Call, GuardedTool, ReadArguments, left_out, prepare
+from agentguard.guard.call.question import Question, ask
+from agentguard.guard.engine import Engine
+from agentguard.guard.given import Given
+from agentguard.guard.noted import Decided, note
+from agentguard.guard.records import new_id, record, storable
+from agentguard.guard.run import RunContext
+from agentguard.ledger import Admitted, Refusal, Unstorable
+
+# Each round at least one other call of the run is admitted, so this many rounds serve this many parallel calls.
+MAX_ROUNDS = 2_000
+
+
+def events(
+    guard: Engine,
+    gate: GuardedTool,
+    arguments: Given | Unavailable,
+    call_id: str | None,
+    context: RunContext | None,
+    *,
+    streamed: bool = False,
+) -> Events:
+    """All events of one call. Returns what the tool returned. Raises a ``ToolCallRefused`` where it
+    may not run, a ``LedgerError`` where that could not be recorded, and the tool's own exceptions as they are.
+
+    ``arguments`` that could not even be read are denied here, with a record. ``streamed``: what the tool gives out is
+    not seen here.
+    """
+    attempt = Attempt(guard, context, streamed)
+    call_id = storable(call_id) if isinstance(call_id, str) else None
+    try:
+        read = ReadArguments.read(arguments) if isinstance(arguments, Given) else arguments
+        return (yield from _events(guard, gate, read, call_id, context, attempt))
+    except BaseException as error:
+        attempt.broke(error)
+        raise
+
+
+def _events(
+    guard: Engine,
+    gate: GuardedTool,
+    arguments: ReadArguments | Unavailable,
+    call_id: str | None,
+    context: RunContext | None,
+    attempt: Attempt,
+) -> Events:
+    call: Call | None = None
+    identity: Identity | Unavailable | None = None
+    asked: Question | None = None
+    for look in range(MAX_ROUNDS):
+        bundle = guard.bundle
+        known = None if look or context is None else context.recall()
+        run = guard.with_untold(known or (yield from run_state(guard, context)))
+        # 1
+        call = prepare(guard, gate, arguments, call_id, context, run)
+        # 2
+        if identity is None:
+            identity = yield Identify(call.request.digest, run.subject if isinstance(run, RunState) else None)
+        facts = yield from gather(guard, gate, call, run, identity)
+        if guard.bundle is not bundle:
+            identity = None  # a reload in the middle: all of it again, by the new bundle alone
+            continue
+        # 3
+        decision, error = _decide(call, bundle.policy, facts)
+        if known is not None and decision.effect is not Effect.PERMIT:
+            continue
+        # 4
+        readable = not isinstance(arguments, Unavailable)
+        admission = admission_of(guard, gate, call, bundle.policy, facts, decision, readable=readable)
+        if admission.permit:
+            attempt.keeps = keeps_of(bundle, admission)
+            if attempt.keeps:
+                admission = replace(admission, keeps=frozenset(keep.name for keep in attempt.keeps))
+            attempt.admission = admission
+        windows = {charge.budget: charge.per for charge in admission.charges}
+        try:
+            answer = yield Wait(guard.ledger.admit(admission, windows=windows))
+        except Unstorable:
+            arguments, identity, attempt.admission = left_out(arguments), None, None
+            continue
+        if not isinstance(answer, Admitted):
+            attempt.admission = None
+            if answer.reason is Refusal.ASSERTION_USED:
+                identity = Unavailable(Reason.ASSERTION_REPLAYED, "this assertion has been used before")
+            continue
+        attempt.saw(answer.run)
+        attempt.follow(bundle.policy, call.request, answer.run)
+        note(guard, Decided(admission.decision_id, gate.tool, decision.effect, call_id))
+        # 6 and 7
+        if decision.effect is Effect.PERMIT and decision.step is not None:
+            return (yield from perform(attempt, call))
+        # 5
+        if decision.effect is Effect.ESCALATE:
+            identity = None  # proved again after the wait
+            try:
+                asked = yield from ask(guard, admission, decision, call, facts, asked, gate.tool)
+            except Unstorable:
+                arguments = left_out(arguments)
+            continue
+        if error is not None:
+            raise error
+        raise (ApprovalRefused if Reason.APPROVAL_REFUSED in decision.reasons else ToolCallDenied)(
+            admission.decision_id
+        )
+    yield from _give_up(guard, gate, call)
+
+
+def _decide(call: Call, policy: Policy, facts: Facts) -> tuple[Decision, Exception | None]:
+    """The decision, and the error that the caller gets instead of a denial."""
+    decision = decide(call.request, policy, facts)
+    problem, error = call.problem, call.error
+    if problem is None and decision.effect is Effect.PERMIT:
+        problem = call.impossible  # people may be asked all the same: the same call can be made in another way
+    if problem is None:
+        return decision, None
+    finding = Finding(Effect.DENY, problem.reason, problem.detail)
+    return Decision(Effect.DENY, (*decision.findings, finding)), error
+
+
+def _give_up(guard: Engine, gate: GuardedTool, call: Call | None) -> Generator[Ask, Any, None]:
+    """The run kept moving under this call. Deny, with a record of its own."""
+    decision_id, at = new_id("d"), guard.last_known_time
+    data = record(
+        "decision",
+        at,
+        decision_id=decision_id,
+        effect=str(Effect.DENY),
+        reasons=[str(Reason.CONFLICT)],
+        tool=gate.tool,
+        framework=gate.framework,
+        run_id=None if call is None else call.request.run_id or None,
+        request_digest=None if call is None else call.request.digest,
+    )
+    yield Wait(guard.ledger.append(data))
+    raise ToolCallDenied(decision_id)

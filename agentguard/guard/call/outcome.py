@@ -1,0 +1,177 @@
+"""6 and 7. The tool runs once, and its outcome is written, whatever interrupts it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from agentguard.core.canonical import NotCanonical, canonical_bytes, read_canonical
+from agentguard.core.decide import STOPS
+from agentguard.core.facts import RunState
+from agentguard.core.policy import Fault, Policy
+from agentguard.core.provenance import Brought
+from agentguard.core.request import Request
+from agentguard.core.values import Json
+from agentguard.guard.asks import Ask, RunTool
+from agentguard.guard.call.prepare import Call
+from agentguard.guard.engine import Engine
+from agentguard.guard.failures import says_failed
+from agentguard.guard.provenance import brought, brought_by_error, lost
+from agentguard.guard.records import record, storable
+from agentguard.guard.run import RunContext
+from agentguard.ledger import Admission, Closing, Outcome, Promise, Unstorable
+from agentguard.policy import Bundle
+from agentguard.policy.keeps import Keep
+
+
+@dataclass(slots=True)
+class Attempt:
+    """How far a call has come, so that a permit gets its outcome whatever interrupts it, and wherever.
+
+    ``admission`` is the permit that the ledger was asked to make durable, ``keeps`` what its step keeps by the bundle
+    that permitted it. ``call`` is its number in a run in which values are followed, else None.
+    """
+
+    guard: Engine
+    context: RunContext | None
+    streamed: bool
+    admission: Admission | None = None
+    keeps: tuple[Keep, ...] = ()
+    tool: str = ""
+    call: int | None = None
+    started: bool = False
+    returned: bool = False
+
+    def broke(self, error: BaseException) -> None:
+        """Write how the call ended. An exception is a failure; a cancellation leaves what happened unknown."""
+        name = storable(type(error).__name__)
+        if self.returned:
+            self.close(Outcome.SUCCEEDED, name, {}, None if self.call is None else lost(self.tool, self.call))
+        elif self.started:
+            outcome = Outcome.FAILED if isinstance(error, Exception) else Outcome.UNKNOWN
+            self.close(outcome, name, {}, self._brought_by(error))
+        else:
+            # The ledger does things in the order they were asked: if it still admits the call, this comes after; if
+            # it does not, this comes to nothing.
+            self.close(Outcome.FAILED, f"{name} before the tool started", {})
+
+    def saw(self, run: RunState | None) -> None:
+        """Remember the run for the next call in it."""
+        if self.context is not None:
+            self.context.remember(run)
+
+    def follow(self, policy: Policy, request: Request, run: RunState | None) -> None:
+        """Remember which call of its run this is, where its workflow asks where values come from."""
+        workflow = policy.workflows.get(request.workflow)
+        if workflow is not None and workflow.follows and run is not None:
+            self.tool, self.call = request.tool, sum(run.counts.values())
+
+    def brought(self, result: Any, kept: Mapping[str, Json]) -> Brought | None:
+        """What the result brings into the run."""
+        if self.call is None:
+            return None
+        if self.streamed:
+            return lost(self.tool, self.call)
+        return brought(self.tool, self.guard.outsiders_paths(self.tool), self.call, result, kept)
+
+    def _brought_by(self, error: BaseException) -> Brought | None:
+        """What came of a call that broke: parts of a stream, or an error with outsiders' words in it."""
+        if self.call is None:
+            return None
+        if self.streamed:
+            return lost(self.tool, self.call)
+        return brought_by_error(self.tool, self.guard.outsiders_paths(self.tool), self.call, error)
+
+    def close(
+        self, outcome: Outcome, error: str | None, kept: Mapping[str, Json], brought: Brought | None = None
+    ) -> None:
+        """Write the outcome, once."""
+        if self.admission is not None:
+            names = frozenset(keep.name for keep in self.keeps)
+            closed = _close(
+                self.guard,
+                self.admission,
+                outcome,
+                error=error,
+                kept=kept,
+                dropped=names - kept.keys(),
+                brought=brought,
+                admitted=self.started,
+            )
+            if self.context is not None:
+                self.context.expect(closed)
+            self.admission = None
+
+
+def perform(attempt: Attempt, call: Call) -> Generator[Ask, Any, Any]:
+    """Run the tool once."""
+    attempt.started = True
+    result = yield RunTool(call.ready)
+    failed = says_failed(result, call.request.call_id)
+    if failed is not None:
+        attempt.close(Outcome.FAILED, f"the tool returned a failure ({failed})", {}, attempt.brought(result, {}))
+        return result
+    attempt.returned = True
+    kept, trouble = _keep(attempt.keeps, result)
+    attempt.close(Outcome.SUCCEEDED, trouble, kept, attempt.brought(result, kept))
+    return result
+
+
+def keeps_of(bundle: Bundle, admission: Admission) -> tuple[Keep, ...]:
+    """What the step that permitted this keeps of its result."""
+    return bundle.keeps.get((admission.workflow or "", admission.step or ""), ())
+
+
+def _keep(keeps: tuple[Keep, ...], result: Any) -> tuple[dict[str, Json], str | None]:
+    kept: dict[str, Json] = {}
+    missed: list[str] = []
+    for keep in keeps:
+        try:
+            value = keep.extract(result)
+            if isinstance(value, Fault):
+                raise NotCanonical(value.detail)
+            kept[keep.name] = read_canonical(canonical_bytes(value))
+        except STOPS:
+            raise
+        except BaseException:  # a result of any kind: the tool has run, and its outcome must be written
+            missed.append(keep.name)
+    return kept, f"could not keep {', '.join(missed)}" if missed else None
+
+
+def _close(
+    guard: Engine,
+    admission: Admission,
+    outcome: Outcome,
+    *,
+    error: str | None,
+    kept: Mapping[str, Json],
+    dropped: frozenset[str],
+    brought: Brought | None,
+    admitted: bool,
+) -> Promise[Any]:
+    at = guard.last_known_time
+    copied = {
+        name: admission.record[name]
+        for name in ("decision_id", "policy_revision", "workflow", "workflow_version", "step", "run_id", "subject",
+                     "tool", "tool_effect", "framework", "call_id", "request_digest")
+    }  # fmt: skip
+    data = record("outcome", at, outcome=str(outcome), error=error, kept=sorted(kept), **copied)
+    closing = Closing(
+        decision_id=admission.decision_id,
+        run_id=admission.run_id or "",
+        step=admission.step or "",
+        outcome=outcome,
+        at=at,
+        record=data,
+        kept=kept,
+        dropped=dropped,
+        brought=brought,
+    )
+    future = guard.ledger.close(closing)
+    if future.done and isinstance(future.exception(), Unstorable):
+        data = {**data, "outcome": str(Outcome.UNKNOWN), "error": "its outcome could not be stored", "kept": []}
+        plain = replace(closing, outcome=Outcome.UNKNOWN, record=data, kept={}, brought=None)
+        future = guard.ledger.close(plain)
+    guard.note_close(future, data, admitted=admitted)
+    return future

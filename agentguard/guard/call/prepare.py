@@ -1,0 +1,163 @@
+"""1. Arguments become bytes, destinations are derived, and what the tool gets is made ready."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from agentguard.core.canonical import NotCanonical, bytes_in_order, canonical_bytes, read_canonical
+from agentguard.core.facts import RunState
+from agentguard.core.reasons import Reason
+from agentguard.core.request import Request
+from agentguard.core.values import Destination, Json, Unavailable
+from agentguard.destinations import compared, derive, other_spellings, rewrite
+from agentguard.errors import LedgerError
+from agentguard.guard.engine import Engine
+from agentguard.guard.given import Given, what_is_wrong
+from agentguard.guard.records import redact
+from agentguard.guard.run import RunContext
+from agentguard.jose.nonce import nonce
+
+
+class GuardedTool(Protocol):
+    """Which tool is called: its name in the policy, the one it was wrapped under, its definition, its framework."""
+
+    tool: str
+    name: str
+    definition: str
+    framework: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadArguments:
+    """The arguments of one call: the caller's object, read once into bytes of our own.
+
+    ``data`` has the members in the order in which they were given. ``made`` is what the tool gets for which bytes, so
+    that a call which is decided again and again is made ready once.
+    """
+
+    given: Given
+    data: bytes
+    made: dict[bytes, Any]
+
+    @classmethod
+    def read(cls, given: Given) -> ReadArguments | Unavailable:
+        """Never raises for bad arguments."""
+        try:
+            data, _ = bytes_in_order(dict(given.values))
+        except NotCanonical as error:
+            return Unavailable(Reason.ARGUMENTS_INVALID, str(error))
+        except Exception as error:  # whatever a hostile mapping raises
+            return Unavailable(Reason.ARGUMENTS_INVALID, f"could not be read: {type(error).__name__}")
+        return cls(given, data, {})
+
+    def ready(self, data: bytes) -> Any:
+        """What the tool gets for these bytes. Raises what the tool's types raise."""
+        if data not in self.made:
+            self.made.clear()
+            self.made[data] = self.given.ready(read_canonical(data))
+        return self.made[data]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call before any fact: its request, where it goes, what its tool gets, and what is wrong with it already.
+
+    ``impossible``: this call cannot be made, though the same arguments could be, in another way (awaited, not called).
+    ``error`` is what the caller is told instead of a refusal.
+    """
+
+    request: Request
+    destinations: tuple[Destination, ...] | Unavailable
+    as_called: Mapping[str, Json] | None
+    spellings: Mapping[str, str]
+    shown: Json
+    redacted: list[str]
+    unsaid: Callable[[str], str]
+    coerced: tuple[str, ...]
+    problem: Unavailable | None
+    unread: Unavailable | None
+    ready: Any = None
+    impossible: Unavailable | None = None
+    error: Exception | None = None
+
+
+def left_out(arguments: ReadArguments | Unavailable) -> Unavailable:
+    """In place of arguments that no record can hold: a model can write such, and is denied on record like any other.
+
+    Raises LedgerError where it was not they that could not be stored.
+    """
+    if isinstance(arguments, Unavailable):
+        raise LedgerError("this call cannot be put on record, even without its arguments; nothing ran")
+    return Unavailable(Reason.ARGUMENTS_TOO_LARGE, "the record of this call would be larger than a record may be")
+
+
+def prepare(
+    guard: Engine,
+    gate: GuardedTool,
+    arguments: ReadArguments | Unavailable,
+    call_id: str | None,
+    context: RunContext | None,
+    run: RunState | Unavailable,
+) -> Call:
+    """Bytes first; everything later is read from them. Never raises for bad arguments."""
+    declaration = guard.bundle.tools.get(gate.tool)
+    declared = declaration.destinations if declaration is not None else ()
+    unread = arguments if isinstance(arguments, Unavailable) else None
+    problem: Unavailable | None = None
+    data = b"{}" if isinstance(arguments, Unavailable) else arguments.data
+    canonical = b"{}"
+    values: dict[str, Json] = read_canonical(data)
+    judged, as_called = values, None
+    spellings: Mapping[str, str] = {}
+    destinations: tuple[Destination, ...] | Unavailable = Unavailable(Reason.ARGUMENTS_INVALID, "no arguments")
+    try:
+        destinations = derive(declared, values, guard.catalog, guard.secret_paths(gate.tool))
+        if not isinstance(destinations, Unavailable):
+            values, plain = rewrite(declared, values), read_canonical(canonical_bytes(values))
+            judged = compared(declared, plain)
+            if judged != plain:
+                as_called = plain
+            if declared and isinstance(run, RunState):
+                spellings = other_spellings(declared, plain, run.inputs, run.kept)
+        data, canonical = bytes_in_order(values)
+    except NotCanonical as error:
+        unread, values, judged = Unavailable(Reason.ARGUMENTS_INVALID, str(error)), {}, {}
+        data = canonical = b"{}"
+    destinations = destinations if unread is None else unread
+    if gate.tool in guard.bundle.tools and guard.bundle.tool_by_alias.get(gate.name) != gate.tool:
+        problem = Unavailable(Reason.TOOL_CHANGED, f"`{gate.name}` is not a name of this tool any more")
+    shown, redacted, unsaid = redact(values, guard.hidden_paths(gate.tool))
+    request = Request.make(
+        run_id="" if context is None else context.id,
+        workflow="" if context is None else context.workflow,
+        tool=gate.tool,
+        canonical=canonical,
+        arguments=judged,
+        in_order=data,
+        definition=gate.definition,
+        salt=run.salt if isinstance(run, RunState) else nonce(),
+        call_id=call_id,
+    )
+    if isinstance(arguments, Unavailable) or unread is not None:
+        return Call(request, destinations, as_called, spellings, shown, redacted, unsaid, (), problem, unread)
+    given = arguments.given
+    if problem is None and declaration is not None and declaration.strict and given.retyped:
+        detail = f"`strict: true` in Tools: of another type than the tool takes: {', '.join(given.retyped)}"
+        problem = Unavailable(Reason.ARGUMENTS_INVALID, detail)
+    call = Call(request, destinations, as_called, spellings, shown, redacted, unsaid, given.coerced, problem, None)
+    try:
+        return replace(call, ready=arguments.ready(data))
+    except NotImplementedError as error:
+        impossible = Unavailable(Reason.ARGUMENTS_INVALID, "the tool cannot be called in this way")
+        return replace(call, impossible=impossible, error=error)
+    except Exception as error:
+        detail = f"cannot be handed on as given: {what_is_wrong(error)}"
+        return replace(call, problem=problem or Unavailable(Reason.ARGUMENTS_INVALID, detail), error=error)
+
+
+def zones_of(destinations: tuple[Destination, ...] | Unavailable) -> frozenset[str]:
+    """The zones of these places."""
+    places = () if isinstance(destinations, Unavailable) else destinations
+    return frozenset(place.zone for place in places if place.zone is not None)

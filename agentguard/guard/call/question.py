@@ -1,0 +1,145 @@
+"""5. An escalation puts a question to people, and waits until somebody answered, or took power away."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from agentguard.core.canonical import member_order
+from agentguard.core.decision import Decision
+from agentguard.core.facts import Facts, RunState
+from agentguard.core.policy import ApprovalRule, Policy
+from agentguard.core.values import Json, Unavailable
+from agentguard.errors import ApprovalPending, ApprovalRefused, ToolCallDenied
+from agentguard.guard.asks import Ask, Pause, Wait
+from agentguard.guard.call.gather import inactive_credentials
+from agentguard.guard.call.prepare import Call
+from agentguard.guard.engine import Engine
+from agentguard.guard.records import new_id, record, rfc3339
+from agentguard.ledger import Admission, ApprovalRequest, ApprovalRow
+
+# How often a waiting call looks for an answer.
+LOOK_EVERY_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """The approval this call waits for, and how long it may."""
+
+    row: ApprovalRow
+    deadline: datetime
+
+
+def ask(
+    guard: Engine,
+    admission: Admission,
+    decision: Decision,
+    call: Call,
+    facts: Facts,
+    asked: Question | None,
+    tool: str,
+) -> Generator[Ask, Any, Question]:
+    """Put the question durably; return when the answers or the call's standing changed, or raise that it must wait."""
+    decision_id, now = admission.decision_id, admission.at
+    rule, run, step = decision.ask, facts.run, decision.step
+    if rule is None or step is None or not isinstance(run, RunState):
+        raise ToolCallDenied(decision_id)
+    if guard.wait:
+        yield Pause(0)  # whoever cannot wait says so before anybody is asked
+    # No approval among the facts: the one waited for was used up by the same call made elsewhere, or has expired.
+    if asked is None or facts.approval is None or asked.row.request.policy_revision != guard.bundle.revision:
+        request = ApprovalRequest(
+            id=new_id("a"),
+            request_digest=call.request.digest,
+            policy_revision=guard.bundle.revision,
+            run_id=run.id,
+            workflow=call.request.workflow,
+            step=step.name,
+            tool=call.request.tool,
+            subject=run.subject,
+            requester=run.requester,
+            approvers=rule.approvers,
+            quorum=rule.quorum,
+            requested_at=now,
+            expires_at=now + rule.within,
+            shown={
+                "arguments": call.shown,
+                "order": member_order(call.shown),
+                "redacted": call.redacted,
+                "destinations": _shown(call),
+                "because": [call.unsaid(found.detail) for found in decision.findings],
+                "people": _people(rule, guard.bundle.policy),
+            },
+        )
+        data = record(
+            "approval",
+            now,
+            decision_id=decision_id,
+            approval_id=request.id,
+            run_id=run.id,
+            workflow=request.workflow,
+            step=step.name,
+            tool=request.tool,
+            subject=run.subject,
+            requester=run.requester,
+            request_digest=request.request_digest,
+            policy_revision=request.policy_revision,
+            why=f"asks {rule.quorum} of {', '.join(rule.approvers)} until {rfc3339(request.expires_at)}",
+        )
+        row: ApprovalRow = yield Wait(guard.ledger.ask(request, data))
+        asked = Question(row, asked.deadline if asked is not None else now + (guard.wait or timedelta(0)))
+    seen = len(asked.row.answers)
+    while True:
+        at = guard.now()
+        if isinstance(at, Unavailable) or at >= asked.deadline:
+            raise ApprovalPending(decision_id, asked.row.request.id)
+        if at >= asked.row.request.expires_at:
+            raise ApprovalRefused(decision_id)
+        yield Pause(LOOK_EVERY_SECONDS)
+        fresh = yield Wait(guard.ledger.approval(asked.row.request.id))
+        if isinstance(fresh, ApprovalRow) and len(fresh.answers) != seen:
+            return replace(asked, row=fresh)
+        if (yield from _moved(guard, run, facts, asked, tool)):
+            return asked
+
+
+def _moved(guard: Engine, run: RunState, facts: Facts, asked: Question, tool: str) -> Generator[Ask, Any, bool]:
+    """Whether somebody took power from a waiting call, or gave it back: then it is decided again at once.
+
+    What the run's own other calls change can wait for the answer; it is judged then with everything else.
+    """
+    if asked.row.request.policy_revision != guard.bundle.revision:
+        return True
+    fresh = yield Wait(guard.ledger.run(run.id, at=guard.last_known_time, windows={}))
+    if not isinstance(fresh, RunState) or any(getattr(fresh, name) != getattr(run, name) for name in _POWER):
+        return True
+    inactive = yield from inactive_credentials(guard, tool)
+    return inactive != facts.credentials_revoked
+
+
+_POWER = ("status", "risk", "subject_suspended", "issued_after", "credential_refused")
+
+
+def _people(rule: ApprovalRule, policy: Policy) -> Json:
+    """Everybody whose yes counts, for those who are asked; None where anybody's does. The decision judges again."""
+    if "anyone" in rule.approvers:
+        return None
+    groups = (
+        policy.groups.get(name.removeprefix("group:"), ()) for name in rule.approvers if name.startswith("group:")
+    )
+    return [*sorted({name for name in rule.approvers if name.startswith("user:")}.union(*groups))]
+
+
+def _shown(call: Call) -> Json:
+    if isinstance(call.destinations, Unavailable):
+        return []
+    return [
+        {
+            "kind": p.kind,
+            "id": call.unsaid(p.said),
+            "sensitivity": "unclassified" if p.sensitivity is None else p.sensitivity.word,
+        }
+        for p in call.destinations
+    ]
