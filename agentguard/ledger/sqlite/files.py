@@ -171,7 +171,7 @@ def is_address(place: str | os.PathLike[str]) -> bool:
 def without_password(address: str | os.PathLike[str]) -> str:
     """As much of an address as may be shown."""
     scheme, colon, _ = os.fsdecode(address).partition(":")
-    return f"`{scheme}:…`" if colon else "`host=…`"
+    return f"`{scheme}:...`" if colon else "`host=...`"
 
 
 def check_is_path(path: Path) -> None:
