@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 app = common.new_app("List, read and answer the calls that wait for a person.")
 
 ApprovalId = Annotated[str, typer.Argument(metavar="APPROVAL", help="Its id, as `agentguard approvals list` shows it.")]
+_NOBODY = {False: "nobody waits for an answer", True: "nobody has ever been asked"}
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask back.")]
 
 
@@ -26,6 +29,10 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask back.")]
 def list_(
     ledger: LedgerOption = None,
     all_: Annotated[bool, typer.Option("--all", help="Also those that are answered, used or expired.")] = False,
+    workflow: Annotated[str | None, typer.Option("--workflow", help="Only of this workflow.")] = None,
+    subject: Annotated[str | None, typer.Option("--subject", help="Only of this workload.")] = None,
+    before: Annotated[str | None, typer.Option("--before", help="The next page: only those before this one.")] = None,
+    last: Annotated[int, typer.Option("--last", min=1, max=1_000_000, help="At most this many, the newest.")] = 100,
     json: JsonOption = False,
 ) -> None:
     """List the requests that wait, newest first.
@@ -33,12 +40,16 @@ def list_(
     Example: agentguard approvals list --json
     """
     with common.operations(ledger) as operations:
-        views = [_view(row) for row in operations.approvals(open_only=not all_)]
+        rows = _after(operations.approvals(open_only=not all_), before)
+    chosen = (
+        row for row in rows if workflow in (None, row.request.workflow) and subject in (None, row.request.subject)
+    )
+    views = [_view(row) for row in islice(chosen, last)]
     if json:
         common.print_json([view.to_json() for view in views])
         return
     if not views:
-        common.line("nobody waits for an answer" if not all_ else "nobody has ever been asked")
+        common.line("no request matches" if workflow or subject or before else _NOBODY[all_])
         return
     common.id_table(
         ("APPROVAL", "STANDING", "AGREED", "WORKFLOW", "STEP", "TOOL", "REQUESTED BY", "TIME"),
@@ -56,6 +67,8 @@ def list_(
             for view in views
         ),
     )
+    if len(views) == last:
+        common.line(f"at most {last}, the newest; the next page: --before {views[-1].asked.id}")
 
 
 @app.command()
@@ -126,6 +139,16 @@ def _find(operations: Operations, approval: str) -> ApprovalView:
     if row is None:
         raise LedgerError(f"there is no approval `{approval}`; `agentguard approvals list --all` shows them")
     return _view(row)
+
+
+def _after(rows: Sequence[ApprovalRow], before: str | None) -> Sequence[ApprovalRow]:
+    """The rows after the one of that id. Raises LedgerError where there is none."""
+    if before is None:
+        return rows
+    ids = [row.request.id for row in rows]
+    if before not in ids:
+        raise LedgerError(f"there is no approval request `{before}` in this list; begin again without --before")
+    return rows[ids.index(before) + 1 :]
 
 
 def _view(row: ApprovalRow) -> ApprovalView:

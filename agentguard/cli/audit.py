@@ -48,6 +48,9 @@ def list_(
     since: Since = None,
     until: Until = None,
     last: Annotated[int, typer.Option("--last", min=1, max=1_000_000, help="At most this many, the newest.")] = 100,
+    before: Annotated[
+        int | None, typer.Option("--before", min=1, max=2**53, help="The page before: only records below this number.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """List records, oldest first; with --json whole, one a line.
@@ -58,7 +61,7 @@ def list_(
     with common.operations(ledger) as operations:
         show_record = _printer(json)
         found = 0
-        for data in operations.records(wanted, limit=last, newest=True):
+        for data in operations.records(wanted, before=before, limit=last, newest=True):
             show_record(data)
             found += 1
     if not found and not json:

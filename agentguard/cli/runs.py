@@ -13,8 +13,9 @@ from agentguard.approvals.view import moment
 from agentguard.cli import common
 from agentguard.cli.common import JsonOption, LedgerOption, WhyOption
 from agentguard.core.credentials import cleaned
+from agentguard.core.facts import RunStatus
 from agentguard.core.values import Json, Risk
-from agentguard.errors import LedgerError
+from agentguard.errors import ConfigurationError, LedgerError
 
 if TYPE_CHECKING:
     from agentguard.core.facts import RunState
@@ -28,6 +29,11 @@ RunId = Annotated[str, typer.Argument(metavar="RUN", help="Its id, as `agentguar
 def list_(
     ledger: LedgerOption = None,
     active: Annotated[bool, typer.Option("--active", help="Only those under way.")] = False,
+    workflow: Annotated[str | None, typer.Option("--workflow", help="Only of this workflow.")] = None,
+    subject: Annotated[str | None, typer.Option("--subject", help="Only of this workload.")] = None,
+    status: Annotated[str | None, typer.Option("--status", help="Only active, ended or stopped.")] = None,
+    before: Annotated[str | None, typer.Option("--before", help="The next page: only those before this run.")] = None,
+    last: Annotated[int, typer.Option("--last", min=1, max=1_000_000, help="At most this many, the newest.")] = 100,
     json: JsonOption = False,
 ) -> None:
     """List runs, newest first. Of those under way it is shown which ones nobody is inside any more.
@@ -36,13 +42,19 @@ def list_(
 
     Example: agentguard runs list --active
     """
+    if status is not None:
+        common.choice(status, (str(word) for word in RunStatus), "--status")
+    if active and status not in (None, "active"):
+        raise ConfigurationError(f"--active and --status {status} exclude each other; leave one out")
     with common.operations(ledger) as operations:
-        found, where = operations.runs(active_only=active), operations.whereabouts()
+        wanted = {"status": status, "workflow": workflow, "subject": subject, "before": before, "limit": last}
+        found = operations.runs(active_only=active, **wanted)
+        where = operations.whereabouts(found)
     if json:
         common.print_json([to_json(run, where) for run in found])
         return
     if not found:
-        common.line("no runs" if not active else "no run is under way")
+        common.line("no run is under way" if active else "no runs" if before is None else "no runs before that")
         return
     common.id_table(
         ("RUN", "STATUS", "RISK", "WORKFLOW", "SUBJECT", "REQUESTER", "STARTED", "CALLS"),
@@ -60,6 +72,8 @@ def list_(
             for run in found
         ),
     )
+    if len(found) == last:
+        common.line(f"at most {last}, the newest; the next page: --before {found[-1].id}")
 
 
 @app.command()

@@ -46,11 +46,12 @@ class Operations:
         """No call of this run is permitted any more."""
         return self._change(run_id, "stop_run", by, why, status=RunStatus.STOPPED, risk=None)
 
-    def whereabouts(self) -> Mapping[str, Whereabouts]:
-        """Where those who are inside each active run are, by its id."""
+    def whereabouts(self, of: Sequence[RunState] | None = None) -> Mapping[str, Whereabouts]:
+        """Where those who are inside each active run are, by its id: of all, or of these."""
         waiting = {row.request.run_id for row in self.approvals()}
-        alive: Mapping[str, bool] = self._ledger.holders().result()
-        return {run.id: _where(alive.get(run.id), run.id in waiting) for run in self.runs(active_only=True)}
+        runs = self.runs(active_only=True) if of is None else [run for run in of if run.status is RunStatus.ACTIVE]
+        alive: Mapping[str, bool] = self._ledger.holders(None if of is None else [run.id for run in runs]).result()
+        return {run.id: _where(alive.get(run.id), run.id in waiting) for run in runs}
 
     def sweep(
         self, run_id: str | None = None, *, older_than: timedelta = timedelta(0), by: str, why: str
@@ -243,9 +244,9 @@ class Operations:
         rows: Sequence[ApprovalRow] = self._ledger.approvals(open_at=self._clock() if open_only else None).result()
         return rows
 
-    def runs(self, *, active_only: bool = False) -> Sequence[RunState]:
-        """Runs, newest first."""
-        rows: Sequence[RunState] = self._ledger.runs(active_only=active_only).result()
+    def runs(self, *, active_only: bool = False, **wanted: Any) -> Sequence[RunState]:
+        """Runs, newest first; ``wanted`` as in the ledger's own ``runs``."""
+        rows: Sequence[RunState] = self._ledger.runs(active_only=active_only, **wanted).result()
         return rows
 
     def run(self, run_id: str) -> RunState | None:
@@ -264,10 +265,16 @@ class Operations:
         return rows
 
     def records(
-        self, wanted: RecordFilter | None = None, *, after: int = 0, limit: int | None = None, newest: bool = False
+        self,
+        wanted: RecordFilter | None = None,
+        *,
+        after: int = 0,
+        before: int | None = None,
+        limit: int | None = None,
+        newest: bool = False,
     ) -> Iterator[dict[str, Any]]:
         """Records in order, each with its sequence number."""
-        return self._ledger.records(wanted or RecordFilter(), after=after, limit=limit, newest=newest)
+        return self._ledger.records(wanted or RecordFilter(), after=after, before=before, limit=limit, newest=newest)
 
 
 def _where(alive: bool | None, waiting: bool) -> Whereabouts:

@@ -91,7 +91,7 @@ class Format2:
                 values[kind][known_as] = json.loads(raw)
             active = status == RunStatus.ACTIVE
             yield run_id, RunCell(
-                starts.get(run_id, 1), workflow, digest, subject, requester, started, version, status, risk, water,
+                starts.get(run_id, n), workflow, digest, subject, requester, started, version, status, risk, water,
                 counts, frozenset(succeeded), spent, frozenset(zones), values["input"], values["kept"],
                 self._happened(n) if active else {}, self._seen(n) if active else NOTHING_SEEN,
                 frozenset(open_calls.get(run_id, ())), nonce(), None,

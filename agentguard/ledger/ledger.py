@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
-from agentguard.core.facts import Answer, RunState
+from agentguard.core.facts import Answer, RunState, RunStatus
 from agentguard.core.signals import Signal
 from agentguard.core.values import Json, Risk
 from agentguard.errors import LedgerError
@@ -86,9 +86,10 @@ class LogLedger:
             DURABLE, operations.let_go, lambda: operations.Held(known_text(run_id, "a run id"), record)
         )
 
-    def holders(self) -> Promise[Mapping[str, bool]]:
-        """The active runs that somebody is inside: whether that process is alive, or gone without having left it."""
-        return self.engine.ask(LISTS, operations.holders, _nothing)
+    def holders(self, of: Sequence[str] | None = None) -> Promise[Mapping[str, bool]]:
+        """The active runs, all or those named, that somebody is inside: whether that process is alive, or gone without
+        having left it."""
+        return self.engine.ask(LISTS if of is None else READ, operations.holders, lambda: of)
 
     def suspend_subject(self, subject: str, *, at: datetime, record: RecordData, suspended: bool) -> Promise[None]:
         """Refuse, or accept again, every call of a subject."""
@@ -162,9 +163,21 @@ class LogLedger:
         """The private parts that are kept beside a record. Empty where there are none."""
         return self.engine.ask(SETTLED, operations.private, lambda: seq)
 
-    def runs(self, *, active_only: bool = False, limit: int | None = None) -> Promise[Sequence[RunState]]:
-        """Runs, newest first."""
-        return self.engine.ask(LISTS, operations.runs, lambda: (bool(active_only), limit))
+    def runs(
+        self,
+        *,
+        active_only: bool = False,
+        status: str | None = None,
+        workflow: str | None = None,
+        subject: str | None = None,
+        before: str | None = None,
+        limit: int | None = None,
+    ) -> Promise[Sequence[RunState]]:
+        """Runs, newest first. ``before``: only those that began before that run did."""
+        wanted = operations.WantedRuns(
+            str(RunStatus.ACTIVE) if active_only else status, workflow, subject, before, limit
+        )
+        return self.engine.ask(LISTS, operations.runs, lambda: wanted)
 
     def open_calls(self) -> Promise[Sequence[RecordData]]:
         """Decision records of admitted calls that have no outcome yet."""
@@ -175,14 +188,21 @@ class LogLedger:
         return self.engine.ask(SWEEPS, operations.recover, lambda: _utc(at))
 
     def records(
-        self, wanted: RecordFilter, *, after: int = 0, limit: int | None = None, newest: bool = False
+        self,
+        wanted: RecordFilter,
+        *,
+        after: int = 0,
+        before: int | None = None,
+        limit: int | None = None,
+        newest: bool = False,
     ) -> Iterator[RecordData]:
-        """Durable records in order, each with ``seq``; with ``newest``, the last ``limit`` of them, still in order."""
+        """Durable records in order, each with ``seq``; with ``newest``, the last ``limit`` of them, still in order.
+        ``after`` and ``before``: numbers between which they are."""
         if limit is not None and limit < 0:
             raise LedgerError(f"the limit is {limit}; expected a number from 0 up")
         if newest and limit is not None:
-            return iter(list(self._pages(wanted, after, limit, newest=True))[::-1])
-        return self._pages(wanted, after, limit, newest=False)
+            return iter(list(self._pages(wanted, after, before, limit, newest=True))[::-1])
+        return self._pages(wanted, after, before, limit, newest=False)
 
     def listen(self, listener: Callable[[bytes], None]) -> None:
         """Show the public bytes (canonical JSON) of every record that this object writes, once they are durable."""
@@ -195,8 +215,9 @@ class LogLedger:
             if self.engine.error is not None:
                 raise self.engine.error
 
-    def _pages(self, wanted: RecordFilter, after: int, limit: int | None, *, newest: bool) -> Iterator[RecordData]:
-        before: int | None = None
+    def _pages(
+        self, wanted: RecordFilter, after: int, before: int | None, limit: int | None, *, newest: bool
+    ) -> Iterator[RecordData]:
         left = limit
         while left is None or left > 0:
             size = _PAGE if left is None else min(_PAGE, left)

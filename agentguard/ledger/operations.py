@@ -160,9 +160,13 @@ def let_go(world: World, asked: Held) -> None:
     world.write(asked.record, [("hold", asked.run_id, None)] if run.holder == world.below.owner else ())
 
 
-def holders(world: World, _: None) -> Mapping[str, bool]:
+def holders(world: World, of: Sequence[str] | None) -> Mapping[str, bool]:
     """The active runs that somebody is inside, or was when the process ended: whether that process is alive."""
-    found = [(run_id, cell) for run_id, cell in world.below.listed(cells.RUN, live=True) if isinstance(cell, RunCell)]
+    if of is None:
+        listed = [(run_id, cell) for run_id, cell in world.below.listed(cells.RUN, live=True)]
+    else:
+        listed = [(run_id, cell) for run_id in of if (cell := world.run(run_id)) is not None]
+    found = [(run_id, cell) for run_id, cell in listed if isinstance(cell, RunCell)]
     return {run_id: not world.below.is_dead(cell.holder) for run_id, cell in found if cell.holder is not None}
 
 
@@ -697,16 +701,33 @@ def append(world: World, record: RecordData) -> int:
     return world.write(record)
 
 
-def runs(world: World, asked: tuple[bool, int | None]) -> Sequence[RunState]:
+class WantedRuns(NamedTuple):
+    """Which runs are listed. ``before``: only those that began before that run did."""
+
+    status: str | None
+    workflow: str | None
+    subject: str | None
+    before: str | None
+    limit: int | None
+
+
+def runs(world: World, wanted: WantedRuns) -> Sequence[RunState]:
     """Runs, newest first."""
-    active_only, limit = asked
+    before = None if wanted.before is None else world.must_run(wanted.before).number
     found: list[RunState] = []
-    for run_id, cell in world.below.listed(cells.RUN, live=active_only):
-        if limit is not None and len(found) >= limit:
+    live = wanted.status == RunStatus.ACTIVE
+    for run_id, cell in world.below.listed(cells.RUN, live=live, about=wanted.subject, before=before):
+        if wanted.limit is not None and len(found) >= wanted.limit:
             break
-        if isinstance(cell, RunCell) and not (active_only and world.status(run_id, cell) != RunStatus.ACTIVE):
+        if isinstance(cell, RunCell) and _is_wanted(world, run_id, cell, wanted):
             found.append(world.state(run_id, cell))
     return found
+
+
+def _is_wanted(world: World, run_id: str, cell: RunCell, wanted: WantedRuns) -> bool:
+    if wanted.workflow not in (None, cell.workflow):
+        return False
+    return wanted.status is None or world.status(run_id, cell) == wanted.status
 
 
 def open_calls(world: World, _: None) -> Sequence[RecordData]:

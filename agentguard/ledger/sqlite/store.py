@@ -23,6 +23,8 @@ BUSY_SECONDS = 20.0
 _AT_ONCE = 64
 _PAGE = 1000
 _INDEX_BLOCKS = 4
+# What is never without a place.
+_IN_ORDER = ("run", "approval", "call", "unsettled")
 _ROW_MARKS = f"({','.join('?' * 11)})"
 _INSERTS = [f"{schema.ADD_RECORDS} {','.join([_ROW_MARKS] * size)}" for size in range(_AT_ONCE + 1)]
 
@@ -197,6 +199,8 @@ class SqliteLog:
         for condition, value in ((" AND about = ?", about), (" AND place > ?", after)):
             if value is not None:
                 text, bound = text + condition, [*bound, value]
+        if kind in _IN_ORDER:
+            text += " AND place > 0"  # as the index says
         if live:
             text += f" AND live AND kind = '{kind}'"
         high = (text, bound) if before is None else (f"{text} AND place < ?", [*bound, before])
