@@ -10,7 +10,7 @@ import pytest
 from langchain_core.tools import StructuredTool
 from pydantic import BaseModel, Field
 
-from agentguard.guard.signature import Signature
+from agentguard.guard.arguments.signature import Signature
 from agentguard.integrations.langchain import wrap
 from agentguard.integrations.openai import OpenAITools
 from agentguard.policy.json_schema.extent import Levels, NestedTooDeep

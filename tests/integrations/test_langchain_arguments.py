@@ -21,7 +21,7 @@ from langchain_core.tools import BaseTool, InjectedToolArg, InjectedToolCallId, 
 from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
 
 from agentguard.errors import ConfigurationError, ToolCallDenied
-from agentguard.guard.shapes import is_json
+from agentguard.guard.arguments.json_schema import is_json
 from agentguard.integrations.langchain import wrap
 from integrations.conftest import Doorkeeper
 

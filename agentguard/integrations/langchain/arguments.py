@@ -26,9 +26,9 @@ from pydantic import BaseModel, PydanticSchemaGenerationError, PydanticUserError
 
 from agentguard.core.values import Json
 from agentguard.errors import ConfigurationError
+from agentguard.guard.arguments.json_schema import JsonShape, is_data, is_json
 from agentguard.guard.contexts import is_context
 from agentguard.guard.given import Codec, Given, Misfit, members
-from agentguard.guard.shapes import JsonShape, is_data, is_json
 from agentguard.integrations.langchain.hints import (
     annotations_of,
     config_parameter,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from openai.lib.responses_tool_runner import AsyncRegisteredFunction, RegisteredFunction
 
 from agentguard.errors import ConfigurationError
-from agentguard.guard.shapes import JsonShape
+from agentguard.guard.arguments.json_schema import JsonShape
 from agentguard.integrations.openai.canary import prove
 from agentguard.integrations.openai.functions import (
     GuardedFunction,
