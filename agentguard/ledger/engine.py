@@ -294,7 +294,8 @@ class Engine:
         told = self._tell(answers)
         self._attempt = None
         if write and mirror.unsaved >= LAG_MOST:
-            self.log.enter(write=True)
+            if self.log.enter(write=True):
+                mirror.catch_up(write=True)
             mirror.save()
             self.log.leave()
         self._torn = False
@@ -485,7 +486,8 @@ class Engine:
                     "`unknown`"
                 )
             with contextlib.suppress(Exception):
-                self.log.enter(write=True)
+                if self.log.enter(write=True):
+                    self._mirror.catch_up(write=True)
                 self._mirror.save()
                 self.log.leave()
             with contextlib.suppress(Exception):

@@ -57,6 +57,9 @@ class Mirror:
         self._windows: dict[str, Window] = {}
         # The latest moment of any admission, by which expired assertions are forgotten.
         self.newest = 0
+        # Part of every version that this object shows. It grows where a version of the log alone could be one that was
+        # shown before, of a state with outcomes that were owed.
+        self.overtaken = 0
 
     @property
     def owner(self) -> str:
@@ -205,7 +208,8 @@ class Mirror:
         """Others have written about what these outcomes change: they count on top of that now. ``touched`` None: about
         anything.
 
-        A run that both change gets a version of its own, so that nothing that was decided before is admitted.
+        Where that makes another state of a version that was shown already, or of one before it, nothing that was
+        decided before is admitted.
         """
         before = self.owed
         if not before.entries:
@@ -218,9 +222,8 @@ class Mirror:
                 self.owe([entry], layer.changed)
         for key, was in before.cells.items():
             now = self.get(key)
-            if isinstance(now, RunCell) and isinstance(was, RunCell) and (touched is None or key in touched):
-                raised = now._replace(version=max(now.version, was.version) + 1)
-                self.owed = Owed(self.owed.entries, {**self.owed.cells, key: raised})
+            if isinstance(now, RunCell) and isinstance(was, RunCell) and now != was and now.version <= was.version:
+                self.overtaken += was.version - now.version + 1
 
 
 class _Layer:

@@ -49,6 +49,8 @@ class Below(Protocol):
     def owner(self) -> str:
         """The name of this ledger object."""
 
+    overtaken: int
+
     def is_dead(self, owner: str) -> bool:
         """Whether the ledger object of that name is gone."""
 
@@ -132,7 +134,7 @@ class World:
             run.digest,
             run.subject,
             status,
-            run.version + others.version,
+            self._version(run, others),
             moment(run.started),
             run.requester,
             _RISK[max(run.risk, others.risk)],
@@ -156,10 +158,14 @@ class World:
         """Whether a run is what somebody saw who decided on it, active, and its subject not suspended."""
         others = fold.standing(self, run_id, run)
         return (
-            run.version + others.version == version
+            self._version(run, others) == version
             and fold.status_of(run, others) == RunStatus.ACTIVE
             and not others.suspended
         )
+
+    def _version(self, run: RunCell, others: fold.Standing) -> int:
+        """A number that grows with everything a decision in this run could see."""
+        return run.version + others.version + self.below.overtaken
 
     def status(self, run_id: str, run: RunCell) -> str:
         """Where a run stands."""

@@ -163,6 +163,7 @@ def test_a_caller_that_gives_up_changes_nothing(ledger: LogLedger) -> None:
             waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
+        assert future.done, "it is told to stop once it is known what happened"
         assert isinstance(await asyncio.to_thread(got, future), Admitted)
 
     asyncio.run(give_up())

@@ -446,7 +446,8 @@ def test_a_ledger_that_a_group_may_write_lets_its_other_accounts_open_it(tmp_pat
     place.chmod(0o660)
     shared = open_ledger(place)
     (owner,) = (tmp_path / "ledger.sqlite3-owners").iterdir()
-    assert owner.stat().st_mode & 0o777 == 0o660
+    locks = [owner, tmp_path / "ledger.sqlite3-queue", tmp_path / "ledger.sqlite3-turn"]
+    assert [each.stat().st_mode & 0o777 for each in locks] == [0o660] * 3
     shared.shut()
 
 

@@ -171,7 +171,7 @@ class SqliteLog:
         self._execute(schema.KEEP, (upto,))
         self._execute(schema.COMMIT)
         self._saved = upto
-        self._begin()  # whoever saves goes on, and still has the turn
+        self._begin()  # what follows is appended whole or not at all; the turn was not given up in between
 
     def load(self, key: Key) -> bytes | None:
         """One kept cell. Raises Behind where others have written since this operation began."""

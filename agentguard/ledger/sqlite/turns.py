@@ -19,22 +19,22 @@ class Turns:
     def __init__(self, queue: Path, turn: Path, *, shared: bool) -> None:
         self._queue = _open(queue, shared=shared)
         self._turn = _open(turn, shared=shared)
-        self._mine = False
 
     def take(self) -> None:
-        """Wait for the turn. May be said again by whoever has it: in the queue, they would wait for themselves."""
-        if self._mine:
-            return
+        """Wait for the turn, at the end of the queue.
+
+        Whoever has a turn gives it up first: to wait in the queue with it would be to wait for each other for ever.
+        """
+        fcntl.flock(self._turn, fcntl.LOCK_UN)
         fcntl.flock(self._queue, fcntl.LOCK_EX)
         try:
             fcntl.flock(self._turn, fcntl.LOCK_EX)
-            self._mine = True
         finally:
             fcntl.flock(self._queue, fcntl.LOCK_UN)
 
     def give(self) -> None:
-        """The turn is over. May be said twice."""
-        self._mine = False
+        """The turn is over, and so is waiting for one that was interrupted. May be said twice."""
+        fcntl.flock(self._queue, fcntl.LOCK_UN)
         fcntl.flock(self._turn, fcntl.LOCK_UN)
 
     def close(self) -> None:
