@@ -76,7 +76,7 @@ def plain(value: Any, depth: int = 0) -> Any:
     """A copy of a plain value. Raises NotPlain."""
     kind = type(value)
     if kind is str:
-        if not value.isascii() and any("\ud800" <= mark <= "\udfff" for mark in value):
+        if not value.isascii() and any(0xD800 <= ord(mark) <= 0xDFFF for mark in value):
             raise NotPlain
         return value
     if value is None or kind is int or kind is bool or (kind is float and math.isfinite(value)):
