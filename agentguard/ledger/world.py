@@ -169,6 +169,8 @@ class World:
 
     def status(self, run_id: str, run: RunCell) -> str:
         """Where a run stands."""
+        if run.status != fold.ACTIVE:  # no opinion changes that
+            return run.status
         return fold.status_of(run, fold.standing(self, run_id, run))
 
 
