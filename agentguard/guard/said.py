@@ -10,6 +10,8 @@ from agentguard.errors import ConfigurationError
 MAX_WHY = 2_000
 MAX_NAME = 2_048
 _CREDENTIAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
+# Control characters, and spaces around a name: nobody is called so, and a terminal would obey them.
+_ODD = re.compile(r"[\x00-\x1f\x7f-\x9f]|\A\s|\s\Z")
 _WHO = re.compile(r"[a-z][a-z0-9-]*:\S.*")
 
 
@@ -31,7 +33,7 @@ def who(by: str) -> str:
 
 def subject(name: str) -> str:
     """A workload or person, in any spelling that means them. Raises ConfigurationError."""
-    if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME or not _is_name(whom(name)):
+    if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME or _ODD.search(name) or not _is_name(whom(name)):
         raise ConfigurationError(f"{_quoted(name)} is not a subject; expected such as spiffe://corp.example/agent/x")
     return name
 
