@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -38,5 +38,12 @@ class RunTool:
     values: Any
 
 
-Ask: TypeAlias = Wait | Identify | Pause | RunTool
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Look at something large, where that stops no event loop; the reply is what the look found."""
+
+    work: Callable[[], Any]
+
+
+Ask: TypeAlias = Wait | Identify | Pause | RunTool | Look
 Events: TypeAlias = Generator[Ask, Any, Any]

@@ -8,9 +8,9 @@ from typing import Any
 
 from agentguard.core.values import Identity, Unavailable
 from agentguard.errors import ConfigurationError
-from agentguard.guard.asks import Ask, Events, Identify, Pause, RunTool, Wait
+from agentguard.guard.asks import Ask, Events, Identify, Look, Pause, RunTool, Wait
 from agentguard.ledger import Promise
-from agentguard.loops import done_in_trio, in_a_task, running_trio, sleep
+from agentguard.loops import done_in_trio, in_a_task, in_thread, running_trio, sleep
 
 WhoIsIt = Callable[[Identify], Identity | Unavailable]
 WhoIsItAsync = Callable[[Identify], Awaitable[Identity | Unavailable]]
@@ -132,6 +132,8 @@ def finish(events: Events, error: BaseException | None, failure: object = None) 
 def _perform(ask: Ask, identify: WhoIsIt) -> Any:
     if isinstance(ask, Wait):
         return ask.answer.result()
+    if isinstance(ask, Look):
+        return ask.work()
     if isinstance(ask, Identify):
         return identify(ask)
     if isinstance(ask, Pause):
@@ -148,6 +150,8 @@ def _perform(ask: Ask, identify: WhoIsIt) -> Any:
 async def _perform_async(ask: Ask, identify: WhoIsItAsync) -> Any:
     if isinstance(ask, Wait):
         return await settled(ask.answer)
+    if isinstance(ask, Look):
+        return await in_thread(ask.work)
     if isinstance(ask, Identify):
         return await identify(ask)
     if isinstance(ask, Pause) and ask.seconds:

@@ -147,7 +147,12 @@ class Engine:
     def _work_now(self) -> None:
         # `with` on a C lock is the only way to take one that an exception between two instructions cannot leak.
         with self._lock:
-            told = self._work()
+            try:
+                told = self._work()
+            except BaseException:  # interrupted: whoever works next heals, and no other process waits for that
+                with contextlib.suppress(Exception):
+                    self.log.undo()
+                raise
         self._hand_out(told)
         if self._queue:
             with contextlib.suppress(IndexError):

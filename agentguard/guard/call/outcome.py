@@ -13,7 +13,7 @@ from agentguard.core.policy import Fault, Policy
 from agentguard.core.provenance import Brought
 from agentguard.core.request import Request
 from agentguard.core.values import Json
-from agentguard.guard.asks import Ask, RunTool
+from agentguard.guard.asks import Ask, Look, RunTool
 from agentguard.guard.call.prepare import Call
 from agentguard.guard.engine import Engine
 from agentguard.guard.failures import says_failed
@@ -113,9 +113,39 @@ def perform(attempt: Attempt, call: Call) -> Generator[Ask, Any, Any]:
         attempt.close(Outcome.FAILED, f"the tool returned a failure ({failed})", {}, attempt.brought(result, {}))
         return result
     attempt.returned = True
-    kept, trouble = _keep(attempt.keeps, result)
-    attempt.close(Outcome.SUCCEEDED, trouble, kept, attempt.brought(result, kept))
+
+    def look() -> tuple[dict[str, Json], str | None, Brought | None]:
+        kept, trouble = _keep(attempt.keeps, result)
+        return kept, trouble, attempt.brought(result, kept)
+
+    looked_at = bool(attempt.keeps) or attempt.call is not None
+    kept, trouble, seen = (yield Look(look)) if looked_at and _is_large(result) else look()
+    attempt.close(Outcome.SUCCEEDED, trouble, kept, seen)
     return result
+
+
+# Past these a result takes more than a millisecond to look at.
+_LARGE_TEXT = 16 * 1024
+_LARGE_PARTS = 200
+
+
+def _is_large(result: Any) -> bool:
+    """Whether to look at this takes long. Of what is no plain container nobody knows without looking."""
+    pending, parts = [result], 0
+    while pending:
+        value = pending.pop()
+        parts += 1
+        if isinstance(value, str | bytes):
+            parts += len(value) * _LARGE_PARTS // _LARGE_TEXT
+        elif type(value) in (dict, list, tuple):
+            if len(value) > _LARGE_PARTS:
+                return True
+            pending += value.values() if isinstance(value, dict) else value
+        elif value is not None and not isinstance(value, bool | int | float):
+            return True
+        if parts > _LARGE_PARTS:
+            return True
+    return False
 
 
 def keeps_of(bundle: Bundle, admission: Admission) -> tuple[Keep, ...]:
