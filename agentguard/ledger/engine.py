@@ -265,8 +265,8 @@ class Engine:
         needs = {promise.need for promise in batch if not promise.done}
         lists = LISTS in needs or SWEEPS in needs
         settled = lists or SETTLED in needs
-        owes, behind = bool(mirror.owed.entries), bool(mirror.unsaved)
-        write = DURABLE in needs or SWEEPS in needs or (settled and owes) or (lists and behind)
+        # A list is read from the store's cells, so whatever others wrote, too, must be among them first.
+        write = DURABLE in needs or lists or (settled and bool(mirror.owed.entries))
         self._torn = True
         if self.log.enter(write=write):
             mirror.catch_up(write=write)

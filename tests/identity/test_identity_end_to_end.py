@@ -18,6 +18,7 @@ from identity_servers import Script, serving, within
 from agentguard.core.signals import Signal, SignalEffect
 from agentguard.errors import ApprovalPending, ToolCallDenied
 from agentguard.guard import Guard
+from agentguard.guard.identities import Identities
 from agentguard.guard.run import RunContext
 from agentguard.identity import AssertionRequest, CallableSource, Prover, ProvingSource
 from agentguard.ledger import memory_ledger
@@ -287,7 +288,7 @@ def test_a_reload_neither_forgets_known_keys_nor_asks_for_them_again(tmp_path: P
 def test_a_call_in_the_middle_of_a_reload_is_judged_by_one_bundle(tmp_path: Path) -> None:
     """The new Trust makes the issuer's key known no more; until all of it is in force, nothing of it is."""
     world = World(tmp_path)
-    under, found = world.guard._identities.under, []
+    under, found = Identities.under, []
 
     def halfway(*args: Any, **options: Any) -> Any:
         made = under(*args, **options)
@@ -295,7 +296,7 @@ def test_a_call_in_the_middle_of_a_reload_is_judged_by_one_bundle(tmp_path: Path
         return made
 
     with world.run(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(world.guard._identities, "under", halfway)
+        patch.setattr(Identities, "under", halfway)
         before = world.guard.bundle.revision
         trusted = tmp_path / "policy" / "trust.yaml"
         trusted.write_text(trusted.read_text().replace("max_lifetime:", "revoked_keys: [k1]\n    max_lifetime:"))

@@ -19,6 +19,7 @@ class Turns:
     def __init__(self, queue: Path, turn: Path, *, shared: bool) -> None:
         self._queue = _open(queue, shared=shared)
         self._turn = _open(turn, shared=shared)
+        self._open = True
 
     def take(self) -> None:
         """Wait for the turn, at the end of the queue.
@@ -34,13 +35,16 @@ class Turns:
 
     def give(self) -> None:
         """The turn is over, and so is waiting for one that was interrupted. May be said twice."""
-        fcntl.flock(self._queue, fcntl.LOCK_UN)
-        fcntl.flock(self._turn, fcntl.LOCK_UN)
+        if self._open:
+            fcntl.flock(self._queue, fcntl.LOCK_UN)
+            fcntl.flock(self._turn, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        """Nobody of this object waits any more."""
-        os.close(self._queue)
-        os.close(self._turn)
+        """Nobody of this object waits any more. May be said twice: a number that was closed is soon another file's."""
+        if self._open:
+            self._open = False
+            os.close(self._queue)
+            os.close(self._turn)
 
 
 def _open(path: Path, *, shared: bool) -> int:
