@@ -9,10 +9,10 @@ from typing import Any, NoReturn, Protocol
 
 from agentguard.core.values import Json
 from agentguard.errors import ConfigurationError, ToolCallDenied
+from agentguard.guard.arguments.given import Given
 from agentguard.guard.arguments.signature import Signature, hints_of
 from agentguard.guard.canary import CanaryGate
 from agentguard.guard.gate import Gate
-from agentguard.guard.given import Given
 
 _GUARDED: weakref.WeakSet[Callable[..., Any]] = weakref.WeakSet()
 

@@ -9,13 +9,14 @@ from typing import Any, NoReturn, TypeAlias, TypeVar
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Json, Unavailable
 from agentguard.errors import ConfigurationError, ToolCallRefused
+from agentguard.guard.arguments.given import Given
+from agentguard.guard.arguments.misfits import what_is_wrong
 from agentguard.guard.asks import Events
 from agentguard.guard.call.order import events
 from agentguard.guard.canary import CanaryGate
 from agentguard.guard.drive import advance, advance_async, drive, drive_async, finish
 from agentguard.guard.engine import Engine
 from agentguard.guard.failures import says_failed
-from agentguard.guard.given import Given, what_is_wrong
 from agentguard.guard.records import record
 from agentguard.guard.results import refuse_work
 from agentguard.guard.run import current_run

@@ -10,9 +10,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, model_validator
 
+from agentguard.guard.arguments.given import Codec
+from agentguard.guard.arguments.plain import PlainFields
+from agentguard.guard.arguments.same import same
 from agentguard.guard.arguments.signature import Signature
-from agentguard.guard.given import Codec, same
-from agentguard.guard.plain import PlainFields
 
 
 def plain(

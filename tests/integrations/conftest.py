@@ -11,7 +11,7 @@ import pytest
 from agentguard.core.canonical import bytes_in_order, canonical_bytes, read_canonical, sha256
 from agentguard.errors import ToolCallDenied
 from agentguard.guard import CanaryGate
-from agentguard.guard.given import Given
+from agentguard.guard.arguments.given import Given
 
 
 @dataclass

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict
 from small_bundle import TEXT, guard_of
 
 from agentguard import ConfigurationError, ToolCallDenied
-from agentguard.guard.contexts import is_context
+from agentguard.guard.arguments.contexts import is_context
 from agentguard.integrations.openai import OpenAITools
 
 LOOK = {"look": {"args": {"text": TEXT}}}

@@ -18,8 +18,9 @@ from pydantic.fields import FieldInfo
 
 from agentguard.core.values import Json
 from agentguard.errors import ConfigurationError
-from agentguard.guard.contexts import check_context, refuse_contexts, takes_context
-from agentguard.guard.given import Codec, Given, Reading, misnamed
+from agentguard.guard.arguments.contexts import check_context, refuse_contexts, takes_context
+from agentguard.guard.arguments.given import Codec, Given, Reading
+from agentguard.guard.arguments.misfits import misnamed
 from agentguard.guard.results import makes_context_manager
 
 

@@ -28,6 +28,7 @@ from agentguard.core.policy import Policy
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Effect, Identity, Unavailable
 from agentguard.errors import ApprovalRefused, ToolCallDenied
+from agentguard.guard.arguments.given import Given
 from agentguard.guard.asks import Ask, Events, Identify, Wait
 from agentguard.guard.call.admission import admission_of
 from agentguard.guard.call.gather import gather, run_state
@@ -35,7 +36,6 @@ from agentguard.guard.call.outcome import Attempt, keeps_of, perform
 from agentguard.guard.call.prepare import Call, GuardedTool, ReadArguments, left_out, prepare
 from agentguard.guard.call.question import Question, ask
 from agentguard.guard.engine import Engine
-from agentguard.guard.given import Given
 from agentguard.guard.noted import Decided, note
 from agentguard.guard.records import new_id, record, storable
 from agentguard.guard.run import RunContext

@@ -13,8 +13,9 @@ from agentguard.core.request import Request
 from agentguard.core.values import Destination, Json, Unavailable
 from agentguard.destinations import compared, derive, other_spellings, rewrite
 from agentguard.errors import LedgerError
+from agentguard.guard.arguments.given import Given
+from agentguard.guard.arguments.misfits import what_is_wrong
 from agentguard.guard.engine import Engine
-from agentguard.guard.given import Given, what_is_wrong
 from agentguard.guard.records import redact
 from agentguard.guard.run import RunContext
 from agentguard.jose.nonce import nonce

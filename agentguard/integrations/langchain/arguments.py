@@ -4,7 +4,7 @@ Rules:
 1. Everything a model can send is judged. A model can send only JSON, so an injected argument that holds JSON is judged
    like any other; only objects (a store, a runtime, a state with messages) are set aside and handed on as they came.
 2. The judged object is keyed by field name. Positional, keyword, alias and default arguments look the same.
-3. Given = judged = run, as ``guard.given`` has it.
+3. Given = judged = run, as ``guard.arguments.given`` has it.
 """
 
 from __future__ import annotations
@@ -26,9 +26,11 @@ from pydantic import BaseModel, PydanticSchemaGenerationError, PydanticUserError
 
 from agentguard.core.values import Json
 from agentguard.errors import ConfigurationError
+from agentguard.guard.arguments.contexts import is_context
+from agentguard.guard.arguments.given import Codec, Given
 from agentguard.guard.arguments.json_schema import JsonShape, is_data, is_json
-from agentguard.guard.contexts import is_context
-from agentguard.guard.given import Codec, Given, Misfit, members
+from agentguard.guard.arguments.misfits import Misfit
+from agentguard.guard.arguments.parts import members
 from agentguard.integrations.langchain.hints import (
     annotations_of,
     config_parameter,

@@ -20,9 +20,9 @@ from pydantic import BaseModel
 
 from agentguard.errors import ConfigurationError, ToolCallRefused
 from agentguard.guard import CanaryGate, Gate
+from agentguard.guard.arguments.misfits import bind
 from agentguard.guard.arguments.signature import hints_of
 from agentguard.guard.functions import own_place
-from agentguard.guard.given import bind
 from agentguard.integrations.langchain.arguments import Arguments, Read, body_of
 from agentguard.integrations.langchain.guardable import own_attributes, own_members
 from agentguard.integrations.langchain.hints import config_parameter, parameters_of

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from agentguard.errors import ConfigurationError, ToolCallDenied
-from agentguard.guard.given import Given
+from agentguard.guard.arguments.given import Given
 from agentguard.integrations.openai.functions import GuardedFunction
 
 if TYPE_CHECKING:

@@ -15,10 +15,11 @@ from pydantic_core import PydanticSerializationError
 from agentguard.core.canonical import NotCanonical, parse_json
 from agentguard.core.values import Json
 from agentguard.errors import ConfigurationError
+from agentguard.guard.arguments.given import Codec, Given
 from agentguard.guard.arguments.json_schema import JsonShape
+from agentguard.guard.arguments.misfits import Misfit, bind
 from agentguard.guard.arguments.signature import Signature
 from agentguard.guard.functions import is_guarded
-from agentguard.guard.given import Codec, Given, Misfit, bind
 from agentguard.policy.json_schema.extent import NestedTooDeep
 
 if TYPE_CHECKING:

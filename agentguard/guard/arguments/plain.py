@@ -2,7 +2,7 @@
 
 Plain is what JSON and Python write alike: text, numbers, truth, null, and lists and objects of these. Such a field has
 no code of its own, neither to read nor to write. Whatever is not plain, or not the same after pydantic read it, goes
-the long way of ``guard.given``.
+the long way of ``given``.
 """
 
 from __future__ import annotations
