@@ -28,7 +28,7 @@ _SHAPES: Mapping[str, str] = {
     "model_attributes_type": "a mapping of names to values",
 }
 
-# What the patterns of models.py mean, for those that people meet.
+# What the patterns of ``models`` mean, for those that people meet.
 _PATTERNS: Mapping[str, str] = {
     r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$": "a name of up to 100 letters, digits, `.`, `_` or `-`",
     r"^[A-Za-z_][A-Za-z0-9_]{0,99}$": "a name of letters, digits and `_`, so that conditions can write it after a dot",

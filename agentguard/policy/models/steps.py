@@ -1,0 +1,80 @@
+"""What one step of a workflow may say."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
+
+from agentguard.policy.models.destinations import FirstContact
+from agentguard.policy.models.words import (
+    AssuranceWord,
+    Duration,
+    Expression,
+    Line,
+    Name,
+    Schema,
+    SensitivityWord,
+    StrictModel,
+    ToolName,
+    Word,
+)
+
+
+class StepIdentity(StrictModel):
+    """What this step asks of the caller's identity."""
+
+    max_age: Duration | None = None
+    assurance: AssuranceWord | None = None
+    proof: Literal["call"] | None = None
+
+
+class StepDestinations(StrictModel):
+    """How sensitive a place this step may reach, and whether it may reach places that nobody has listed."""
+
+    up_to: SensitivityWord | None = None
+    unclassified: Literal["allow"] | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> StepDestinations:
+        if self.up_to is None and self.unclassified is None:
+            raise ValueError("expected `up_to: ...`, `unclassified: allow` or both")
+        return self
+
+
+class Approval(FirstContact):
+    """When a person is asked, who, how many, and for how long the question stands."""
+
+    when: Expression | None = None
+
+
+class KeepEntry(StrictModel):
+    """A value for later steps: a path into the result, or the first group of a pattern in the text at that path."""
+
+    source: Line = Field(alias="from")
+    match: Annotated[str, StringConstraints(min_length=1, max_length=1000)] | None = None
+
+
+def _as_keep(value: Any) -> Any:
+    return {"from": value} if isinstance(value, str) else value
+
+
+Keep: TypeAlias = Annotated[KeepEntry, BeforeValidator(_as_keep, json_schema_input_type=str | KeepEntry)]
+
+
+class StepEntry(StrictModel):
+    """One step: a tool, when it may be called, with what, and to where."""
+
+    tool: ToolName
+    after: list[Name] = []
+    # Of no steps none can have succeeded, so an empty list says never; whoever writes one means always.
+    after_any: Annotated[list[Name], Field(min_length=1)] = []
+    not_after: list[Name] = []
+    at_most: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    not_above: SensitivityWord | None = None
+    arguments: dict[str, Schema]
+    require: list[Expression] = []
+    keep: dict[Word, Keep] = {}
+    destinations: StepDestinations | None = None
+    identity: StepIdentity | None = None
+    approval: Approval | None = None

@@ -1,0 +1,53 @@
+"""`kind: Workflow`: one approved workflow."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from agentguard.policy.models.limits import BudgetEntry, RaiseRisk, RiskEntry
+from agentguard.policy.models.steps import StepEntry
+from agentguard.policy.models.words import (
+    Day,
+    Duration,
+    Line,
+    Name,
+    PolicyFile,
+    RiskWord,
+    Schema,
+    StrictModel,
+    Text,
+    Word,
+)
+
+
+class Metadata(StrictModel):
+    """What a workflow is called, whose it is, and until when it holds."""
+
+    name: Name
+    version: Annotated[int, Field(ge=1)]
+    owner: Text
+    purpose: Text | None = None
+    review_by: Day
+
+
+class WorkflowIdentity(StrictModel):
+    """How old an assertion may be in this workflow."""
+
+    max_age: Duration
+
+
+class Workflow(PolicyFile):
+    """One approved workflow."""
+
+    kind: Literal["Workflow"]
+    metadata: Metadata
+    subjects: Annotated[list[Line], Field(min_length=1)]
+    identity: WorkflowIdentity | None = None
+    inputs: dict[Word, Schema] = {}
+    steps: Annotated[dict[Name, StepEntry], Field(min_length=1)]
+    budgets: dict[Name, BudgetEntry] = {}
+    risk: dict[RiskWord, RiskEntry] = {}
+    raise_risk: list[RaiseRisk] = []
+    no_write_down: bool = False
