@@ -7,7 +7,6 @@ import ipaddress
 import os.path
 import shlex
 import socket
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from processor_time import processor_time
 
 from agentguard.core.values import Json, Place
 from agentguard.destinations import Ambiguous, Kind, find_kind
@@ -55,9 +55,8 @@ def kind_of(name: str) -> Kind:
 
 def read(name: str, value: Json) -> Place | None:
     """The place, or None for a refusal; within the time that a decision has."""
-    started = time.thread_time()
-    derived = kind_of(name).derive(value, OPTIONS.get(name, {}))
-    assert time.thread_time() - started < LIMIT_SECONDS
+    with processor_time(at_most=LIMIT_SECONDS):
+        derived = kind_of(name).derive(value, OPTIONS.get(name, {}))
     if isinstance(derived, Ambiguous):
         assert derived.reason.isascii()
         assert " " not in derived.reason

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from processor_time import processor_time
 
 from agentguard.destinations import Ambiguous, find_kind, kind_names
 from agentguard.destinations.derive import safely
@@ -66,10 +66,10 @@ def test_no_value_and_no_option_makes_a_kind_raise(kind_name: str, value: object
 )
 def test_a_huge_value_is_answered_at_once(kind_name: str, piece: str) -> None:
     """Sizes are checked first, so no repetition makes a reader slow (a second is a hundred times the usual)."""
+    derive(kind_name, piece, OPTIONS.get(kind_name, {}))  # what is loaded at first use is loaded now
     for size in (1_000, 10_000, 1_000_000):
-        started = time.process_time()
-        derive(kind_name, piece * size, OPTIONS.get(kind_name, {}))
-        assert time.process_time() - started < 1.0
+        with processor_time(at_most=1.0):
+            derive(kind_name, piece * size, OPTIONS.get(kind_name, {}))
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if "id" in case], ids=lambda case: ascii(case["value"]))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from left_out import left_out
+from processor_time import processor_time
 
 from agentguard.core.canonical import canonical_bytes, commitment
 from agentguard.core.credentials import without_credentials
@@ -80,7 +81,8 @@ steps:
         for tool in ("fetch", "query", "clone", "load", "share", "hide")
     ),
 }
-CANONICAL = b'{"card":"4000","pin":"4831"}'
+PIN = "48*31"
+CANONICAL = b'{"card":"4000","pin":"48*31"}'
 
 
 @pytest.fixture
@@ -130,8 +132,8 @@ def test_no_digest_in_a_record_can_be_searched_for_a_short_secret(guard: Guard, 
     """Ten thousand tries find a PIN in an unsalted digest; what approvals and proofs bind to is such a digest, too."""
     wrapped = guard.wrap(unlock)
     with guard.run("open") as run:
-        wrapped("4000", "4831")
-        wrapped("4000", "4831")
+        wrapped("4000", PIN)
+        wrapped("4000", PIN)
         salt = guard.operations.run(run.id).salt  # type: ignore[union-attr]
     first, second = decisions(guard)
     for data in (first, second):
@@ -139,19 +141,18 @@ def test_no_digest_in_a_record_can_be_searched_for_a_short_secret(guard: Guard, 
     assert first["arguments_digest"] != second["arguments_digest"], "each record has a salt of its own"
     assert first["request_digest"] == second["request_digest"], "what a person said yes to is known again"
     with guard.run("open"):
-        wrapped("4000", "4831")
+        wrapped("4000", PIN)
     assert decisions(guard)[-1]["request_digest"] != first["request_digest"]
 
     salts = [guard.operations.salts(data["seq"])["/arguments_digest"] for data in decisions(guard)]
     public = json.dumps(list(guard.records())) + log.getvalue()
-    for secret in (salt, *salts, "4831"):
-        assert len(secret) >= 4 and secret not in public
+    assert left_out(public, salt, *salts, PIN)
 
 
 def test_a_call_outside_a_run_cannot_be_searched_either(guard: Guard) -> None:
     """There is no run whose salt could be used, and the denial stands in the records all the same."""
     with pytest.raises(ToolCallDenied):
-        guard.wrap(unlock)("4000", "4831")
+        guard.wrap(unlock)("4000", PIN)
     (data,) = decisions(guard)
     assert not {data["arguments_digest"], data["request_digest"]} & set(unsalted(data))
 
@@ -160,14 +161,14 @@ def test_an_auditor_who_is_given_the_salt_checks_the_arguments_offline(policy: P
     """With the record, the salt and a hash function: without this project, and after a restart."""
     with Guard.load(policy, home=tmp_path / "home") as guard:
         with guard.run("open"):
-            guard.wrap(unlock)("4000", "4831")
+            guard.wrap(unlock)("4000", PIN)
         (data,) = decisions(guard)
     ledger = open_ledger(tmp_path / "home" / "ledger.sqlite3")
     salt = ledger.private(data["seq"]).result()["salts"]["/arguments_digest"]
     ledger.shut()
 
     assert data["arguments_digest"] == "sha256:" + hashlib.sha256(f"{salt}.".encode() + CANONICAL).hexdigest()
-    assert data["arguments_digest"] != commitment(salt, CANONICAL.replace(b"4831", b"4832"))
+    assert data["arguments_digest"] != commitment(salt, CANONICAL.replace(b"31", b"32"))
 
 
 # Which tool, with what, and what of it no record may hold.
@@ -191,14 +192,14 @@ ADDRESSES = [
     ("fetch", "https://api.example/x?code=hunter2&state=1", "hunter2"),
     ("fetch", "https://api.example/x?X%2DAPI%2DKey=hunter2", "hunter2"),
     ("fetch", "https://api.example/x#access_token=hunter2", "hunter2"),
-    ("fetch", "https://b.s3.eu-west-1.amazonaws.com/k?X-Amz-Credential=AKIA&X-Amz-Signature=beef01", "beef01"),
-    ("fetch", "https://b.s3.amazonaws.com/k?AWSAccessKeyId=AKIA7&Signature=beef01&Expires=1", "beef01"),
-    ("fetch", "https://storage.googleapis.com/b/k?X-Goog-Signature=beef01", "beef01"),
-    ("fetch", "https://acct.blob.core.windows.net/c/k?sv=2022&se=2027&sig=beef01%3D", "beef01"),
+    ("fetch", "https://b.s3.eu-west-1.amazonaws.com/k?X-Amz-Credential=AKIA&X-Amz-Signature=beefy1", "beefy1"),
+    ("fetch", "https://b.s3.amazonaws.com/k?AWSAccessKeyId=AKIA7&Signature=beefy1&Expires=1", "beefy1"),
+    ("fetch", "https://storage.googleapis.com/b/k?X-Goog-Signature=beefy1", "beefy1"),
+    ("fetch", "https://acct.blob.core.windows.net/c/k?sv=2022&se=2027&sig=beefy1%3D", "beefy1"),
     ("fetch", "https://hooks.slack.com/services/T000/B000/hunter2", "hunter2"),
     ("fetch", "https://discord.com/api/webhooks/17/hunter2", "hunter2"),
     ("fetch", "https://api.telegram.org/bot17:hunter2/sendMessage", "hunter2"),
-    ("load", "https://b.s3.amazonaws.com/k?X-Amz-Signature=beef01", "beef01"),
+    ("load", "https://b.s3.amazonaws.com/k?X-Amz-Signature=beefy1", "beefy1"),
     ("load", "s3://AKIA:hunter2@bucket/key", "hunter2"),
     ("clone", "https://oauth2:hunter2@github.com/o/r.git", "hunter2"),
     ("clone", "https://ghp_hunter2@github.com/o/r.git", "ghp_hunter2"),
@@ -232,7 +233,7 @@ def test_no_credential_in_an_address_is_in_a_record_a_log_or_a_question(
     with pytest.raises(ToolCallDenied):
         wrapped(at)
 
-    assert secret not in everything(guard, log)
+    assert left_out(everything(guard, log), secret)
     if "#" not in at:  # the canonical form of an address has no fragment
         assert all(data["redacted"] == ["/at"] for data in decisions(guard))
 
@@ -287,7 +288,7 @@ def test_a_destination_that_is_partly_secret_is_committed_to_and_can_be_opened(
     else:
         salt = opened["/destinations/0/commitment"]
         assert place["commitment"] == commitment(salt, at.encode())
-        assert salt != opened["/arguments_digest"] and salt not in json.dumps(data)
+        assert salt != opened["/arguments_digest"] and left_out(json.dumps(data), salt)
 
 
 def test_a_part_that_no_place_has_cannot_be_declared_secret(policy: Path) -> None:
@@ -346,16 +347,15 @@ def test_leaving_credentials_out_twice_is_leaving_them_out_once(_: str, at: str,
 def test_looking_for_credentials_takes_time_that_grows_with_the_text(piece: str) -> None:
     """Arguments are up to a mebibyte, and outsiders write them."""
     text = piece * (1024 * 1024 // len(piece))
-    began = time.thread_time()
-    without_credentials(text)
-    assert time.thread_time() - began < 10.0
+    with processor_time(at_most=20.0):
+        without_credentials(text)
 
 
 def test_a_declared_secret_is_in_no_reason_either(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever a check says of an argument: the words of a reason are for reviewers, the value is not."""
-    told = Finding(Effect.DENY, Reason.ARGUMENTS_INVALID, "`pin` is 4831, not '48310', and its half is 48")
+    told = Finding(Effect.DENY, Reason.ARGUMENTS_INVALID, "`pin` is 48*31, not '48*310', and its half is 48")
     monkeypatch.setattr(order, "decide", lambda *_: Decision(Effect.DENY, (told,)))
     with guard.run("open"), pytest.raises(ToolCallDenied):
-        guard.wrap(unlock)("4000", "4831")
+        guard.wrap(unlock)("4000", PIN)
     (data,) = decisions(guard)
     assert data["findings"][0]["detail"] == "`pin` is [redacted], not '[redacted]0', and its half is 48"

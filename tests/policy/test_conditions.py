@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from processor_time import processor_time
 
 from agentguard.core.policy import MICROS, Fault, View
 from agentguard.policy.cel.conditions import (
@@ -245,12 +246,11 @@ def test_a_loop_over_too_much_faults_before_it_starts(text: str) -> None:
     condition = compile_condition(text, SCOPE)
     seen = view({"to": many, "table": "x" * 100_000}, kept={"big": many})
 
-    started = datetime.now(UTC)
-    answer = condition.holds(seen)
+    with processor_time(at_most=1.0):
+        answer = condition.holds(seen)
 
     assert isinstance(answer, Fault)
     assert "loop" in answer.detail
-    assert (datetime.now(UTC) - started).total_seconds() < 1
     assert isinstance(condition.holds(view({"to": ["a"]}, kept={"big": ["a"]})), bool)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -10,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
+from processor_time import processor_time
 from pydantic import BaseModel
 
 from agentguard.core.policy import Fault
@@ -194,9 +194,8 @@ def test_a_pattern_with_an_optional_tail_is_searched_in_bounded_time() -> None:
     """From each of many equal matches it looks for the tail to the end of the text, which an outsider wrote."""
     keep = compile_keep("iban", "result", r"IBAN (\w+)(?:.*END)?")
     text = "IBAN DE1 " * (MAX_TEXT // 9)
-    began = time.thread_time()
-    found = keep.extract(text)
+    with processor_time(at_most=10.0):
+        found = keep.extract(text)
 
     assert isinstance(found, Fault) and "too many matches" in found.detail
-    assert time.thread_time() - began < 10.0
     assert keep.extract("IBAN DE1 \n" * 1000) == "DE1", "a value that stands there often is one value"
