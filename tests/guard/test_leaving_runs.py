@@ -45,29 +45,35 @@ def statuses(guard: Guard) -> list[str]:
 
 # Leaving it.
 
+LONG = 60  # seconds; what is left long before
+
 
 async def left_by_a_scope(run: RunContext) -> None:
-    with anyio.move_on_after(0.02):
+    with anyio.move_on_after(LONG) as scope:
         async with run:
-            await anyio.sleep(10)
+            scope.deadline = anyio.current_time()
+            await anyio.sleep(LONG)
 
 
 async def left_by_a_scope_around_a_group(run: RunContext) -> None:
+    entered = anyio.Event()
     async with anyio.create_task_group() as group:
 
         async def inside() -> None:
             async with run:
-                await anyio.sleep(10)
+                entered.set()
+                await anyio.sleep(LONG)
 
         group.start_soon(inside)
-        await anyio.sleep(0.02)
+        await entered.wait()
         group.cancel_scope.cancel()
 
 
 async def left_by_two_scopes(run: RunContext) -> None:
-    with anyio.move_on_after(0.03), anyio.move_on_after(0.02):
+    with anyio.move_on_after(LONG) as outer, anyio.move_on_after(LONG) as inner:
         async with run:
-            await anyio.sleep(10)
+            inner.deadline = outer.deadline = anyio.current_time()
+            await anyio.sleep(LONG)
 
 
 async def left_by_closing_a_generator(run: RunContext) -> None:
@@ -86,12 +92,11 @@ async def left_by_a_scope_around_a_generator(run: RunContext) -> None:
         async with run:
             while True:
                 yield 1
-                await anyio.sleep(10)
+                await anyio.sleep(LONG)
 
-    with anyio.move_on_after(0.02):
+    with anyio.move_on_after(LONG) as scope:
         async for _ in lines():
-            pass
-    await anyio.sleep(0.1)  # the loop closes a generator that nobody reads
+            scope.deadline = anyio.current_time()
 
 
 async def cancelled_on_its_way_out(run: RunContext) -> None:
@@ -126,18 +131,22 @@ def test_a_run_that_is_cancelled_ends(
 
 async def left_by_a_timeout(run: RunContext) -> None:
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(0.02):
+        async with asyncio.timeout(LONG) as limit:
             async with run:
-                await asyncio.sleep(10)
+                limit.reschedule(0)
+                await asyncio.sleep(LONG)
 
 
 async def left_by_a_failing_sibling(run: RunContext) -> None:
+    entered = asyncio.Event()
+
     async def inside() -> None:
         async with run:
-            await asyncio.sleep(10)
+            entered.set()
+            await asyncio.sleep(LONG)
 
     async def fails() -> None:
-        await asyncio.sleep(0.02)
+        await entered.wait()
         raise ZeroDivisionError
 
     with contextlib.suppress(BaseExceptionGroup):
@@ -147,12 +156,15 @@ async def left_by_a_failing_sibling(run: RunContext) -> None:
 
 
 async def left_by_being_cancelled_again_and_again(run: RunContext) -> None:
+    entered = asyncio.Event()
+
     async def inside() -> None:
         async with run:
-            await asyncio.sleep(10)
+            entered.set()
+            await asyncio.sleep(LONG)
 
     task = asyncio.create_task(inside())
-    await asyncio.sleep(0.02)
+    await entered.wait()
     while not task.done():
         task.cancel()
         await asyncio.sleep(0)
@@ -217,11 +229,17 @@ def test_a_run_that_is_cancelled_while_a_call_of_it_waits_for_a_person_waits_too
 ) -> None:
     """A closed tab does not take the question back: people may still answer it, and somebody may go on with the run."""
 
+    async def inside() -> None:
+        async with run:
+            await look("EXP-7")
+            await export(**BIG)
+
     async def main() -> None:
-        with anyio.move_on_after(0.3):
-            async with run:
-                await look("EXP-7")
-                await export(**BIG)
+        async with anyio.create_task_group() as group:
+            group.start_soon(inside)
+            while not guard.operations.approvals():  # noqa: ASYNC110  the question comes from a thread
+                await anyio.sleep(0.01)
+            group.cancel_scope.cancel()
 
     def as_async(function: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
         namespace: dict[str, Any] = {"function": function}

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from identity_maker import AUDIENCE, DIGEST, KEY, OTHER, Key, at, claims, key_set, trust, verifier, word
-from identity_servers import Script, serving
+from identity_servers import Script, serving, within
 
 from agentguard.core.values import Unavailable
 from agentguard.identity import (
@@ -219,51 +219,79 @@ def test_a_rotated_key_works_and_the_old_one_ends() -> None:
 
 # Sources
 
-SLOW = 0.8
+PATIENCE = 20.0  # seconds; far more than an event loop that is free needs for its next turn
 
 
-async def _beats(asked: Awaitable[Any]) -> tuple[Any, float]:
-    """What was answered, and the longest time for which the loop did nothing else meanwhile."""
-    longest, last = 0.0, time.monotonic()
-    task = asyncio.ensure_future(asked)
-    while not task.done():
-        await asyncio.sleep(0.005)
-        longest, last = max(longest, time.monotonic() - last), time.monotonic()
-    return task.result(), longest
+class Waits:
+    """Something slow: it says that it was asked, then waits until the event loop lets it go on. What holds the loop
+    meanwhile is never let go on, whatever the machine is doing. Files, so that a command can do it too."""
+
+    def __init__(self, folder: Path) -> None:
+        self.asked, self.go_on = folder / "asked", folder / "go on"
+
+    def __call__(self) -> None:
+        self.asked.touch()
+        assert within(PATIENCE, self.go_on.exists), "nobody else got on meanwhile"
+
+    async def until_asked(self) -> None:
+        while not self.asked.exists():  # noqa: ASYNC110  it is asked on another thread
+            await asyncio.sleep(0.005)
+
+    async def let(self, asked: Awaitable[Any]) -> Any:
+        """What is answered, when it was let go on by the loop in which it is asked."""
+        task = asyncio.ensure_future(asked)
+        await self.until_asked()
+        self.go_on.touch()
+        return await task
 
 
-def _sleepy(_: AssertionRequest) -> str:
-    time.sleep(SLOW)
+def _slow(waits: Waits, _: AssertionRequest) -> str:
+    waits()
     return "a.b.c"
 
 
-class _Sleepy:
+class _Slow:
+    def __init__(self, waits: Waits) -> None:
+        self._waits = waits
+
     def __call__(self, request: AssertionRequest) -> str:
-        return _sleepy(request)
+        return _slow(self._waits, request)
 
 
-SLOW_SOURCES: dict[str, Callable[[str], Any]] = {
-    "a plain function": lambda _: CallableSource(_sleepy),
-    "a part of a function": lambda _: CallableSource(partial(_sleepy)),
-    "a callable object": lambda _: CallableSource(_Sleepy()),
-    "a command": lambda _: CommandSource(["/bin/sh", "-c", f"sleep {SLOW}; echo a.b.c"]),
-    "a runner": lambda address: GitHubActionsSource(
-        environment={"ACTIONS_ID_TOKEN_REQUEST_URL": address, "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "x"}
+def _plain(waits: Waits) -> CallableSource:
+    def source(request: AssertionRequest) -> str:
+        return _slow(waits, request)
+
+    return CallableSource(source)
+
+
+def _command(waits: Waits) -> CommandSource:
+    loop = 'touch "$1"; while [ ! -e "$2" ]; do sleep 0.01; done; echo a.b.c'
+    return CommandSource(["/bin/sh", "-c", loop, "sh", str(waits.asked), str(waits.go_on)], timeout=PATIENCE)
+
+
+SLOW_SOURCES: dict[str, Callable[[Waits, str], Any]] = {
+    "a plain function": lambda waits, _: _plain(waits),
+    "a part of a function": lambda waits, _: CallableSource(partial(_slow, waits)),
+    "a callable object": lambda waits, _: CallableSource(_Slow(waits)),
+    "a command": lambda waits, _: _command(waits),
+    "a runner": lambda _, address: GitHubActionsSource(
+        environment={"ACTIONS_ID_TOKEN_REQUEST_URL": address, "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "x"}, timeout=PATIENCE
     ),
 }
 
 
 @pytest.mark.parametrize("name", SLOW_SOURCES)
-def test_a_slow_source_does_not_hold_the_event_loop(name: str) -> None:
+def test_a_slow_source_does_not_hold_the_event_loop(name: str, tmp_path: Path) -> None:
     """One slow token server would stall every agent in the process."""
-    script = Script(b'{"value": "a.b.c"}')
-    script.before = lambda: time.sleep(SLOW)
-    with serving(script) as address:
-        source = SLOW_SOURCES[name](address)
-        answer, longest = asyncio.run(_beats(obtain_async(source, REQUEST)))
+    script, waits = Script(b'{"value": "a.b.c"}'), Waits(tmp_path)
+    script.before = waits
 
-    assert answer == Assertion("a.b.c")
-    assert longest < SLOW / 2
+    async def scenario(source: Any) -> Any:
+        return await waits.let(obtain_async(source, REQUEST))
+
+    with serving(script) as address:
+        assert asyncio.run(scenario(SLOW_SOURCES[name](waits, address))) == Assertion("a.b.c")
 
 
 def test_an_async_function_runs_in_the_callers_own_loop() -> None:
@@ -285,22 +313,30 @@ def test_an_async_function_runs_in_the_callers_own_loop() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in SLOW_SOURCES if name != "a command"])
-def test_a_call_that_waits_for_a_slow_source_can_be_cancelled_at_once(name: str) -> None:
+def test_a_call_that_waits_for_a_slow_source_can_be_cancelled_at_once(name: str, tmp_path: Path) -> None:
     """The caller goes on; the thread ends by its own time limit and its answer is nobody's."""
-    script = Script(b'{"value": "a.b.c"}')
-    script.before = lambda: time.sleep(SLOW)
+    script, waits = Script(b'{"value": "a.b.c"}'), Waits(tmp_path)
+    gave_up = []
 
-    async def scenario(address: str) -> float:
-        task = asyncio.ensure_future(obtain_async(SLOW_SOURCES[name](address), REQUEST))
-        await asyncio.sleep(0.05)
-        began = time.monotonic()
+    def wait() -> None:
+        try:
+            waits()
+        except AssertionError:
+            gave_up.append(name)
+
+    script.before = wait
+
+    async def scenario(source: Any) -> None:
+        task = asyncio.ensure_future(obtain_async(source, REQUEST))
+        await waits.until_asked()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        return time.monotonic() - began
+        waits.go_on.touch()  # only now: whoever waited for the source would have waited in vain
 
     with serving(script) as address:
-        assert asyncio.run(scenario(address)) < SLOW / 2
+        asyncio.run(scenario(SLOW_SOURCES[name](wait, address)))  # type: ignore[arg-type]
+    assert gave_up == []
 
 
 def test_many_slow_callers_share_nothing_but_the_wait() -> None:
@@ -365,16 +401,15 @@ def test_a_token_file_caught_half_written_is_refused_and_the_next_call_works(tmp
     assert words[-1] == "accept"
 
 
-def test_verification_by_a_slow_key_server_does_not_hold_the_event_loop() -> None:
+def test_verification_by_a_slow_key_server_does_not_hold_the_event_loop(tmp_path: Path) -> None:
     """A verifier that may wait says so, and the guard then asks it on a thread."""
-    script = Script(key_set(Key("k9")))
-    script.before = lambda: time.sleep(SLOW)
+    script, waits = Script(key_set(Key("k9"))), Waits(tmp_path)
+    script.before = waits
     with serving(script) as address:
         store = JwksStore(url_reader(f"{address}/keys"), KeySet.parse, max_age=100)
         checker = Verifier(trust(), store)
         asked = asyncio.to_thread(checker.verify, KEY.sign(claims()), now=at())
-        answer, longest = asyncio.run(_beats(asked))
+        answer = asyncio.run(waits.let(asked))
 
     assert checker.may_block
     assert word(answer) == "unknown_key"
-    assert longest < SLOW / 2

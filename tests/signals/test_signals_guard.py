@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from identity.identity_maker import OTHER, key_set
 from agentguard import Guard, ToolCallDenied
 from agentguard.server.push import push_app
 from signals.conftest import Stage
-from signals.signals_maker import AUDIENCE, ISSUER, KEY, SSF, SUBJECT, URI, claims
+from signals.signals_maker import AUDIENCE, ISSUER, KEY, NOW, SSF, SUBJECT, URI, at, claims
 from signals.signals_servers import send
 
 BUNDLE = {
@@ -63,8 +62,9 @@ class Site:
         for name, text in BUNDLE.items():
             (self.bundle / name).write_text(text)
         (self.bundle / "idp.json").write_bytes(key_set(KEY))
-        self.serving = Guard.load(self.bundle, home=folder / "home")
-        self.calling = Guard.load(self.bundle, home=folder / "home")
+        # It stays the same moment, so that nothing depends on how long a test takes.
+        self.serving = Guard.load(self.bundle, home=folder / "home", clock=at)
+        self.calling = Guard.load(self.bundle, home=folder / "home", clock=at)
         self.serving.operations.set_credential("vault", "active", by="user:sam", why="registered")
         self.look, self.put = self.calling.wrap([look, put])
         self.port = 0
@@ -73,7 +73,7 @@ class Site:
     def tell(self, event: str, **over: Any) -> int:
         """Push one event that happened just now; the answer's status."""
         self._sent += 1
-        said = {"iat": int(time.time()), "jti": f"j-{self._sent}", **over}
+        said = {"iat": NOW, "jti": f"j-{self._sent}", **over}
         token = KEY.sign(claims(event, **said), typ="secevent+jwt")
         return send(self.port, "/idp", token.encode(), {"Content-Type": "application/secevent+jwt"}).status
 
@@ -107,7 +107,7 @@ def test_a_revoked_session_ends_the_run_under_way_in_the_other_process(site: Sit
     """Its very next call; and a run begun later is another session."""
     with site.calling.run("notes"):
         assert site.refused(site.look) == []
-        assert site.tell("session-revoked", iat=int(time.time()) + 1) == 202
+        assert site.tell("session-revoked", iat=NOW + 1) == 202
         assert site.refused(site.look) == ["run_stopped"]
 
 
@@ -118,7 +118,7 @@ def test_high_risk_of_the_workload_or_of_the_person_takes_writing_away(site: Sit
         assert site.tell("risk-level-change", subject=subject) == 202
         assert (site.refused(site.put), site.refused(site.look)) == (["risk_too_high"], [])
         low = {"current_level": "LOW"}
-        assert site.tell("risk-level-change", subject=subject, said=low, iat=int(time.time()) + 1) == 202
+        assert site.tell("risk-level-change", subject=subject, said=low, iat=NOW + 1) == 202
         assert site.refused(site.put) == []
 
 
@@ -141,14 +141,14 @@ def test_a_revoked_credential_is_not_used(site: Site) -> None:
         assert site.tell("credential-change", subject=store, said=said) == 202
         assert (site.refused(site.put), site.refused(site.look)) == (["credential_revoked"], [])
         new = {**said, "change_type": "create", "initiating_entity": "admin"}
-        assert site.tell("credential-change", subject=store, said=new, iat=int(time.time()) + 1) == 202
+        assert site.tell("credential-change", subject=store, said=new, iat=NOW + 1) == 202
         assert site.refused(site.put) == []
 
 
 def test_claims_that_changed_need_a_newer_assertion(site: Site) -> None:
     """The local issuer makes one for each call, so the next second's will do."""
     with site.calling.run("notes"):
-        assert site.tell("token-claims-change", said={"event_timestamp": time.time() + 2}) == 202
+        assert site.tell("token-claims-change", said={"event_timestamp": NOW + 2}) == 202
         assert site.refused(site.look) == ["identity_outdated"]
 
 
@@ -168,19 +168,18 @@ def test_each_signal_is_one_record_and_a_repeated_token_is_none(site: Site) -> N
 def test_a_stream_that_says_it_is_paused_counts_as_silent(site: Site) -> None:
     """Until it says that it is back."""
     opaque = {"format": "opaque", "id": "s-1"}
-    now = int(time.time())
-    assert site.tell(f"{SSF}verification", subject=opaque, iat=now - 2) == 202
+    assert site.tell(f"{SSF}verification", subject=opaque, iat=NOW - 2) == 202
     assert site.calling.operations.streams()["idp"].last_heard is not None
-    assert site.tell(f"{SSF}stream-updated", subject=opaque, said={"status": "paused"}, iat=now - 1) == 202
+    assert site.tell(f"{SSF}stream-updated", subject=opaque, said={"status": "paused"}, iat=NOW - 1) == 202
     assert site.calling.operations.streams()["idp"].last_heard is None
-    assert site.tell(f"{SSF}stream-updated", subject=opaque, said={"status": "enabled"}, iat=now) == 202
+    assert site.tell(f"{SSF}stream-updated", subject=opaque, said={"status": "enabled"}, iat=NOW) == 202
     assert site.calling.operations.streams()["idp"].last_heard is not None
 
 
 def test_a_stream_whose_clock_is_ahead_is_heard_now(site: Site) -> None:
     """Else it would count as heard for longer than it was."""
-    assert site.tell("session-presented", iat=int(time.time()) + 4) == 202
-    assert site.calling.operations.streams()["idp"].heard_at.timestamp() <= time.time()
+    assert site.tell("session-presented", iat=NOW + 4) == 202
+    assert site.calling.operations.streams()["idp"].heard_at == at()
 
 
 def test_a_reload_changes_whose_word_counts(site: Site) -> None:
