@@ -2,7 +2,7 @@
 
 ``ToolCallRefused`` is nobody's fault: the guard did its work. ``PolicyError`` is the workflow owner's turn,
 ``ConfigurationError`` the developer's, ``LedgerError`` operations'. Whatever may reach a model carries the decision
-id and nothing else.
+id, and a fixed hint where the workflow's owner wrote one; nothing else.
 """
 
 from __future__ import annotations
@@ -34,17 +34,20 @@ class ToolCallRefused(AgentGuardError):
     status: ClassVar[str] = "denied"
     approval_id: str | None = None
 
-    def __init__(self, decision_id: str) -> None:
-        super().__init__(f"this tool call was not allowed (decision `{decision_id}`)")
+    def __init__(self, decision_id: str, hint: str | None = None) -> None:
+        """``hint``: the owner's fixed words for a run that has come so far (``core.hints``)."""
+        told = "" if hint is None else f"; {hint}"
+        super().__init__(f"this tool call was not allowed (decision `{decision_id}`){told}")
         self.decision_id = decision_id
+        self.hint = hint
 
     @property
     def artifact(self) -> dict[str, str | None]:
         """For programs: ``status`` (``denied``, ``pending`` or ``refused``), ``decision_id`` and ``approval_id``."""
         return {"status": self.status, "decision_id": self.decision_id, "approval_id": self.approval_id}
 
-    def __reduce__(self) -> tuple[type[ToolCallRefused], tuple[str, ...]]:
-        return type(self), (self.decision_id,)
+    def __reduce__(self) -> tuple[type[ToolCallRefused], tuple[str | None, ...]]:
+        return type(self), (self.decision_id, self.hint)
 
 
 class ToolCallDenied(ToolCallRefused):
@@ -62,7 +65,7 @@ class ApprovalPending(ToolCallRefused):
         self.args = (f"this tool call waits for a person (decision `{decision_id}`)",)
         self.approval_id = approval_id
 
-    def __reduce__(self) -> tuple[type[ToolCallRefused], tuple[str, ...]]:
+    def __reduce__(self) -> tuple[type[ToolCallRefused], tuple[str | None, ...]]:
         return type(self), (self.decision_id, self.approval_id)
 
 

@@ -29,12 +29,15 @@ issuers:
 """
 
 
+_OF_STEP = ("require", "at_most", "after", "keep", "hint")
+
+
 def small_bundle(tools: dict[str, dict[str, Any]]) -> dict[str, str]:
     """One step a tool. Of each: ``args`` (name to JSON Schema), ``effect``, ``approval`` (a lead must say yes), the
-    step's ``require``, ``at_most``, ``after`` and ``keep``, and ``tool``: more of what Tools says of it."""
+    step's ``require``, ``at_most``, ``after``, ``keep`` and ``hint``, and ``tool``: more of what Tools says of it."""
     steps: dict[str, Any] = {}
     for name, tool in tools.items():
-        step = {key: tool[key] for key in ("require", "at_most", "after", "keep") if key in tool}
+        step = {key: tool[key] for key in _OF_STEP if key in tool}
         step |= {"tool": name, "arguments": tool.get("args", {})}
         if tool.get("approval"):
             step["approval"] = {"from": ["group:leads"], "quorum": 1, "within": "30m"}

@@ -173,6 +173,7 @@ def described(result: CaseResult) -> dict[str, Any]:
         "arguments": result.shown,
         "origins": dict(result.origins),
         "request_digest": result.request.digest,
+        "hint": result.hint,
     }
 
 
@@ -218,5 +219,7 @@ def _lines(data: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
         if found.get("reason") in tuple(Reason):
             meant = reasons()[Reason(found["reason"])]
             yield "", f"  {meant.means}" + ("" if meant.turn == "nobody" else f" Whose turn it is: {meant.turn}.")
+    if data.get("hint") is not None:
+        yield "hint", f"the model is told: {display.shown(str(data['hint']), 1_000)}"
     if not findings:
         yield "findings", "none: every check passed"

@@ -102,6 +102,18 @@ class ApprovalRule:
 
 
 @dataclass(frozen=True, slots=True)
+class Hint:
+    """An owner's fixed words for the model. ``reads``: the kept values without which what it belongs to cannot hold.
+
+    ``of_step``: it belongs to the whole step, not to one condition of it.
+    """
+
+    text: str
+    reads: frozenset[str] = frozenset()
+    of_step: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One approved step: a tool, when it may be called, with what, to where.
 
@@ -128,6 +140,7 @@ class Step:
     sources: Mapping[str, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
     traced: frozenset[str] = frozenset()
     rests_on_run: bool = False
+    hints: tuple[Hint, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,12 +234,14 @@ class Workflow:
     raise_at_first_use: tuple[FirstUseTrigger, ...] = ()
     follows: bool = False
     steps_by_tool: Mapping[str, tuple[Step, ...]] = field(init=False)
+    hints: bool = field(init=False)
 
     def __post_init__(self) -> None:
         by_tool: dict[str, list[Step]] = {}
         for step in self.steps:
             by_tool.setdefault(step.tool, []).append(step)
         object.__setattr__(self, "steps_by_tool", MappingProxyType({t: tuple(s) for t, s in by_tool.items()}))
+        object.__setattr__(self, "hints", any(step.hints for step in self.steps))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from agentguard.core.canonical import NotCanonical, canonical_bytes, read_canoni
 from agentguard.core.decide import decide
 from agentguard.core.decision import Decision
 from agentguard.core.facts import Answer, ApprovalState, Facts, RunState
+from agentguard.core.hints import hint_for
 from agentguard.core.policy import Policy, Workflow
 from agentguard.core.provenance import NOTHING_SEEN, UNKNOWN, Seen, Trail, digests
 from agentguard.core.reasons import Reason
@@ -36,7 +37,7 @@ class CaseResult:
     """A case, the decision it got, what that was taken on, and how it differs from what was expected.
 
     ``shown``: the arguments without declared secrets. ``origins``: in words, where each argument came from, as far as
-    the case says what tools returned.
+    the case says what tools returned. ``hint``: what the model is told beside the refusal.
     """
 
     case: Case
@@ -47,6 +48,7 @@ class CaseResult:
     at: datetime
     origins: Mapping[str, list[str]]
     problems: tuple[str, ...]
+    hint: str | None = None
 
     @property
     def passed(self) -> bool:
@@ -109,7 +111,9 @@ def evaluate(usable: UsableBundle, case: Case, *, now: datetime) -> CaseResult:
     trail = Trail(run.inputs, run.kept, run.seen)
     found = {name: trail.origins(value, as_called[name]) for name, value in judged.items()}
     words = {name: [UNKNOWN] if origins is None else origins.words for name, origins in found.items()}
-    return CaseResult(case, decision, request, shown, destinations, at, words, tuple(_differences(case, decision)))
+    hint = hint_for(workflow, tool, run) if decision.effect is Effect.DENY else None
+    differences = tuple(_differences(case, decision))
+    return CaseResult(case, decision, request, shown, destinations, at, words, differences, hint)
 
 
 def _workflow(policy: Policy, case: Case) -> Workflow:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, NoReturn, Protocol
 
 from agentguard.core.values import Json
-from agentguard.errors import ConfigurationError, ToolCallDenied
+from agentguard.errors import ConfigurationError, ToolCallDenied, ToolCallRefused
 from agentguard.guard.arguments.given import Given
 from agentguard.guard.arguments.signature import Signature, hints_of
 from agentguard.guard.canary import CanaryGate
@@ -26,6 +26,10 @@ class MakesGates(Protocol):
 
 class WrongArguments(ToolCallDenied, TypeError, ValueError):
     """Denied, because the arguments cannot be read. Whoever catches Python's own error for that catches this, too."""
+
+
+def _wrong(refused: ToolCallRefused) -> WrongArguments:
+    return WrongArguments(refused.decision_id, refused.hint)
 
 
 def is_guarded(function: object) -> bool:
@@ -70,7 +74,7 @@ def _door(gate: Gate | CanaryGate, signature: Signature, function: Callable[...,
             try:
                 arguments = signature.given(args, kwargs)
             except Exception as error:
-                raise WrongArguments(gate.misread(error).decision_id) from error
+                raise _wrong(gate.misread(error)) from error
             return gate.stream(arguments, _runner(function))
 
         guarded = guarded_generator
@@ -80,7 +84,7 @@ def _door(gate: Gate | CanaryGate, signature: Signature, function: Callable[...,
             try:
                 arguments = signature.given(args, kwargs)
             except Exception as error:
-                raise WrongArguments((await gate.amisread(error)).decision_id) from error
+                raise _wrong(await gate.amisread(error)) from error
             return await gate.acall(arguments, _runner(function))
 
         guarded = guarded_async
@@ -90,7 +94,7 @@ def _door(gate: Gate | CanaryGate, signature: Signature, function: Callable[...,
             try:
                 arguments = signature.given(args, kwargs)
             except Exception as error:
-                raise WrongArguments(gate.misread(error).decision_id) from error
+                raise _wrong(gate.misread(error)) from error
             return gate.call(arguments, _runner(function))
 
         guarded = guarded_function
@@ -117,7 +121,7 @@ async def _misread_stream(gate: Gate | CanaryGate, error: Exception) -> AsyncIte
 
 
 async def _misread(gate: Gate | CanaryGate, error: Exception) -> NoReturn:
-    raise WrongArguments((await gate.amisread(error)).decision_id) from error
+    raise _wrong(await gate.amisread(error)) from error
 
 
 def _runner(function: Callable[..., Any]) -> Callable[[tuple[list[Any], dict[str, Any]]], Any]:

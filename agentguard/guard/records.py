@@ -11,6 +11,7 @@ from typing import Any
 from agentguard.core.credentials import cleaned, without_credentials
 from agentguard.core.decision import Decision
 from agentguard.core.facts import Facts, RunState
+from agentguard.core.hints import hint_for
 from agentguard.core.policy import Policy, Tool
 from agentguard.core.reasons import Reason
 from agentguard.core.request import Request
@@ -31,7 +32,7 @@ FIELDS = (
     "step", "run_id", "subject", "requester", "issuer", "assurance", "assertion_id", "tool", "tool_effect",
     "framework", "call_id", "arguments", "order", "redacted", "coerced", "arguments_digest", "request_digest",
     "definition", "destinations", "risk", "approval_id", "approved_by", "signal", "outcome", "error", "kept", "by",
-    "why", "changes", "commitments",
+    "why", "hint", "changes", "commitments",
 )  # fmt: skip
 _WORDS: Mapping[str, tuple[str, ...]] = {"kind": RECORD_KINDS, "effect": tuple(Effect), "reason": tuple(Reason)}
 _LISTS = {"reasons", "findings", "redacted", "coerced", "destinations", "approved_by", "kept", "changes"}
@@ -141,6 +142,7 @@ def decision_record(
         risk=None if run is None else run.risk.word,
         approval_id=None if approval is None else approval.id,
         approved_by=[] if approval is None else sorted({a.approver for a in approval.answers if a.approve}),
+        hint=hint_for(workflow, request.tool, run) if decision.effect is Effect.DENY else None,
         **_who(facts.identity, run),
     )
 

@@ -134,7 +134,7 @@ def _events(
         if error is not None:
             raise error
         raise (ApprovalRefused if Reason.APPROVAL_REFUSED in decision.reasons else ToolCallDenied)(
-            admission.decision_id
+            admission.decision_id, admission.record["hint"]
         )
     yield from _give_up(guard, gate, call)
 

@@ -29,7 +29,7 @@ def raise_refusal(refused: ToolCallRefused) -> NoReturn:
     if isinstance(refused, ApprovalPending):
         raise PendingTool(refused.decision_id, refused.approval_id) from None
     kind = RefusedTool if isinstance(refused, ApprovalRefused) else DeniedTool
-    raise kind(refused.decision_id) from None
+    raise kind(refused.decision_id, refused.hint) from None
 
 
 def answer_refusal(name: str, call_id: str | None, refused: ToolCallRefused) -> ToolMessage:

@@ -34,6 +34,7 @@ from agentguard.policy.cel.conditions import (
 )
 from agentguard.policy.cel.scope import Scope
 from agentguard.policy.compile.flow import flow_troubles
+from agentguard.policy.compile.hints import hints_of
 from agentguard.policy.compile.parts import Parts, Written, check_people
 from agentguard.policy.compile.sources import SourceWords, is_reserved, source_troubles, sources, without_sources
 from agentguard.policy.json_schema.shapes import CompiledShape, compile_shape
@@ -149,8 +150,8 @@ class _Workflow:
         )
         self.scopes[name] = scope
         conditions = [
-            self._condition((*here, "require", i), text, scope, f"condition {i + 1} of {shown(name)}")
-            for i, text in enumerate(step.require)
+            self._condition((*here, "require", i), entry.that, scope, f"condition {i + 1} of {shown(name)}")
+            for i, entry in enumerate(step.require)
         ]
         self._over_nothing((*here, "require"), conditions)
         approval = self._approval((*here, "approval"), step.approval, scope)
@@ -177,6 +178,7 @@ class _Workflow:
             sources=sources(step.arguments),
             traced=frozenset(step.arguments if "origins" in self._words(name, step) else ()),
             rests_on_run=not {"kept", "origins"}.isdisjoint(self._words(name, step)),
+            hints=hints_of(step, conditions),
         )
 
     def _relies_on_outsiders(
@@ -203,7 +205,7 @@ class _Workflow:
     def _words(self, name: str, step: models.StepEntry) -> frozenset[str]:
         """The words that this step's expressions begin with. By the word alone: one that stands in a text by chance
         costs a little time, or a refusal while the run has lost track, and nothing else."""
-        texts = list(step.require)
+        texts = [entry.that for entry in step.require]
         texts += [] if step.approval is None else [step.approval.when or ""]
         texts += [budget.total or "" for budget in self.file.budgets.values() if name in budget.of]
         return frozenset(word for text in texts for word in _NAME_IN_TEXT.findall(text))

@@ -11,6 +11,7 @@ from agentguard.policy.models.words import (
     AssuranceWord,
     Duration,
     Expression,
+    HintText,
     Line,
     Name,
     Schema,
@@ -62,6 +63,22 @@ def _as_keep(value: Any) -> Any:
 Keep: TypeAlias = Annotated[KeepEntry, BeforeValidator(_as_keep, json_schema_input_type=str | KeepEntry)]
 
 
+class ConditionEntry(StrictModel):
+    """A condition that must be true, and what the model is told while what it reads is not there."""
+
+    that: Expression
+    hint: HintText | None = None
+
+
+def _as_condition(value: Any) -> Any:
+    return {"that": value} if isinstance(value, str) else value
+
+
+ConditionText: TypeAlias = Annotated[
+    ConditionEntry, BeforeValidator(_as_condition, json_schema_input_type=Expression | ConditionEntry)
+]
+
+
 class StepEntry(StrictModel):
     """One step: a tool, when it may be called, with what, and to where."""
 
@@ -73,8 +90,9 @@ class StepEntry(StrictModel):
     at_most: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     not_above: SensitivityWord | None = None
     arguments: dict[str, Schema]
-    require: list[Expression] = []
+    require: list[ConditionText] = []
     keep: dict[Word, Keep] = {}
     destinations: StepDestinations | None = None
     identity: StepIdentity | None = None
     approval: Approval | None = None
+    hint: HintText | None = None

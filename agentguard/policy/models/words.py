@@ -86,6 +86,10 @@ About: TypeAlias = Annotated[str, StringConstraints(pattern=ABOUT)]
 ENVIRONMENT = r"^[A-Z_][A-Z0-9_]{0,99}$"
 Environment: TypeAlias = Annotated[str, StringConstraints(pattern=ENVIRONMENT)]
 Fingerprint: TypeAlias = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
+# One line that a model reads: no control characters, no invisible ones at its ends.
+HintText: TypeAlias = Annotated[
+    str, StringConstraints(pattern=r"^[^\x00-\x20\x7f](?:[^\x00-\x1f\x7f]{0,298}[^\x00-\x20\x7f])?$")
+]
 Expression: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
 # What strict YAML gives is JSON already; pydantic cannot build a model of a type that names itself.
 AnyJson: TypeAlias = Any

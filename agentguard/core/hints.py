@@ -1,0 +1,58 @@
+"""What a model is told beside a refusal: an owner's fixed words, by the tool and the run's progress alone.
+
+The rules:
+
+1. Progress is which steps have succeeded, how often each was called, and which values are kept; never what they are.
+2. Neither arguments, destinations, identity, risk nor any finding chooses a hint: whoever varies a call learns nothing.
+3. Of the steps that name the tool, in the order of the file, the first that waits for something and has a hint for that
+   tells it. Where none waits, the first that has a hint tells all of its own. A step that can never be taken again in
+   this run has its say only where no other has.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agentguard.core.facts import RunState
+from agentguard.core.policy import Hint, Step, Workflow
+
+
+def hint_for(workflow: Workflow | None, tool: str, run: RunState | None) -> str | None:
+    """The hint that goes with every refusal of this tool in a run that has come so far; None where there is none."""
+    if workflow is None or run is None or not workflow.hints:
+        return None
+    spent: list[str] = []
+    ready: list[str] = []
+    for step in workflow.steps_by_tool.get(tool, ()):
+        if not step.hints:
+            continue
+        if _is_over(step, run):
+            spent = spent or _texts(step.hints)
+            continue
+        missing = [hint for hint in step.hints if not hint.reads <= run.kept.keys()]
+        whole = [hint for hint in step.hints if hint.of_step] if missing or _waits(step, run) else []
+        waiting = [hint for hint in missing if not hint.of_step] or whole
+        if waiting:
+            return "; ".join(_texts(waiting))
+        ready = ready or _texts(step.hints)
+    return "; ".join(ready or spent) or None
+
+
+def _is_over(step: Step, run: RunState) -> bool:
+    """Whether nothing that may still happen in the run opens this step again."""
+    if any(run.counts.get(name, 0) > 0 for name in step.not_after):
+        return True
+    return step.at_most is not None and run.counts.get(step.name, 0) >= step.at_most
+
+
+def _waits(step: Step, run: RunState) -> bool:
+    if any(name not in run.succeeded for name in step.after):
+        return True
+    return bool(step.after_any) and run.succeeded.isdisjoint(step.after_any)
+
+
+def _texts(hints: Sequence[Hint]) -> list[str]:
+    """Each once."""
+    return list(dict.fromkeys(hint.text for hint in hints))
