@@ -18,7 +18,11 @@ ROOTS: dict[str, Any] = {
     "result": MAILS,
     "args": {"id": 2, "text": "2", "name": "en", "at": 1, "none": None, "list": [1], "yes": True},
     "inputs": {"sender": "ann@a.example", "deep": {"id": 3}},
-    "kept": {"users": {"en": {"mail": "e@a.example"}, "odd name": {"mail": "o@a.example"}}, "mixed": [1, True, "1"]},
+    "kept": {
+        "users": {"en": {"mail": "e@a.example"}, "odd name": {"mail": "o@a.example"}},
+        "mixed": [1, True, "1"],
+        "teams": [{"a": {"ids": [1, 2]}, "b": {"ids": []}}, {"c": {"ids": [3]}}],
+    },
 }
 KNOWN = ("result", "args", "inputs", "kept")
 
@@ -58,7 +62,10 @@ def at(text: str, **roots: Any) -> Any:
         ("result[?to[0] == 'z@a.example'].id_", 3),
         ('kept.users["odd name"].mail', "o@a.example"),
         ("kept.users['odd name'].mail", "o@a.example"),
-        ("kept.users.*.mail", ["e@a.example", "o@a.example"]),
+        ("kept.users.*.mail", {"en": "e@a.example", "odd name": "o@a.example"}),
+        ("kept.teams[*].*.ids[*]", [{"a": [1, 2], "b": []}, {"c": [3]}]),
+        ("kept.teams[0].*.ids", {"a": [1, 2], "b": []}),
+        ("kept.users.*.nothing", "missing"),
         ("kept.users[*].mail", "missing"),
         ("result.*.id_", "missing"),
         ("kept.users[args.name].mail", "e@a.example"),

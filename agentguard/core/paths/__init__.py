@@ -7,7 +7,7 @@ The one path language of policy files. A path is a root and steps:
 | ``.name``, ``["odd name"]`` | the member of an object |
 | ``[0]``, ``[-1]`` | the element of a list, from the front or from the end |
 | ``[*]`` | each element of a list; the value is the list of what they lead to |
-| ``.*`` | each value of an object; the value is the list of what they lead to |
+| ``.*`` | each value of an object; the value is an object of what they lead to, under the same names |
 | ``[args.name]`` | the member or the element that another value names (``inputs``, ``kept`` too) |
 | ``[?field == VALUE]`` | the one element that says so; several tests are joined by ``&&`` |
 

@@ -38,7 +38,7 @@ def _follow(path: Path, value: Any, first: int, roots: Mapping[str, Any], opened
         if isinstance(step, Every | Values):
             if not isinstance(inside, list if isinstance(step, Every) else dict):
                 return Missing(f"`{path}`: there is no {'list' if isinstance(step, Every) else 'object'}{_where(at)}")
-            return _each(path, inside if isinstance(inside, list) else [*inside.values()], at + 1, roots, opened)
+            return _each(path, inside, at + 1, roots, opened)
         if isinstance(step, Where):
             value = _the_one(path, step, inside, roots, opened)
         else:
@@ -52,20 +52,21 @@ def _follow(path: Path, value: Any, first: int, roots: Mapping[str, Any], opened
 
 
 def _each(
-    path: Path, elements: Sequence[Any], rest: int, roots: Mapping[str, Any], opened: Opened
-) -> list[Any] | Missing:
-    """What each element leads to. Lists in lists become one list."""
-    found: list[Any] = []
-    flat = any(isinstance(step, Every | Values) for step in path.steps[rest:])
-    for number, element in enumerate(elements):
+    path: Path, inside: Any, rest: int, roots: Mapping[str, Any], opened: Opened
+) -> list[Any] | dict[str, Any] | Missing:
+    """What each element or value leads to. Lists in lists become one list; an object keeps its names."""
+    found: dict[Any, Any] = {}
+    for name, element in inside.items() if isinstance(inside, dict) else enumerate(inside):
         value = _follow(path, element, rest, roots, opened)
         if isinstance(value, Missing):
-            return Missing(f"{value.detail}, in element {number}")
-        if flat:
-            found += value
-        else:
-            found.append(value)
-    return found
+            return value if isinstance(inside, dict) else Missing(f"{value.detail}, in element {name}")
+        found[name] = value
+    if isinstance(inside, dict):
+        return found
+    following = next((step for step in path.steps[rest:] if isinstance(step, Every | Values)), None)
+    return (
+        [*found.values()] if not isinstance(following, Every) else [part for value in found.values() for part in value]
+    )
 
 
 _NOTHING: Any = object()

@@ -62,9 +62,9 @@ class Path:
         return self.text
 
     @property
-    def is_list(self) -> bool:
-        """Whether the value is a list of what several elements lead to."""
-        return any(isinstance(step, Every | Values) for step in self.steps)
+    def several(self) -> Every | Values | None:
+        """The first step that leads to several values; None for a path to one."""
+        return next((step for step in self.steps if isinstance(step, Every | Values)), None)
 
     def references(self) -> Iterator[Path]:
         """This path, and every other that it reads inside its brackets."""
