@@ -10,10 +10,10 @@ from agentguard.core.facts import Answer, RunState, RunStatus
 from agentguard.core.signals import Signal
 from agentguard.core.values import Json, Risk
 from agentguard.errors import LedgerError
-from agentguard.ledger import operations
 from agentguard.ledger.engine import DURABLE, LAZY, LISTS, READ, SETTLED, SWEEPS, Engine
 from agentguard.ledger.entry import decode, known_text, micros
 from agentguard.ledger.log import Opener
+from agentguard.ledger.operations import admissions, approvals, outcomes, records, runs, said
 from agentguard.ledger.promise import Promise
 from agentguard.ledger.values import (
     Admission,
@@ -43,70 +43,60 @@ class LogLedger:
 
     def start_run(self, run: RunState, record: RecordData) -> Promise[RunState]:
         """Start a run (version 1, active, nothing spent) with its record."""
-        return self.engine.ask(DURABLE, operations.start, lambda: operations.check_start(run, record))
+        return self.engine.ask(DURABLE, runs.start, lambda: runs.check_start(run, record))
 
     def run(self, run_id: str, *, at: datetime, windows: Windows) -> Promise[RunState | None]:
         """The run as it is now, with what its budgets have spent."""
-        return self.engine.ask(READ, operations.read_run, lambda: (known_text(run_id, "a run id"), micros(at), windows))
+        return self.engine.ask(READ, runs.read_run, lambda: (known_text(run_id, "a run id"), micros(at), windows))
 
     def admit(self, admission: Admission, *, windows: Windows) -> Promise[Admitted | Refused]:
         """Make one decision durable if the world is still as it saw it."""
-        return self.engine.ask(DURABLE, operations.admit, lambda: operations.check_admission(admission, windows))
+        return self.engine.ask(DURABLE, admissions.admit, lambda: admissions.check_admission(admission, windows))
 
     def close(self, closing: Closing) -> Promise[RunState | None]:
         """Write the outcome and the kept values; answered before it is durable."""
         return self.engine.ask(
-            LAZY, operations.close, lambda: operations.check_closing(closing), plainly=operations.close_plainly
+            LAZY, outcomes.close, lambda: outcomes.check_closing(closing), plainly=outcomes.close_plainly
         )
 
     def change_run(
         self, run_id: str, *, at: datetime, record: RecordData, status: str | None = None, risk: Risk | None = None
     ) -> Promise[RunState]:
         """End or stop a run, or set its risk."""
-        return self.engine.ask(
-            DURABLE, operations.change_run, lambda: operations.check_change(run_id, status, risk, record)
-        )
+        return self.engine.ask(DURABLE, runs.change_run, lambda: runs.check_change(run_id, status, risk, record))
 
     def settle(self, decision_id: str, *, outcome: Outcome, record: RecordData) -> Promise[RunState]:
         """A person says how a call ended whose outcome is unknown."""
         return self.engine.ask(
-            DURABLE, operations.settle, lambda: operations.check_settlement(decision_id, outcome, record)
+            DURABLE, outcomes.settle, lambda: outcomes.check_settlement(decision_id, outcome, record)
         )
 
     def hold_run(self, run_id: str, record: RecordData) -> Promise[bool]:
         """Be the one who is inside an active run, as whoever starts one is. False, and nothing is changed, where
         somebody is inside already: here, or in another process that is alive."""
-        return self.engine.ask(
-            DURABLE, operations.hold_run, lambda: operations.Held(known_text(run_id, "a run id"), record)
-        )
+        return self.engine.ask(DURABLE, runs.hold_run, lambda: runs.Held(known_text(run_id, "a run id"), record))
 
     def let_go(self, run_id: str, record: RecordData) -> Promise[None]:
         """Nobody here is inside the run any more, and it goes on. One that ends is let go by that."""
-        return self.engine.ask(
-            DURABLE, operations.let_go, lambda: operations.Held(known_text(run_id, "a run id"), record)
-        )
+        return self.engine.ask(DURABLE, runs.let_go, lambda: runs.Held(known_text(run_id, "a run id"), record))
 
     def holders(self, of: Sequence[str] | None = None) -> Promise[Mapping[str, bool]]:
         """The active runs, all or those named, that somebody is inside: whether that process is alive, or gone without
         having left it."""
-        return self.engine.ask(LISTS if of is None else READ, operations.holders, lambda: of)
+        return self.engine.ask(LISTS if of is None else READ, runs.holders, lambda: of)
 
     def suspend_subject(self, subject: str, *, at: datetime, record: RecordData, suspended: bool) -> Promise[None]:
         """Refuse, or accept again, every call of a subject."""
-        return self.engine.ask(
-            DURABLE, operations.suspend_subject, lambda: operations.check_suspension(subject, suspended, record)
-        )
+        return self.engine.ask(DURABLE, said.suspend_subject, lambda: said.check_suspension(subject, suspended, record))
 
     def revoke_credential(self, name: str, *, at: datetime, record: RecordData, state: str) -> Promise[None]:
         """Set a registered credential's state."""
-        return self.engine.ask(
-            DURABLE, operations.set_credential, lambda: operations.check_credential(name, state, record)
-        )
+        return self.engine.ask(DURABLE, said.set_credential, lambda: said.check_credential(name, state, record))
 
     def credential_states(self, names: Sequence[str]) -> Promise[Mapping[str, str]]:
         """The states of these credentials; one never heard of is missing."""
         return self.engine.ask(
-            READ, operations.credential_states, lambda: [known_text(name, "a credential") for name in names]
+            READ, said.credential_states, lambda: [known_text(name, "a credential") for name in names]
         )
 
     def signal(
@@ -120,48 +110,46 @@ class LogLedger:
     ) -> Promise[bool]:
         """Let signals take effect, once for each (issuer, jti). False: heard before, and nothing was written."""
         return self.engine.ask(
-            SWEEPS, operations.signal, lambda: operations.check_signals(identifier, signals, at, records, status)
+            SWEEPS, said.signal, lambda: said.check_signals(identifier, signals, at, records, status)
         )
 
     def stream_heard(self, name: str, *, at: datetime, record: RecordData, status: str = "enabled") -> Promise[None]:
         """A stream showed that it is alive, or changed its status."""
-        return self.engine.ask(
-            DURABLE, operations.stream_heard, lambda: operations.check_stream(name, at, status, record)
-        )
+        return self.engine.ask(DURABLE, said.stream_heard, lambda: said.check_stream(name, at, status, record))
 
     def streams(self) -> Promise[Mapping[str, StreamState]]:
         """Every stream that was ever heard of, by name."""
-        return self.engine.ask(LISTS, operations.streams, _nothing)
+        return self.engine.ask(LISTS, said.streams, _nothing)
 
     def ask(self, request: ApprovalRequest, record: RecordData) -> Promise[ApprovalRow]:
         """Store a question, unless the same one is open."""
-        return self.engine.ask(DURABLE, operations.ask, lambda: operations.check_question(request, record))
+        return self.engine.ask(DURABLE, approvals.ask, lambda: approvals.check_question(request, record))
 
     def answer(self, approval_id: str, answer: Answer, record: RecordData) -> Promise[ApprovalRow]:
         """Add one person's answer."""
-        return self.engine.ask(DURABLE, operations.answer, lambda: operations.check_reply(approval_id, answer, record))
+        return self.engine.ask(DURABLE, approvals.answer, lambda: approvals.check_reply(approval_id, answer, record))
 
     def approval(self, approval_id: str) -> Promise[ApprovalRow | None]:
         """One approval request."""
-        return self.engine.ask(READ, operations.approval, lambda: known_text(approval_id, "an approval id"))
+        return self.engine.ask(READ, approvals.approval, lambda: known_text(approval_id, "an approval id"))
 
     def approval_for(self, request_digest: str) -> Promise[ApprovalRow | None]:
         """The latest request for this digest."""
-        return self.engine.ask(READ, operations.approval_for, lambda: known_text(request_digest, "a digest"))
+        return self.engine.ask(READ, approvals.approval_for, lambda: known_text(request_digest, "a digest"))
 
     def approvals(
         self, *, open_at: datetime | None = None, run_id: str | None = None
     ) -> Promise[Sequence[ApprovalRow]]:
         """All requests, newest first; with ``open_at``, those that waited for somebody then, in all runs or in one."""
-        return self.engine.ask(LISTS, operations.approvals, lambda: (open_at, run_id))
+        return self.engine.ask(LISTS, approvals.approvals, lambda: (open_at, run_id))
 
     def append(self, record: RecordData) -> Promise[int]:
         """A record that belongs to no admission."""
-        return self.engine.ask(DURABLE, operations.append, lambda: record)
+        return self.engine.ask(DURABLE, records.append, lambda: record)
 
     def private(self, seq: int) -> Promise[Mapping[str, Json]]:
         """The private parts that are kept beside a record. Empty where there are none."""
-        return self.engine.ask(SETTLED, operations.private, lambda: seq)
+        return self.engine.ask(SETTLED, records.private, lambda: seq)
 
     def runs(
         self,
@@ -174,18 +162,16 @@ class LogLedger:
         limit: int | None = None,
     ) -> Promise[Sequence[RunState]]:
         """Runs, newest first. ``before``: only those that began before that run did."""
-        wanted = operations.WantedRuns(
-            str(RunStatus.ACTIVE) if active_only else status, workflow, subject, before, limit
-        )
-        return self.engine.ask(LISTS, operations.runs, lambda: wanted)
+        wanted = runs.WantedRuns(str(RunStatus.ACTIVE) if active_only else status, workflow, subject, before, limit)
+        return self.engine.ask(LISTS, runs.runs, lambda: wanted)
 
     def open_calls(self) -> Promise[Sequence[RecordData]]:
         """Decision records of admitted calls that have no outcome yet."""
-        return self.engine.ask(LISTS, operations.open_calls, _nothing)
+        return self.engine.ask(LISTS, outcomes.open_calls, _nothing)
 
     def recover(self, *, at: datetime) -> Promise[Sequence[RecordData]]:
         """Give every open call whose process is gone the outcome ``unknown``; the decision records of those."""
-        return self.engine.ask(SWEEPS, operations.recover, lambda: _utc(at))
+        return self.engine.ask(SWEEPS, outcomes.recover, lambda: _utc(at))
 
     def records(
         self,

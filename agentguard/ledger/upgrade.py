@@ -25,7 +25,7 @@ from agentguard.ledger.cells import RunCell, moment
 from agentguard.ledger.entry import damaged, decode, encode
 from agentguard.ledger.format2 import Format2
 from agentguard.ledger.log import Row
-from agentguard.ledger.operations import unknown_outcome
+from agentguard.ledger.operations.outcomes import unknown_outcome
 from agentguard.ledger.rebuild import Progress, fold_log
 from agentguard.ledger.snapshot import snapshots
 from agentguard.ledger.sqlite import open_ledger

@@ -13,7 +13,8 @@ from ledger_kit import T0, a_closing, a_run, an_admission, got, record, run_now
 
 from agentguard.core.provenance import Brought
 from agentguard.errors import LedgerError
-from agentguard.ledger import LogLedger, Outcome, Promise, RecordFilter, engine, open_ledger, operations
+from agentguard.ledger import LogLedger, Outcome, Promise, RecordFilter, engine, open_ledger
+from agentguard.ledger.operations import outcomes
 
 
 @pytest.fixture
@@ -118,7 +119,7 @@ def test_an_outcome_that_breaks_is_written_as_unknown_and_hurts_no_other(
     def breaks(*_: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(operations, "write_brought", breaks)
+    monkeypatch.setattr(outcomes, "write_brought", breaks)
     closed = ledger.close(a_closing("d1", brought=evil()))
     got(ledger.append(record()))
 

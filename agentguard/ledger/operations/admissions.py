@@ -1,0 +1,274 @@
+"""The admission of one call: everything that must not have changed is compared, and everything it takes is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+from agentguard.core.canonical import MAX_INTEGER
+from agentguard.core.facts import RunStatus
+from agentguard.core.policy import Counted
+from agentguard.core.values import Json, Risk
+from agentguard.errors import LedgerError
+from agentguard.ledger import cells, fold
+from agentguard.ledger.cells import (
+    ApprovalCell,
+    RunCell,
+    name,
+)
+from agentguard.ledger.entry import SALTS, Change, encode, key_digest, known_text, micros
+from agentguard.ledger.values import (
+    REPEATED,
+    Admission,
+    Admitted,
+    Charge,
+    FirstUse,
+    Refusal,
+    Refused,
+    Watch,
+)
+from agentguard.ledger.world import Windows, World
+
+# A sum past what 64 bits hold is refused, never wrapped.
+MAX_AMOUNT = 2**63 - 1
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class ReadyAdmission(NamedTuple):
+    """An admission, checked."""
+
+    asked: Admission
+    at: int
+    assertion: str | None
+    until: int | None
+    windows: Windows
+
+
+def check_admission(asked: Admission, windows: Windows) -> ReadyAdmission:
+    """Raises LedgerError for what is no admission."""
+    if type(asked.permit) is not bool:
+        raise LedgerError(f"an admission's `permit` is {type(asked.permit).__name__}; expected true or false")
+    known_text(asked.decision_id, "a decision id")
+    if asked.permit and (asked.run_id is None or asked.step is None):
+        raise LedgerError("a permit names no run or no step; only a call inside a run can be admitted")
+    for charge in asked.charges:
+        _check_charge(charge)
+    for zone in asked.zones:
+        known_text(zone, "a zone")
+    for first in asked.first_uses:
+        _check_first_use(first)
+    for watch in asked.watches:
+        _check_watch(watch)
+    used, until = asked.assertion_key, asked.assertion_until
+    return ReadyAdmission(
+        asked,
+        micros(asked.at),
+        None if used is None else key_digest(used),
+        None if until is None else min(micros(until), MAX_INTEGER),
+        windows,
+    )
+
+
+def admit(world: World, ready: ReadyAdmission) -> Admitted | Refused:
+    """One decision made durable, or the reason why not with nothing written.
+
+    The order in which it is refused: the run moved on, the assertion was used, the step is used up, a budget does not
+    hold the amount, the approval is gone.
+    """
+    asked = ready.asked
+    run = None if asked.run_id is None else world.run(asked.run_id)
+    if asked.permit and not _as_decided(world, run, asked):
+        return _refused(world, ready, Refusal.RUN_MOVED, run)
+    if asked.permit and world.get((cells.CALL, asked.decision_id)) is not None:
+        raise LedgerError(f"decision `{asked.decision_id}` was admitted before; each call needs its own decision id")
+    if ready.assertion is not None and world.get((cells.USED, ready.assertion)) is not None:
+        return _refused(world, ready, Refusal.ASSERTION_USED, run)
+    if asked.permit and run is not None:
+        refusal = _step_or_budget(world, ready, run) or _approval_gone(world, ready)
+        if refusal is not None:
+            return _refused(world, ready, refusal, run)
+    world.below.note(ready.at)
+    due = _due(world, ready, run)
+    private: dict[str, Json] = {SALTS: dict(asked.private)} if asked.private else {}
+    number = world.add(encode(asked.record, _taken(world, ready, run), private))
+    for _, entry in due:
+        world.add(entry)
+    after = (
+        None
+        if run is None or asked.run_id is None
+        else world.state(asked.run_id, world.must_run(asked.run_id), ready.at, ready.windows)
+    )
+    return Admitted(number, after, tuple(rule.record for rule, _ in due))
+
+
+def _as_decided(world: World, run: RunCell | None, asked: Admission) -> bool:
+    return (
+        run is not None
+        and asked.run_id is not None
+        and run.workflow == asked.workflow
+        and world.is_as_decided(asked.run_id, run, asked.run_version)
+    )
+
+
+def _step_or_budget(world: World, ready: ReadyAdmission, run: RunCell) -> Refusal | None:
+    asked = ready.asked
+    if asked.step_at_most is not None and run.counts.get(asked.step or "", 0) >= asked.step_at_most:
+        return Refusal.STEP_USED_UP
+    taken: dict[str, int] = {}
+    for charge in asked.charges:
+        total = taken.get(charge.budget, 0) + charge.amount
+        taken[charge.budget] = total
+        after = world.spent(run, charge.budget, charge.per, ready.at) + total
+        if after > charge.at_most or after > MAX_AMOUNT:
+            return Refusal.BUDGET_EXCEEDED
+    return None
+
+
+def _approval_gone(world: World, ready: ReadyAdmission) -> Refusal | None:
+    """An approval that was named but cannot be used: missing, consumed, expired, or another run's."""
+    asked = ready.asked
+    if asked.approval_id is None:
+        return None
+    found = world.get((cells.APPROVAL, asked.approval_id))
+    usable = (
+        isinstance(found, ApprovalCell)
+        and not found.consumed
+        and found.run_id == asked.run_id
+        and ready.at < found.expires_at
+    )
+    return None if usable else Refusal.APPROVAL_USED
+
+
+def _taken(world: World, ready: ReadyAdmission, run: RunCell | None) -> list[Change]:
+    """What an admission changes."""
+    asked = ready.asked
+    changes: list[Change] = []
+    if ready.assertion is not None:
+        changes.append(("use", ready.assertion, ready.until))
+    if asked.permit and run is not None:
+        per_run: dict[str, int] = {}
+        windowed: dict[str, int] = {}
+        for charge in asked.charges:
+            into = per_run if charge.per is None else windowed
+            into[charge.budget] = into.get(charge.budget, 0) + charge.amount
+        read = None if asked.read_sensitivity is None else int(asked.read_sensitivity)
+        zones = sorted(asked.zones)
+        changes.append(
+            (
+                "call",
+                asked.decision_id,
+                asked.run_id,
+                asked.step or "",
+                world.below.owner,
+                sorted(asked.keeps),
+                _texts(per_run),
+                read,
+                zones,
+            )
+        )
+        for budget, amount in windowed.items():
+            changes.append(("spend", asked.decision_id, run.workflow, budget, ready.at, str(amount)))
+        if asked.approval_id is not None:
+            changes.append(("consume", asked.approval_id))
+    if run is None or not (asked.watches or asked.first_uses):
+        return changes
+    reaches: dict[str, set[str]] = {}
+    for first in asked.first_uses if asked.permit else ():
+        reaches.setdefault(first.kind, set()).update(first.values)
+    changes += [("reach", run.subject, kind, sorted(values)) for kind, values in sorted(reaches.items())]
+    longest: dict[str, timedelta] = {}
+    calls: dict[str, str | None] = {}
+    for watch in _news(run, asked.watches, ready.at):
+        longest[watch.counts] = max(watch.within, longest.get(watch.counts, watch.within))
+        calls[watch.counts] = watch.call
+    for what, within in longest.items():
+        since = ready.at - within // _MICROSECOND
+        changes.append(("count", asked.run_id, str(what), ready.at, since, calls[what]))
+    return changes
+
+
+def _texts(amounts: Mapping[str, int]) -> dict[str, Json]:
+    """As text, because a record's numbers end at 2^53."""
+    return {budget: str(amount) for budget, amount in amounts.items()}
+
+
+def _due(world: World, ready: ReadyAdmission, run: RunCell | None) -> list[tuple[Watch | FirstUse, Any]]:
+    """The rules whose number or first use this admission is, for the first time in this run, with each one's record."""
+    asked = ready.asked
+    if run is None or asked.run_id is None or not (asked.watches or asked.first_uses):
+        return []
+    if world.status(asked.run_id, run) != RunStatus.ACTIVE:
+        return []
+    reached: list[Watch | FirstUse] = [
+        watch for watch in _news(run, asked.watches, ready.at) if _counted(run, watch, ready.at) + 1 >= watch.at_least
+    ]
+    if asked.permit:
+        reached += [first for first in asked.first_uses if _is_first(world, run, first)]
+    words = fold.said_of(world, "run", asked.run_id).words
+    due = [rule for rule in reached if _level(words, rule.source) < rule.to]
+    return [(rule, encode(rule.record, [("raise", asked.run_id, rule.source, int(rule.to), ready.at)])) for rule in due]
+
+
+def _level(words: Mapping[str, cells.Word], source: str) -> int:
+    found = words.get(source)
+    return 0 if found is None else found.risk or 0
+
+
+def _is_first(world: World, run: RunCell, first: FirstUse) -> bool:
+    known = fold.contacts_of(world, run.subject).zones if first.kind == "zone" else frozenset()
+    return any(
+        value not in known and world.get((cells.REACHED, name(run.subject, first.kind, value))) is None
+        for value in first.values
+    )
+
+
+def _counted(run: RunCell, watch: Watch, at: int) -> int:
+    since = at - watch.within // _MICROSECOND
+    return sum(time > since for time, _ in run.happened.get(str(watch.counts), ()))
+
+
+def _news(run: RunCell, watches: Sequence[Watch], at: int) -> list[Watch]:
+    """The rules for which this is not what was counted a moment ago, repeated."""
+    since = at - REPEATED // _MICROSECOND
+    return [
+        watch
+        for watch in watches
+        if watch.call is None
+        or not any(time > since and call == watch.call for time, call in run.happened.get(str(watch.counts), ()))
+    ]
+
+
+def _refused(world: World, ready: ReadyAdmission, why: Refusal, run: RunCell | None) -> Refused:
+    run_id = ready.asked.run_id
+    if run is None or run_id is None:
+        return Refused(why, None)
+    return Refused(why, world.state(run_id, run, ready.at, ready.windows))
+
+
+def _check_charge(charge: Charge) -> None:
+    if type(charge.amount) is not int or charge.amount < 0:
+        raise LedgerError(f"budget `{charge.budget}`: the amount is not a whole number of millionths from 0 up")
+    if type(charge.at_most) is not int:
+        raise LedgerError(f"budget `{charge.budget}`: the limit is not a whole number of millionths")
+    if charge.per is not None and charge.per <= timedelta(0):
+        raise LedgerError(f"budget `{charge.budget}`: the window is not longer than nothing")
+    known_text(charge.budget, "a budget's name")
+
+
+def _check_first_use(first: FirstUse) -> None:
+    known_text(first.source, "a rule's name")
+    if type(first.to) is not Risk or first.kind not in ("zone", "destination"):
+        raise LedgerError(f"rule `{first.source}` looks at or raises what nobody knows; expected values of core")
+    for value in first.values:
+        known_text(value, f"a {first.kind}")
+
+
+def _check_watch(watch: Watch) -> None:
+    known_text(watch.source, "a rule's name")
+    if type(watch.to) is not Risk or type(watch.counts) is not Counted:
+        raise LedgerError(f"rule `{watch.source}` counts or raises what nobody knows; expected values of core")
+    if type(watch.at_least) is not int or watch.at_least < 1:
+        raise LedgerError(f"rule `{watch.source}`: the number to reach is not a whole number from 1 up")
+    if watch.within <= timedelta(0):
+        raise LedgerError(f"rule `{watch.source}`: the time it looks back is not longer than nothing")

@@ -1,0 +1,156 @@
+"""Runs: started, changed, entered and left, listed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from agentguard.core.facts import RunState, RunStatus
+from agentguard.core.values import Json, Risk
+from agentguard.errors import LedgerError
+from agentguard.ledger import cells
+from agentguard.ledger.cells import (
+    RunCell,
+)
+from agentguard.ledger.entry import Change, known_text, micros
+from agentguard.ledger.values import (
+    RecordData,
+)
+from agentguard.ledger.world import Windows, World
+
+
+class Start(NamedTuple):
+    """A run to start."""
+
+    run: RunState
+    record: RecordData
+    at: int
+
+
+def check_start(run: RunState, record: RecordData) -> Start:
+    """Raises LedgerError for what cannot be stored."""
+    for text in (run.id, run.workflow, run.workflow_digest, run.subject, run.requester or ""):
+        known_text(text, "a part of a run")
+    for value in (*run.inputs, *run.kept):
+        known_text(value, "an input")
+    return Start(run, record, micros(run.started_at))
+
+
+def start(world: World, asked: Start) -> RunState:
+    """Start a run; whatever the caller claims, it has no past."""
+    run = asked.run
+    if world.run(run.id) is not None:
+        raise LedgerError(f"there is a run `{run.id}` already; a run's id is used once")
+    change = (
+        "start", run.id, run.workflow, run.workflow_digest, run.subject, run.requester, asked.at, int(run.risk),
+        world.below.owner,
+    )  # fmt: skip
+    private: dict[str, Json] = {"inputs": dict(run.inputs), "salt": run.salt}
+    if run.kept:
+        private["kept"] = dict(run.kept)
+    world.write(asked.record, [change], private)
+    return world.state(run.id, world.must_run(run.id))
+
+
+def read_run(world: World, asked: tuple[str, int, Windows]) -> RunState | None:
+    """The run as it is now."""
+    run_id, at, windows = asked
+    run = world.run(run_id)
+    return None if run is None else world.state(run_id, run, at, windows)
+
+
+class ChangeOfRun(NamedTuple):
+    """A run to change."""
+
+    run_id: str
+    status: RunStatus | None
+    risk: Risk | None
+    record: RecordData
+
+
+def check_change(run_id: str, status: str | None, risk: Risk | None, record: RecordData) -> ChangeOfRun:
+    """Raises LedgerError for what is no change of a run."""
+    known_text(run_id, "a run id")
+    try:
+        return ChangeOfRun(
+            run_id, None if status is None else RunStatus(status), None if risk is None else Risk(risk), record
+        )
+    except ValueError as error:
+        raise LedgerError(f"run `{run_id}` cannot be changed so: {error}") from None
+
+
+def change_run(world: World, asked: ChangeOfRun) -> RunState:
+    """End or stop a run, or set what operations think of its risk."""
+    run = world.must_run(asked.run_id)
+    now = world.status(asked.run_id, run)
+    if asked.status is RunStatus.ACTIVE and now != RunStatus.ACTIVE:
+        raise LedgerError(f"run `{asked.run_id}` is {now} and never becomes active again; start a new run")
+    changes: list[Change] = []
+    if asked.status is not None and asked.status is not RunStatus.ACTIVE:
+        changes.append(("end", asked.run_id, str(asked.status)))
+    if asked.risk is not None:
+        changes.append(("risk", asked.run_id, int(asked.risk)))
+    world.write(asked.record, changes or [("touch", asked.run_id)])
+    return world.state(asked.run_id, world.must_run(asked.run_id))
+
+
+class Held(NamedTuple):
+    """A run that somebody enters, or leaves open."""
+
+    run_id: str
+    record: RecordData
+
+
+def hold_run(world: World, asked: Held) -> bool:
+    """Be the one who is inside a run, unless another ledger object that is alive, or this one, is already."""
+    run = world.must_run(asked.run_id)
+    taken = run.holder is not None and not world.below.is_dead(run.holder)
+    if taken or world.status(asked.run_id, run) != RunStatus.ACTIVE:
+        return False
+    world.write(asked.record, [("hold", asked.run_id, world.below.owner)])
+    return True
+
+
+def let_go(world: World, asked: Held) -> None:
+    """Nobody of this ledger object is inside the run any more."""
+    run = world.must_run(asked.run_id)
+    world.write(asked.record, [("hold", asked.run_id, None)] if run.holder == world.below.owner else ())
+
+
+def holders(world: World, of: Sequence[str] | None) -> Mapping[str, bool]:
+    """The active runs that somebody is inside, or was when the process ended: whether that process is alive."""
+    if of is None:
+        listed = [(run_id, cell) for run_id, cell in world.below.listed(cells.RUN, live=True)]
+    else:
+        listed = [(run_id, cell) for run_id in of if (cell := world.run(run_id)) is not None]
+    found = [(run_id, cell) for run_id, cell in listed if isinstance(cell, RunCell)]
+    return {run_id: not world.below.is_dead(cell.holder) for run_id, cell in found if cell.holder is not None}
+
+
+class WantedRuns(NamedTuple):
+    """Which runs are listed. ``before``: only those that began before that run did."""
+
+    status: str | None
+    workflow: str | None
+    subject: str | None
+    before: str | None
+    limit: int | None
+
+
+def runs(world: World, wanted: WantedRuns) -> Sequence[RunState]:
+    """Runs, newest first."""
+    before = None if wanted.before is None else world.must_run(wanted.before).number
+    found: list[RunState] = []
+    live = wanted.status == RunStatus.ACTIVE
+    for run_id, cell in world.below.listed(cells.RUN, live=live, about=wanted.subject, before=before):
+        if wanted.limit is not None and len(found) >= wanted.limit:
+            break
+        if isinstance(cell, RunCell) and _is_wanted(world, run_id, cell, wanted):
+            found.append(world.state(run_id, cell))
+    return found
+
+
+def _is_wanted(world: World, run_id: str, cell: RunCell, wanted: WantedRuns) -> bool:
+    if wanted.workflow not in (None, cell.workflow):
+        return False
+    return wanted.status is None or world.status(run_id, cell) == wanted.status
