@@ -10,7 +10,7 @@ from agentguard.core.facts import Answer, RunState, RunStatus
 from agentguard.core.signals import Signal
 from agentguard.core.values import Json, Risk
 from agentguard.errors import LedgerError
-from agentguard.ledger.engine import DURABLE, LAZY, LISTS, READ, SETTLED, SWEEPS, Engine
+from agentguard.ledger.engine import Engine
 from agentguard.ledger.entry import decode, known_text, micros
 from agentguard.ledger.log import Opener
 from agentguard.ledger.operations import admissions, approvals, outcomes, records, runs, said
@@ -27,6 +27,7 @@ from agentguard.ledger.values import (
     Refused,
     StreamState,
 )
+from agentguard.ledger.worker import DURABLE, LAZY, LISTS, READ, SETTLED, SWEEPS
 from agentguard.ledger.world import Windows, World
 
 # Records read at a time.

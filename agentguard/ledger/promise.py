@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from typing import Any, Generic, Protocol, TypeVar
 
 R = TypeVar("R")
@@ -160,3 +160,21 @@ class Promise(Generic[R]):
         for callback in callbacks:
             with contextlib.suppress(Exception):
                 callback(self)
+
+
+def hand_out(told: Iterable[Promise[Any]]) -> None:
+    """Wake the tasks that wait for these answers: many of one loop for the price of one."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
+    for promise in told:
+        waiter = promise.waiter
+        if waiter is not None:
+            by_loop.setdefault(waiter.get_loop(), []).append(waiter)
+    for loop, waiters in by_loop.items():
+        with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody waits any more
+            loop.call_soon_threadsafe(_wake, waiters)
+
+
+def _wake(waiters: list[asyncio.Future[None]]) -> None:
+    for waiter in waiters:
+        if not waiter.done():
+            waiter.set_result(None)

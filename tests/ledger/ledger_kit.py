@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 from agentguard.core.facts import Answer, RunState, RunStatus
 from agentguard.core.values import Risk
 from agentguard.ledger import Admission, ApprovalRequest, Charge, Closing, LogLedger, Outcome, Promise, RecordFilter
-from agentguard.ledger.engine import DURABLE, LISTS
 from agentguard.ledger.mirror import Mirror
+from agentguard.ledger.worker import DURABLE, LISTS
 from agentguard.ledger.world import World
 
 R = TypeVar("R")
@@ -147,4 +147,4 @@ def tidy(ledger: LogLedger) -> None:
 def forget_memory(ledger: LogLedger) -> None:
     """Everything is read again from the store."""
     ask(ledger, LISTS, lambda world, _: None).result()
-    ledger.engine._mirror = Mirror(ledger.engine.log)
+    ledger.engine.worker.mirror = Mirror(ledger.engine.log)

@@ -32,7 +32,7 @@ from agentguard.core.facts import RunStatus
 from agentguard.core.values import Risk, Sensitivity
 from agentguard.errors import LedgerError
 from agentguard.ledger import Admitted, Charge, LogLedger, Outcome, RecordFilter, Refusal, Refused, cells
-from agentguard.ledger.engine import DURABLE
+from agentguard.ledger.worker import DURABLE
 
 MICROS = 1_000_000
 
@@ -277,7 +277,7 @@ def test_a_long_window_is_exact_after_memory_was_trimmed(ledger: LogLedger) -> N
     ]
     assert all(isinstance(got(future), Admitted) for future in futures)
     assert run_now(ledger, when=at(9000), b=timedelta(seconds=10)).spent["b"] == 10
-    assert len(ledger.engine._mirror._windows[cells.name("w", "b")]._times) < 100
+    assert len(ledger.engine.worker.mirror._windows[cells.name("w", "b")]._times) < 100
     assert run_now(ledger, when=at(9000), b=DAY).spent["b"] == 9000
     assert run_now(ledger, when=at(9000), b=timedelta(seconds=20)).spent["b"] == 20
 

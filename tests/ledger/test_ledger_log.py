@@ -38,10 +38,10 @@ from agentguard.core.signals import Signal, SignalEffect
 from agentguard.core.values import Risk
 from agentguard.errors import LedgerError
 from agentguard.ledger import Admitted, LogLedger, Outcome, RecordFilter, cells, engine, memory_ledger, open_ledger
-from agentguard.ledger.engine import DURABLE, LISTS, READ, SWEEPS
 from agentguard.ledger.log import Log, Row
 from agentguard.ledger.memory import MemoryLog
 from agentguard.ledger.mirror import Mirror
+from agentguard.ledger.worker import DURABLE, LISTS, READ, SWEEPS
 from agentguard.ledger.world import World
 
 DAY = {"day": at(86_400) - T0}
@@ -275,7 +275,7 @@ def test_two_that_both_want_a_turn_never_wait_for_each_other(tmp_path: Path) -> 
         assert pool.submit(log.enter, write=True).result(30) is True
         log.leave()
         assert other.result(30) == 1
-        one.engine._torn = True
+        one.engine.worker._torn = True
     assert got(one.append(record())) == 2
     one.shut()
     two.shut()
@@ -333,9 +333,9 @@ def fold_again(ledger: LogLedger) -> None:
         log.enter(write=True)
         log.forget(None)
         log.leave()
-        ledger.engine._mirror = Mirror(log)
+        ledger.engine.worker.mirror = Mirror(log)
         log.enter(write=True)
-        ledger.engine._mirror.catch_up(write=True)
+        ledger.engine.worker.mirror.catch_up(write=True)
         log.leave()
 
 

@@ -11,7 +11,7 @@ from agentguard.core.provenance import MAX_TEXT, NOTHING_SEEN, Brought, Seen, di
 from agentguard.core.signals import Signal, SignalEffect
 from agentguard.errors import LedgerError
 from agentguard.ledger import LogLedger, Outcome, cells, memory_ledger, open_ledger
-from agentguard.ledger.engine import DURABLE
+from agentguard.ledger.worker import DURABLE
 
 
 def brought(call: int = 1, text: str = "outside", value: str = "good") -> Brought:
@@ -30,7 +30,7 @@ def call(ledger: LogLedger, name: str, **closing: object) -> None:
 
 def rows(ledger: LogLedger) -> int:
     """How many marks the run's cell holds, whatever a decision is shown of them."""
-    cell = ledger.engine._mirror.get((cells.RUN, "r"))
+    cell = ledger.engine.worker.mirror.get((cells.RUN, "r"))
     assert isinstance(cell, cells.RunCell)
     return len(cell.seen.marks) + cell.seen.overflowed
 

@@ -37,7 +37,7 @@ from agentguard.core.signals import Signal, SignalEffect
 from agentguard.core.values import Risk, Sensitivity
 from agentguard.errors import LedgerError
 from agentguard.ledger import Admitted, LogLedger, Outcome, Refusal, Watch, memory_ledger, open_ledger
-from agentguard.ledger.engine import DURABLE
+from agentguard.ledger.worker import DURABLE
 
 PER = timedelta(seconds=50)
 WINDOWS: dict[str, timedelta | None] = {"run": None, "day": PER}

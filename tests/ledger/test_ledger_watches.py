@@ -17,7 +17,7 @@ from agentguard.core.signals import Signal, SignalEffect
 from agentguard.core.values import Risk
 from agentguard.errors import LedgerError
 from agentguard.ledger import Admission, Admitted, FirstUse, LogLedger, RecordFilter, Refusal, Watch, cells, open_ledger
-from agentguard.ledger.engine import LISTS
+from agentguard.ledger.worker import LISTS
 
 MINUTE = timedelta(minutes=1)
 RISE = record("signal", by="rule:1")
@@ -47,7 +47,7 @@ def admit(ledger: LogLedger, name: str, when: float = 0, **fields: Any) -> Admit
 def counted_runs(ledger: LogLedger) -> list[str]:
     """The runs of which anything is still remembered, whatever a decision is shown."""
     got(ask(ledger, LISTS, lambda world, _: None))
-    listed = ledger.engine._mirror.listed(cells.RUN)
+    listed = ledger.engine.worker.mirror.listed(cells.RUN)
     return [run_id for run_id, cell in listed if isinstance(cell, cells.RunCell) and any(cell.happened.values())]
 
 
