@@ -18,11 +18,11 @@ from agentguard.destinations import Catalog
 from agentguard.errors import ConfigurationError, LedgerError
 from agentguard.guard.asks import Identify
 from agentguard.guard.clock import LONG_AGO, WatchedClock, utc_now
-from agentguard.guard.in_force import InForce
+from agentguard.guard.in_force import Holder, InForce
 from agentguard.guard.provenance import ResultPath
 from agentguard.guard.records import RecordData
 from agentguard.ledger import LogLedger, Promise, RecordFilter
-from agentguard.policy import Bundle, Reloader
+from agentguard.policy import Bundle
 
 
 class Engine:
@@ -30,7 +30,7 @@ class Engine:
 
     def __init__(
         self,
-        reloader: Reloader[InForce],
+        reloader: Holder,
         ledger: LogLedger,
         *,
         wait: timedelta | None = None,
@@ -38,7 +38,7 @@ class Engine:
         elapsed: Callable[[], float] | None = None,
         log: bool | TextIO | None = None,
     ) -> None:
-        self._reloader = reloader
+        self._held = reloader
         self.ledger = ledger
         self.wait = wait
         self.clock = clock
@@ -50,7 +50,7 @@ class Engine:
 
     @property
     def _in_force(self) -> InForce:
-        return self._reloader.current
+        return self._held.current
 
     @property
     def bundle(self) -> Bundle:

@@ -53,6 +53,7 @@ class Guard(Engine):
         log: bool | TextIO | None = None,
     ) -> None:
         super().__init__(reloader, ledger, wait=wait, clock=clock, elapsed=elapsed, log=log)
+        self._reloader: Reloader[InForce] = reloader
         # People stop a run whatever the clock does. What it tells them stands, so that they can put it right.
         self.operations = Operations(ledger, self._watched.told)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from agentguard.core.declarations import Source
 from agentguard.destinations import Catalog, declaration_problem, parse_path
@@ -65,6 +65,14 @@ class InForce:
 
     usable: UsableBundle
     verification: Verification
+
+
+class Holder(Protocol):
+    """Whoever knows which bundle is in force."""
+
+    @property
+    def current(self) -> InForce:
+        """The bundle in force now."""
 
 
 def _read(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -12,9 +14,14 @@ from agentguard.policy import cases, load, load_cases, models
 
 TEXT = (Path(__file__).parents[2] / "docs" / "policy.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```yaml\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+MODULES = [
+    import_module(f"{package.__name__}.{found.name}")
+    for package in (models, cases)
+    for found in pkgutil.iter_modules(package.__path__)
+]
 MODELS = [
     model
-    for module in (models, cases)
+    for module in MODULES
     for model in vars(module).values()
     if isinstance(model, type) and issubclass(model, BaseModel) and model.__module__ == module.__name__
 ]
@@ -31,7 +38,12 @@ def test_the_files_of_the_reference_are_a_bundle_with_cases(tmp_path: Path) -> N
     bundle = load(tmp_path)
 
     assert set(bundle.policy.workflows) == {"customer-export"}
-    assert len(load_cases(tmp_path, bundle)) == 3
+    assert len(load_cases(tmp_path, bundle)) == 5
+
+
+def test_every_kind_of_file_has_models() -> None:
+    """Looked for in the wrong place, none would be found, and every test below would pass."""
+    assert {models.Workflow, models.Trust, cases.Cases} <= set(MODELS)
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)

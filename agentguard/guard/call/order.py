@@ -95,7 +95,7 @@ def _events(
             identity = None  # a reload in the middle: all of it again, by the new bundle alone
             continue
         # 3
-        decision, error = _decide(call, bundle.policy, facts)
+        decision, error = judge(call, bundle.policy, facts)
         if known is not None and decision.effect is not Effect.PERMIT:
             continue
         # 4
@@ -139,7 +139,7 @@ def _events(
     yield from _give_up(guard, gate, call)
 
 
-def _decide(call: Call, policy: Policy, facts: Facts) -> tuple[Decision, Exception | None]:
+def judge(call: Call, policy: Policy, facts: Facts) -> tuple[Decision, Exception | None]:
     """The decision, and the error that the caller gets instead of a denial."""
     decision = decide(call.request, policy, facts)
     problem, error = call.problem, call.error

@@ -24,10 +24,14 @@ from agentguard.jose.nonce import nonce
 class GuardedTool(Protocol):
     """Which tool is called: its name in the policy, the one it was wrapped under, its definition, its framework."""
 
-    tool: str
-    name: str
-    definition: str
-    framework: str
+    @property
+    def tool(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def definition(self) -> str: ...
+    @property
+    def framework(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
