@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import select
 import sys
 import threading
 import time
@@ -204,7 +205,7 @@ def test_a_variable_is_read_again_at_each_call(monkeypatch: pytest.MonkeyPatch) 
     assert (unset, empty, _ask(source)) == ("missing", "missing", "a.b.c")
 
 
-def _python(code: str, timeout: float = 5.0) -> CommandSource:
+def _python(code: str, timeout: float = 60.0) -> CommandSource:
     return CommandSource([sys.executable, "-S", "-c", code], timeout=timeout)
 
 
@@ -244,21 +245,37 @@ CHILDREN = {
 }
 
 
-@pytest.mark.timeout(20)
+class FromThen:
+    """A clock that stands still until something can be read there, at its second look; how long others took to start
+    does not count."""
+
+    def __init__(self, there: int) -> None:
+        self.there, self.looks, self.began = there, 0, 0.0
+
+    def monotonic(self) -> float:
+        self.looks += 1
+        if self.looks == 2:
+            assert select.select([self.there], [], [], 40)[0]
+            self.began = time.monotonic()
+        return time.monotonic() - self.began if self.looks > 2 else 0.0
+
+
+@pytest.mark.timeout(50)
 @pytest.mark.parametrize("name", CHILDREN)
-def test_a_command_whose_child_holds_its_output_is_given_up_with_it(name: str, tmp_path: Path) -> None:
-    """It would otherwise hold the call for as long as the child lives."""
+def test_a_command_whose_child_holds_its_output_is_given_up_with_it(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would otherwise hold the call for as long as the child lives, which is longer than this test may take."""
     run, own, ends = CHILDREN[name]
     os.mkfifo(tmp_path / "end")
     end = os.open(tmp_path / "end", os.O_RDONLY | os.O_NONBLOCK)
-    began = time.monotonic()
-    answer = obtain(_python(_CHILD.format(run=run, own=own, end=str(tmp_path / "end")), timeout=1.5), REQUEST)
+    monkeypatch.setattr("agentguard.identity.platforms.time", FromThen(end))
+    answer = obtain(_python(_CHILD.format(run=run, own=own, end=str(tmp_path / "end")), timeout=0.3), REQUEST)
 
     assert isinstance(answer, Unavailable) and "too long" in answer.detail
-    assert time.monotonic() - began < 10
     assert os.read(end, 10) == b"x\n"
     if ends:
-        assert within(5, lambda: _is_closed(end))
+        assert within(20, lambda: _is_closed(end))
     os.close(end)
 
 
@@ -293,7 +310,7 @@ def _github(address: str, **over: str) -> GitHubActionsSource:
         "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "runner-secret",
         **over,
     }
-    return GitHubActionsSource(environment=environment, timeout=1.0)
+    return GitHubActionsSource(environment=environment, timeout=20.0)
 
 
 def test_a_github_job_asks_its_runner_for_a_token() -> None:
@@ -390,7 +407,7 @@ def test_what_the_workload_api_hands_out_is_verified_like_a_strangers_token(name
     make, expected = SVIDS[name]
     with workload_api(tmp_path) as (agent, socket):
         agent.token = make
-        source = SpiffeSource(socket, timeout=5)
+        source = SpiffeSource(socket, timeout=20)
         try:
             assert _verified(source) in expected
         finally:
@@ -404,7 +421,7 @@ def test_what_the_workload_api_hands_out_is_verified_like_a_strangers_token(name
 def test_an_agent_that_is_not_there_is_a_reason(tmp_path: Path) -> None:
     """And it is looked for again at the next call."""
     pytest.importorskip("spiffe", reason="the spiffe extra is not installed")
-    source = SpiffeSource(f"unix://{tmp_path}/api.sock", timeout=0.5)
+    source = SpiffeSource(f"unix://{tmp_path}/api.sock", timeout=20)
 
     assert word(obtain(source, REQUEST)) == "missing"  # type: ignore[arg-type]
     with workload_api(tmp_path) as (agent, _):

@@ -1,4 +1,5 @@
-"""A process that makes guarded calls until it is killed. Arguments: database, run, round, side file.
+"""A process that makes guarded calls until it is killed. Arguments: database, run, side file, and `hold` for a
+process whose four calls stop between admission and tool.
 
 The side file stands for the tool: a line per call that really ran. What was acknowledged is printed: `A id` once a
 call was admitted (before the tool runs), `D id` once an outcome that was followed by another admission is durable.
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from ledger_kit import a_closing, a_run, an_admission, got, record
@@ -31,6 +33,8 @@ def main() -> None:
             assert isinstance(answer, Admitted)
             told = f"A {call}\n" if done is None else f"A {call}\nD {done}\n"
             os.write(1, told.encode())
+            if sys.argv[4:] == ["hold"]:
+                threading.Event().wait()
             os.write(side, f"{call}\n".encode())
             closed = got(ledger.close(a_closing(call, run_id=run_id)))
             assert closed is not None

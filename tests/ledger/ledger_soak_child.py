@@ -1,5 +1,6 @@
 """Interrupts its main thread at random instructions while two threads work on a ledger. Arguments: the ledger's path or
-`memory`, seconds, seed, a name for its runs, whether to interrupt. Prints `ok`, or raises what is wrong."""
+`memory`, seconds, seed, a name for its runs, whether to interrupt, and after how many interruptions it may end before
+its time, if both got on (0: never). Prints `ok`, or raises what is wrong."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 
 from ledger_kit import a_closing, a_run, an_admission, got, record, run_now
 
@@ -39,14 +41,14 @@ def interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def work_interrupted(work: Work, until: float, chance: random.Random) -> int:
+def work_interrupted(work: Work, more: Callable[[int], bool], chance: random.Random) -> int:
     """The number of interruptions."""
     signal.signal(signal.SIGALRM, interrupt)
     found = 0
-    while time.monotonic() < until:
+    while more(found):
         try:
             signal.setitimer(signal.ITIMER_REAL, chance.uniform(0.00002, 0.002))
-            while time.monotonic() < until:
+            while more(0):
                 work.one()
         except KeyboardInterrupt:
             found += 1
@@ -73,27 +75,32 @@ def check(ledger: LogLedger, works: list[Work]) -> None:
 
 
 def main() -> None:
-    place, seconds, seed, name, interrupts = sys.argv[1:]
+    place, seconds, seed, name, interrupts, enough = sys.argv[1:]
     ledger = memory_ledger() if place == "memory" else open_ledger(place)
     one, other = Work(ledger, f"{name}a"), Work(ledger, f"{name}b")
-    until = time.monotonic() + float(seconds)
+    until, stop = time.monotonic() + float(seconds), threading.Event()
     wrong: list[BaseException] = []
 
     def beside() -> None:
         try:
-            while time.monotonic() < until:
+            while not stop.is_set():
                 other.one()
         except BaseException as error:
             wrong.append(error)
+
+    def more(hits: int) -> bool:
+        done = 0 < int(enough) <= hits and bool(other.closed)
+        return time.monotonic() < until and not done and not wrong
 
     thread = threading.Thread(target=beside)
     thread.start()
     hits = 0
     if interrupts == "yes":
-        hits = work_interrupted(one, until, random.Random(int(seed)))
+        hits = work_interrupted(one, more, random.Random(int(seed)))
     else:
-        while time.monotonic() < until:
+        while more(0):
             one.one()
+    stop.set()
     thread.join(60)
     assert not thread.is_alive(), "the other thread hangs"
     assert not wrong, wrong

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -142,10 +143,13 @@ def test_the_steps_of_the_page_work_in_their_order(place: Path) -> None:
 
 
 def _free_port() -> str:
+    """Below the range from which systems hand out ports, so that nobody gets it by chance before it is used."""
     import socket
 
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return str(listener.getsockname()[1])
+    for port in range(20_000 + os.getpid() % 5_000, 30_000):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return str(port)
+    pytest.fail("no port is free")
 
 
 def test_the_two_lines_for_ones_own_service_work(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
