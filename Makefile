@@ -10,7 +10,7 @@ check:
 	$(BIN)/lint-imports
 
 test:
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -n auto
 
 faults:
 	$(BIN)/python tests/planted_faults/run.py

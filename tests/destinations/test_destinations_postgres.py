@@ -35,7 +35,7 @@ COLUMN_STATEMENTS = re.findall(r'^- \{sql: "((?:[^"\\]|\\.)*)"', COLUMN_CASES, r
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Any]:
+def server(postgres_user: None) -> Iterator[Any]:
     # Not under pytest's own folder: PostgreSQL runs as another user where we are root, and that folder is closed.
     with tempfile.TemporaryDirectory() as folder:
         started = get_server(folder, cleanup_mode="delete")

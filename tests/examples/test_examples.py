@@ -45,7 +45,7 @@ def _environment(folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
+def folder(postgres_user: None) -> Iterator[Path]:
     """Where an example puts its things. Others may look in: PostgreSQL does not run as root.
 
     Not under pytest's own folder, which every starting pytest closes to others.
