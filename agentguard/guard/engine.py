@@ -72,6 +72,10 @@ class Engine:
         moment = self.now()
         return moment if isinstance(moment, datetime) else self._watched.latest
 
+    def identity_at_once(self, digest: str, subject: str | None) -> Identity | Unavailable | None:
+        """Who calls, where nobody must be asked for it; else None."""
+        return self._in_force.verification.at_once(digest, subject, self.now)
+
     def identify(self, ask: Identify) -> Identity | Unavailable:
         """Who calls, by a fresh assertion; judged by the issuer that was configured for its source."""
         return self._in_force.verification.identify(ask.digest, ask.subject, self.now)

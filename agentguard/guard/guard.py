@@ -85,7 +85,7 @@ class Guard(Engine):
             wait=wait, clock=clock, elapsed=elapsed, log=log,
         )  # fmt: skip
         place = Path(home) if home is not None else Path(os.environ.get("AGENTGUARD_HOME") or ".agentguard")
-        identities = Identities(home=place, source=identity, issuer=issuer, subject=subject, clock=clock)
+        identities = Identities(home=place, source=identity, issuer=issuer, subject=subject)
 
         def in_force(bundle: Bundle, before: InForce | None) -> InForce:
             usable = UsableBundle.of(bundle)

@@ -21,6 +21,7 @@ from agentguard.identity import (
     AssertionRequest,
     AssertionSource,
     CallableSource,
+    InProcessIssuer,
     JwksStore,
     LocalIssuer,
     Verifier,
@@ -49,23 +50,22 @@ class Identities:
         source: Source | None,
         issuer: str | None,
         subject: str | None,
-        clock: Callable[[], datetime],
     ) -> None:
         self._home = home
         self._given = CallableSource(source) if callable(source) else source
         self._issuer_name = issuer
         self._subject = subject
-        self._clock = clock
 
-    def under(self, bundle: Bundle, *, before: Verification | None = None) -> Verification:
+    def under(self, bundle: Bundle, *, before: AnyVerification | None = None) -> AnyVerification:
         """How this bundle's Trust verifies. Keys that ``before`` has from the same address stay known, at their age.
 
         Raises ConfigurationError where it has no issuer to use.
         """
         trust = self._choose(bundle)
         if self._given is None:
-            local = LocalIssuer(self._home, issuer=trust.issuer)
-            return Verification(trust, _LocalSource(local, self._clock), local.verifier(trust), subject=self._subject)
+            # Whoever cannot read the machine's key is not its local issuer, in this process neither.
+            LocalIssuer(self._home, issuer=trust.issuer).verifier(trust)
+            return LocalVerification(trust, InProcessIssuer(trust), subject=self._subject)
         keys = key_source(trust, bundle.directory, before=None if before is None else before.keys)
         return Verification(trust, self._given, Verifier(trust, keys), keys=keys)
 
@@ -86,38 +86,23 @@ class Identities:
 
 
 class Verification:
-    """One source of assertions and the verifier of the issuer configured for it. ``keys`` None: the local issuer's."""
+    """One source of assertions and the verifier of the issuer configured for it."""
 
     def __init__(
-        self,
-        trust: IssuerTrust,
-        source: AssertionSource,
-        verifier: Verifier,
-        *,
-        keys: JwksStore | None = None,
-        subject: str | None = None,
+        self, trust: IssuerTrust, source: AssertionSource, verifier: Verifier, *, keys: JwksStore | None = None
     ) -> None:
         self.keys = keys
         self._trust = trust
         self._source = source
         self._verifier = verifier
-        self._subject = subject
 
     def subject_for(self, workflow: Workflow) -> str | None:
-        """Whom the local issuer is to speak for in this workflow. Raises ConfigurationError where that is not clear."""
-        if self._trust.profile != "local":
-            return None
-        if self._subject is not None:
-            return self._subject
-        allowed = sorted(workflow.subjects & set(self._trust.subjects))
-        if len(allowed) == 1:
-            return allowed[0]
-        if allowed:
-            raise ConfigurationError(f"`{workflow.name}` is for {', '.join(allowed)}; say whom: Guard.load(subject=)")
-        raise ConfigurationError(
-            f"the local issuer may speak for none of the subjects of `{workflow.name}`; list one in Trust, or pass "
-            "Guard.load(identity=)"
-        )
+        """Whom the local issuer is to speak for in this workflow: nobody, where assertions come from outside."""
+        return None
+
+    def at_once(self, digest: str, subject: str | None, now: Now) -> Identity | Unavailable | None:
+        """Who calls, where nobody must be asked for it; else None. Never raises."""
+        return None
 
     def identify(self, digest: str, subject: str | None, now: Now) -> Identity | Unavailable:
         """A fresh assertion for this digest, verified; or why there is none. Never raises."""
@@ -144,14 +129,50 @@ class Verification:
         return self._verifier.verify(token, now=now, request_digest=digest)
 
 
-class _LocalSource:
-    """The local issuer as a source: it speaks for the subject of the run, and Trust judges whether it may."""
+class LocalVerification:
+    """The local issuer: it speaks for the subject of the run, and Trust judges whether it may. It asks nobody."""
 
-    def __init__(self, issuer: LocalIssuer, clock: Callable[[], datetime]) -> None:
+    keys: JwksStore | None = None
+
+    def __init__(self, trust: IssuerTrust, issuer: InProcessIssuer, *, subject: str | None) -> None:
+        self._trust = trust
         self._issuer = issuer
-        self._clock = clock
+        self._subject = subject
 
-    def assertion(self, request: AssertionRequest) -> str | Unavailable:
-        if request.subject is None:
+    def subject_for(self, workflow: Workflow) -> str | None:
+        """Whom to speak for in this workflow. Raises ConfigurationError where that is not clear."""
+        if self._subject is not None:
+            return self._subject
+        allowed = sorted(workflow.subjects & set(self._trust.subjects))
+        if len(allowed) == 1:
+            return allowed[0]
+        if allowed:
+            raise ConfigurationError(f"`{workflow.name}` is for {', '.join(allowed)}; say whom: Guard.load(subject=)")
+        raise ConfigurationError(
+            f"the local issuer may speak for none of the subjects of `{workflow.name}`; list one in Trust, or pass "
+            "Guard.load(identity=)"
+        )
+
+    def at_once(self, digest: str, subject: str | None, now: Now) -> Identity | Unavailable | None:
+        """As ``identify``."""
+        return self.identify(digest, subject, now)
+
+    def identify(self, digest: str, subject: str | None, now: Now) -> Identity | Unavailable:
+        """Who calls, proved for this digest at this moment; or why not. Never raises."""
+        if subject is None:
             return OUTSIDE_A_RUN
-        return self._issuer.mint(request.subject, request.audience, request.request_digest, self._clock())
+        moment = now()
+        if isinstance(moment, Unavailable):
+            return moment
+        try:
+            proof = self._issuer.prove(subject, digest, moment)
+        except Exception as error:  # a subject that is no text
+            return Unavailable(Reason.ASSERTION_MISSING, f"the local issuer failed: {type(error).__name__}")
+        return self._issuer.identity(proof, digest, moment)
+
+    async def identify_async(self, digest: str, subject: str | None, now: Now) -> Identity | Unavailable:
+        """As ``identify``."""
+        return self.identify(digest, subject, now)
+
+
+AnyVerification: TypeAlias = Verification | LocalVerification

@@ -9,7 +9,7 @@ from typing import Protocol, TypeAlias
 from agentguard.core.declarations import Source
 from agentguard.destinations import Catalog, declaration_problem, parse_path
 from agentguard.errors import PolicyError, PolicyProblem
-from agentguard.guard.identities import Verification
+from agentguard.guard.identities import AnyVerification
 from agentguard.guard.provenance import ResultPath, result_path
 from agentguard.policy import Bundle
 
@@ -64,7 +64,7 @@ class InForce:
     """A bundle and who verifies identities under it, swapped as one."""
 
     usable: UsableBundle
-    verification: Verification
+    verification: AnyVerification
 
 
 class Holder(Protocol):

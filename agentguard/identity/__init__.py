@@ -1,5 +1,6 @@
 """Who calls, proved for each call: assertions become verified identities, or a reason why not."""
 
+from agentguard.identity.in_process import IN_PROCESS, InProcessIssuer
 from agentguard.identity.keys import key_source
 from agentguard.identity.local import LocalIssuer, local_trust
 from agentguard.identity.platforms import CommandSource, GitHubActionsSource, KubernetesSource, SpiffeSource
@@ -20,6 +21,7 @@ from agentguard.jose.keys import JwksStore
 from agentguard.jose.keyset import KeySet, KeySource
 
 __all__ = [
+    "IN_PROCESS",
     "MAX_TOKEN_BYTES",
     "Assertion",
     "AssertionRequest",
@@ -29,6 +31,7 @@ __all__ = [
     "EnvironmentSource",
     "FileSource",
     "GitHubActionsSource",
+    "InProcessIssuer",
     "JwksStore",
     "KeySet",
     "KeySource",

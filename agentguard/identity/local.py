@@ -1,7 +1,8 @@
 """The embedded default: an issuer on this machine that makes one short-lived assertion per call.
 
 It proves only that the caller can read the key file, so every record says ``assurance: local``. What it does give is
-the whole path (fresh, single use, bound to the call) without any infrastructure.
+the whole path (fresh, single use, bound to the call) without any infrastructure. A guard that is its own local issuer
+needs no signed text for that (``in_process``); these tokens are for whoever judges them in another process.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ LIFETIME = timedelta(seconds=60)
 KEY_FILE = "local-identity.key"
 
 _SECRET_BYTES = 32
-_KID = "local"
+KEY_ID = "local"
 
 
 def local_trust(subjects: tuple[str, ...], audience: str = "agentguard") -> IssuerTrust:
@@ -58,9 +59,9 @@ class LocalIssuer:
         secret = _secret(Path(directory) / KEY_FILE)
         self._key = OctKey.import_key(secret)
         self._sign = signing_method("HS256").sign
-        self._keys = KeySet({_KID: symmetric_key(_KID, secret)})
+        self._keys = KeySet({KEY_ID: symmetric_key(KEY_ID, secret)})
         self._issuer = issuer
-        self._header = _segment({"alg": "HS256", "kid": _KID, "typ": "agentguard-local+jwt"})
+        self._header = _segment({"alg": "HS256", "kid": KEY_ID, "typ": "agentguard-local+jwt"})
 
     def mint(self, subject: str, audience: str, request_digest: str, now: datetime) -> str:
         """One assertion for one call, valid for ``LIFETIME`` from ``now`` (aware)."""

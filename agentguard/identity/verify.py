@@ -110,7 +110,7 @@ class Verifier:
         self._audience(claims)
         subject = self._profile.subject(claims, self.trust)
         self._times(issued, expires, earliest, now)
-        self._pinned(claims)
+        check_pinned(claims, self.trust)
         self._recordable(claims)
         return subject
 
@@ -156,14 +156,6 @@ class Verifier:
             raise Refused(
                 Reason.ASSERTION_TOO_OLD, f"issued {now - issued:g} s ago; at most {self._max_age:g} s are allowed"
             )
-
-    def _pinned(self, claims: Mapping[str, Json]) -> None:
-        for name, expected in self.trust.claims.items():
-            allowed = expected if isinstance(expected, list) else [expected]
-            if name not in claims or not any(_same(claims[name], value) for value in allowed):
-                raise Refused(
-                    Reason.ASSERTION_WRONG_CLAIM, f"claim {shown(name)} is {shown(claims.get(name))}, not as pinned"
-                )
 
     def _recordable(self, claims: Mapping[str, Json]) -> None:
         identifier = claims.get("jti", "x")
@@ -223,6 +215,16 @@ class Verifier:
         if digest is not None and bound_to != digest:
             raise Refused(Reason.ASSERTION_PROOF_INVALID, "the assertion was made for another call")
         return bound_to
+
+
+def check_pinned(claims: Mapping[str, Json], trust: IssuerTrust) -> None:
+    """Raises Refused where a claim is not what Trust pins, in value and in type."""
+    for name, expected in trust.claims.items():
+        allowed = expected if isinstance(expected, list) else [expected]
+        if name not in claims or not any(_same(claims[name], value) for value in allowed):
+            raise Refused(
+                Reason.ASSERTION_WRONG_CLAIM, f"claim {shown(name)} is {shown(claims.get(name))}, not as pinned"
+            )
 
 
 def assurance_of(trust: IssuerTrust) -> Assurance:

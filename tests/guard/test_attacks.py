@@ -263,15 +263,15 @@ def test_what_the_caller_changes_during_the_call_changes_nothing(guard: Guard) -
     """The caller's dict is changed while the identity is being proved, between judging and running."""
     ran: list[Any] = []
     mine = {"ticket_id": "EXP-7"}
-    identify = guard.identify
+    at_once = guard.identity_at_once
 
-    def slow(ask: Any) -> Any:
+    def slow(digest: str, subject: str | None) -> Any:
         mine["ticket_id"] = "EXP-8"
-        return identify(ask)
+        return at_once(digest, subject)
 
     gate = guard.gate("get_ticket", definition={}, framework="test")
     with guard.run("customer-export", inputs=TICKET), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(guard, "identify", slow)
+        patch.setattr(guard, "identity_at_once", slow)
         gate.call(mine, ran.append)
 
     assert ran == [{"ticket_id": "EXP-7"}]
@@ -919,16 +919,16 @@ def test_a_reload_that_cannot_be_used_leaves_everything_as_it_was(guard: Guard, 
 
 
 def reload_while_it_proves_who_it_is(guard: Guard, file: Path, old: str, new: str, call: Callable[[], Any]) -> None:
-    identify = guard.identify
+    at_once = guard.identity_at_once
 
-    def slow(ask: Any) -> Any:
+    def slow(digest: str, subject: str | None) -> Any:
         if old in file.read_text():
             rewrite_file(file, old, new)
             guard.reload()
-        return identify(ask)
+        return at_once(digest, subject)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(guard, "identify", slow)
+        patch.setattr(guard, "identity_at_once", slow)
         with pytest.raises(ToolCallDenied):
             call()
     assert list(guard.records(kind="decision"))[-1]["policy_revision"] == guard.bundle.revision

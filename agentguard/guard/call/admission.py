@@ -15,6 +15,7 @@ from agentguard.guard.call.prepare import Call, GuardedTool, zones_of
 from agentguard.guard.call.risk_rules import first_uses, risk_watches
 from agentguard.guard.engine import Engine
 from agentguard.guard.records import decision_record, new_id
+from agentguard.identity import IN_PROCESS
 from agentguard.jose.nonce import nonce
 from agentguard.ledger import Admission, Charge, FirstUse, Watch
 
@@ -74,8 +75,7 @@ def _admission(
 ) -> Admission:
     run = facts.run if isinstance(facts.run, RunState) else None
     identity = facts.identity if isinstance(facts.identity, Identity) else None
-    # A bearer token is what Trust calls `single_use: false`: it may be used again, and the record says so.
-    single_use = None if identity is None or identity.assurance is Assurance.BEARER else identity
+    single_use = None if identity is None or _may_come_again(identity) else identity
     permit = decision.effect is Effect.PERMIT
     return Admission(
         decision_id=decision_id,
@@ -99,6 +99,16 @@ def _admission(
         watches=watches,
         first_uses=first,
     )
+
+
+def _may_come_again(identity: Identity) -> bool:
+    """A bearer token is what Trust calls `single_use: false`: it may be used again, and the record says so.
+
+    What this process proved to itself never left this call: nobody can bring it again, and no decision happens twice.
+    """
+    if identity.assurance is Assurance.BEARER:
+        return True
+    return identity.assurance is Assurance.LOCAL and identity.assertion_id.startswith(IN_PROCESS)
 
 
 def _read_sensitivity(tool: Tool | None, facts: Facts) -> Sensitivity | None:

@@ -89,7 +89,10 @@ def _events(
         call = prepare(guard, gate, arguments, call_id, context, run)
         # 2
         if identity is None:
-            identity = yield Identify(call.request.digest, run.subject if isinstance(run, RunState) else None)
+            subject = run.subject if isinstance(run, RunState) else None
+            identity = guard.identity_at_once(call.request.digest, subject)
+            if identity is None:
+                identity = yield Identify(call.request.digest, subject)
         facts = yield from gather(guard, gate, call, run, identity)
         if guard.bundle is not bundle:
             identity = None  # a reload in the middle: all of it again, by the new bundle alone
