@@ -11,7 +11,7 @@ import re
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
@@ -30,6 +30,8 @@ from agentguard.errors import (
     ToolCallDenied,
 )
 from agentguard.guard import Guard
+from agentguard.guard.identities import Verification
+from agentguard.identity import AssertionRequest, LocalIssuer
 from agentguard.ledger import memory_ledger
 
 from .conftest import EXPORTER, FILES, Clock, Tools
@@ -617,30 +619,47 @@ def test_a_run_does_not_outlive_a_change_of_its_workflow(guard: Guard, tools: To
 
 
 class Repeating:
-    """A source that hands the assertion of the first call out again."""
+    """A source of the local issuer's tokens that hands the one of the first call out again."""
 
-    def __init__(self, real: Any) -> None:
-        self.real, self.tokens = real, []
+    def __init__(self, issuer: LocalIssuer) -> None:
+        self.issuer, self.tokens = issuer, list[str]()
 
-    def assertion(self, request: Any) -> str:
+    def assertion(self, request: AssertionRequest) -> str:
         if len(self.tokens) < 2:
-            self.tokens.append(self.real.assertion(request))
-        return str(self.tokens[-1])
+            moment = datetime.now(UTC)
+            self.tokens.append(self.issuer.mint(EXPORTER, request.audience, request.request_digest, moment))
+        return self.tokens[-1]
 
 
-def test_a_replayed_assertion_is_refused(bundle: Path, tmp_path: Path, clock: Clock, tools: Tools) -> None:
-    """The same token twice is a replay, even from the embedded issuer."""
-    with Guard.load(bundle, ledger=memory_ledger(), home=tmp_path / "home", clock=clock) as guard:
-        issuer = guard._in_force.verification
-        issuer._source = Repeating(issuer._source)
+def test_a_replayed_assertion_is_refused(bundle: Path, tmp_path: Path, tools: Tools) -> None:
+    """The same token twice is a replay, even from the machine's own issuer, judged in another process."""
+    with Guard.load(bundle, ledger=memory_ledger(), home=tmp_path / "home") as guard:
+        (trust,) = guard.bundle.issuers
+        issuer = LocalIssuer(tmp_path / "home", issuer=trust.issuer)
+        verification = Verification(trust, Repeating(issuer), issuer.verifier(trust))
+        object.__setattr__(guard._in_force, "verification", verification)
         look, _ = guard.wrap(tools.functions())
-        with guard.run("customer-export", inputs=TICKET):
+        run = guard.run("customer-export", inputs=TICKET)
+        with run:
             look("EXP-7")
             with pytest.raises(ToolCallDenied):
                 look("EXP-7")
         reasons = decisions(guard)[-1]["reasons"]
         assert "assertion_replayed" in reasons
         assert len(tools.ran) == 1
+
+
+def test_what_the_process_proved_to_itself_is_said_so_and_remembered_nowhere(guard: Guard, tools: Tools) -> None:
+    """Nobody can bring it again, so there is nothing to remember: the decision's id makes the call happen once."""
+    look, _ = guard.wrap(tools.functions())
+    with guard.run("customer-export", inputs=TICKET):
+        look("EXP-7")
+        look("EXP-7")
+
+    said = [found["assertion_id"] for found in decisions(guard)]
+    assert len(set(said)) == 2
+    assert all(text.startswith("process:") for text in said)
+    assert not [change for found in decisions(guard) for change in found["changes"] if change[0] == "use"]
 
 
 @pytest.mark.parametrize(
