@@ -28,7 +28,8 @@ class Source:
 class DestinationDeclaration:
     """How one destination of a tool is found: from ``argument`` (a path such as ``to[*].address``), or ``fixed``.
 
-    Exactly one of the two is set. ``kind`` names a destination kind; ``options`` are that kind's (``dialect``,
+    Exactly one of the two is set. ``in_text``: the argument is a text, and what can be clicked in it leads there.
+    ``kind`` names a destination kind; ``options`` are that kind's (``dialect``,
     ``root``, ``default_schema`` …). ``secret``: parts of the place that no record may hold (``id``: none of it).
     """
 
@@ -39,6 +40,7 @@ class DestinationDeclaration:
     optional: bool
     source: Source
     secret: frozenset[str] = frozenset()
+    in_text: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ missing.
 2. An argument of another type, or one that no single place can be read from, makes the call ambiguous.
 3. One ambiguous or missing destination spoils the call: the others are not enough.
 4. What is classified is what ``rewrite`` hands to the tool, but where the kind keeps the spelling that came.
-5. Conditions see a destination in one form (``compared``), and so do they see what they compare it with
+5. Of a declaration with ``in_text`` every place that the text holds is one, and the text itself stays as it is.
+6. Conditions see a destination in one form (``compared``), and so do they see what they compare it with
 (``other_spellings``).
 """
 
@@ -27,6 +28,7 @@ from agentguard.core.declarations import DestinationDeclaration
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Destination, Json, Place, Unavailable
 from agentguard.destinations.catalog import Catalog
+from agentguard.destinations.in_text import KINDS, found_in_text
 from agentguard.destinations.kinds import Ambiguous, Derived, Kind, Promised, find_kind, is_seen_as_id, kind_names
 
 # A path step: a member's name, or None for "every element".
@@ -124,7 +126,10 @@ def other_spellings(
     readers = [
         (declaration, declaration.kind, json.dumps(dict(declaration.options), sort_keys=True))
         for declaration in declarations
-        if declaration.fixed is None and (kind := find_kind(declaration.kind)) is not None and is_seen_as_id(kind)
+        if declaration.fixed is None
+        and not declaration.in_text
+        and (kind := find_kind(declaration.kind)) is not None
+        and is_seen_as_id(kind)
     ]
     given: dict[str, set[str]] = {}
     for declaration, kind_name, options in readers:
@@ -148,7 +153,7 @@ def _respelt(
     for declaration in declarations:
         kind = find_kind(declaration.kind)
         path = _path(declaration.argument)
-        if kind is not None and by_id(kind) and path is not None:
+        if kind is not None and by_id(kind) and path is not None and not declaration.in_text:
             respelt = _replace(respelt, path, kind, declaration.options)
     return cast("dict[str, Json]", respelt)
 
@@ -204,6 +209,8 @@ def declaration_problem(declaration: DestinationDeclaration) -> str | None:
             parse_path(declaration.argument)
         except ValueError as error:
             return str(error)
+        if declaration.in_text and declaration.kind not in KINDS:
+            return f"no {declaration.kind} is looked for in a text; `found_in: text` is for {', '.join(KINDS)}"
         return None
     fixed = safely(kind, declaration.fixed, declaration.options)
     if isinstance(fixed, Ambiguous):
@@ -277,7 +284,9 @@ def _values(declaration: DestinationDeclaration, arguments: Mapping[str, Json]) 
     empty = True
     for value in _walk(cast("dict[str, Json]", arguments), path):
         empty = False
-        if value is not None:
+        if value is not None and declaration.in_text and not isinstance(value, Unavailable):
+            yield from found_in_text(declaration.kind, value, declaration.argument or "")
+        elif value is not None:
             yield value
         elif not declaration.optional:
             yield Unavailable(Reason.DESTINATION_MISSING, f"missing: `{declaration.argument}`")

@@ -92,7 +92,7 @@ def source_troubles(
 
 def _is_destination(name: str, tool: ToolDeclaration) -> bool:
     """Whether every value in the argument is a destination."""
-    return any(place.argument in (name, f"{name}[*]") for place in tool.destinations)
+    return any(place.argument in (name, f"{name}[*]") and not place.in_text for place in tool.destinations)
 
 
 def _cannot_pass(schema: Any) -> str | None:

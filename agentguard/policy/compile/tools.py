@@ -39,6 +39,7 @@ def _tool(name: str, entry: models.ToolEntry, written: Written) -> ToolDeclarati
             options=MappingProxyType(dict(place.__pydantic_extra__ or {})),
             optional=place.optional,
             secret=frozenset(place.secret),
+            in_text=place.found_in is not None,
             source=written.source("tools", name, "destinations", index),
         )
         for index, place in enumerate(entry.destinations)

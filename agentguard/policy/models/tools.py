@@ -29,11 +29,14 @@ class ToolDestination(BaseModel):
     fixed: Line | None = None
     optional: bool = False
     secret: list[Name] = []
+    found_in: Literal["text"] | None = None
 
     @model_validator(mode="after")
     def _one_of(self) -> ToolDestination:
         if (self.argument is None) is (self.fixed is None):
             raise ValueError("expected `argument` (where in the call it stands) or `fixed` (the place), and not both")
+        if self.found_in is not None and self.argument is None:
+            raise ValueError("`found_in: text` is for an `argument` that holds a text")
         return self
 
 

@@ -1,0 +1,1 @@
+"""What a text carries: links, addresses, and words of others. Pure."""
