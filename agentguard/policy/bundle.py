@@ -16,6 +16,7 @@ from agentguard.core.policy import Policy, Shape
 from agentguard.errors import PolicyError, PolicyProblem
 from agentguard.policy.check import check
 from agentguard.policy.compile.destinations import add_destinations, check_zones
+from agentguard.policy.compile.included import FullWorkflow, add_steps, in_full, unused
 from agentguard.policy.compile.parts import Parts, Written
 from agentguard.policy.compile.tools import add_tools, core_tools
 from agentguard.policy.compile.trust import add_trust, core_streams
@@ -37,8 +38,8 @@ class Bundle:
     """Everything one directory approves, compiled. Immutable.
 
     ``workflows_inputs`` check what a run is started with; ``keeps`` are found by (workflow, step); ``tool_by_alias``
-    maps every exact name and alias to the tool's name. ``notes`` say of what is no mistake that it does something else
-    than it seems to.
+    maps every exact name and alias to the tool's name. ``full`` is each workflow as it is written, with
+    the steps it includes. ``notes`` say of what is no mistake that it does something else than it seems to.
     """
 
     directory: Path
@@ -52,6 +53,7 @@ class Bundle:
     streams: tuple[StreamTrust, ...]
     catalog: tuple[CatalogEntry, ...]
     files: tuple[str, ...]
+    full: Mapping[str, FullWorkflow]
     notes: tuple[PolicyProblem, ...] = ()
 
 
@@ -130,7 +132,7 @@ class _Loader:
                 self.directory, 0, "holds no workflow, so nothing would ever be permitted; expected `kind: Workflow`"
             )
         if self.parts.problems:
-            raise PolicyError(_in_order(self.parts.problems))
+            raise PolicyError(_in_order(self.parts.told(self.parts.problems)))
         return self._bundle(listing.names)
 
     def _say(self, file: Path, line: int, message: str) -> None:
@@ -199,8 +201,12 @@ class _Loader:
             check_zones(self.parts, self.written["Destinations"], groups_known="Trust" not in self.broken)
         # With a broken file of another kind, every tool or group in it would be reported as missing again.
         if not self.broken - {"Workflow"}:
+            for written in self.written["Steps"]:
+                add_steps(self.parts, written)
             for written in self.written["Workflow"]:
                 add_workflow(self.parts, written)
+            for written, message in unused(self.parts):
+                self.parts.note(written.source("metadata", "name"), message)
 
     def _bundle(self, files: tuple[str, ...]) -> Bundle:
         parts = self.parts
@@ -228,7 +234,8 @@ class _Loader:
             streams=tuple(parts.streams.values()),
             catalog=tuple(parts.catalog),
             files=files,
-            notes=tuple(_in_order(parts.notes)),
+            full=MappingProxyType({name: in_full(written) for name, written in parts.full.items()}),
+            notes=tuple(_in_order(parts.told(parts.notes))),
         )
 
 
