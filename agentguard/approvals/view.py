@@ -85,6 +85,11 @@ class ApprovalView:
         yes = {answer.approver for answer in self.answers if answer.approve and counts(self.asked, answer.approver)}
         return len(set(map(person, yes)))
 
+    @property
+    def why(self) -> str:
+        """Why people are asked, in the words of the workflow's owner; nothing where they wrote none."""
+        return "; ".join(map(str, self._list("why")))
+
     def why_not(self, approver: str, *, agree: bool) -> str | None:
         """Why this person cannot answer so, in words for them, or None. The decision judges the answer again."""
         return why_not(self.asked, self.answers, self.consumed, approver, agree=agree, at=self.now)
@@ -102,6 +107,11 @@ class ApprovalView:
         yield "tool", display.shown(asked.tool)
         yield "workload", display.shown(asked.subject)
         yield "requested by", display.shown(asked.requester) if asked.requester is not None else "(nobody named)"
+        for text in self._list("why"):
+            yield "why", display.shown(str(text), most)
+        for entry in self._list("meaning"):
+            if isinstance(entry, dict):
+                yield f"({display.shown(str(entry.get('label')))})", _meaning(entry, most)
         yield "run", display.shown(asked.run_id)
         yield "asked at", moment(asked.requested_at)
         yield "expires at", f"{moment(asked.expires_at)} ({remaining(asked.expires_at, self.now)})"
@@ -141,6 +151,8 @@ class ApprovalView:
             "redacted": self._list("redacted"),
             "destinations": self._list("destinations"),
             "because": self._list("because"),
+            "why": self._list("why"),
+            "meaning": self._list("meaning"),
             "request_digest": asked.request_digest,
             "policy_revision": asked.policy_revision,
             "answers": [{"approver": a.approver, "approve": a.approve, "at": moment(a.at)} for a in self.answers],
@@ -159,6 +171,15 @@ class ApprovalView:
     def _list(self, name: str) -> list[Json]:
         found = self._shown(name)
         return found if isinstance(found, list) else []
+
+
+def _meaning(entry: dict[str, Any], most: int) -> str:
+    """A value that the owner of the workflow shows, or why there is none. Whoever wrote it, it stands in quotes."""
+    return (
+        display.value(entry["value"], most)
+        if "value" in entry
+        else f"not known: {display.shown(str(entry.get('none')))}"
+    )
 
 
 def moment(at: datetime) -> str:

@@ -51,8 +51,9 @@ def list_(
     if not views:
         common.line("no request matches" if workflow or subject or before else _NOBODY[all_])
         return
+    why = ("WHY",) if any(view.why for view in views) else ()
     common.id_table(
-        ("APPROVAL", "STANDING", "AGREED", "WORKFLOW", "STEP", "TOOL", "REQUESTED BY", "TIME"),
+        ("APPROVAL", "STANDING", "AGREED", "WORKFLOW", "STEP", "TOOL", "REQUESTED BY", "TIME", *why),
         (
             (
                 view.asked.id,
@@ -63,6 +64,7 @@ def list_(
                 view.asked.tool,
                 view.asked.requester or "-",
                 remaining(view.asked.expires_at, view.now),
+                *([view.why or "-"] if why else ()),
             )
             for view in views
         ),

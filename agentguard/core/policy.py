@@ -13,6 +13,7 @@ from datetime import date, timedelta
 from types import MappingProxyType
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from agentguard.core.paths import Path
 from agentguard.core.values import Assurance, Risk, Sensitivity, ToolEffect
 
 # One unit of a budget is a millionth: exact for cents and fractions of them, and a 64-bit sum holds nine billion units.
@@ -93,12 +94,15 @@ class ApprovalRule:
     """When a step needs a person, and whose answer counts. ``when`` None means always.
 
     ``approvers`` are ``user:NAME``, ``group:NAME`` or ``anyone``; ``within`` is how long a request stays open.
+    ``because`` are the owner's words for those who are asked, ``show`` what they are shown beside the call, by label.
     """
 
     when: Condition | None
     approvers: tuple[str, ...]
     quorum: int
     within: timedelta
+    because: tuple[str, ...] = ()
+    show: Mapping[str, Path] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ _PATTERNS: Mapping[str, str] = {
     r"^(?:(?:user|group):[^\x00-\x20]{1,200}|anyone)$": "`user:NAME`, `group:NAME` or `anyone`",
     r"^user:[^\x00-\x20]{1,200}$": "`user:NAME`",
     r"^sha256:[0-9a-f]{64}$": "`sha256:` and 64 hex digits",
+    r"^[A-Za-z][A-Za-z0-9 _-]{0,39}$": "a label of up to 40 letters, digits, spaces, `_` or `-`",
     models.ADDRESS: "an https:// address without user name, or http:// on loopback",
     models.ABOUT: "a subject or `user:NAME`, or everything below one: `.../*` or `...#*`",
     models.ENVIRONMENT: "the name of an environment variable, in capitals",

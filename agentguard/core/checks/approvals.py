@@ -75,6 +75,8 @@ def _together(rules: Sequence[ApprovalRule]) -> ApprovalRule:
         approvers=tuple(dict.fromkeys(approver for rule in rules for approver in rule.approvers)),
         quorum=sum(quorums.values()),
         within=min(rule.within for rule in rules),
+        because=tuple(dict.fromkeys(text for rule in rules for text in rule.because)),
+        show={label: path for rule in rules for label, path in rule.show.items()},
     )
 
 

@@ -15,6 +15,7 @@ from agentguard.core.values import Json, Unavailable
 from agentguard.errors import ApprovalPending, ApprovalRefused, ToolCallDenied
 from agentguard.guard.asks import Ask, Pause, Wait
 from agentguard.guard.call.gather import inactive_credentials
+from agentguard.guard.call.meaning import meanings
 from agentguard.guard.call.prepare import Call
 from agentguard.guard.engine import Engine
 from agentguard.guard.records import new_id, record, rfc3339
@@ -71,6 +72,8 @@ def ask(
                 "destinations": _shown(call),
                 "because": [call.unsaid(found.detail) for found in decision.findings],
                 "people": _people(rule, guard.bundle.policy),
+                "why": list(rule.because),
+                "meaning": meanings(rule.show, call, run),
             },
         )
         data = record(

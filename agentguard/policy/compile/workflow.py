@@ -33,6 +33,7 @@ from agentguard.policy.cel.conditions import (
     to_micros,
 )
 from agentguard.policy.cel.scope import Scope
+from agentguard.policy.compile.asked import shown_to_people
 from agentguard.policy.compile.flow import flow_troubles
 from agentguard.policy.compile.hints import hints_of
 from agentguard.policy.compile.included import with_included
@@ -282,7 +283,11 @@ class _Workflow:
             return None
         named = f"`approval.when` of {shown(path[1])}"
         when = None if rule.when is None else self._condition((*path, "when"), rule.when, scope, named)
-        return ApprovalRule(when, tuple(rule.approvers), rule.quorum, rule.within)
+        show = shown_to_people(rule, self.file, self.file.steps[path[1]].arguments)
+        for label, message in show.troubles:
+            self.say((*path, "show", label), message)
+        because = () if rule.because is None else (rule.because,)
+        return ApprovalRule(when, tuple(rule.approvers), rule.quorum, rule.within, because, show.paths)
 
     def _keeps(self, name: str, step: models.StepEntry) -> None:
         keeps = []

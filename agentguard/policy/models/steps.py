@@ -12,6 +12,7 @@ from agentguard.policy.models.words import (
     Duration,
     Expression,
     HintText,
+    Label,
     Line,
     Name,
     Schema,
@@ -44,9 +45,11 @@ class StepDestinations(StrictModel):
 
 
 class Approval(FirstContact):
-    """When a person is asked, who, how many, and for how long the question stands."""
+    """When a person is asked, who, how many, and for how long the question stands; why, and what they are shown."""
 
     when: Expression | None = None
+    because: Line | None = None
+    show: Annotated[dict[Label, Line], Field(max_length=10)] = {}
 
 
 class KeepEntry(StrictModel):

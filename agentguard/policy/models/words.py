@@ -75,6 +75,8 @@ Word: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-
 ToolName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,199}$")]
 Text: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
 Line: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x20](?:[^\x00-\x1f]{0,998}[^\x00-\x20])?$")]
+# What stands before a value that people are shown.
+Label: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9 _-]{0,39}$")]
 Approver: TypeAlias = Annotated[str, StringConstraints(pattern=r"^(?:(?:user|group):[^\x00-\x20]{1,200}|anyone)$")]
 UserName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^user:[^\x00-\x20]{1,200}$")]
 # Read over TLS; plainly only where nobody can listen in or answer instead.
