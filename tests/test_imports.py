@@ -30,8 +30,9 @@ RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
 
 # What may be loaded only by whoever uses it.
 HEAVY = (
-    "cel_expr_python", "email_validator", "grpc", "httpx", "joserfc", "langchain_core", "openai", "psycopg", "pydantic",
-    "requests", "spiffe", "sqlglot", "starlette", "typer", "uvicorn",
+    "cel_expr_python", "cryptography", "email_validator", "grpc", "httpx", "joserfc", "jsonschema_rs", "langchain_core",
+    "openai", "psycopg", "pydantic", "pydantic_core", "re2", "requests", "rich", "spiffe", "sqlglot", "starlette",
+    "tenacity", "typer", "uvicorn", "yaml",
 )  # fmt: skip
 
 
@@ -132,6 +133,21 @@ def test_core_does_no_input_or_output() -> None:
 def test_importing_agentguard_loads_nothing_heavy() -> None:
     """An agent that never meets a framework, a parser or a key server does not wait for one."""
     code = f"import sys, agentguard; print(*({HEAVY!r} and [m for m in {HEAVY!r} if m in sys.modules]))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=CHECKOUT)
+
+    assert ran.stdout.split() == []
+
+
+@pytest.mark.parametrize("name", agentguard.__all__)
+def test_a_public_name_is_imported_without_what_only_its_use_needs(name: str) -> None:
+    """Every worker of a service pays for the import; what reads YAML, conditions or keys waits for its first use."""
+    wanted = (
+        () if name != "Gate" else ("pydantic", "pydantic_core", "re2", "jsonschema_rs")
+    )  # calls are read through it
+    code = (
+        f"import sys; from agentguard import {name}; "
+        f"print(*{{m.split('.')[0] for m in sys.modules}} & set({HEAVY!r}) - set({wanted!r}))"
+    )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=CHECKOUT)
 
     assert ran.stdout.split() == []

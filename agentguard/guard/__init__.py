@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
-from agentguard.guard.arguments.signature import Signature
-from agentguard.guard.canary import CanaryGate
-from agentguard.guard.gate import Gate
-from agentguard.guard.guard import Guard
-from agentguard.guard.operations import Operations
-from agentguard.guard.run import RunContext, current_run
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from agentguard.guard.arguments.signature import Signature
+    from agentguard.guard.canary import CanaryGate
+    from agentguard.guard.gate import Gate
+    from agentguard.guard.guard import Guard
+    from agentguard.guard.operations import Operations
+    from agentguard.guard.run import RunContext, current_run
 
 __all__ = ["CanaryGate", "Gate", "Guard", "Operations", "RunContext", "Signature", "current_run"]
+
+# Where each name lives; loaded on first use, so that a guard is imported without what only wrapped tools need.
+_HOME = {
+    "CanaryGate": "canary",
+    "Gate": "gate",
+    "Guard": "guard",
+    "Operations": "operations",
+    "RunContext": "run",
+    "Signature": "arguments.signature",
+    "current_run": "run",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module `agentguard.guard` has no attribute `{name}`")
+    return getattr(import_module(f"agentguard.guard.{_HOME[name]}"), name)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TextIO
-
-import structlog
 
 from agentguard.core.facts import RunState
 from agentguard.core.policy import Workflow
@@ -19,8 +17,8 @@ from agentguard.errors import ConfigurationError, LedgerError
 from agentguard.guard.asks import Identify
 from agentguard.guard.clock import LONG_AGO, WatchedClock, utc_now
 from agentguard.guard.in_force import Holder, InForce
-from agentguard.guard.provenance import ResultPath
 from agentguard.guard.records import RecordData
+from agentguard.guard.result_paths import ResultPath
 from agentguard.ledger import LogLedger, Promise, RecordFilter
 from agentguard.policy import Bundle
 
@@ -134,19 +132,12 @@ def _logger(log: bool | TextIO | None) -> Callable[[bytes], None] | None:
     if log is None or log is False:
         return None
     stream = sys.stderr if log is True else log
-    if stream is None:  # structlog would write to standard output, where nobody asked for records
+    if stream is None:
         raise ConfigurationError("log=True: this process has no standard error; pass an open text file")
-    records = structlog.wrap_logger(
-        structlog.WriteLogger(stream),
-        processors=[_as_it_stands],
-        wrapper_class=structlog.BoundLogger,
-        cache_logger_on_first_use=True,
-    )
-    show: Callable[[bytes], None] = records.info
+
+    def show(body: bytes) -> None:
+        """A record is a line of its own, byte for byte as it stands in the ledger."""
+        stream.write(body.decode() + "\n")
+        stream.flush()
+
     return show
-
-
-def _as_it_stands(_: object, __: str, event: MutableMapping[str, Any]) -> str:
-    """A record is a line of its own, byte for byte as it stands in the ledger."""
-    body: bytes = event["event"]
-    return body.decode()

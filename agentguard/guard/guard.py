@@ -10,15 +10,13 @@ from datetime import datetime, timedelta
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TextIO, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TextIO, TypeAlias, TypeVar, overload
 
 from agentguard.core.canonical import NotCanonical, canonical_bytes, sha256
 from agentguard.core.values import Json
 from agentguard.errors import ConfigurationError
 from agentguard.guard.clock import utc_now
 from agentguard.guard.engine import Engine
-from agentguard.guard.functions import is_guarded, wrap_function
-from agentguard.guard.gate import Gate
 from agentguard.guard.identities import Identities, Source
 from agentguard.guard.in_force import InForce, UsableBundle
 from agentguard.guard.noted import Decided, noting
@@ -28,8 +26,10 @@ from agentguard.guard.records import RecordData, record, storable, wanted
 from agentguard.guard.run import RunContext
 from agentguard.ledger import LogLedger, open_ledger
 from agentguard.policy import Bundle, Reloader
-from agentguard.policy.json_schema.defaults import definition_notes
 from agentguard.signals import Receiver, Streams
+
+if TYPE_CHECKING:
+    from agentguard.guard.gate import Gate
 
 ADAPTERS = "agentguard.adapters"
 
@@ -135,6 +135,8 @@ class Guard(Engine):
 
         Raises ConfigurationError for what could not be guarded, and for a tool that the bundle does not list.
         """
+        from agentguard.guard.functions import is_guarded, wrap_function
+
         if isinstance(tools, Mapping):
             raise ConfigurationError(
                 "guard.wrap takes a tool or a list of tools; put other names in Tools as `aliases`"
@@ -160,6 +162,9 @@ class Guard(Engine):
 
     def gate(self, name: str, *, definition: Json, framework: str) -> Gate:
         """The gate of one tool, for adapters. Raises ConfigurationError where the bundle does not list the tool."""
+        from agentguard.guard.gate import Gate
+        from agentguard.policy.json_schema.defaults import definition_notes
+
         tool = self.bundle.tool_by_alias.get(name)
         if tool is None:
             raise _Unlisted([name], self.bundle)
@@ -178,6 +183,8 @@ class Guard(Engine):
 
     def stray_gate(self, name: str, *, framework: str) -> Gate:
         """A gate to record a call of a name that was never offered: it has no tool to run. For adapters."""
+        from agentguard.guard.gate import Gate
+
         name = storable(name)
         return Gate(self, self.bundle.tool_by_alias.get(name, name), name, "", framework)
 

@@ -10,7 +10,7 @@ from agentguard.core.declarations import Source
 from agentguard.destinations import Catalog, declaration_problem, parse_path
 from agentguard.errors import PolicyError, PolicyProblem
 from agentguard.guard.identities import AnyVerification
-from agentguard.guard.provenance import ResultPath, result_path
+from agentguard.guard.result_paths import ResultPath, result_path
 from agentguard.policy import Bundle
 
 Paths: TypeAlias = "tuple[tuple[str | None, ...], ...]"

@@ -12,16 +12,14 @@ import enum
 import pathlib
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 from pydantic_core import to_jsonable_python
 
 from agentguard.core.provenance import MAX_VALUES, Brought, digest, digests, outsiders_text
 from agentguard.core.values import Json
-from agentguard.destinations import parse_path
+from agentguard.guard.result_paths import ResultPath
 from agentguard.policy.keeps import structure
-
-ResultPath: TypeAlias = "tuple[str | None, ...]"
 
 # Members and elements of one result, outsiders' included.
 MAX_NODES = 50_000
@@ -32,21 +30,6 @@ _PLAIN = (
     *(datetime.date, datetime.time, datetime.timedelta, decimal.Decimal, uuid.UUID, pathlib.PurePath),
     *(enum.Enum, bytes, set, frozenset),
 )
-
-
-def result_path(text: str) -> ResultPath:
-    """Read where in a result outsiders can write: ``*`` (anywhere), ``body``, ``comments[*].text``, ``[*].text``.
-
-    Raises ValueError.
-    """
-    if text == "*":
-        return ()
-    try:
-        return parse_path(f"result{text}")[1:] if text.startswith("[") else parse_path(text)
-    except ValueError:
-        raise ValueError(
-            f"`{text}` is not a place in a result; expected such as `body`, `notes[*].text`, `[*].text` or `*` for all"
-        ) from None
 
 
 def brought(

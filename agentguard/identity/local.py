@@ -17,8 +17,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from joserfc.jwk import OctKey
-
 from agentguard.core.declarations import IssuerTrust, Source
 from agentguard.errors import ConfigurationError
 from agentguard.identity.verify import Verifier
@@ -56,6 +54,8 @@ class LocalIssuer:
     """
 
     def __init__(self, directory: str | Path, *, issuer: str = LOCAL_ISSUER) -> None:
+        from joserfc.jwk import OctKey
+
         secret = _secret(Path(directory) / KEY_FILE)
         self._key = OctKey.import_key(secret)
         self._sign = signing_method("HS256").sign

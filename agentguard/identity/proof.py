@@ -18,8 +18,6 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from joserfc.jwk import thumbprint
-
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Json
 from agentguard.errors import ConfigurationError
@@ -194,6 +192,8 @@ def _thumbprint(entry: Json) -> str:
     if not isinstance(entry, dict):
         raise _invalid("it names no key")
     names = _THUMBPRINT_MEMBERS[str(entry["kty"])]
+    from joserfc.jwk import thumbprint
+
     return thumbprint({name: str(entry[name]) for name in names})
 
 

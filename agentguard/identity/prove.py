@@ -10,9 +10,6 @@ from datetime import datetime
 from inspect import isawaitable
 from typing import Any
 
-from joserfc.errors import JoseError
-from joserfc.jwk import JWKRegistry
-
 from agentguard.core.values import Json, Unavailable
 from agentguard.errors import ConfigurationError
 from agentguard.identity.proof import DPOP_METHOD, encoded, hash_of
@@ -33,6 +30,9 @@ class Prover:
     """
 
     def __init__(self, private_jwk: Mapping[str, Json], kind: str = "wpt") -> None:
+        from joserfc.errors import JoseError
+        from joserfc.jwk import JWKRegistry
+
         public = {name: value for name, value in private_jwk.items() if name not in _SECRET}
         algorithm = private_jwk.get("alg")
         usable = public_key(public, default_kid="proof")

@@ -18,8 +18,6 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
-
 from agentguard.errors import ConfigurationError
 from agentguard.jose.refusal import shown
 
@@ -85,6 +83,8 @@ class _Ask:
 
 
 def _read(ask: _Ask, deadline: float) -> bytes:
+    from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
     until = time.monotonic() + deadline
     retrying = Retrying(
         stop=stop_after_attempt(_ATTEMPTS),

@@ -4,6 +4,8 @@ A key for something else (another ``use``, no ``verify`` among its ``key_ops``, 
 weak to prove anything (``_STRONG``), and one that cannot be read (coordinates off the curve) is left out, so a token
 that names it meets an unknown key. A set that is itself wrong is refused whole: a private or symmetric key in it, two
 usable keys with one ``kid``, members that occur twice, or keys of which not one can be read.
+
+joserfc and cryptography are loaded with the first key: they would take a third of the time of importing a guard.
 """
 
 from __future__ import annotations
@@ -11,19 +13,17 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
-
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
-from joserfc.jws import JWSRegistry
+from typing import TYPE_CHECKING, Any, Protocol
 
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Json, Unavailable
 from agentguard.errors import ConfigurationError
 from agentguard.jose.jsontext import parse_object
 from agentguard.jose.refusal import Refused, shown
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 # A large provider publishes some twenty keys.
 MAX_KEYS = 100
@@ -49,7 +49,6 @@ _ALGORITHMS: Mapping[tuple[str, str | None], tuple[str, ...]] = {
 }
 _PUBLIC_MEMBERS = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x")}
 _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
-_TYPES: Mapping[str, Any] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
 
 # Values of `use` (RFC 7517 section 4.2) for keys that sign; None stands for an absent one.
 SIGNING_USES: frozenset[str | None] = frozenset({None, "sig"})
@@ -193,6 +192,8 @@ def public_key(
 
 def symmetric_key(kid: str, secret: bytes) -> VerificationKey:
     """The local issuer's own key; HS256 only. Raises ConfigurationError under 256 bits (RFC 7518 section 3.2)."""
+    from joserfc.jwk import OctKey
+
     if len(secret) < 32:
         raise ConfigurationError("a local identity key must have at least 256 bits")
     methods = {"HS256": _method("HS256")}
@@ -224,13 +225,17 @@ def _usable_algorithms(entry: Mapping[str, Json], configured: tuple[str, ...]) -
 
 
 def _import(entry: Mapping[str, Json], kid: str) -> Any:
+    from joserfc.errors import JoseError
+    from joserfc.jwk import ECKey, OKPKey, RSAKey
+
+    types: Mapping[str, Any] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
     kind = str(entry["kty"])
     # Only the members that make the key: `use`, `alg` and `key_ops` were judged above, the rest is not ours.
     material = {"kty": kind} | {name: entry.get(name) for name in _PUBLIC_MEMBERS[kind]}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # weak RSA keys: left out by the caller
-            return _TYPES[kind].import_key(material)
+            return types[kind].import_key(material)
     except (JoseError, ValueError, TypeError, KeyError) as error:
         raise UnreadableKey(kid, str(error)) from None
 
@@ -254,6 +259,8 @@ _STRONG: Mapping[str, Callable[[Any], bool]] = {
 
 
 def _method(algorithm: str) -> Any:
+    from joserfc.jws import JWSRegistry
+
     with warnings.catch_warnings():
         # joserfc warns that the name `EdDSA` is deprecated (RFC 9864); issuers and WIMSE still use it.
         warnings.simplefilter("ignore")

@@ -17,7 +17,8 @@ from agentguard.core.facts import RunState
 from agentguard.core.provenance import NOTHING_SEEN, digest
 from agentguard.errors import PolicyError, ToolCallDenied
 from agentguard.guard import Guard, provenance
-from agentguard.guard.provenance import brought, lost, result_path
+from agentguard.guard.provenance import brought, lost
+from agentguard.guard.result_paths import result_path
 from agentguard.guard.run import RunContext
 from agentguard.ledger import memory_ledger, open_ledger
 

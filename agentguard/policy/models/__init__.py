@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from agentguard.policy.models.destinations import Destinations, FirstContact, ZoneEntry
 from agentguard.policy.models.limits import BudgetEntry, RiskEntry
-from agentguard.policy.models.shared import Steps
 from agentguard.policy.models.steps import Approval, StepDestinations, StepEntry, StepIdentity
 from agentguard.policy.models.tools import ToolEntry, Tools
 from agentguard.policy.models.trust import Issuer, Stream, Trust
@@ -38,7 +37,6 @@ KINDS: dict[str, type[PolicyFile]] = {
     "Trust": Trust,
     "Tools": Tools,
     "Destinations": Destinations,
-    "Steps": Steps,
     "Workflow": Workflow,
 }
 
@@ -67,7 +65,6 @@ __all__ = [
     "StepDestinations",
     "StepEntry",
     "StepIdentity",
-    "Steps",
     "Stream",
     "StrictModel",
     "Text",

@@ -11,8 +11,8 @@ from typing import TypeAlias
 
 from agentguard.errors import PolicyProblem
 from agentguard.policy.words import shown
-from agentguard.policy.yaml.parse import MAX_BYTES
 
+MAX_BYTES = 1024 * 1024
 MAX_FILES = 20_000
 MAX_FOLDERS = 16
 SUFFIXES = (".yaml", ".yml")

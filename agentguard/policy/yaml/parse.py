@@ -19,9 +19,9 @@ import yaml
 from agentguard.core.canonical import MAX_INTEGER
 from agentguard.core.values import Json
 from agentguard.policy.words import nearest, shown
+from agentguard.policy.yaml.files import MAX_BYTES
 from agentguard.policy.yaml.words import misread
 
-MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 64
 MAX_NODES = 50_000
 
