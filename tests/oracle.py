@@ -49,6 +49,7 @@ def _think(request: Request, policy: Policy, facts: Facts) -> Opinion:
     _insist_on_kinds(facts)
     against_call = set(_against_the_call(request, policy, facts))
     candidates = [step for step in _steps_of(request, policy) if step.tool == request.tool]
+    candidates = [step for step in candidates if request.steps is None or step.name in request.steps]
     against_steps = [(step, set(_against_the_step(step, request, policy, facts))) for step in candidates]
 
     permitted = [step for step, against in against_steps if not against]
@@ -276,6 +277,21 @@ def _comes_from(value: Any, spelt: Any, words: frozenset[str], places: tuple[Des
     return bool(words & sources.keys())
 
 
+def _held(source: Any, run: RunState) -> Any:
+    """What a plain source holds: the one listed place, or a member of the inputs or of what was kept; None: nothing."""
+    if hasattr(source, "value"):
+        return source.value
+    root, _, name = source.text.partition(".")
+    return {"inputs": run.inputs, "kept": run.kept}[root].get(name)
+
+
+def _alike(one: Any, other: Any, spellings: Mapping[str, str]) -> bool:
+    """The same JSON, each destination in one spelling; a whole number may be written with decimals."""
+    if isinstance(one, str) or isinstance(other, str):
+        return type(one) is type(other) and spellings.get(one, one) == spellings.get(other, other)
+    return isinstance(one, bool) is isinstance(other, bool) and bool(one == other)
+
+
 def _level(place: Destination) -> int:
     """How sensitive; a destination nobody classified counts as the worst."""
     return len(LEVELS) - 1 if place.sensitivity is None else LEVELS.index(place.sensitivity.word)
@@ -324,6 +340,13 @@ def _against_the_step(step: Step, request: Request, policy: Policy, facts: Facts
     known = facts.unread is None  # else nothing is said of the arguments, nor of what follows from them
     if known and step.arguments.refusal(request.arguments) is not None:
         yield "no", "arguments_invalid"
+
+    for name, source in step.fills.items() if known and run is not None else ():
+        held = _held(source, run)
+        if held is None:
+            yield "no", "fill_unavailable"
+        elif name not in request.arguments or not _alike(request.arguments[name], held, facts.spellings):
+            yield "no", "argument_is_filled"
 
     rests = step.rests_on_run or bool(set(step.sources) & set(request.arguments))
     if rests and run is not None and len(run.unsettled) > 0:

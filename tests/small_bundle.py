@@ -32,13 +32,14 @@ issuers:
 _OF_STEP = ("require", "at_most", "after", "keep", "hint")
 
 
-def small_bundle(tools: dict[str, dict[str, Any]]) -> dict[str, str]:
-    """One step a tool. Of each: ``args`` (name to JSON Schema), ``effect``, ``approval`` (a lead must say yes), the
-    step's ``require``, ``at_most``, ``after``, ``keep`` and ``hint``, and ``tool``: more of what Tools says of it."""
+def small_bundle(tools: dict[str, dict[str, Any]], tool_of: dict[str, str] | None = None) -> dict[str, str]:
+    """One step a tool. Of each: ``args`` (name to JSON Schema), ``effect``, ``approval`` (a lead must say yes), of the
+    step what ``_OF_STEP`` names, and ``tool``: more of what Tools says of it. ``tool_of``: the tool that a step of
+    another name calls."""
     steps: dict[str, Any] = {}
     for name, tool in tools.items():
         step = {key: tool[key] for key in _OF_STEP if key in tool}
-        step |= {"tool": name, "arguments": tool.get("args", {})}
+        step |= {"tool": (tool_of or {}).get(name, name), "arguments": tool.get("args", {})}
         if tool.get("approval"):
             step["approval"] = {"from": ["group:leads"], "quorum": 1, "within": "30m"}
         steps[name.replace("_", "-").replace(".", "-")] = step
@@ -55,6 +56,8 @@ def small_bundle(tools: dict[str, dict[str, Any]]) -> dict[str, str]:
     }
 
 
-def guard_of(tools: dict[str, dict[str, Any]], **options: Any) -> AbstractContextManager[Guard]:
+def guard_of(
+    tools: dict[str, dict[str, Any]], *, tool_of: dict[str, str] | None = None, **options: Any
+) -> AbstractContextManager[Guard]:
     """A guard over ``small_bundle(tools)``; its one workflow is ``w``."""
-    return in_memory_guard(small_bundle(tools), **options)
+    return in_memory_guard(small_bundle(tools, tool_of), **options)

@@ -20,10 +20,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from agentguard.core.case import Case, StepResult, unpack
-from agentguard.core.checks import approvals, destinations, identity, workflow
+from agentguard.core.checks import approvals, destinations, fill, identity, workflow
 from agentguard.core.decision import Decision, Finding
 from agentguard.core.facts import Facts
-from agentguard.core.policy import Policy, Step
+from agentguard.core.policy import Policy, Step, Workflow
 from agentguard.core.reasons import Reason
 from agentguard.core.request import Request
 from agentguard.core.values import Effect
@@ -57,6 +57,7 @@ STEP_CHECKS: tuple[Callable[[Case, Step, StepResult], None], ...] = (
     workflow.step_is_not_used_up,
     destinations.nothing_too_sensitive_was_read,
     workflow.arguments_fit,
+    fill.arguments_are_filled,
     workflow.the_run_has_not_lost_track,
     workflow.values_come_from_where_they_must,
     workflow.conditions_hold,
@@ -68,8 +69,9 @@ STEP_CHECKS: tuple[Callable[[Case, Step, StepResult], None], ...] = (
 )
 # What can be said of a step without knowing the arguments: of those that nobody could read, none is missing.
 _ABOUT_ARGUMENTS = frozenset({
-    workflow.arguments_fit, workflow.values_come_from_where_they_must, workflow.conditions_hold,
-    destinations.destinations_are_within_reach, workflow.budgets_suffice, approvals.a_person_agrees,
+    workflow.arguments_fit, fill.arguments_are_filled, workflow.values_come_from_where_they_must,
+    workflow.conditions_hold, destinations.destinations_are_within_reach, workflow.budgets_suffice,
+    approvals.a_person_agrees,
 })  # fmt: skip
 _WITHOUT_ARGUMENTS = tuple(check for check in STEP_CHECKS if check not in _ABOUT_ARGUMENTS)
 
@@ -98,6 +100,8 @@ def _decide(request: Request, policy: Policy, facts: Facts) -> Decision:
         if found := check(case):
             findings += found
     steps = case.workflow.steps_by_tool.get(request.tool, ()) if case.workflow is not None else ()
+    if request.steps is not None:
+        steps = tuple(step for step in steps if step.name in request.steps)
     results = [(step, _judge(case, step)) for step in steps]
 
     # Rule 2: what denies the call denies it under every step. Rule 1: without a step there is nothing to permit.
@@ -117,6 +121,26 @@ def _decide(request: Request, policy: Policy, facts: Facts) -> Decision:
     for _, result in results:
         findings.extend(result.findings)
     return Decision(Effect.DENY, _in_order(findings), tool_effect=case.effect)
+
+
+def best_of(decisions: Sequence[Decision], workflow: Workflow) -> tuple[int, Decision]:
+    """Of several decisions on one call, each under other steps of its tool: which one stands, and what it is.
+
+    As if all steps had been judged at once: the first in the file that permits, else the first that escalates, else a
+    denial with the findings of all.
+    """
+    places = {step.name: place for place, step in enumerate(workflow.steps)}
+    for wanted in _BEST_FIRST:
+        found = [
+            (places.get(decision.step.name, len(places)), at)
+            for at, decision in enumerate(decisions)
+            if decision.effect is wanted and decision.step is not None
+        ]
+        if found:
+            at = min(found)[1]
+            return at, decisions[at]
+    findings = [finding for decision in decisions for finding in decision.findings]
+    return 0, Decision(Effect.DENY, _in_order(findings), tool_effect=decisions[0].tool_effect)
 
 
 def _judge(case: Case, step: Step) -> StepResult:

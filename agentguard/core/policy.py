@@ -13,6 +13,7 @@ from datetime import date, timedelta
 from types import MappingProxyType
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from agentguard.core.fill import Filling, Source, fillings
 from agentguard.core.paths import Path
 from agentguard.core.values import Assurance, Risk, Sensitivity, ToolEffect
 
@@ -123,7 +124,8 @@ class Step:
 
     ``sources``: for each argument that must come from somewhere, the words of where. ``traced``: the arguments whose
     origins a condition of this step may ask for. ``rests_on_run``: whether anything in it looks at kept values or
-    origins.
+    origins. ``fills``: the arguments that the guard fills, each with its source. ``null_is_absent``: those for which
+    null and absent are one.
     """
 
     name: str
@@ -145,6 +147,8 @@ class Step:
     traced: frozenset[str] = frozenset()
     rests_on_run: bool = False
     hints: tuple[Hint, ...] = ()
+    fills: Mapping[str, Source] = field(default_factory=lambda: MappingProxyType({}))
+    null_is_absent: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +243,7 @@ class Workflow:
     follows: bool = False
     steps_by_tool: Mapping[str, tuple[Step, ...]] = field(init=False)
     hints: bool = field(init=False)
+    fillings: Mapping[str, tuple[Filling, ...]] = field(init=False)
 
     def __post_init__(self) -> None:
         by_tool: dict[str, list[Step]] = {}
@@ -246,6 +251,7 @@ class Workflow:
             by_tool.setdefault(step.tool, []).append(step)
         object.__setattr__(self, "steps_by_tool", MappingProxyType({t: tuple(s) for t, s in by_tool.items()}))
         object.__setattr__(self, "hints", any(step.hints for step in self.steps))
+        object.__setattr__(self, "fillings", fillings(self.steps))
 
 
 @dataclass(frozen=True, slots=True)

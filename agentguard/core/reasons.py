@@ -41,6 +41,8 @@ class Reason(enum.StrEnum):
     BUDGET_UNAVAILABLE = "budget_unavailable"
     PROVENANCE_UNMET = "provenance_unmet"
     RUN_LOST_TRACK = "run_lost_track"
+    ARGUMENT_IS_FILLED = "argument_is_filled"
+    FILL_UNAVAILABLE = "fill_unavailable"
 
     # who calls
     IDENTITY_UNAVAILABLE = "identity_unavailable"

@@ -17,8 +17,10 @@ class Request:
     ``canonical`` (RFC 8785) are the same values in one form. ``arguments`` is what was re-read from those, each
     destination in the spelling in which it is compared; nobody may change it.
     ``digest`` covers the run, the workflow, the tool, its definition and the arguments in both forms: an approval, a
-    proof or a permit for one digest is for nothing else. It is known to everybody who reads records, so the arguments
-    are in it under the run's ``salt``: who does not have that cannot search it for a short secret.
+    proof or a permit for one digest is for nothing else. The digest is known to everybody who reads records, so the
+    arguments are in it under the run's ``salt``: who does not have that cannot search it for a short secret.
+    ``steps``: where steps of the tool fill arguments in different ways, those under which these are the call's; None:
+    all.
     """
 
     run_id: str
@@ -29,6 +31,7 @@ class Request:
     digest: str
     in_order: bytes
     call_id: str | None = None
+    steps: frozenset[str] | None = None
 
     @classmethod
     def make(
@@ -43,6 +46,7 @@ class Request:
         salt: str,
         in_order: bytes | None = None,
         call_id: str | None = None,
+        steps: frozenset[str] | None = None,
     ) -> Request:
         """Compute the digest. ``canonical`` must be canonical already; ``in_order`` is None where it is the same."""
         in_order = canonical if in_order is None else in_order
@@ -56,4 +60,4 @@ class Request:
             "workflow": workflow,
         }
         digest = sha256(canonical_bytes(covered))
-        return cls(run_id, workflow, tool, canonical, arguments, digest, in_order, call_id)
+        return cls(run_id, workflow, tool, canonical, arguments, digest, in_order, call_id, steps)

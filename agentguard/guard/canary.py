@@ -11,12 +11,19 @@ from agentguard.errors import ToolCallDenied, ToolCallRefused
 class CanaryGate:
     """A gate that refuses everything. An adapter puts it into a wrapper of its own making and calls every door."""
 
+    hidden: frozenset[str] = frozenset()
+    optional: frozenset[str] = frozenset()
+
     def __init__(self) -> None:
         self.refused = 0
 
     def _refuse(self) -> NoReturn:
         self.refused += 1
         raise ToolCallDenied("canary")
+
+    def given(self, read: Callable[..., Any], told: object = None) -> Any:
+        """Read at once."""
+        return read(None)
 
     def call(self, arguments: object, run: Callable[..., Any], *, call_id: str | None = None) -> Any:
         """Refuse."""

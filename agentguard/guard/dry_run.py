@@ -7,7 +7,7 @@ and answers are as the case says. A case that tells a story has that played firs
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from agentguard.core.decision import Decision
@@ -16,7 +16,6 @@ from agentguard.core.hints import hint_for
 from agentguard.core.provenance import UNKNOWN, Trail
 from agentguard.core.request import Request
 from agentguard.core.values import Destination, Effect, Json, Unavailable
-from agentguard.guard.call.order import judge
 from agentguard.guard.imagined import World
 from agentguard.guard.in_force import UsableBundle
 from agentguard.guard.story import told
@@ -55,14 +54,14 @@ def evaluate(usable: UsableBundle, case: Case, *, now: datetime) -> CaseResult:
     """
     world = World(usable, case, case.now or now)
     run = told(world) if case.run.calls else world.run()
-    call = world.prepared(case.call.tool, case.call.arguments, run)
-    if case.call.destinations is not None:
-        call = replace(call, destinations=case.call.destinations)
-    facts = world.facts(call, run, as_said=True)
-    decision, _ = judge(call, world.policy, facts)
-    if case.answers is not None:
-        facts = replace(facts, approval=world.answered(call.request, decision, case.answers))
-        decision, _ = judge(call, world.policy, facts)
+    call, facts, decision = world.judged(
+        case.call.tool,
+        case.call.arguments,
+        run,
+        as_said=True,
+        answers=lambda _: case.answers,
+        destinations=case.call.destinations,
+    )
     return CaseResult(
         case=case,
         decision=decision,

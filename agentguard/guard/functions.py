@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Optional, Protocol
 
 from agentguard.core.values import Json
 from agentguard.errors import ConfigurationError, ToolCallDenied, ToolCallRefused
@@ -30,6 +30,10 @@ class WrongArguments(ToolCallDenied, TypeError, ValueError):
 
 def _wrong(refused: ToolCallRefused) -> WrongArguments:
     return WrongArguments(refused.decision_id, refused.hint)
+
+
+def _told(error: Exception, refused: ToolCallRefused) -> WrongArguments:
+    return _wrong(refused)
 
 
 def is_guarded(function: object) -> bool:
@@ -62,7 +66,7 @@ def _door(gate: Gate | CanaryGate, signature: Signature, function: Callable[...,
 
         def guarded_asyncgen(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
             try:
-                arguments = signature.given(args, kwargs)
+                arguments = gate.given(lambda change: signature.given(args, kwargs, change), _told)
             except Exception as error:
                 return _misread_stream(gate, error)  # recorded and raised at the first item: here nobody can wait
             return gate.astream(arguments, _runner(function))
@@ -72,7 +76,7 @@ def _door(gate: Gate | CanaryGate, signature: Signature, function: Callable[...,
 
         def guarded_generator(*args: Any, **kwargs: Any) -> Iterator[Any]:
             try:
-                arguments = signature.given(args, kwargs)
+                arguments = gate.given(lambda change: signature.given(args, kwargs, change), _told)
             except Exception as error:
                 raise _wrong(gate.misread(error)) from error
             return gate.stream(arguments, _runner(function))
@@ -82,7 +86,7 @@ def _door(gate: Gate | CanaryGate, signature: Signature, function: Callable[...,
 
         async def guarded_async(*args: Any, **kwargs: Any) -> Any:
             try:
-                arguments = signature.given(args, kwargs)
+                arguments = gate.given(lambda change: signature.given(args, kwargs, change), _told)
             except Exception as error:
                 raise _wrong(await gate.amisread(error)) from error
             return await gate.acall(arguments, _runner(function))
@@ -92,7 +96,7 @@ def _door(gate: Gate | CanaryGate, signature: Signature, function: Callable[...,
 
         def guarded_function(*args: Any, **kwargs: Any) -> Any:
             try:
-                arguments = signature.given(args, kwargs)
+                arguments = gate.given(lambda change: signature.given(args, kwargs, change), _told)
             except Exception as error:
                 raise _wrong(gate.misread(error)) from error
             return gate.call(arguments, _runner(function))
@@ -101,10 +105,35 @@ def _door(gate: Gate | CanaryGate, signature: Signature, function: Callable[...,
     for attribute in ("__name__", "__doc__", "__module__"):
         setattr(guarded, attribute, getattr(function, attribute, None))
     guarded.__qualname__ = own_place(function)
-    guarded.__annotations__ = hints_of(function)  # as types: as text, a framework would read them in this module
-    vars(guarded)["__signature__"] = signature.signature
+    # As types: as text, a framework would read them in this module.
+    guarded.__annotations__ = {name: hint for name, hint in hints_of(function).items() if name not in gate.hidden}
+    vars(guarded)["__signature__"] = _shown_signature(signature.signature, gate.hidden, gate.optional)
+    for name in gate.optional & guarded.__annotations__.keys():
+        guarded.__annotations__[name] = _or_none(guarded.__annotations__[name])
     _GUARDED.add(guarded)
     return guarded
+
+
+def _shown_signature(
+    signature: inspect.Signature, hidden: frozenset[str], optional: frozenset[str]
+) -> inspect.Signature:
+    """The signature without what the guard fills. What it may fill can be left out, and is given by its name."""
+    if not hidden and not optional:
+        return signature
+    kept, open_ = [], []
+    for name, parameter in signature.parameters.items():
+        if name in optional and parameter.default is parameter.empty:
+            hint = _or_none(parameter.annotation)
+            open_.append(parameter.replace(kind=parameter.KEYWORD_ONLY, default=None, annotation=hint))
+        elif name not in hidden:
+            kept.append(parameter.replace(kind=parameter.KEYWORD_ONLY))
+    return signature.replace(parameters=[*kept, *open_])
+
+
+def _or_none(hint: Any) -> Any:
+    if hint is inspect.Parameter.empty:
+        return hint
+    return f"{hint} | None" if isinstance(hint, str) else Optional[hint]  # noqa: UP045 - not every hint knows `|`
 
 
 def own_place(function: Callable[..., Any]) -> str:
@@ -137,7 +166,7 @@ def _canary(gate: Gate, signature: Signature, function: Callable[..., Any]) -> N
     tripped: list[str] = []
 
     class _AnyArguments(Signature):
-        def given(self, args: Any, kwargs: Any) -> Given:
+        def given(self, args: Any, kwargs: Any, change: Any = None) -> Given:
             return Given({})
 
     stand_in = _same_kind(function, tripped)

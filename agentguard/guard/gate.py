@@ -10,6 +10,7 @@ from agentguard.core.reasons import Reason
 from agentguard.core.values import Json, Unavailable
 from agentguard.errors import ConfigurationError, ToolCallRefused
 from agentguard.guard.arguments.given import Given
+from agentguard.guard.arguments.late import Change, Late, as_late
 from agentguard.guard.arguments.misfits import what_is_wrong
 from agentguard.guard.asks import Events
 from agentguard.guard.call.order import events
@@ -19,26 +20,58 @@ from agentguard.guard.engine import Engine
 from agentguard.guard.failures import says_failed
 from agentguard.guard.records import record
 from agentguard.guard.results import refuse_work
-from agentguard.guard.run import current_run
+from agentguard.guard.run import RunContext, current_run
 
 R = TypeVar("R")
-Arguments: TypeAlias = Given | Mapping[str, Json]
+Arguments: TypeAlias = Given | Late | Mapping[str, Json]
 
 
 class Gate:
     """Judges every call of one tool. ``tool`` is its name in the policy, ``name`` the one it was wrapped under.
 
     ``arguments`` are those of one call as they were given; a mapping is JSON that is handed on as it is. ``run`` gets
-    what they make ready of the bytes that were judged, before the call is admitted.
+    what they make ready of the bytes that were judged, before the call is admitted. ``hidden``: the arguments that
+    every step of the tool fills, ``optional``: those that some do; adapters do not show the one, and open the other.
     """
 
-    def __init__(self, guard: Engine, tool: str, name: str, definition: str, framework: str) -> None:
+    def __init__(
+        self,
+        guard: Engine,
+        tool: str,
+        name: str,
+        definition: str,
+        framework: str,
+        hidden: frozenset[str] = frozenset(),
+        optional: frozenset[str] = frozenset(),
+    ) -> None:
         self.tool = tool
         self.name = name
         self.definition = definition
         self.framework = framework
+        self.hidden = hidden
+        self.optional = optional
         self.canary = CanaryGate()
         self._guard = guard
+
+    def given(
+        self,
+        read: Callable[[Change | None], Given],
+        told: Callable[[Exception, ToolCallRefused], Exception] | None = None,
+    ) -> Given | Late:
+        """One call's arguments, read at once; or how they are read, where the guard fills some of them in this run.
+
+        ``read`` gets what is to be done to the arguments as they came, before the tool's own types read them. ``told``
+        makes of its error and the refusal what the caller gets where they are read late. Raises what ``read`` raises.
+        """
+        if not self._is_filled(current_run(self._guard)):
+            return read(None)
+        return Late(read) if told is None else Late(read, told)
+
+    def _is_filled(self, context: RunContext | None) -> bool:
+        if context is None:
+            return False
+        workflow = self._guard.bundle.policy.workflows.get(context.workflow)
+        return workflow is not None and self.tool in workflow.fillings
 
     def call(self, arguments: Arguments, run: Callable[[Any], R], *, call_id: str | None = None) -> R:
         """Run the tool if it may run. Raises ToolCallRefused, LedgerError, or what the tool raises."""
@@ -158,9 +191,12 @@ class Gate:
         return self._events(Unavailable(Reason.ARGUMENTS_INVALID, detail), call_id)
 
     def _events(self, arguments: Arguments | Unavailable, call_id: str | None, *, streamed: bool = False) -> Events:
-        if not isinstance(arguments, Given | Unavailable):
+        if not isinstance(arguments, Given | Late | Unavailable):
             arguments = Given(arguments)
-        return events(self._guard, self, arguments, call_id, current_run(self._guard), streamed=streamed)
+        context = current_run(self._guard)
+        if isinstance(arguments, Given) and self._is_filled(context):
+            arguments = as_late(arguments)
+        return events(self._guard, self, arguments, call_id, context, streamed=streamed)
 
 
 class _Items(Generator[R, Any, Any]):

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TextIO, TypeAlias, TypeVar, overload
 
 from agentguard.core.canonical import NotCanonical, canonical_bytes, sha256
+from agentguard.core.fill import filled_by
 from agentguard.core.values import Json
 from agentguard.errors import ConfigurationError
 from agentguard.guard.clock import utc_now
@@ -179,7 +180,9 @@ class Guard(Engine):
             )
         for note in definition_notes(self.bundle.policy, tool, definition):
             logging.getLogger("agentguard").warning("`%s`: %s", name, note)
-        return Gate(self, tool, name, fingerprint, framework)
+        workflows = self.bundle.policy.workflows.values()
+        filled = filled_by(step for workflow in workflows for step in workflow.steps_by_tool.get(tool, ()))
+        return Gate(self, tool, name, fingerprint, framework, *filled)
 
     def stray_gate(self, name: str, *, framework: str) -> Gate:
         """A gate to record a call of a name that was never offered: it has no tool to run. For adapters."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -10,16 +10,20 @@ from types import MappingProxyType
 from typing import cast
 
 from agentguard.core.canonical import NotCanonical, canonical_bytes, read_canonical
+from agentguard.core.decide import best_of
 from agentguard.core.decision import Decision
 from agentguard.core.facts import Answer, ApprovalState, Facts, RunState
 from agentguard.core.policy import Policy, Workflow
 from agentguard.core.provenance import NOTHING_SEEN, Seen, digests
 from agentguard.core.reasons import Reason
 from agentguard.core.request import Request
-from agentguard.core.values import Assurance, Identity, Json, Unavailable
+from agentguard.core.values import Assurance, Destination, Identity, Json, Unavailable
 from agentguard.errors import ConfigurationError
 from agentguard.guard.arguments.given import Given
-from agentguard.guard.call.prepare import Call, ReadArguments, prepare
+from agentguard.guard.arguments.late import as_late
+from agentguard.guard.call.fill import filled
+from agentguard.guard.call.judge import judge
+from agentguard.guard.call.prepare import Call, prepare
 from agentguard.guard.engine import Engine
 from agentguard.guard.identities import Verification
 from agentguard.guard.in_force import InForce, UsableBundle
@@ -76,10 +80,38 @@ class World:
         known = self.policy.tools.get(name)
         return ImaginedTool(name, name, "" if known is None else known.fingerprint or "")
 
-    def prepared(self, tool: str, arguments: Mapping[str, Json], run: RunState) -> Call:
-        """A call up to its bytes and its destinations."""
-        read = ReadArguments.read(Given(_json(arguments, "the arguments")))
-        return prepare(self.engine, self.gate(tool), read, None, self.context, run)
+    def judged(
+        self,
+        tool: str,
+        arguments: Mapping[str, Json],
+        run: RunState,
+        *,
+        as_said: bool,
+        answers: Callable[[Decision], Sequence[CaseAnswer] | None],
+        destinations: tuple[Destination, ...] | None = None,
+    ) -> tuple[Call, Facts, Decision]:
+        """A call, filled as the steps of its tool want it, what is known of it, and the decision.
+
+        ``answers``: what people say to a first decision; None where nobody was asked.
+        """
+        gate = self.gate(tool)
+        given = as_late(Given(_json(arguments, "the arguments")))
+        found: list[tuple[Call, Facts, Decision]] = []
+        for reading in filled(self.policy, self.workflow.name, gate.tool, given, run):
+            call = prepare(self.engine, gate, reading.arguments, None, self.context, run, reading.filling)
+            if destinations is not None:
+                call = replace(call, destinations=destinations)
+            facts = self.facts(call, run, as_said=as_said)
+            decision, _ = judge(call, self.policy, facts)
+            said = answers(decision)
+            if said is not None:
+                facts = replace(facts, approval=self.answered(call.request, decision, said))
+                decision, _ = judge(call, self.policy, facts)
+            found.append((call, facts, decision))
+        if len(found) == 1:
+            return found[0]
+        best, decision = best_of([each[2] for each in found], self.workflow)
+        return found[best][0], found[best][1], decision
 
     def facts(self, call: Call, run: RunState, *, as_said: bool) -> Facts:
         """What is known of a call. ``as_said``: identity and streams are the case's; else they are in order."""

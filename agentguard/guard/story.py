@@ -14,7 +14,6 @@ from agentguard.core.values import Effect
 from agentguard.errors import ConfigurationError
 from agentguard.guard.asks import Look
 from agentguard.guard.call.admission import admission_of
-from agentguard.guard.call.order import judge
 from agentguard.guard.call.outcome import Attempt, keeps_of, perform
 from agentguard.guard.imagined import World
 from agentguard.guard.records import record
@@ -48,13 +47,14 @@ def _state(world: World) -> RunState:
 def _play(world: World, number: int, called: CaseCalled) -> None:
     engine, policy = world.engine, world.policy
     run = world.with_contacts(_state(world))
-    call = world.prepared(called.tool, called.arguments, run)
-    facts = world.facts(call, run, as_said=False)
-    decision, _ = judge(call, policy, facts)
-    if decision.effect is Effect.ESCALATE and called.approved_by:
-        answers = tuple(CaseAnswer(person, True) for person in called.approved_by)
-        facts = replace(facts, approval=world.answered(call.request, decision, answers))
-        decision, _ = judge(call, policy, facts)
+    approved = tuple(CaseAnswer(person, True) for person in called.approved_by)
+    call, facts, decision = world.judged(
+        called.tool,
+        called.arguments,
+        run,
+        as_said=False,
+        answers=lambda decision: approved if approved and decision.effect is Effect.ESCALATE else None,
+    )
     if decision.effect is not Effect.PERMIT:
         raise ConfigurationError(
             _refused(world, number, called, decision.effect, [f.detail for f in decision.findings])

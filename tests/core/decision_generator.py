@@ -16,6 +16,8 @@ from types import SimpleNamespace
 from core_cases import EXPORT, FINGERPRINT, NOW, SUBJECT, TICK, Case, Says, good
 
 from agentguard.core.facts import Answer, RunStatus
+from agentguard.core.fill import Listed
+from agentguard.core.paths import parse
 from agentguard.core.policy import ApprovalRule, Fault, RiskRule, StreamRule, Tool, Zone
 from agentguard.core.provenance import Mark, Seen, digest, outsiders_text
 from agentguard.core.reasons import Reason
@@ -104,6 +106,17 @@ def after(*changes: Change) -> Change:
     return change
 
 
+def filled(path: str, given: object = "orders", **run: object) -> Change:
+    """The guard fills `table` from there; the call has this value, and the run holds what is said."""
+
+    def change(c: Case) -> Case:
+        source = Listed("orders") if path == "catalog" else parse(path, ("inputs", "kept"))
+        arguments = {**c.request.arguments, "table": given}
+        return c.with_step(EXPORT, fills={"table": source}).with_request(arguments=arguments).with_run(**run)
+
+    return change
+
+
 UNSETTLED = frozenset({"d-1"})
 READING: Change = lambda c: c.with_tool(effect=ToolEffect.READ)  # noqa: E731
 
@@ -170,6 +183,14 @@ NUDGES: dict[str, Change] = {
     "first contact, and those asked agree": lambda c: answers(yes("user:alice"), yes("user:bob"), yes("user:erin"))(
         zone("data", first_contact=asks("user:erin"))(c)
     ),
+    "filled from the inputs": filled("inputs.t", inputs={"t": "orders"}),
+    "filled with what is kept": filled("kept.t", kept={"t": "orders"}),
+    "filled with a number written otherwise": filled("inputs.t", 5, inputs={"t": 5.0}),
+    "filled with the listed place": filled("catalog"),
+    "filled with a place in another spelling": after(
+        filled("inputs.t", inputs={"t": "Orders"}), lambda c: c.with_facts(spellings={"Orders": "orders"})
+    ),
+    "these arguments are those of this step": lambda c: c.with_request(steps=frozenset({"export", "look-up"})),
     "comes from the inputs, outsiders had it after": after(
         came("inputs"), marks(outsiders(1, "the Orders"), inputs={"t": "orders"})
     ),
@@ -387,6 +408,19 @@ DENYING: dict[str, Change] = {
         )
     ),
     "read one above the step": lambda c: c.with_step(EXPORT, not_above=Sensitivity.PUBLIC),
+    "filled from an input that is not there": filled("inputs.t", inputs={"s": "orders"}),
+    "filled with what is not kept yet": filled("kept.t", inputs={"t": "orders"}),
+    "another value than is filled": filled("inputs.t", "orders2", inputs={"t": "orders"}),
+    "another spelling than is filled": filled("inputs.t", "Orders", inputs={"t": "orders"}),
+    "a number for the text that is filled": filled("inputs.t", 5, inputs={"t": "5"}),
+    "true for the number that is filled": filled("inputs.t", True, inputs={"t": 1}),
+    "null for what is filled": filled("kept.t", None, kept={"t": "orders"}),
+    "another place than is listed": filled("catalog", "orders2"),
+    "filled, and nothing there": after(
+        filled("inputs.t", inputs={"t": "orders"}), lambda c: c.with_request(arguments={"rows": 500})
+    ),
+    "these arguments are those of another step": lambda c: c.with_request(steps=frozenset({"look-up"})),
+    "these arguments are those of no step": lambda c: c.with_request(steps=frozenset()),
     "comes from nowhere": came("inputs", "inputs.t", "kept.t", "tickets.get"),
     "comes from another tool": after(came("tickets.get"), marks(returned("warehouse.export", 1, "orders"))),
     "comes from another input": after(came("inputs.t"), marks(inputs={"s": "orders", "t": "Orders"})),

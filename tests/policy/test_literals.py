@@ -269,7 +269,7 @@ def test_a_step_that_relies_on_what_outsiders_write_and_asks_nobody_is_noted(
     (tmp_path / "w.yaml").write_text(
         (tmp_path / "w.yaml").read_text() + "    approval: {from: [anyone], quorum: 1, within: 1h}\n"
     )
-    assert load(tmp_path).notes == ()
+    assert "relies on" not in "".join(map(str, load(tmp_path).notes))
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,8 @@ from agentguard.core.values import Json
 from agentguard.errors import ConfigurationError
 from agentguard.guard.arguments.contexts import check_context, refuse_contexts, takes_context
 from agentguard.guard.arguments.given import Codec, Given, Reading
-from agentguard.guard.arguments.misfits import misnamed
+from agentguard.guard.arguments.late import Change
+from agentguard.guard.arguments.misfits import Misnamed, misnamed
 from agentguard.guard.results import makes_context_manager
 
 
@@ -97,20 +98,30 @@ class Signature:
             raise ConfigurationError(f"`{name}` cannot be guarded: {error.message.splitlines()[0]}; {hint}") from None
         return cls(signature, names, Codec(name, model, schema, by_alias=True), contexts)
 
-    def given(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Given:
-        """The arguments of one call; contexts are set aside, and handed on as they came.
+    def given(self, args: Sequence[Any], kwargs: Mapping[str, Any], change: Change | None = None) -> Given:
+        """The arguments of one call, with what is filled in; contexts are set aside, and handed on as they came.
 
         Raises Misnamed, TypeError for a context that is none, NestedTooDeep or pydantic's error where they do not fit.
         """
         try:
-            bound = self.signature.bind(*args, **kwargs).arguments
+            bind = self.signature.bind if change is None else self.signature.bind_partial
+            bound = bind(*args, **kwargs).arguments
         except TypeError:
             raise misnamed(self.signature, args, kwargs) from None
+        bound = bound if change is None else self._whole(change(bound))
         aside = {name: bound.pop(name) for name in self.contexts if name in bound}
         for name, value in aside.items():
             check_context(name, value, self.signature.parameters[name], self.contexts[name])
         refuse_contexts(bound)
         return self._given(self.codec.read(bound), aside)
+
+    def _whole(self, bound: dict[str, Any]) -> dict[str, Any]:
+        """What is filled in belongs to the call like any other argument. Raises Misnamed for what is still missing."""
+        missing = [name for name, p in self.signature.parameters.items() if p.default is p.empty and name not in bound]
+        if missing:
+            said = "; ".join(f"`{name}` is missing" for name in missing)
+            raise Misnamed(said, dict.fromkeys(missing, "missing"))
+        return bound
 
     def given_json(self, values: Mapping[str, Json]) -> Given:
         """As ``given``, for a call that comes as JSON."""

@@ -21,19 +21,17 @@ from collections.abc import Generator
 from dataclasses import replace
 from typing import Any
 
-from agentguard.core.decide import decide
-from agentguard.core.decision import Decision, Finding
-from agentguard.core.facts import Facts, RunState
-from agentguard.core.policy import Policy
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Effect, Identity, Unavailable
 from agentguard.errors import ApprovalRefused, ToolCallDenied
 from agentguard.guard.arguments.given import Given
-from agentguard.guard.asks import Ask, Events, Identify, Wait
+from agentguard.guard.arguments.late import Late
+from agentguard.guard.asks import Ask, Events, Wait
 from agentguard.guard.call.admission import admission_of
-from agentguard.guard.call.gather import gather, run_state
+from agentguard.guard.call.gather import run_state
+from agentguard.guard.call.judge import judge_filled
 from agentguard.guard.call.outcome import Attempt, keeps_of, perform
-from agentguard.guard.call.prepare import Call, GuardedTool, ReadArguments, left_out, prepare
+from agentguard.guard.call.prepare import Call, GuardedTool, ReadArguments, left_out
 from agentguard.guard.call.question import Question, ask
 from agentguard.guard.engine import Engine
 from agentguard.guard.noted import Decided, note
@@ -48,7 +46,7 @@ MAX_ROUNDS = 2_000
 def events(
     guard: Engine,
     gate: GuardedTool,
-    arguments: Given | Unavailable,
+    arguments: Given | Late | Unavailable,
     call_id: str | None,
     context: RunContext | None,
     *,
@@ -73,7 +71,7 @@ def events(
 def _events(
     guard: Engine,
     gate: GuardedTool,
-    arguments: ReadArguments | Unavailable,
+    arguments: ReadArguments | Late | Unavailable,
     call_id: str | None,
     context: RunContext | None,
     attempt: Attempt,
@@ -85,25 +83,16 @@ def _events(
         bundle = guard.bundle
         known = None if look or context is None else context.recall()
         run = guard.with_untold(known or (yield from run_state(guard, context)))
-        # 1
-        call = prepare(guard, gate, arguments, call_id, context, run)
-        # 2
-        if identity is None:
-            subject = run.subject if isinstance(run, RunState) else None
-            identity = guard.identity_at_once(call.request.digest, subject)
-            if identity is None:
-                identity = yield Identify(call.request.digest, subject)
-        facts = yield from gather(guard, gate, call, run, identity)
+        # 1 to 3
+        judged = yield from judge_filled(guard, gate, arguments, call_id, context, run, identity)
         if guard.bundle is not bundle:
             identity = None  # a reload in the middle: all of it again, by the new bundle alone
             continue
-        # 3
-        decision, error = judge(call, bundle.policy, facts)
+        call, facts, decision, identity = judged.call, judged.facts, judged.decision, judged.identity
         if known is not None and decision.effect is not Effect.PERMIT:
             continue
         # 4
-        readable = not isinstance(arguments, Unavailable)
-        admission = admission_of(guard, gate, call, bundle.policy, facts, decision, readable=readable)
+        admission = admission_of(guard, gate, call, bundle.policy, facts, decision, readable=judged.readable)
         if admission.permit:
             attempt.keeps = keeps_of(bundle, admission)
             if attempt.keeps:
@@ -134,24 +123,14 @@ def _events(
             except Unstorable:
                 arguments = left_out(arguments)
             continue
-        if error is not None:
-            raise error
-        raise (ApprovalRefused if Reason.APPROVAL_REFUSED in decision.reasons else ToolCallDenied)(
-            admission.decision_id, admission.record["hint"]
-        )
+        if judged.error is not None:
+            raise judged.error
+        refused = ApprovalRefused if Reason.APPROVAL_REFUSED in decision.reasons else ToolCallDenied
+        denial = refused(admission.decision_id, admission.record["hint"])
+        if judged.misread is not None and isinstance(arguments, Late):
+            raise arguments.told(judged.misread, denial) from judged.misread
+        raise denial
     yield from _give_up(guard, gate, call)
-
-
-def judge(call: Call, policy: Policy, facts: Facts) -> tuple[Decision, Exception | None]:
-    """The decision, and the error that the caller gets instead of a denial."""
-    decision = decide(call.request, policy, facts)
-    problem, error = call.problem, call.error
-    if problem is None and decision.effect is Effect.PERMIT:
-        problem = call.impossible  # people may be asked all the same: the same call can be made in another way
-    if problem is None:
-        return decision, None
-    finding = Finding(Effect.DENY, problem.reason, problem.detail)
-    return Decision(Effect.DENY, (*decision.findings, finding)), error
 
 
 def _give_up(guard: Engine, gate: GuardedTool, call: Call | None) -> Generator[Ask, Any, None]:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from agentguard.core.canonical import NotCanonical, bytes_in_order, canonical_bytes, read_canonical
 from agentguard.core.facts import RunState
+from agentguard.core.fill import Filling, without_nulls
 from agentguard.core.reasons import Reason
 from agentguard.core.request import Request
 from agentguard.core.values import Destination, Json, Unavailable
@@ -88,7 +89,7 @@ class Call:
     error: Exception | None = None
 
 
-def left_out(arguments: ReadArguments | Unavailable) -> Unavailable:
+def left_out(arguments: object) -> Unavailable:
     """In place of arguments that no record can hold: a model can write such, and is denied on record like any other.
 
     Raises LedgerError where it was not they that could not be stored.
@@ -105,8 +106,13 @@ def prepare(
     call_id: str | None,
     context: RunContext | None,
     run: RunState | Unavailable,
+    filling: Filling | None = None,
 ) -> Call:
-    """Bytes first; everything later is read from them. Never raises for bad arguments."""
+    """Bytes first; everything later is read from them. Never raises for bad arguments.
+
+    ``filling``: how the steps that this is judged under fill it. What is null and means absent is judged as absent.
+    """
+    nulls = frozenset[str]() if filling is None else filling.nulls
     declaration = guard.bundle.tools.get(gate.tool)
     declared = declaration.destinations if declaration is not None else ()
     unread = arguments if isinstance(arguments, Unavailable) else None
@@ -118,10 +124,10 @@ def prepare(
     spellings: Mapping[str, str] = {}
     destinations: tuple[Destination, ...] | Unavailable = Unavailable(Reason.ARGUMENTS_INVALID, "no arguments")
     try:
-        destinations = derive(declared, values, guard.catalog, guard.secret_paths(gate.tool))
+        destinations = derive(declared, without_nulls(values, nulls), guard.catalog, guard.secret_paths(gate.tool))
         if not isinstance(destinations, Unavailable):
             values, plain = rewrite(declared, values), read_canonical(canonical_bytes(values))
-            judged = compared(declared, plain)
+            judged = compared(declared, without_nulls(plain, nulls))
             if judged != plain:
                 as_called = plain
             if declared and isinstance(run, RunState):
@@ -144,6 +150,7 @@ def prepare(
         definition=gate.definition,
         salt=run.salt if isinstance(run, RunState) else nonce(),
         call_id=call_id,
+        steps=None if filling is None else filling.steps,
     )
     if isinstance(arguments, Unavailable) or unread is not None:
         return Call(request, destinations, as_called, spellings, shown, redacted, unsaid, (), problem, unread)

@@ -29,6 +29,7 @@ from agentguard.errors import ConfigurationError
 from agentguard.guard.arguments.contexts import is_context
 from agentguard.guard.arguments.given import Codec, Given
 from agentguard.guard.arguments.json_schema import JsonShape, is_data, is_json
+from agentguard.guard.arguments.late import Change
 from agentguard.guard.arguments.misfits import Misfit
 from agentguard.guard.arguments.parts import members
 from agentguard.integrations.langchain.hints import (
@@ -71,6 +72,10 @@ class Shape(ABC):
     def given(self, given: Mapping[str, Any], aside: Mapping[str, Any]) -> Given:
         """What is judged, and how it becomes Python values by name. Raises pydantic's ValidationError."""
 
+    def changed(self, given: Mapping[str, Any], change: Change) -> dict[str, Any]:
+        """The arguments as they came, with what is filled in, under the names by which they are judged."""
+        return change(given)
+
 
 class ModelShape(Shape):
     """A pydantic model."""
@@ -84,6 +89,14 @@ class ModelShape(Shape):
         }
         self.open = model.model_config.get("extra") == "allow"
         self.first = next(iter(model.model_fields), None)
+        self._aliases = {name: info.alias for name, info in model.model_fields.items() if info.alias is not None}
+
+    def changed(self, given: Mapping[str, Any], change: Change) -> dict[str, Any]:
+        if not self._aliases:
+            return change(given)
+        names = {alias: name for name, alias in self._aliases.items()}
+        changed = change({names.get(key, key): value for key, value in given.items()})
+        return {self._aliases.get(name, name): value for name, value in changed.items()}
 
     def given(self, given: Mapping[str, Any], aside: Mapping[str, Any]) -> Given:
         reading = self._codec.read(given, aside)
@@ -168,7 +181,7 @@ class Arguments:
         shape = _shape_of(tool, body, injected)
         return cls(tool.name, shape, body, injected, isinstance(tool, Tool))
 
-    def from_framework(self, given: object, call_id: str | None) -> Read:
+    def from_framework(self, given: object, call_id: str | None, change: Change | None = None) -> Read:
         """A call as LangChain hands it over: one text, or a dict of what the model wrote."""
         if isinstance(given, str):
             if isinstance(self.shape, SchemaShape):
@@ -176,9 +189,9 @@ class Arguments:
             given = {} if self.shape.first is None else {self.shape.first: given}
         if not isinstance(given, dict):
             raise TypeError(f"`{self.name}` takes a text or a dict of arguments, not {type(given).__name__}")
-        return self._read(given, call_id, {})
+        return self._read(given, call_id, {}, change)
 
-    def from_code(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Read:
+    def from_code(self, args: Sequence[Any], kwargs: Mapping[str, Any], change: Change | None = None) -> Read:
         """A call as Python code makes it. Raises TypeError for arguments the tool does not take."""
         if len(args) > len(self._positional):
             raise TypeError(f"`{self.name}` takes {len(self._positional)} positional arguments, {len(args)} were given")
@@ -191,10 +204,11 @@ class Arguments:
             named = dict(zip((self.single,), named.values(), strict=True))
         for unknown in () if self.shape.open else named.keys() - self.shape.names - self.injected:
             raise TypeError(f"`{self.name}` takes no argument `{unknown}`")
-        return self._read(named, None, runtime)
+        return self._read(named, None, runtime, change)
 
-    def _read(self, given: dict[str, Any], call_id: str | None, runtime: dict[str, Any]) -> Read:
+    def _read(self, given: dict[str, Any], call_id: str | None, runtime: dict[str, Any], change: Change | None) -> Read:
         aside = dict(runtime)
+        given = given if change is None else self.shape.changed(given, change)
         given, objects = dict(given), [key for key, value in given.items() if is_context(value)]
         aside.update((key, given.pop(key)) for key in objects)
         if self.injected:
@@ -242,10 +256,10 @@ class AnyArguments(Arguments):
         self.single = like.single
         self.runtime = like.runtime
 
-    def from_framework(self, given: object, call_id: str | None) -> Read:
+    def from_framework(self, given: object, call_id: str | None, change: Change | None = None) -> Read:
         return Read(Given({}), {}, call_id)
 
-    def from_code(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Read:
+    def from_code(self, args: Sequence[Any], kwargs: Mapping[str, Any], change: Change | None = None) -> Read:
         return Read(Given({}))
 
 

@@ -7,6 +7,7 @@ and objects made in any other way from this class are guarded too.
 from __future__ import annotations
 
 import contextlib
+import copy
 import inspect
 import weakref
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,6 +21,7 @@ from pydantic import BaseModel
 
 from agentguard.errors import ConfigurationError, ToolCallRefused
 from agentguard.guard import CanaryGate, Gate
+from agentguard.guard.arguments.late import Change
 from agentguard.guard.arguments.misfits import bind
 from agentguard.guard.arguments.signature import hints_of
 from agentguard.guard.functions import own_place
@@ -27,6 +29,7 @@ from agentguard.integrations.langchain.arguments import Arguments, Read, body_of
 from agentguard.integrations.langchain.guardable import own_attributes, own_members
 from agentguard.integrations.langchain.hints import config_parameter, parameters_of
 from agentguard.integrations.langchain.refusals import answer_refusal, raise_refusal
+from agentguard.policy.json_schema.shown import shown_schema
 
 _GUARDED: weakref.WeakSet[type] = weakref.WeakSet()
 # What may change on a guarded tool: how it is watched and how its own errors are answered. Nothing that was judged.
@@ -100,16 +103,18 @@ def _namespace(
     hidden = frozenset(FILTERED_ARGS) | arguments.injected
 
     def _run(self: BaseTool, *args: Any, config: Any = None, run_manager: Any = None, **kwargs: Any) -> Any:
+        call_id = _CallId(_call_id(args))
         try:
-            read = _read(arguments, args, kwargs)
+            given = gate.given(lambda change: call_id.of(_read(arguments, args, kwargs, change)).for_body(fits))
         except Exception as error:
             gate.misread(error, call_id=_call_id(args))
             raise
-        return gate.call(read.for_body(fits), lambda ready: call(ready, config, run_manager), call_id=read.call_id)
+        return gate.call(given, lambda ready: call(ready, config, run_manager), call_id=call_id.known)
 
     async def _arun(self: BaseTool, *args: Any, config: Any = None, run_manager: Any = None, **kwargs: Any) -> Any:
+        call_id = _CallId(_call_id(args))
         try:
-            read = _read(arguments, args, kwargs)
+            given = gate.given(lambda change: call_id.of(_read(arguments, args, kwargs, change)).for_body(afits))
         except Exception as error:
             await gate.amisread(error, call_id=_call_id(args))
             raise
@@ -117,7 +122,7 @@ def _namespace(
         async def run(ready: dict[str, Any]) -> Any:
             return await acall(ready, config, run_manager)
 
-        return await gate.acall(read.for_body(afits), run, call_id=read.call_id)
+        return await gate.acall(given, run, call_id=call_id.known)
 
     # LangChain reads these annotations at every call, to see what it must pass; short ones are read quickly.
     for entry in (_run, _arun):
@@ -151,7 +156,7 @@ def _namespace(
         _only_settable(self, update or {})
         return cls.model_copy(self, update=update, deep=deep)
 
-    def copy(self: BaseTool, *, update: Mapping[str, Any] | None = None, deep: bool = False, **_: Any) -> BaseTool:
+    def copy_of(self: BaseTool, *, update: Mapping[str, Any] | None = None, deep: bool = False, **_: Any) -> BaseTool:
         return self.model_copy(update=update, deep=deep)
 
     def __setattr__(self: BaseTool, name: str, value: Any) -> None:
@@ -173,17 +178,36 @@ def _namespace(
         "get_input_schema": get_input_schema,
         "_injected_args_keys": property(lambda _: arguments.injected),
         "model_copy": model_copy,
-        "copy": copy,
+        "copy": copy_of,
         "__setattr__": __setattr__,
         "__reduce_ex__": __reduce_ex__,
     }
+    if gate.hidden or gate.optional:
+        shown = shown_schema(arguments.schema, gate.hidden, gate.optional)
+        members["tool_call_schema"] = property(
+            lambda self: {**copy.deepcopy(shown), "title": self.name, "description": self.description}
+        )
+        members["args"] = property(lambda _: copy.deepcopy(shown["properties"]))
     return members
 
 
-def _read(arguments: Arguments, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Read:
+def _read(arguments: Arguments, args: tuple[Any, ...], kwargs: dict[str, Any], change: Change | None) -> Read:
     if len(args) == 1 and type(args[0]) is _Given:
-        return arguments.from_framework(args[0].tool_input, args[0].call_id)
-    return arguments.from_code(args, kwargs)
+        return arguments.from_framework(args[0].tool_input, args[0].call_id, change)
+    return arguments.from_code(args, kwargs, change)
+
+
+class _CallId:
+    """The id of a call: as the framework said it, or as it stood among the arguments, once those are read."""
+
+    __slots__ = ("known",)
+
+    def __init__(self, known: str | None) -> None:
+        self.known = known
+
+    def of(self, read: Read) -> Read:
+        self.known = read.call_id
+        return read
 
 
 def _call_id(args: tuple[Any, ...]) -> str | None:
@@ -252,13 +276,14 @@ def _func_door(gate: Gate | CanaryGate, arguments: Arguments, func: Callable[...
     fits, invoke = _direct(func, arguments)
 
     def guarded_func(*args: Any, **kwargs: Any) -> Any:
+        call_id = _CallId(None)
         try:
-            read = arguments.from_code(args, kwargs)
+            given = gate.given(lambda change: call_id.of(arguments.from_code(args, kwargs, change)).for_body(fits))
         except Exception as error:
             gate.misread(error)
             raise
         try:
-            return gate.call(read.for_body(fits), invoke, call_id=read.call_id)
+            return gate.call(given, invoke, call_id=call_id.known)
         except ToolCallRefused as refused:
             raise_refusal(refused)
 
@@ -271,14 +296,15 @@ def _coroutine_door(
     fits, invoke = _direct(func, arguments)
 
     async def guarded_coroutine(*args: Any, **kwargs: Any) -> Any:
+        call_id = _CallId(None)
         try:
-            read = arguments.from_code(args, kwargs)
+            given = gate.given(lambda change: call_id.of(arguments.from_code(args, kwargs, change)).for_body(fits))
         except Exception as error:
             await gate.amisread(error)
             raise
 
         try:
-            return await gate.acall(read.for_body(fits), invoke, call_id=read.call_id)
+            return await gate.acall(given, invoke, call_id=call_id.known)
         except ToolCallRefused as refused:
             raise_refusal(refused)
 

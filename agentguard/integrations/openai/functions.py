@@ -17,10 +17,12 @@ from agentguard.core.values import Json
 from agentguard.errors import ConfigurationError
 from agentguard.guard.arguments.given import Codec, Given
 from agentguard.guard.arguments.json_schema import JsonShape
+from agentguard.guard.arguments.late import Change
 from agentguard.guard.arguments.misfits import Misfit, bind
 from agentguard.guard.arguments.signature import Signature
 from agentguard.guard.functions import is_guarded
 from agentguard.policy.json_schema.extent import NestedTooDeep
+from agentguard.policy.json_schema.shown import shown_schema
 
 if TYPE_CHECKING:
     from agentguard.guard import CanaryGate, Gate, Guard
@@ -113,11 +115,15 @@ class GuardedFunction:
     ) -> None:
         self.name = name
         self.asynchronous = inspect.iscoroutinefunction(body)
-        self._definition = definition
+        parameters = definition["parameters"]
+        strict = definition.get("strict") is True
+        self._definition = {
+            **definition, "parameters": shown_schema(parameters, gate.hidden, gate.optional, strict=strict)
+        }  # fmt: skip
 
         def call(read: Read, call_id: str | None) -> Any:
             try:
-                arguments = _fitting(shape, read)
+                arguments = gate.given(lambda change: _fitting(shape, read, change))
             except Exception as error:
                 gate.misread(error, call_id=call_id)
                 raise
@@ -125,7 +131,7 @@ class GuardedFunction:
 
         async def acall(read: Read, call_id: str | None) -> Any:
             try:
-                arguments = _fitting(shape, read)
+                arguments = gate.given(lambda change: _fitting(shape, read, change))
             except Exception as error:
                 await gate.amisread(error, call_id=call_id)
                 raise
@@ -158,9 +164,9 @@ def read_arguments(text: str) -> dict[str, Json]:
     return values
 
 
-def _fitting(shape: Shape, read: Read) -> Given:
+def _fitting(shape: Shape, read: Read, change: Change | None) -> Given:
     try:
-        return shape.given(read())
+        return shape.given(read() if change is None else change(read()))
     except ValidationError as error:
         raise BadArguments(_said_plainly(error)) from None
     except (NestedTooDeep, Misfit) as error:

@@ -19,7 +19,12 @@ from agentguard.integrations.openai.functions import (
     open_gate,
     read_definition,
 )
-from agentguard.integrations.openai.runner import async_guarded_execute, guarded_execute, is_guarded
+from agentguard.integrations.openai.runner import (
+    async_guarded_execute,
+    guarded_execute,
+    is_guarded,
+    shown_definition,
+)
 from agentguard.integrations.openai.texts import explain
 from agentguard.integrations.openai.tools import OpenAITools
 
@@ -48,6 +53,9 @@ def wrap(guard: Guard, tool: Any) -> Any:
     gate = open_gate(guard, function)
     guarded = GuardedFunction(gate, function["name"], function, shape, tool.execute)
     gate.proved(prove(gate, function, tool.execute, OpenAITools.of))
+    # The runner would ask a model of the client's for what the guard fills, so it gets the definition alone.
+    filled = gate.hidden or gate.optional
+    offered: Any = shown_definition(guarded) if filled else copy.deepcopy(tool.tool)
     if isinstance(tool, AsyncRegisteredFunction):
-        return dataclasses.replace(tool, tool=copy.deepcopy(tool.tool), execute=async_guarded_execute(guarded, explain))
-    return dataclasses.replace(tool, tool=copy.deepcopy(tool.tool), execute=guarded_execute(guarded, explain))
+        return dataclasses.replace(tool, tool=offered, execute=async_guarded_execute(guarded, explain))
+    return dataclasses.replace(tool, tool=offered, execute=guarded_execute(guarded, explain))

@@ -24,15 +24,16 @@ def is_guarded(execute: object) -> bool:
 
 def registered(function: GuardedFunction, explain: Explain) -> RegisteredFunction:
     """A guarded function as the client's tool runner takes it."""
-    return RegisteredFunction(_definition(function), guarded_execute(function, explain))
+    return RegisteredFunction(shown_definition(function), guarded_execute(function, explain))
 
 
 def async_registered(function: GuardedFunction, explain: Explain) -> AsyncRegisteredFunction:
     """A guarded function as the client's asynchronous tool runner takes it."""
-    return AsyncRegisteredFunction(_definition(function), async_guarded_execute(function, explain))
+    return AsyncRegisteredFunction(shown_definition(function), async_guarded_execute(function, explain))
 
 
-def _definition(function: GuardedFunction) -> Any:
+def shown_definition(function: GuardedFunction) -> Any:
+    """What the runner offers to the model."""
     return {"type": "function", "strict": False, **function.definition}
 
 

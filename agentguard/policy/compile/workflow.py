@@ -34,6 +34,15 @@ from agentguard.policy.cel.conditions import (
 )
 from agentguard.policy.cel.scope import Scope
 from agentguard.policy.compile.asked import shown_to_people
+from agentguard.policy.compile.fill import (
+    Declared,
+    could_be_filled,
+    fill_troubles,
+    fills_of,
+    nulls_of,
+    reads_kept,
+    without_fill,
+)
 from agentguard.policy.compile.flow import flow_troubles
 from agentguard.policy.compile.hints import hints_of
 from agentguard.policy.compile.parts import Parts, Written, check_people
@@ -136,10 +145,15 @@ class _Workflow:
         troubles = list(source_troubles(step.arguments, tool, self.words))
         for path, message in troubles:
             self.say((*here, "arguments", *path), message)
-        shape = self._shape((*here, "arguments"), without_sources(step.arguments))
+        declared = Declared(self.file, self.parts.tools, self.parts.catalog)
+        filling = list(fill_troubles(step, tool, declared))
+        for path, message in filling:
+            self.say((*here, "arguments", *path), message)
+        shape = self._shape((*here, "arguments"), without_fill(without_sources(step.arguments)))
         self._keeps(name, step)
-        if shape is None or inputs is None or tool is None or troubles:
+        if shape is None or inputs is None or tool is None or troubles or filling:
             return None
+        fills = fills_of(step, tool, declared)
         scope = Scope.make(
             arguments=shape.schema,
             inputs=inputs.schema,
@@ -154,6 +168,9 @@ class _Workflow:
             self._condition((*here, "require", i), entry.that, scope, f"condition {i + 1} of {shown(name)}")
             for i, entry in enumerate(step.require)
         ]
+        for index, entry in enumerate(step.require):
+            for message in could_be_filled(entry.that, step.arguments):
+                self.note((*here, "require", index), message)
         self._over_nothing((*here, "require"), conditions)
         approval = self._approval((*here, "approval"), step.approval, scope)
         if step.approval is None:
@@ -178,8 +195,10 @@ class _Workflow:
             not_above=None if step.not_above is None else Sensitivity.parse(step.not_above),
             sources=sources(step.arguments),
             traced=frozenset(step.arguments if "origins" in self._words(name, step) else ()),
-            rests_on_run=not {"kept", "origins"}.isdisjoint(self._words(name, step)),
+            rests_on_run=reads_kept(fills) or not {"kept", "origins"}.isdisjoint(self._words(name, step)),
             hints=hints_of(step, conditions),
+            fills=fills,
+            null_is_absent=nulls_of(step.arguments),
         )
 
     def _relies_on_outsiders(

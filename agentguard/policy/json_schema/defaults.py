@@ -32,7 +32,9 @@ def _refused(step: Step, name: str, schema: Json) -> str | None:
         return None
     if name not in listed:
         return f"does not list the argument {shown(name)}, which every call has, so every call is refused; list it"
-    if "default" not in schema or fits(listed[name], schema["default"]):
+    if "default" not in schema or fits(listed[name], schema["default"]) or name in step.fills:
+        return None
+    if schema["default"] is None and name in step.null_is_absent:
         return None
     default = json.dumps(schema["default"])
     remedy = f"; write `type: [..., {default!s}]`".replace("null", '"null"') if schema["default"] is None else ""

@@ -71,6 +71,8 @@ _LEFT_OUT: Mapping[str, str] = {
     "patternProperties": "list the properties",
     "$schema": "it is always draft 2020-12",
     "from": "it stands in an argument of a step, beside the type of the whole argument",
+    "fill": "it stands in an argument of a step, beside the type of the whole argument",
+    "null_is_absent": "it stands in an argument of a step, beside the type of the whole argument",
 }
 _LIMITS: tuple[tuple[str, str], ...] = (
     ("minimum", "maximum"),

@@ -1,0 +1,108 @@
+"""1 to 3. One call prepared, its facts gathered, and decided: once for each way in which steps of its tool fill it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from agentguard.core.decide import best_of, decide
+from agentguard.core.decision import Decision, Finding
+from agentguard.core.facts import Facts, RunState
+from agentguard.core.policy import Policy
+from agentguard.core.values import Effect, Identity, Unavailable
+from agentguard.guard.arguments.late import Late
+from agentguard.guard.asks import Ask, Identify
+from agentguard.guard.call.fill import Filled, filled
+from agentguard.guard.call.gather import gather
+from agentguard.guard.call.prepare import Call, GuardedTool, ReadArguments, prepare
+from agentguard.guard.engine import Engine
+from agentguard.guard.run import RunContext
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A call, what is known of it, and the decision.
+
+    ``error``: what the caller gets instead of a denial. ``misread``: what reading the arguments raised, where
+    they could be read in no way. ``identity``: what was proved for the first way of filling, for the next look.
+    """
+
+    call: Call
+    facts: Facts
+    decision: Decision
+    error: Exception | None
+    readable: bool
+    misread: Exception | None
+    identity: Identity | Unavailable
+
+
+def judge_filled(
+    guard: Engine,
+    gate: GuardedTool,
+    arguments: ReadArguments | Late | Unavailable,
+    call_id: str | None,
+    context: RunContext | None,
+    run: RunState | Unavailable,
+    identity: Identity | Unavailable | None,
+) -> Generator[Ask, Any, Judged]:
+    """Judge one call. Where several ways of filling it are judged, the one that stands is what all of them come to."""
+    if not isinstance(arguments, Late):
+        return (yield from _judge(guard, gate, Filled(arguments), call_id, context, run, identity))
+    policy, workflow = guard.bundle.policy, "" if context is None else context.workflow
+    found: list[Judged] = []
+    for reading in filled(policy, workflow, gate.tool, arguments, run):
+        proved = identity if not found else _still_proved(found[-1].identity)
+        found.append((yield from _judge(guard, gate, reading, call_id, context, run, proved)))
+    known = policy.workflows.get(workflow)
+    if len(found) == 1 or known is None:
+        return found[0]
+    return _standing(found, best_of([each.decision for each in found], known))
+
+
+def _still_proved(identity: Identity | Unavailable) -> Identity | Unavailable | None:
+    """A proof of one call is none of another: the same arguments, filled otherwise, are another call."""
+    return identity if isinstance(identity, Unavailable) or identity.bound_to is None else None
+
+
+def _standing(found: Sequence[Judged], best: tuple[int, Decision]) -> Judged:
+    at, decision = best
+    if decision.effect is not Effect.DENY:
+        return replace(found[at], identity=found[0].identity)
+    # The record shows a call that could be read, and the caller is told of a mistake only where there is no other.
+    read = next((each for each in found if each.misread is None and each.readable), None)
+    chosen = read or next((each for each in found if each.misread is None), found[0])
+    return replace(chosen, decision=decision, identity=found[0].identity)
+
+
+def _judge(
+    guard: Engine,
+    gate: GuardedTool,
+    reading: Filled,
+    call_id: str | None,
+    context: RunContext | None,
+    run: RunState | Unavailable,
+    identity: Identity | Unavailable | None,
+) -> Generator[Ask, Any, Judged]:
+    call = prepare(guard, gate, reading.arguments, call_id, context, run, reading.filling)
+    if identity is None:
+        subject = run.subject if isinstance(run, RunState) else None
+        identity = guard.identity_at_once(call.request.digest, subject)
+        if identity is None:
+            identity = yield Identify(call.request.digest, subject)
+    facts = yield from gather(guard, gate, call, run, identity)
+    decision, error = judge(call, guard.bundle.policy, facts)
+    readable = not isinstance(reading.arguments, Unavailable)
+    return Judged(call, facts, decision, error, readable, reading.error, identity)
+
+
+def judge(call: Call, policy: Policy, facts: Facts) -> tuple[Decision, Exception | None]:
+    """The decision, and the error that the caller gets instead of a denial."""
+    decision = decide(call.request, policy, facts)
+    problem, error = call.problem, call.error
+    if problem is None and decision.effect is Effect.PERMIT:
+        problem = call.impossible  # people may be asked all the same: the same call can be made in another way
+    if problem is None:
+        return decision, None
+    finding = Finding(Effect.DENY, problem.reason, problem.detail)
+    return Decision(Effect.DENY, (*decision.findings, finding)), error

@@ -1,0 +1,193 @@
+"""``fill`` and ``null_is_absent`` of an argument: what the guard puts there, checked against what is declared."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, TypeAlias
+
+from agentguard.core.declarations import CatalogEntry, ToolDeclaration
+from agentguard.core.fill import Listed, Source
+from agentguard.core.paths import Path, may_meet, parse, parse_place
+from agentguard.core.provenance import CATALOG
+from agentguard.core.values import Sensitivity
+from agentguard.policy import models
+from agentguard.policy.cel.why import conjuncts
+from agentguard.policy.words import shown, unknown
+
+Trouble: TypeAlias = "tuple[tuple[Any, ...], str]"
+
+FILL, NULL = "fill", "null_is_absent"
+_ROOTS = ("inputs", "kept")
+_EXPECTED = "expected `inputs.NAME`, `kept.NAME`, a path below one of these, or `catalog`"
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What the workflow around a step declares. ``kept``: for each kept name, the steps that keep it."""
+
+    workflow: models.Workflow
+    tools: Mapping[str, ToolDeclaration]
+    catalog: Sequence[CatalogEntry]
+
+    @property
+    def kept(self) -> Mapping[str, list[tuple[str, models.StepEntry]]]:
+        found: dict[str, list[tuple[str, models.StepEntry]]] = {}
+        for name, step in self.workflow.steps.items():
+            for word in step.keep:
+                found.setdefault(word, []).append((name, step))
+        return found
+
+
+def without_fill(arguments: Mapping[str, models.Schema]) -> dict[str, models.Schema]:
+    """The arguments' schemas as JSON Schema knows them: what may be null because that is absent may be left out."""
+    plain: dict[str, models.Schema] = {}
+    for name, schema in arguments.items():
+        plain[name] = {key: schema[key] for key in schema if key not in (FILL, NULL)}
+        if schema.get(NULL) is True:
+            plain[name]["optional"] = True
+    return plain
+
+
+def nulls_of(arguments: Mapping[str, models.Schema]) -> frozenset[str]:
+    """The arguments for which null and absent are one."""
+    return frozenset(name for name, schema in arguments.items() if schema.get(NULL) is True)
+
+
+def fills_of(step: models.StepEntry, tool: ToolDeclaration, declared: Declared) -> Mapping[str, Source]:
+    """Where the guard takes each argument from that it fills; those that are in order."""
+    found: dict[str, Source] = {}
+    for name, schema in step.arguments.items():
+        if FILL in schema:
+            source = _source(name, schema[FILL], step, tool, declared)
+            if not isinstance(source, str):
+                found[name] = source
+    return MappingProxyType(found)
+
+
+def reads_kept(fills: Mapping[str, Source]) -> bool:
+    """Whether anything is filled with, or by, what the run kept."""
+    return any(
+        part.root == "kept" for source in fills.values() if isinstance(source, Path) for part in source.references()
+    )
+
+
+def fill_troubles(step: models.StepEntry, tool: ToolDeclaration | None, declared: Declared) -> Iterator[Trouble]:
+    """Everything wrong with what the guard is to fill in a step."""
+    for name, schema in step.arguments.items():
+        if NULL in schema and type(schema[NULL]) is not bool:
+            yield (name, NULL), f"{name}.{NULL}: found {shown(schema[NULL])}, expected `true` or `false`"
+        if FILL not in schema:
+            continue
+        if schema.get(NULL) is True or schema.get("optional") is True:
+            word = NULL if schema.get(NULL) is True else "optional"
+            yield (name, word), f"{name}.{word}: the guard always fills this argument; remove `{word}`"
+        if tool is None:
+            continue
+        source = _source(name, schema[FILL], step, tool, declared)
+        if isinstance(source, str):
+            yield (name, FILL), f"{name}.fill: {source}"
+            continue
+        for word, why in _outsiders(source, step, schema, declared):
+            message = (
+                f"`kept.{word}` {why}, and what such as these write fills nothing by itself; ask a person each time "
+                "(`approval` without `when`), or let the value be a listed place (`from: catalog` beside `fill`)"
+            )
+            yield (name, FILL), f"{name}.fill: {message}"
+
+
+def _source(name: str, written: Any, step: models.StepEntry, tool: ToolDeclaration, declared: Declared) -> Source | str:
+    """Where a value comes from, or what is wrong with what was written."""
+    if not isinstance(written, str):
+        return f"found {shown(written)}, {_EXPECTED}"
+    if written == CATALOG:
+        return _listed(name, step, tool, declared.catalog)
+    try:
+        path = parse(written, _ROOTS)
+    except ValueError as error:
+        return f"{error}; {_EXPECTED}"
+    for part in path.references():
+        if not part.steps or not isinstance(part.steps[0], str):
+            return f"{shown(part.text)} names nothing; {_EXPECTED}"
+        known = {"inputs": declared.workflow.inputs, "kept": declared.kept, "args": step.arguments}[part.root]
+        if part.steps[0] not in known:
+            what = {"inputs": "input", "kept": "kept value", "args": "argument"}[part.root]
+            return unknown(what, part.steps[0], known)
+        if part.root == "args" and FILL in step.arguments[part.steps[0]]:
+            return f"{shown(part.text)} is filled itself; an argument is filled by what the model gives, or by the run"
+    return path
+
+
+def _listed(name: str, step: models.StepEntry, tool: ToolDeclaration, catalog: Sequence[CatalogEntry]) -> Source | str:
+    """The one place that the argument can be."""
+    place = next((each for each in tool.destinations if each.argument == name), None)
+    if place is None:
+        return f"{shown(tool.name)} declares no destination whose `argument` is {shown(name)}, so no catalog lists it"
+    reach = step.destinations
+    most = None if reach is None or reach.up_to is None else Sensitivity.parse(reach.up_to)
+    fitting = sorted(
+        {
+            entry.pattern
+            for entry in catalog
+            if entry.kind == place.kind and "*" not in entry.pattern and most is not None and entry.sensitivity <= most
+        }
+    )
+    if len(fitting) != 1:
+        found = "none" if not fitting else ", ".join(map(shown, fitting[:3]))
+        return (
+            f"expected exactly one {shown(place.kind)} in Destinations, written without `*`, within `up_to`; "
+            f"found {found}"
+        )
+    label = place.options.get("name")
+    return Listed(fitting[0].removeprefix(f"{label}:") if isinstance(label, str) else fitting[0])
+
+
+def _outsiders(
+    source: Source, step: models.StepEntry, schema: models.Schema, declared: Declared
+) -> Iterator[tuple[str, str]]:
+    """The kept values that a source reads and outsiders can write, where nobody is asked and no catalog lists it."""
+    named = schema.get("from")
+    listed = named in (CATALOG, [CATALOG])
+    asks = step.approval is not None and step.approval.when is None
+    if listed or asks or not isinstance(source, Path):
+        return
+    words = sorted({str(part.steps[0]) for part in source.references() if part.root == "kept"})
+    for word in words:
+        for name, keeping in declared.kept.get(word, ()):
+            why = _written_by(keeping, word, declared.tools.get(keeping.tool))
+            if why is not None:
+                yield word, f"is written by {why} (step {shown(name)})"
+                break
+
+
+def _written_by(step: models.StepEntry, word: str, tool: ToolDeclaration | None) -> str | None:
+    """Who else than the owners of a tool can write what a step keeps under this name."""
+    kept = parse(step.keep[word].source, ("result", "args"))
+    if kept.root == "args":
+        schema = step.arguments.get(str(kept.steps[0]) if kept.steps else "", {})
+        return None if schema.keys() & {FILL, "from", "enum", "const"} else "the model"
+    for outside in tool.untrusted_results if tool is not None else ():
+        if outside == "*" or may_meet(parse_place(outside), kept.steps):
+            return f"outsiders: `untrusted_results` of {shown(step.tool)} says {shown(outside)}"
+    return None
+
+
+_ONE_ARGUMENT = re.compile(r"args\.([A-Za-z_][A-Za-z0-9_]*)")
+_ONE_SOURCE = re.compile(r"(?:inputs|kept)\.[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
+
+
+def could_be_filled(condition: str, arguments: Mapping[str, models.Schema]) -> Iterator[str]:
+    """What to note of a condition that only compares an argument with something the run holds."""
+    for part in conjuncts(condition):
+        sides = [side.strip() for side in part.split("==")]
+        for one, other in (sides, sides[::-1]) if len(sides) == 2 else ():
+            named = _ONE_ARGUMENT.fullmatch(one)
+            schema = arguments.get(named[1], {}) if named is not None else {}
+            if named is None or _ONE_SOURCE.fullmatch(other) is None or FILL in schema or schema.get("optional"):
+                continue
+            yield (
+                f"{shown(part.strip())} only compares; `fill: {other}` beside the type of {shown(named[1])} says the "
+                "same, and the model need not give it"
+            )
