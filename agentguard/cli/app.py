@@ -53,6 +53,7 @@ COMMANDS = {
     "check": Entry("agentguard.cli.check", "Load a bundle and list everything wrong with it."),
     "test": Entry("agentguard.cli.cases", "Run the decision cases that stand beside the workflows."),
     "explain": Entry("agentguard.cli.explain", "Say why a call is, or was, decided so: finding by finding."),
+    "show": Entry("agentguard.cli.show", "Show a workflow in full, with the steps that it includes."),
     "schema": Entry("agentguard.cli.schema", "Print the JSON Schema of policy files, for editors."),
     "approvals": Entry("agentguard.cli.approvals", "List, read and answer the calls that wait for a person."),
     "audit": Entry("agentguard.cli.audit", "Read the records: list, show, follow."),

@@ -15,7 +15,7 @@ app = common.new_app("Print the JSON Schema of policy files, for editors.", grou
 @app.command()
 def schema(
     kind: Annotated[
-        str | None, typer.Argument(metavar="KIND", help="Trust, Tools, Destinations, Workflow or Cases.")
+        str | None, typer.Argument(metavar="KIND", help="Trust, Tools, Destinations, Steps, Workflow or Cases.")
     ] = None,
 ) -> None:
     """Print the JSON Schema of one kind of policy file; without KIND, of all, by name.

@@ -12,6 +12,7 @@ from agentguard.core.policy import Policy, Shape
 from agentguard.errors import PolicyProblem
 
 if TYPE_CHECKING:
+    from agentguard.policy.compile.included import FullWorkflow
     from agentguard.policy.keeps import Keep
 
 
@@ -20,8 +21,8 @@ class Bundle:
     """Everything one directory approves, compiled. Immutable.
 
     ``workflows_inputs`` check what a run is started with; ``keeps`` are found by (workflow, step); ``tool_by_alias``
-    maps every exact name and alias to the tool's name. ``notes`` say of what is no mistake that it does something else
-    than it seems to.
+    maps every exact name and alias to the tool's name. ``full`` is each workflow as it is written, with
+    the steps it includes. ``notes`` say of what is no mistake that it does something else than it seems to.
     """
 
     directory: Path
@@ -35,4 +36,5 @@ class Bundle:
     streams: tuple[StreamTrust, ...]
     catalog: tuple[CatalogEntry, ...]
     files: tuple[str, ...]
+    full: Mapping[str, FullWorkflow]
     notes: tuple[PolicyProblem, ...] = ()

@@ -17,6 +17,7 @@ from agentguard.errors import PolicyError, PolicyProblem
 from agentguard.policy.bundle import Bundle
 from agentguard.policy.check import check
 from agentguard.policy.compile.destinations import add_destinations, check_zones
+from agentguard.policy.compile.included import add_steps, in_full, unused
 from agentguard.policy.compile.parts import Parts, Written
 from agentguard.policy.compile.tools import add_tools, core_tools
 from agentguard.policy.compile.trust import add_trust, core_streams
@@ -63,7 +64,7 @@ class _Loader:
                 self.directory, 0, "holds no workflow, so nothing would ever be permitted; expected `kind: Workflow`"
             )
         if self.parts.problems:
-            raise PolicyError(_in_order(self.parts.problems))
+            raise PolicyError(_in_order(self.parts.told(self.parts.problems)))
         return self._bundle(listing.names)
 
     def _say(self, file: Path, line: int, message: str) -> None:
@@ -132,8 +133,12 @@ class _Loader:
             check_zones(self.parts, self.written["Destinations"], groups_known="Trust" not in self.broken)
         # With a broken file of another kind, every tool or group in it would be reported as missing again.
         if not self.broken - {"Workflow"}:
+            for written in self.written["Steps"]:
+                add_steps(self.parts, written)
             for written in self.written["Workflow"]:
                 add_workflow(self.parts, written)
+            for written, message in unused(self.parts):
+                self.parts.note(written.source("metadata", "name"), message)
 
     def _bundle(self, files: tuple[str, ...]) -> Bundle:
         parts = self.parts
@@ -161,7 +166,8 @@ class _Loader:
             streams=tuple(parts.streams.values()),
             catalog=tuple(parts.catalog),
             files=files,
-            notes=tuple(_in_order(parts.notes)),
+            full=MappingProxyType({name: in_full(written) for name, written in parts.full.items()}),
+            notes=tuple(_in_order(parts.told(parts.notes))),
         )
 
 

@@ -502,3 +502,61 @@ def test_the_shipped_bundles_are_good(call: Call) -> None:
     assert shipped
     for directory in shipped:
         assert call("check", directory).code == 0, directory.name
+
+
+# show
+
+
+def test_a_workflow_is_shown_in_full_with_the_steps_it_includes(tmp_path: Path, call: Call) -> None:
+    """One file that means the same, and where each included step stands."""
+    for name, text in {"tools": TOOLS_ALONE, "reads": READS, "pay": PAY}.items():
+        (tmp_path / f"{name}.yaml").write_text(text)
+
+    ended = call("show", tmp_path, "pay")
+
+    assert ended.code == 0
+    assert f"  # from `bank-reads`, {tmp_path / 'reads.yaml'}:5" in ended.out.splitlines()
+    alone = tmp_path / ".alone"
+    alone.mkdir()
+    (alone / "tools.yaml").write_text(TOOLS_ALONE)
+    (alone / "pay.yaml").write_text(ended.out)
+    again = call("show", alone, "--json")
+    assert again.code == 0
+    one, other = json.loads(again.out), json.loads(call("show", tmp_path, "pay", "--json").out)
+    assert [(step["name"], step["content"]) for step in one["steps"]] == [
+        (step["name"], step["content"]) for step in other["steps"]
+    ]
+    assert [step["from"] for step in other["steps"]] == [None, "bank-reads"]
+
+
+def test_show_says_which_workflows_there_are(bundle: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one workflow its name can be left out, and with one name the directory is the one we are in."""
+    assert call("show", bundle, "customer-exprt").code != 0
+    assert "this bundle has customer-export" in call("show", bundle, "customer-exprt").err
+    monkeypatch.chdir(bundle)
+    assert call("show", "customer-export").out == call("show", bundle).out
+
+
+TOOLS_ALONE = "apiVersion: agentguard/v1\nkind: Tools\ntools:\n  pay: {effect: send}\n  look: {effect: read}\n"
+READS = """\
+apiVersion: agentguard/v1
+kind: Steps
+metadata: {name: bank-reads}
+steps:
+  look:
+    tool: look
+    arguments: {note: {enum: ["no", "12:30", "a: b", "\\U0001F600", 5, null]}}
+    keep: {rows: "result[\\"odd name\\"]"}
+"""
+PAY = """\
+apiVersion: agentguard/v1
+kind: Workflow
+metadata: {name: pay, version: 1, owner: o, review_by: 2029-12-31}
+subjects: [spiffe://corp.example/agent/payer]
+include: [bank-reads]
+steps:
+  pay:
+    tool: pay
+    after: [look]
+    arguments: {to: {type: string, pattern: "[A-Z]{2}"}}
+"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -25,9 +26,12 @@ class Written:
     document: Document
     model: Any
     digest: str
+    origin: Mapping[str, Written] = field(default_factory=dict)
 
     def source(self, *path: Any) -> Source:
-        """Where something in it was written."""
+        """Where something in it was written. An included step stands in another document: its ``origin``."""
+        if len(path) > 1 and path[0] == "steps" and path[1] in self.origin:
+            return self.origin[path[1]].source(*path)
         return Source(self.file, self.document.line(*path))
 
 
@@ -51,6 +55,10 @@ class Parts:
     workflows: dict[str, Workflow] = field(default_factory=dict)
     inputs: dict[str, CompiledShape] = field(default_factory=dict)
     keeps: dict[tuple[str, str], tuple[Keep, ...]] = field(default_factory=dict)
+    shared: dict[str, Written] = field(default_factory=dict)
+    included: set[str] = field(default_factory=set)
+    full: dict[str, Written] = field(default_factory=dict)
+    _includers: dict[PolicyProblem, dict[str, None]] = field(default_factory=dict)
     _first: dict[tuple[str, str], Source] = field(default_factory=dict)
 
     def say(self, source: Source, message: str) -> None:
@@ -60,6 +68,21 @@ class Parts:
     def note(self, source: Source, message: str) -> None:
         """Add one note."""
         self.notes.append(PolicyProblem(source.file, source.line, message))
+
+    def brings(self, source: Source, message: str, workflow: str) -> None:
+        """Remember that a problem or a note is about a step which this workflow includes."""
+        self._includers.setdefault(PolicyProblem(source.file, source.line, message), {})[workflow] = None
+
+    def told(self, found: list[PolicyProblem]) -> list[PolicyProblem]:
+        """Problems or notes; those of included steps with the workflows that include them, each once."""
+        return [self._told(one) for one in dict.fromkeys(found)]
+
+    def _told(self, found: PolicyProblem) -> PolicyProblem:
+        first, *more = self._includers.get(found, {"": None})
+        if not first:
+            return found
+        also = f" and {len(more)} more" if more else ""
+        return PolicyProblem(found.file, found.line, f"{found.message} (included by {shown(first)}{also})")
 
     def is_new(self, what: str, name: str, source: Source) -> bool:
         """Whether this name is given for the first time; else it is a problem."""

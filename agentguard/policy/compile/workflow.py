@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from agentguard.core.canonical import canonical_bytes, sha256
-from agentguard.core.declarations import ToolDeclaration
+from agentguard.core.declarations import Source, ToolDeclaration
 from agentguard.core.policy import (
     DEFAULT_RISK,
     ApprovalRule,
@@ -45,6 +45,7 @@ from agentguard.policy.compile.fill import (
 )
 from agentguard.policy.compile.flow import flow_troubles
 from agentguard.policy.compile.hints import hints_of
+from agentguard.policy.compile.included import with_included
 from agentguard.policy.compile.parts import Parts, Written, check_people
 from agentguard.policy.compile.sources import SourceWords, is_reserved, source_troubles, sources, without_sources
 from agentguard.policy.json_schema.shapes import CompiledShape, compile_shape
@@ -57,6 +58,11 @@ def add_workflow(parts: Parts, written: Written) -> None:
     file: models.Workflow = written.model
     name = file.metadata.name
     is_new = parts.is_new("workflow", name, written.source("metadata", "name"))
+    before = len(parts.problems)
+    written = with_included(parts, written)
+    if len(parts.problems) > before:
+        return
+    parts.full.setdefault(name, written)
     compiled = _Workflow(parts, written).compile()
     if compiled is not None and is_new:
         parts.workflows[name] = compiled
@@ -75,10 +81,16 @@ class _Workflow:
         self.words = SourceWords.of(self.file, parts.tools, parts.tool_by_alias)
 
     def say(self, path: tuple[Any, ...], message: str) -> None:
-        self.parts.say(self.written.source(*path), message)
+        self.parts.say(self._source(path, message), message)
 
     def note(self, path: tuple[Any, ...], message: str) -> None:
-        self.parts.note(self.written.source(*path), message)
+        self.parts.note(self._source(path, message), message)
+
+    def _source(self, path: tuple[Any, ...], message: str) -> Source:
+        source = self.written.source(*path)
+        if path[0] == "steps" and path[1:2] and path[1] in self.written.origin:
+            self.parts.brings(source, message, self.file.metadata.name)
+        return source
 
     def compile(self) -> Workflow | None:
         inputs = self._shape(("inputs",), self.file.inputs)

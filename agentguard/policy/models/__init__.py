@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from agentguard.policy.models.destinations import Destinations, FirstContact, ZoneEntry
 from agentguard.policy.models.limits import BudgetEntry, RiskEntry
+from agentguard.policy.models.shared import Steps
 from agentguard.policy.models.steps import Approval, StepDestinations, StepEntry, StepIdentity
 from agentguard.policy.models.tools import ToolEntry, Tools
 from agentguard.policy.models.trust import Issuer, Stream, Trust
@@ -37,6 +38,7 @@ KINDS: dict[str, type[PolicyFile]] = {
     "Trust": Trust,
     "Tools": Tools,
     "Destinations": Destinations,
+    "Steps": Steps,
     "Workflow": Workflow,
 }
 
@@ -65,6 +67,7 @@ __all__ = [
     "StepDestinations",
     "StepEntry",
     "StepIdentity",
+    "Steps",
     "Stream",
     "StrictModel",
     "Text",

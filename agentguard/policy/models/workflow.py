@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from agentguard.policy.models.limits import BudgetEntry, RaiseRisk, RiskEntry
 from agentguard.policy.models.steps import StepEntry
@@ -46,8 +46,15 @@ class Workflow(PolicyFile):
     subjects: Annotated[list[Line], Field(min_length=1)]
     identity: WorkflowIdentity | None = None
     inputs: dict[Word, Schema] = {}
-    steps: Annotated[dict[Name, StepEntry], Field(min_length=1)]
+    include: list[Name] = []
+    steps: Annotated[dict[Name, StepEntry], Field(min_length=1)] = {}
     budgets: dict[Name, BudgetEntry] = {}
     risk: dict[RiskWord, RiskEntry] = {}
     raise_risk: list[RaiseRisk] = []
     no_write_down: bool = False
+
+    @model_validator(mode="after")
+    def _some_steps(self) -> Workflow:
+        if not self.steps and not self.include:
+            raise ValueError("a workflow without steps permits nothing; expected `steps`, `include: [NAME]` or both")
+        return self
