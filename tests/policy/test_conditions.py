@@ -120,7 +120,7 @@ def holds(text: str, seen: View | None = None) -> bool | Fault:
         ("args.to.all(t, t in ['a', 'b'])", True),
         ("args.to.exists(t, t == 'c')", False),
         ("size(args.to) == 2", True),
-        ("args.to.map(t, t + '!') == ['a!', 'b!']", True),
+        ("['a', 'b'].map(t, t + '!') == ['a!', 'b!']", True),
         ("counts['look-up'] == 2 && counts.export == 0", True),
         ("subject == 'spiffe://corp.example/agent/exporter'", True),
         ("claims.team == 'data'", True),
@@ -233,15 +233,15 @@ def test_a_missing_member_is_named() -> None:
     "text",
     [
         "args.to.all(a, args.to.all(b, a == b))",
-        "args.to.all(a, a in kept.big)",
+        "args.to.all(a, kept.big != [a])",
         "args.to.all(a, kept.big.all(b, a != b))",
         "kept.big.all(b, args.to.all(a, a != b))",
-        "args.to.filter(a, a != '').all(b, b in kept.big)",
-        "args.to.map(a, args.table + args.table).size() > 0",
+        "args.to.all(a, size(args.table) > size(a))",
+        "args.to.all(a, args.to.exists(c, c == a + 'x'))",
     ],
 )
 def test_a_loop_over_too_much_faults_before_it_starts(text: str) -> None:
-    """The runtime converts what a loop reads on every pass; 10,000 passes over 20,000 values hold the GIL for 5 s."""
+    """The runtime looks at what a loop reads on every pass; 20,000 passes over 20,000 values take seconds."""
     many = [str(number) for number in range(20_000)]
     condition = compile_condition(text, SCOPE)
     seen = view({"to": many, "table": "x" * 100_000}, kept={"big": many})

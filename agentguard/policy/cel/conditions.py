@@ -3,66 +3,38 @@
 The rules:
 
 1. An expression is compiled once and checked twice: against the types that the workflow declares (an unknown name or a
-   type that does not fit is an error with a line), and on its tree (see ``usage``).
+   type that does not fit is an error with a line), and on its tree (see ``inspect``).
 2. At run time an error, a missing name or a value of another type is a ``Fault``. CEL returns an error as a *value*
    whose ``.value()`` is a non-empty string, so truthy: only the booleans themselves are answers.
-3. The runtime cuts text at a NUL, so that ``"a\\0b" == "a"`` holds there, and raises on lone surrogates. Values that
-   hold either, or that are not JSON, never reach it: the condition faults.
-4. Inside a loop the runtime converts what it reads again on every pass. What a loop would read is measured first, and
-   past ``MAX_WORK`` the condition faults instead of holding every thread up.
+3. What a function of ours refuses makes the whole a ``Fault``, wherever in the expression it stands (see ``runtime``).
+4. Only values that the runtime takes as they are reach it (see ``prepared``).
+5. What the loops of an expression cost is added up first, and past ``MAX_STEPS`` the condition faults instead of
+   holding every thread up (see ``cost``).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
-from functools import lru_cache
 from typing import Any
-
-from cel_expr_python import cel
 
 from agentguard.core.policy import MICROS, Fault, View
 from agentguard.policy.cel import why
-from agentguard.policy.cel.inspect import Inspection, ViewPath, inspect
+from agentguard.policy.cel.cost import bill
+from agentguard.policy.cel.inspect import Inspection, inspect
+from agentguard.policy.cel.prepared import Prepared, is_encodable
+from agentguard.policy.cel.rewrite import rewritten
+from agentguard.policy.cel.runtime import ERROR, NOTHING, RUNTIME, Frame, evaluated, typed_environment
 from agentguard.policy.cel.scope import Known, Scope
-from agentguard.policy.cel.tree import only, read_tree
+from agentguard.policy.cel.tree import Node, read_tree, types_of
 from agentguard.policy.cel.words import explain, type_word
 from agentguard.policy.words import shown
 
 MAX_LENGTH = 4096
-# Passes of the loop times values read in each: about 50 ms of the runtime's time.
-MAX_WORK = 2_000_000
-# Where a loop runs over something that is computed, this is how often (the runtime stops there by itself).
-_UNKNOWN_PASSES = 10_000
-_CHARACTERS_PER_VALUE = 4
-_MAX_INTEGER = 2**63 - 1
 MAX_MICROS = 2**62
 # Each is compiled to find the one that a loop was false of: about 2 ms for all.
 _MOST_LOOKED_AT = 50
-
-_T = cel.Type
-_ERROR_TYPE = _T.ERROR
-_OPEN = _T.Map(_T.STRING, _T.DYN)
-_PLACE = _T.Map(_T.STRING, _T.STRING)
-_BASE: Mapping[str, Any] = {
-    "args": _OPEN,
-    "inputs": _OPEN,
-    "kept": _OPEN,
-    "counts": _T.Map(_T.STRING, _T.INT),
-    "origins": _T.Map(_T.STRING, _T.List(_T.STRING)),
-    "subject": _T.STRING,
-    "claims": _OPEN,
-    "destination": _PLACE,
-    "destinations": _T.List(_PLACE),
-    "risk": _T.STRING,
-    "assurance": _T.STRING,
-    "now": _T.TIMESTAMP,
-}
-# What runs: every program in one environment, so that one activation serves all conditions of a decision.
-_RUNTIME = cel.NewEnv(variables=dict(_BASE))
-_NOTHING = _RUNTIME.Activation({})
 
 # A condition that reads both compares what the agent wrote with what the run was given: places in one spelling.
 _OF_THE_CALL = frozenset({"args", "destination", "destinations"})
@@ -81,69 +53,77 @@ class NotCompiled(ValueError):
         self.messages = messages
 
 
-class _Prepared:
-    """Those names of one view that its conditions have read so far, in the runtime's form. All of them are clean."""
-
-    __slots__ = ("activation", "names", "steps")
-
-    def __init__(self, steps: tuple[str, ...]) -> None:
-        self.steps = steps
-        self.names: dict[str, Any] = {}
-        self.activation: Any = None
-
-    def add(self, roots: Iterable[str], view: Mapping[str, Any]) -> Fault | None:
-        """Take in what is not there yet, or say why that cannot be used."""
-        self.activation = None  # made again from all the names, also after a name that could not be used
-        for root in roots:
-            if root in self.names:
-                continue
-            if root not in view:
-                return Fault(f"{root} is not known")
-            unusable = _why_unusable(root, view[root])
-            if unusable is not None:
-                return Fault(unusable)
-            self.names[root] = _plain(root, view[root], self.steps)
-        self.activation = _RUNTIME.Activation(self.names)
-        return None
-
-
 class _Program:
     """A compiled expression and what it reads."""
 
-    __slots__ = ("_compares", "_costs", "_members", "_order", "_program", "_roots", "_scope", "_steps", "found", "text")
+    __slots__ = (
+        "_compares",
+        "_in_parts",
+        "_members",
+        "_order",
+        "_roots",
+        "_runs",
+        "_scope",
+        "_steps",
+        "found",
+        "text",
+    )
 
-    def __init__(self, text: str, program: Any, found: Inspection, scope: Scope) -> None:
+    def __init__(self, text: str, tree: Node, types: Mapping[int, str], found: Inspection, scope: Scope) -> None:
         self.text = text
         self._scope = scope
         self.found = found
-        self._program = program
+        self._runs = rewritten(tree, types)
+        self._in_parts = rewritten(tree, types, in_parts=True) if found.costs else None
         self._roots = frozenset(found.roots)
         self._order = tuple(sorted(found.roots))
         self._compares = not (_OF_THE_CALL.isdisjoint(self._roots) or _OF_THE_RUN.isdisjoint(self._roots))
-        self._costs = tuple(found.costs)
         self._steps = scope.steps
         self._members = frozenset(word for word in _WORD.findall(text))
 
     def _value(self, view: View) -> Any:
         """The value, or a Fault. Never raises."""
         try:
-            if self._compares and view.compared is not None:
-                view = view.compared
-            prepared = view.prepared
-            if type(prepared) is not _Prepared or prepared.steps is not self._steps:
-                prepared = view.prepared = _Prepared(self._steps)
-            if prepared.activation is None or not self._roots <= prepared.names.keys():
-                fault = prepared.add(self._order, view.names)
-                if fault is not None:
-                    return fault
-            if self._costs and _work(self._costs, prepared.names) > MAX_WORK:
-                return Fault("a loop would read too much; its lists are too long")
-            answer = self._program.eval(prepared.activation)
+            prepared = self._prepared(view)
+            if type(prepared) is Fault:
+                return prepared
+            runs, at_a_time = self._runs, 1
+            if self._in_parts is not None:
+                cost = bill(self.found.costs, prepared.names)
+                if cost.trouble is not None:
+                    return Fault(cost.trouble)
+                if cost.at_a_time is not None:
+                    runs, at_a_time = self._in_parts, cost.at_a_time
+            if not runs.has_frame:
+                answer = runs.program.eval(prepared.activation)
+            else:
+                frame = Frame(runs.plan, prepared.names, at_a_time)
+                answer = evaluated(runs.program, prepared.activation, frame)
+                if frame.fault is not None or frame.entered:
+                    return Fault(frame.fault or "a function was given what is missing or wrong")
             value = answer.value()
             # An error's value is text; no other text is a boolean or a number either.
-            return Fault(self._why(value)) if type(value) is str and answer.type() == _ERROR_TYPE else value
+            return Fault(self._why(value)) if type(value) is str and answer.type() == ERROR else value
         except Exception as error:
             return Fault(f"could not be evaluated ({type(error).__name__})")
+
+    def _prepared(self, view: View) -> Any:
+        """The values that it reads, in the runtime's form, or a Fault."""
+        if self._compares and view.compared is not None:
+            view = view.compared
+        prepared = view.prepared
+        if type(prepared) is not Prepared or prepared.steps is not self._steps:
+            prepared = view.prepared = Prepared(self._steps)
+        if not prepared.has(self._roots):
+            fault = prepared.add(self._order, view.names)
+            if fault is not None:
+                return fault
+        return prepared
+
+    def cost(self, view: View) -> int | None:
+        """The steps that its loops take for these values, of at most ``MAX_STEPS``; None where that is not known."""
+        prepared = self._prepared(view)
+        return bill(self.found.costs, prepared.names).steps if type(prepared) is Prepared else None
 
     def _why(self, error: object) -> str:
         """The runtime's error without the values it quotes."""
@@ -171,8 +151,10 @@ class CompiledCondition(_Program):
 
     __slots__ = ("_parts", "place")
 
-    def __init__(self, text: str, program: Any, found: Inspection, scope: Scope, place: str = "") -> None:
-        super().__init__(text, program, found, scope)
+    def __init__(
+        self, text: str, tree: Node, types: Mapping[int, str], found: Inspection, scope: Scope, place: str = ""
+    ) -> None:
+        super().__init__(text, tree, types, found, scope)
         self.place = place
         self._parts: tuple[_Program, ...] | None = None
 
@@ -212,10 +194,7 @@ class CompiledCondition(_Program):
         return f" ({self.place})" if self.place else ""
 
     def _part(self, text: str) -> _Program:
-        program = _RUNTIME.compile(text)
-        serialised = program.serialize()
-        found = inspect(read_tree(serialised), self._scope, lambda raw: _literals(serialised, raw))
-        return _Program(text, program, found, self._scope)
+        return _Program(text, *_read(text, self._scope), self._scope)
 
     def _element(self, part: _Program, view: View, quotable: Mapping[str, Any]) -> str:
         """Of `list.all(...)`, which element is the first that it is false of."""
@@ -262,41 +241,49 @@ def to_micros(value: Any) -> int | Fault:
 
 def compile_condition(text: str, scope: Scope, place: str = "") -> CompiledCondition:
     """A yes-or-no expression in this scope. Raises NotCompiled."""
-    found, program = _compile(text, scope, ("BOOL",), "true or false")
-    return CompiledCondition(text, program, found, scope, place)
+    tree, types, found = _compile(text, scope, ("BOOL",), "true or false")
+    return CompiledCondition(text, tree, types, found, scope, place)
 
 
 def compile_amount(text: str, scope: Scope) -> CompiledAmount:
     """An expression for a number in this scope. Raises NotCompiled."""
-    found, program = _compile(text, scope, ("INT", "UINT", "DOUBLE", "DYN"), "a number")
-    return CompiledAmount(text, program, found, scope)
+    tree, types, found = _compile(text, scope, ("INT", "UINT", "DOUBLE", "DYN"), "a number")
+    return CompiledAmount(text, tree, types, found, scope)
 
 
-def _compile(text: str, scope: Scope, types: tuple[str, ...], what: str) -> tuple[Inspection, Any]:
+def _compile(text: str, scope: Scope, types: tuple[str, ...], what: str) -> tuple[Node, Mapping[int, str], Inspection]:
     if len(text) > MAX_LENGTH:
         raise NotCompiled([f"longer than {MAX_LENGTH} characters"])
-    if "\x00" in text or not _is_encodable(text):
+    if "\x00" in text or not is_encodable(text):
         raise NotCompiled(["holds characters that no condition can hold"])
-    program = _compiled(_RUNTIME, text, scope)
-    serialised = program.serialize()
     try:
-        found = inspect(read_tree(serialised), scope, lambda raw: _literals(serialised, raw))
+        tree, _, found = _read(text, scope)
     except (ValueError, RecursionError) as error:
-        raise NotCompiled([f"{shown(text)}: {error}"]) from None
+        raise (error if isinstance(error, NotCompiled) else NotCompiled([f"{shown(text)}: {error}"])) from None
     if found.troubles:
         raise NotCompiled([f"{shown(text)}: {trouble}" for trouble in found.troubles])
-    checked = _compiled(_typed_environment(_declared(scope, found)), text, scope)
+    checked = _compiled(typed_environment(_declared(scope, found)), text, scope)
     result = checked.return_type().name()
     if result not in types:
         raise NotCompiled([f"{shown(text)}: gives {type_word(result)}, expected {what}{_remedy(result, what)}"])
-    return found, program
+    return tree, types_of(checked.serialize()), found
 
 
-def _literals(serialised: bytes, raw: bytes) -> tuple[str | None, Any]:
+def _read(text: str, scope: Scope) -> tuple[Node, Mapping[int, str], Inspection]:
+    """The tree of an expression, nothing of its types, and what it uses. Raises NotCompiled, or another ValueError."""
+    tree = read_tree(_compiled(RUNTIME, text, scope).serialize())
+    return tree, {}, inspect(tree, scope, _literals)
+
+
+def _literals(node: Node) -> tuple[str | None, Any]:
     """A part that is made of literals, evaluated as it would be at every call: why it errs (or None), and its value."""
-    answer = _RUNTIME.deserialize(only(serialised, raw)).eval(_NOTHING)
+    runs = rewritten(node, {})
+    frame = Frame(runs.plan, {}, 1)
+    answer = evaluated(runs.program, NOTHING, frame)
     value = answer.value()
-    return (str(value), None) if answer.type() == _ERROR_TYPE else (None, value)
+    if frame.fault is not None:
+        return frame.fault, None
+    return (str(value), None) if answer.type() == ERROR else (None, value)
 
 
 def _compiled(environment: Any, text: str, scope: Scope) -> Any:
@@ -308,14 +295,6 @@ def _compiled(environment: Any, text: str, scope: Scope) -> Any:
 
 def _remedy(result: str, what: str) -> str:
     return "; compare it, such as `... == true`" if result == "DYN" and what == "true or false" else ""
-
-
-def _is_encodable(text: str) -> bool:
-    try:
-        text.encode("utf-8", "strict")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 # Types. `args.rows` declared as a name of its own shadows the member of the open map `args`, with a precise type.
@@ -343,93 +322,3 @@ def _type_of(known: Known) -> str:
     if word == "array":
         return f"LIST {_type_of(known.get('items', {}))}"
     return _SCALARS.get(word, "MAP" if word == "object" else "DYN")
-
-
-@lru_cache(maxsize=4096)
-def _typed_environment(declared: tuple[tuple[str, str], ...]) -> Any:
-    variables = dict(_BASE)
-    variables.update((name, _cel_type(word)) for name, word in declared)
-    return cel.NewEnv(variables=variables)
-
-
-def _cel_type(word: str) -> Any:
-    if word.startswith("LIST "):
-        return _T.List(_cel_type(word[5:]))
-    return _OPEN if word == "MAP" else getattr(_T, word)
-
-
-# Values.
-
-
-def _plain(root: str, value: Any, steps: tuple[str, ...]) -> Any:
-    """A value as the runtime takes it: real dicts; a step that was not called yet counts nought."""
-    if root == "counts":
-        return {**dict.fromkeys(steps, 0), **value}
-    return dict(value) if type(value) is not dict and isinstance(value, Mapping) else value
-
-
-def _why_unusable(root: str, value: Any) -> str | None:
-    """Rule 3: why a value must not reach the runtime, or None. Walks without recursion."""
-    if root == "now":
-        return None if type(value) is datetime and value.utcoffset() == timedelta(0) else "now is not a time in UTC"
-    pending = [value]
-    while pending:
-        item = pending.pop()
-        kind = type(item)
-        if kind is str:
-            if not item.isascii() and not _is_encodable(item):
-                return f"{root} holds a lone surrogate"
-            if "\0" in item:
-                return f"{root} holds a NUL character"
-        elif kind is int:
-            if not -_MAX_INTEGER <= item <= _MAX_INTEGER:
-                return f"{root} holds an integer beyond 64 bits"
-        elif kind is dict:
-            try:
-                pending.append("".join(item))  # what holds for all its keys together holds for each
-            except TypeError:
-                return f"{root} holds a key that is not text"
-            pending += item.values()
-        elif kind is list:
-            pending += item
-        elif kind is float:
-            if item - item != 0.0:
-                return f"{root} holds a number that is not finite"
-        elif item is not None and kind is not bool:
-            return f"{root} holds {kind.__name__}, which is not JSON"
-    return None
-
-
-def _work(costs: tuple[tuple[ViewPath, tuple[ViewPath | None, ...]], ...], names: Mapping[str, Any]) -> int:
-    """Rule 4: about how many values the loops would convert."""
-    total = 0
-    for path, loops in costs:
-        passes = 1
-        for source in loops:
-            over = _at(source, names) if source is not None else None
-            passes *= len(over) if isinstance(over, list | dict) else _UNKNOWN_PASSES
-        total += min(passes, _UNKNOWN_PASSES) * _weight(_at(path, names))
-    return total
-
-
-def _at(path: ViewPath, names: Mapping[str, Any]) -> Any:
-    value: Any = names
-    for part in path:
-        if part == "*" or type(value) is not dict or part not in value:
-            break
-        value = value[part]
-    return value
-
-
-def _weight(value: Any) -> int:
-    """How many values there are to convert, long text counting as several."""
-    total = 0
-    pending = [value]
-    while pending and total <= MAX_WORK:
-        item = pending.pop()
-        total += 1 + (len(item) // _CHARACTERS_PER_VALUE if type(item) is str else 0)
-        if type(item) is list:
-            pending += item
-        elif type(item) is dict:
-            pending += item.values()
-    return total

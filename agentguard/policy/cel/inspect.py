@@ -1,20 +1,20 @@
 """What an expression uses, and what in it can never have been meant: checked on its tree, at load.
 
 Reported: members that nothing declares, a literal compared with something of another type or with a word that it can
-never be, `<` on words of a scale, patterns that are not anchored, loops inside loops inside loops, loop variables that
-hide a name of the language; and what ``literals`` knows of parts that can never work. What works, and means something
-else than it seems, is a note.
+never be, `<` on words of a scale, patterns that are not anchored, loops inside loops inside loops, `map` and `filter`
+over lists without an end, loop variables that hide a name of the language; and what ``literals`` knows of parts that
+can never work. What works, and means something else than it seems, is a note.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-import re2
-
+from agentguard.policy.cel.cost import ASSUMED, Cost, How, Over, ViewPath, estimate
+from agentguard.policy.cel.functions.table import bind
+from agentguard.policy.cel.known import LIMIT_OF_LISTS, extent, given_by, given_by_loop, misplaced, unknown_function
 from agentguard.policy.cel.literals import (
     Evaluate,
     call_troubles,
@@ -27,14 +27,24 @@ from agentguard.policy.cel.literals import (
     never_fits,
     surprise,
 )
+from agentguard.policy.cel.patterns import pattern_trouble
+from agentguard.policy.cel.rewrite import bound_variable, kind_of, pure
 from agentguard.policy.cel.scope import ANYTHING, NAMES, SCALE, Known, Scope, element, member, required
 from agentguard.policy.cel.tree import Call, Const, Ident, Items, Loop, Node, Select
 from agentguard.policy.words import expected, shown
 
 # Two loops are a join of two lists; three are a way to spend the decision's time.
 MAX_LOOPS = 2
+# What an element costs of which nothing is known.
+_UNKNOWN = 100
 
+# Functions that look at each character of a text, or at the place of a list only.
+_READS: Mapping[str, How] = dict.fromkeys(
+    ("matches", "size", "trim", "charAt", "substring", "lowerAscii", "upperAscii", "split", "replace", "indexOf"),
+    "text",
+)
 _EQUALS = frozenset({"_==_", "_!=_"})
+_MEMBERS = frozenset({"_[_]", "_?._", "_[?_]"})
 _ORDER = frozenset({"_<_", "_<=_", "_>_", "_>=_"})
 _JSON_TYPES: Mapping[type, tuple[str, ...]] = {
     str: ("string",),
@@ -43,15 +53,11 @@ _JSON_TYPES: Mapping[type, tuple[str, ...]] = {
     float: ("integer", "number"),
     type(None): ("null",),
 }
-_MULTILINE = re.compile(r"\(\?[a-zA-Z]*m")
-
-# A value of the view: a name and constant members; `*` stands for some element.
-ViewPath: TypeAlias = "tuple[str, ...]"
 
 
 @dataclass(slots=True)
 class Inspection:
-    """What was found in one expression. ``costs``: what loops' bodies read, with the sources of the loops around it.
+    """What was found in one expression. ``costs``: what happens in loops, and how often.
 
     ``notes`` say of what is no mistake that it means something else than it seems; ``over_nothing`` the same of loops
     over lists that may be empty, unless the list is among those whose size is asked for (``sized``).
@@ -64,29 +70,38 @@ class Inspection:
     reads: set[ViewPath] = field(default_factory=set)
     roots: set[str] = field(default_factory=set)
     tested: set[ViewPath] = field(default_factory=set)
-    costs: list[tuple[ViewPath, tuple[ViewPath | None, ...]]] = field(default_factory=list)
+    costs: list[Cost] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class _Here:
-    """The variables of the loops around a node, and what those loops run over (None where that is computed)."""
+    """The variables of the loops around a node, what those loops run over (None where that is computed), and how
+    the node is read."""
 
     variables: Mapping[str, _Variable]
-    loops: tuple[ViewPath | None, ...]
+    loops: tuple[Over, ...]
+    how: How = "whole"
 
 
 @dataclass(frozen=True, slots=True)
 class _Variable:
-    """What is known of a loop's variable, and which loop it belongs to."""
+    """What is known of a loop's variable, and which loop it belongs to; None for the name of a `cel.bind`."""
 
     known: Known
-    loop: int
+    loop: int | None
 
 
 def inspect(tree: Node, scope: Scope, evaluate: Evaluate) -> Inspection:
     """Walk an expression's tree. ``evaluate`` gives a part of literals its value. Raises nothing of its own."""
     inspector = _Inspector(scope, evaluate)
+    said = misplaced(tree)
+    if said is not None:
+        inspector.say(said)
+        return inspector.found
     inspector.visit(tree, _Here({}, ()))
+    said = estimate(inspector.found.costs, inspector.extents)
+    if said is not None:
+        inspector.note(said)
     if is_constant(tree) and not inspector.found.troubles:
         inspector.note("it is made of literals alone, so it gives the same at every call")
     return inspector.found
@@ -97,6 +112,8 @@ class _Inspector:
         self.scope = scope
         self.evaluate = evaluate
         self.found = Inspection()
+        self.extents: dict[ViewPath, int] = {}
+        self._operations = 0
         self._visit: Mapping[type, Callable[[Any, _Here], Known]] = {
             Const: self._const,
             Ident: self._ident,
@@ -122,8 +139,8 @@ class _Inspector:
         return ANYTHING
 
     def _ident(self, node: Ident, here: _Here) -> Known:
-        self._uses(node, here)
-        return self._known(node.name, here)
+        self._uses(node, here, known := self._known(node.name, here))
+        return known
 
     def _known(self, name: str, here: _Here) -> Known:
         if name in here.variables:
@@ -136,7 +153,7 @@ class _Inspector:
         if name in NAMES:  # `int`, `string` ... are names of types, not of the view
             self.found.roots.add(name)
 
-    def _uses(self, node: Node, here: _Here) -> None:
+    def _uses(self, node: Node, here: _Here, known: Known) -> None:
         path = _path(node)
         if path is None:
             return
@@ -145,11 +162,17 @@ class _Inspector:
             self._root(path[0])
             self.found.reads.add(path)
             if here.loops and path[0] in NAMES:
-                self.found.costs.append((path, here.loops))
-        elif len(here.loops) > variable.loop + 1:
-            # Over its own loop, a variable reads each element once, so the whole list; inner loops repeat that.
-            others = here.loops[: variable.loop] + here.loops[variable.loop + 1 :]
-            self.found.costs.append((here.loops[variable.loop] or (), others))
+                self._costs(Cost(here.loops, path, here.how))
+                if known.get("type") == "array" and here.how == "whole":
+                    self.extents[path] = known.get("maxItems", ASSUMED)
+        elif variable.loop is not None and (len(here.loops) > variable.loop + 1 or here.how == "text"):
+            source = here.loops[variable.loop]
+            read = (*source, "*", *path[1:]) if isinstance(source, tuple) else None
+            self._costs(Cost(here.loops, read, here.how, _UNKNOWN))
+
+    def _costs(self, cost: Cost) -> None:
+        if cost not in self.found.costs:
+            self.found.costs.append(cost)
 
     def _select(self, node: Select, here: _Here) -> Known:
         return self._member(node, node.operand, node.field, here, node.test_only)
@@ -166,7 +189,7 @@ class _Inspector:
         if found is None:
             self.say(_no_member(operand, name, owner))
             return ANYTHING
-        self._uses(node, here)
+        self._uses(node, here, found)
         return found
 
     def _owner(self, operand: Node, here: _Here) -> Known:
@@ -178,12 +201,16 @@ class _Inspector:
         return self.visit(operand, here)
 
     def _call(self, node: Call, here: _Here) -> Known:
-        if node.function == "_[_]" and len(node.arguments) == 2:
+        if node.function in _MEMBERS and len(node.arguments) == 2:
             return self._index(node, here)
+        self._operations += 1
         before = len(self.found.troubles)
-        known = [self.visit(argument, here) for argument in node.arguments]
+        if (said := unknown_function(node)) is not None:
+            self.say(said)
+            return ANYTHING
+        known = [self.visit(argument, self._reading(node, argument, here)) for argument in node.arguments]
         if is_constant(node):
-            why = self.evaluate(node.raw)[0] if len(self.found.troubles) == before else None
+            why = self.evaluate(node)[0] if len(self.found.troubles) == before else None
             if why is not None:
                 self.say(constant_trouble(node, in_words(why)))
             return ANYTHING
@@ -210,7 +237,31 @@ class _Inspector:
             self._ordered(node.arguments, known)
         elif node.function == "matches":
             self._matched(node.arguments[-1])
-        return ANYTHING
+        return self._given(node, known)
+
+    def _reading(self, node: Call, argument: Node, here: _Here) -> _Here:
+        """How an argument is read. What is the same at each pass of a loop, a function of ours reads once."""
+        ours = node.function == "@in" and argument is node.arguments[-1]
+        try:
+            ours = ours or bind(node) is not None
+        except ValueError:
+            return here
+        if here.loops and ours and pure(argument, frozenset(here.variables)) is not None:
+            return replace(here, loops=())
+        return replace(here, how=_READS.get(node.function, "whole"))
+
+    def _given(self, node: Call, known: list[Known]) -> Known:
+        try:
+            bound = bind(node)
+        except ValueError as error:
+            self.say(str(error))
+            return ANYTHING
+        if bound is None:
+            return ANYTHING
+        found, said = given_by(node, known, _words_of)
+        if said is not None:
+            self.say(said)
+        return found
 
     def _index(self, node: Call, here: _Here) -> Known:
         operand, key = node.arguments
@@ -220,7 +271,7 @@ class _Inspector:
             name = _words_of(operand)
             self.say(f"a list has no element {key.value}; its last is `{name}[size({name}) - 1]`")
         if is_constant(node):
-            why = self.evaluate(node.raw)[0] if isinstance(node, Call) else None
+            why = self.evaluate(node)[0]
             if why is not None:
                 self.say(constant_trouble(node, in_words(why)))
         self.visit(key, here)
@@ -233,13 +284,20 @@ class _Inspector:
         return ANYTHING
 
     def _loop(self, node: Loop, here: _Here) -> Known:
+        for variable in node.variables if bound_variable(node) is None else (node.accumulator,):
+            if variable in NAMES or variable in self.scope.lets:
+                self.say(f"the loop variable {shown(variable)} hides a name of the language; call it something else")
+        if bound_variable(node) is not None:
+            known = self.visit(node.before[0], here)
+            path = _path(node.before[0])
+            bound = here.variables.get(path[0]) if path is not None else None
+            inside = {**here.variables, node.accumulator: _Variable(known, None if bound is None else bound.loop)}
+            return self.visit(node.body[2], replace(here, variables=inside))
         if len(here.loops) >= MAX_LOOPS:
             self.say(f"more than {MAX_LOOPS} loops inside each other")
             return ANYTHING
-        for variable in node.variables:
-            if variable in NAMES:
-                self.say(f"the loop variable {shown(variable)} hides a name of the language; call it something else")
-        source = self.visit(node.source, here)
+        source = self.visit(node.source, replace(here, how="place"))
+        self._makes_a_list(node, source)
         self._over_nothing(node, "{}.all(...)", begins=True)
         inside = dict(here.variables)
         depth = len(here.loops)
@@ -247,15 +305,42 @@ class _Inspector:
         inside[node.variables[0]] = _Variable(element(source), depth)
         for part in node.before:
             self.visit(part, here)
-        there = _Here(inside, (*here.loops, self._source(node.source, here)))
+        over = self._source(node.source, here)
+        if isinstance(over, tuple) and (size := extent(node.source, source)) is not None:
+            self.extents[over] = size
+        there = _Here(inside, (*here.loops, over))
+        outside, self._operations = self._operations, 0
         for part in node.body:
             self.visit(part, there)
-        return ANYTHING
+        self.found.costs.append(Cost.of_operations(there.loops, self._operations))
+        self._operations = outside
+        return given_by_loop(node, source)
 
-    def _source(self, node: Node, here: _Here) -> ViewPath | None:
+    def _makes_a_list(self, node: Loop, source: Known) -> None:
+        """`map` and `filter` copy what they have at each element, with every other thread waiting."""
+        if kind_of(node) is not None:
+            return
+        size = extent(node.source, source)
+        if size is None or size > LIMIT_OF_LISTS:
+            path = _path(node.source)
+            name = "this list" if path is None else f"`{'.'.join(path)}`"
+            xs = "list" if path is None else ".".join(path)
+            self.say(
+                f"`map` and `filter` take lists of at most {LIMIT_OF_LISTS} elements, and nothing limits {name}; write "
+                f'`where({xs}, "field", value)` or `one(...)` for `filter`, `distinct({xs}, "field")`, `max`, `min` or '
+                f"`sum` for `map`, keep `result[*].field`, or say `maxItems: {LIMIT_OF_LISTS}` in its schema"
+            )
+
+    def _source(self, node: Node, here: _Here) -> Over:
         """What a loop runs over, where its length can be looked up in the view."""
         path = _path(node)
-        return None if path is None or path[0] in here.variables or "*" in path else path
+        if isinstance(node, Items):
+            return extent(node, ANYTHING)
+        if path is None or path[0] not in here.variables:
+            return None if path is None or "*" in path else path
+        loop = here.variables[path[0]].loop
+        source = here.loops[loop] if loop is not None else None
+        return (*source, "*", *path[1:]) if isinstance(source, tuple) else None
 
     def _over_nothing(self, loop: Loop, form: str, *, begins: bool) -> None:
         """A loop that begins with its answer gives it for a list that holds nothing."""
@@ -323,54 +408,9 @@ class _Inspector:
         if not isinstance(pattern, Const) or type(pattern.value) is not str:
             self.say("the pattern of `matches` must be written as text, so that it can be checked now")
             return
-        trouble = _pattern_trouble(pattern.value)
+        trouble = pattern_trouble(pattern.value)
         if trouble is not None:
             self.say(f"the pattern {shown(pattern.value)} {trouble}")
-
-
-def _pattern_trouble(pattern: str) -> str | None:
-    """What is wrong with a pattern of ``matches``, which looks anywhere in the text unless it is anchored."""
-    options = re2.Options()
-    options.log_errors = False
-    options.max_mem = 1 << 20
-    try:
-        re2.compile(pattern, options)
-        if _MULTILINE.search(pattern) is not None:
-            return "uses the flag `m`, with which `^` and `$` hold at every line"
-        if pattern.startswith("^") and pattern.endswith("$") and not pattern.endswith("\\$"):
-            # Balanced on its own, so the outer `^` and `$` belong to the whole and not to one branch of `|`.
-            re2.compile(f"(?:{pattern[1:-1]})", options)
-            if not _has_outer_choice(pattern[1:-1]):
-                return None
-    except re2.error:
-        return "is not a regular expression (RE2)"
-    return "also matches in the middle of a text; write `^(...)$`, with `.*` where anything may stand"
-
-
-def _has_outer_choice(pattern: str) -> bool:
-    """Whether a ``|`` stands outside every group and class."""
-    depth, index, in_class = 0, 0, False
-    while index < len(pattern):
-        character = pattern[index]
-        if character == "\\":
-            if pattern.startswith("\\Q", index):
-                end = pattern.find("\\E", index)
-                index = len(pattern) if end < 0 else end
-            index += 2
-            continue
-        if in_class:
-            in_class = character != "]"
-        elif character == "[":
-            in_class = True
-            index += 1 if pattern.startswith(("[]"), index) else 2 if pattern.startswith("[^]", index) else 0
-        elif character == "(":
-            depth += 1
-        elif character == ")":
-            depth -= 1
-        elif character == "|" and depth == 0:
-            return True
-        index += 1
-    return False
 
 
 def _path(node: Node) -> ViewPath | None:
@@ -379,7 +419,7 @@ def _path(node: Node) -> ViewPath | None:
     if isinstance(node, Select):
         above = _path(node.operand)
         return None if above is None else (*above, node.field)
-    if isinstance(node, Call) and node.function == "_[_]" and len(node.arguments) == 2:
+    if isinstance(node, Call) and node.function in _MEMBERS and len(node.arguments) == 2:
         above, key = _path(node.arguments[0]), node.arguments[1]
         name = key.value if isinstance(key, Const) and type(key.value) is str else "*"
         return None if above is None else (*above, name)
@@ -390,6 +430,8 @@ def _words_of(node: Node) -> str:
     if isinstance(node, Const):
         return literal(node.value)
     path = _path(node)
+    if path is None and isinstance(node, Call) and node.function.isidentifier():
+        return f"{node.function}(...)"
     return ".".join(path) if path is not None else "this"
 
 

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from cel_expr_python import cel
 
-from agentguard.policy.cel.scope import SCALE, Known
+from agentguard.policy.cel.scope import DOUBLE, SCALE, Known
 from agentguard.policy.cel.tree import Call, Const, Ident, Items, Node
 from agentguard.policy.json_schema.shapes import fits
 from agentguard.policy.words import shown
@@ -22,7 +22,7 @@ _ZONES = cel.NewEnv(variables={"zone": cel.Type.STRING})
 _ZONE = _ZONES.compile('timestamp("2027-01-01T00:00:00Z").getHours(zone)')
 
 # Evaluates a node of the expression that is looked at: why it errs (or None), and its value.
-Evaluate: TypeAlias = "Callable[[bytes], tuple[str | None, Any]]"
+Evaluate: TypeAlias = "Callable[[Node], tuple[str | None, Any]]"
 
 _WHOLE = 'write a whole one with its zone, such as `timestamp("2027-01-01T00:00:00Z")`'
 _CONVERSIONS: Mapping[str, str] = {
@@ -178,6 +178,8 @@ def _kinds(side: Node, known: Known) -> frozenset[str]:
     if isinstance(side, Const):
         kind = _LITERALS.get(type(side.value))
         return frozenset((kind,)) if kind is not None else frozenset()
+    if known.get(DOUBLE):
+        return frozenset({"double"})
     types = known.get("type")
     found: set[str] = set()
     for word in types if type(types) is list else [types]:
@@ -192,7 +194,7 @@ def _kinds(side: Node, known: Known) -> frozenset[str]:
 
 def never_fits(known: Known, value: Any) -> bool:
     """Whether a literal breaks a rule of the schema beyond its type: a pattern, a length, a limit, a format."""
-    rules = {key: known[key] for key in known if key not in ("enum", "const", SCALE)}
+    rules = {key: known[key] for key in known if key not in ("enum", "const", SCALE, DOUBLE)}
     return bool(rules.keys() - {"type"}) and not fits(rules, value)
 
 

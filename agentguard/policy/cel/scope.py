@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from agentguard.core.values import Assurance, Risk, Sensitivity
+from agentguard.policy.cel.tree import Node
 
 Known: TypeAlias = Mapping[str, Any]
 
 # Nothing is known: any member, any type.
 ANYTHING: Known = MappingProxyType({})
 
+# Places that one call reaches, and words of where an argument comes from: lists that are short by themselves.
+MAX_PLACES = 500
+
 # A word from a fixed scale. `<` on it would compare letters ("secret" < "public" is false by luck only).
 SCALE = "agentguard:scale"
+
+# A number that always has decimals, whatever it is: CEL calculates with two of one kind only.
+DOUBLE = "agentguard:double"
 
 
 def closed(properties: Mapping[str, Known]) -> Known:
@@ -42,7 +49,7 @@ _ALWAYS: Mapping[str, Known] = {
     "subject": _TEXT,
     "claims": ANYTHING,
     "destination": _PLACE,
-    "destinations": {"type": "array", "items": _PLACE},
+    "destinations": {"type": "array", "items": _PLACE, "maxItems": MAX_PLACES},
     "risk": _words(Risk.words()),
     "assurance": _words(Assurance.words()),
     "now": ANYTHING,
@@ -51,11 +58,24 @@ NAMES = ("args", "inputs", "kept", "counts", "origins", *_ALWAYS)
 
 
 @dataclass(frozen=True, slots=True)
+class Let:
+    """An expression under a name: its tree, its type in CEL's words, and what is known of its value."""
+
+    tree: Node
+    kind: str
+    known: Known
+
+
+@dataclass(frozen=True, slots=True)
 class Scope:
-    """The names of one step's conditions, and every step of its workflow."""
+    """The names of one step's conditions, and every step of its workflow.
+
+    ``lets`` are expressions that have a name of their own, by it.
+    """
 
     names: Mapping[str, Known]
     steps: tuple[str, ...]
+    lets: Mapping[str, Let] = field(default_factory=lambda: MappingProxyType({}))
 
     @classmethod
     def make(
@@ -70,7 +90,7 @@ class Scope:
         has_destinations: bool,
     ) -> Scope:
         """``arguments`` and ``inputs`` are the closed schemas of ``shapes``; ``origins`` are the words for sources."""
-        words = {"type": "array", "items": {"type": "string", "enum": list(origins)}}
+        words = {"type": "array", "items": {"type": "string", "enum": list(origins)}, "maxItems": MAX_PLACES}
         names = {
             "args": arguments,
             "inputs": inputs,
