@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from agentguard.policy.cel.functions.table import NAMES as OURS
 from agentguard.policy.cel.scope import Scope
 from agentguard.policy.words import expected, nearest, shown
 
@@ -67,10 +68,20 @@ _ELSEWHERE: Mapping[str, str] = {
     "every": "list.all(x, ...)",
     "str": "string(x)",
     "float": "double(x)",
-    "date": 'timestamp("2027-01-01T00:00:00Z")',
+    "date": 'time("2027-01-01")',
+    "datetime": 'time("2027-01-01 17:00")',
+    "average": "double(sum(x)) / double(size(x))",
+    "find": 'one(list, "field", value)',
+    "sorted": "sort(list)",
+    "unique": "distinct(list)",
+    "abs": "math.abs(x)",
+    "round": "math.round(x)",
+    "lower": "x.lowerAscii()",
+    "upper": "x.upperAscii()",
     "hour": 'now.getHours("Europe/Berlin")',
 }
 _FUNCTIONS: tuple[str, ...] = (
+    *(*OURS, "split", "join", "replace", "substring", "trim", "lowerAscii", "orValue"),
     *("has", "size", "matches", "startsWith", "endsWith", "contains", "all", "exists", "exists_one", "filter", "map"),
     *("int", "double", "string", "timestamp", "duration", "getFullYear", "getHours", "getDayOfWeek"),
 )
@@ -136,6 +147,8 @@ def _undeclared(name: str, text: str, scope: Scope) -> str:
 
 
 def _no_function(name: str) -> str:
+    if name in OURS:
+        return f"{shown(name)} stands in front of what it is about: `{name}(x, ...)`"
     if name in _FUNCTIONS:
         return f"{shown(name)} stands behind what it is about: `x.{name}(...)`"
     meant = _ELSEWHERE.get(name.lower())
@@ -173,6 +186,7 @@ _MIXED: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (("&&", "||"), "text", '; write the comparison on both sides: `x == "A" || x == "B"`'),
     (("<", "<=", ">", ">="), "true or false", "; write `1 <= x && x <= 5` for two limits"),
     (("<", "<=", ">", ">=", "==", "!="), "a time", '; write `timestamp("2027-01-01T00:00:00Z")`'),
+    (("same_amount",), "text", "; write `number(...)` around the text"),
     (("==", "!="), "a mapping", "; compare one of its members"),
 )
 
