@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 import orjson
 
 from agentguard.core.facts import Answer, RunStatus
+from agentguard.core.growing import Growth
 from agentguard.core.provenance import NOTHING_SEEN, Brought, Mark, Seen
 from agentguard.core.values import Json
 from agentguard.ledger.log import Key
@@ -305,6 +306,17 @@ def read_brought(stored: Any) -> Brought:
     """The other way."""
     tool, call, clean, text, lost = stored
     return Brought(tool, call, {source: _unpack(values) for source, values in clean.items()}, text, lost)
+
+
+def write_growth(growth: Growth) -> Json:
+    """What a call adds to a kept value, as JSON."""
+    return [growth.name, growth.how, growth.key, growth.value]
+
+
+def read_growth(stored: Any) -> Growth:
+    """The other way."""
+    name, how, key, value = stored
+    return Growth(name, how, key, value)
 
 
 def _pack(values: frozenset[bytes]) -> str:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, Protocol
 import orjson
 
 from agentguard.core.facts import RunStatus
+from agentguard.core.growing import LOST, after_growth
 from agentguard.core.people import who, who_is_in
 from agentguard.core.provenance import NOTHING_SEEN, Seen
 from agentguard.core.signals import SignalEffect, stream_of
@@ -278,6 +279,8 @@ def _close(
         kept: dict[str, Json] = {**run.kept, **_mapping(private.get("kept"))}
         for gone in dropped:
             kept.pop(gone, None)
+        growths: Any = private.get("grown") or []
+        kept, _ = after_growth(kept, tuple(map(cells.read_growth, growths)))
         if kept != run.kept or _bytes(kept) != _bytes(run.kept):  # for Python, 1 is True
             changed["kept"] = kept
         if step not in run.succeeded:
@@ -303,7 +306,8 @@ def _settle(at: Cells, number: int, private: Private, run_id: str, decision_id: 
     changed: dict[str, Any] = {"unsettled": run.unsettled - {decision_id}}
     if outcome == "succeeded":
         changed["succeeded"] = run.succeeded | {call.step}
-        changed["kept"] = {name: value for name, value in run.kept.items() if name not in call.keeps}
+        # What outgrew its bounds stays lost.
+        changed["kept"] = {name: value for name, value in run.kept.items() if name not in call.keeps or value is LOST}
     _put_run(at, run_id, run, **changed)
 
 

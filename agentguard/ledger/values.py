@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from agentguard.core.facts import Answer, ApprovalState, RunState
+from agentguard.core.growing import Growth
 from agentguard.core.policy import Counted
 from agentguard.core.provenance import Brought
 from agentguard.core.values import Json, Risk, Sensitivity
@@ -141,8 +142,9 @@ class Outcome(enum.StrEnum):
 class Closing:
     """The outcome of one admitted call. Closing a call twice changes nothing the second time.
 
-    ``kept`` and ``dropped`` are of a call that succeeded: together, the names of all that its step keeps, so that what
-    the run has kept of a step is always of one call. ``dropped`` could not be kept this time, and is forgotten.
+    ``kept``, ``grown`` and ``dropped`` are of a call that succeeded. ``kept`` and ``dropped`` together name all that
+    its step keeps of its last call alone; ``dropped`` could not be kept this time, and is forgotten. ``grown`` is what
+    it adds to values that grow over calls, folded in the order of the log.
     ``brought`` is what the run has seen by it, in the same transaction; forgotten when the run ends or is stopped.
     """
 
@@ -153,6 +155,7 @@ class Closing:
     at: datetime
     record: RecordData
     kept: Mapping[str, Json] = field(default_factory=dict)
+    grown: tuple[Growth, ...] = ()
     dropped: frozenset[str] = frozenset()
     brought: Brought | None = None
 

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any, Protocol
 
 from agentguard.core.facts import RunState, RunStatus
+from agentguard.core.growing import present
 from agentguard.core.provenance import NOTHING_SEEN
 from agentguard.core.values import Json, Risk, Sensitivity
 from agentguard.errors import LedgerError
@@ -139,7 +140,7 @@ class World:
             run.requester,
             _RISK[max(run.risk, others.risk)],
             _copy(run.inputs or {}),
-            _copy(run.kept),
+            _copy(present(run.kept)),
             dict(run.counts),
             run.succeeded,
             spent,

@@ -1,8 +1,9 @@
-"""What later steps may rely on: one value taken out of a step's result, or a Fault. Never a guess.
+"""What later steps may rely on: values taken out of a step's result or arguments, or a Fault. Never a guess.
 
-A path (``result.tables``, ``result.rows[0].id``, ``result["odd name"]``) reads structured results: mappings, lists,
-pydantic models and dataclasses. With ``match``, the text at that path is searched with RE2 and the first group is the
-value; text that holds two different matches has no one value, so nothing is kept.
+A path (``agentguard.core.paths``) reads structured results: mappings, lists, pydantic models and dataclasses. With
+``match``, the text at that path is searched with RE2 and the first group is the value; text that holds two different
+matches has no one value, so nothing is kept. Of a path to several places each is searched. ``as_type`` reads text as a
+number.
 """
 
 from __future__ import annotations
@@ -13,67 +14,131 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import re2
 from pydantic import BaseModel
 
 from agentguard.core.canonical import MAX_DEPTH, MAX_NODES
+from agentguard.core.growing import Growth
+from agentguard.core.paths import Every, Missing, Path, Step, Values, parse, value_at
 from agentguard.core.policy import Fault
 from agentguard.core.values import Json
 from agentguard.policy.words import shown
 
-# Text longer than this is not searched: a pattern's time grows with it.
+# Text longer than this is not searched: a pattern's time grows with it. For all elements of a list together.
 MAX_TEXT = 1024 * 1024
 # A pattern with an optional tail looks for it to the end of the text, from every match: so much is looked through.
 MAX_SEARCHED = 64 * MAX_TEXT
-MAX_PATH = 500
 _MAX_MEMORY = 1 << 20
+# Where a kept value may come from.
+ROOTS = ("result", "args")
 
-Part: TypeAlias = "str | int"
-_PART = re.compile(r'\.([A-Za-z_][A-Za-z0-9_-]*)|\[(0|[1-9][0-9]{0,5})\]|\["((?:[^"\\\[\]])+)"\]')
+Form: TypeAlias = Literal["set", "put", "add"]
+TypeWord: TypeAlias = Literal["number", "integer", "text"]
+
+# Fifteen digits are exact in every number that JSON knows.
+_NUMBER = re.compile(r"[+-]?(?=[0-9.]{1,16}\Z)[0-9]{1,15}(?:\.[0-9]{1,15})?")
+_NO_ROOTS: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """How one kept value is found. ``name`` is what conditions call it: ``kept.NAME``."""
+    """How one kept value is found. ``name`` is what conditions call it: ``kept.NAME``.
+
+    ``form``: whether a call's value takes the place of what was kept before (``set``), stands at the key that ``by``
+    leads to (``put``), or is added (``add``); then ``key`` is the field by which two elements are the same one.
+    """
 
     name: str
     text: str
-    _path: tuple[Part, ...]
+    path: Path
+    form: Form = "set"
+    by: Path | None = None
+    key: str = ""
+    as_type: TypeWord | None = None
     _pattern: Any = field(default=None, compare=False)
 
-    def extract(self, result: Any) -> Json | Fault:
-        """The value, or a Fault that says which part of the path failed. Never raises."""
+    def extract(self, result: Any, roots: Mapping[str, Any] = _NO_ROOTS) -> Json | Fault:
+        """The value that one call gives, or a Fault that says which part of the path failed. Never raises.
+
+        ``roots``: the call's ``args``, and its run's ``inputs`` and ``kept``, as far as they are known.
+        """
         try:
-            found = self._follow(result)
-            if isinstance(found, Fault):
-                return found
-            return self._matched(found) if self._pattern is not None else _as_json(found)
+            found = value_at(self.path, {**roots, "result": result}, structure)
+            if isinstance(found, Missing):
+                return Fault(found.detail)
+            return self._read(found)
         except Exception as error:
             return Fault(f"`{self.text}` could not be read ({type(error).__name__})")
 
-    def _follow(self, value: Any) -> Any:
-        for part in self._path:
-            inside = structure(value)
-            if isinstance(part, int):
-                if not isinstance(inside, list) or part >= len(inside):
-                    return Fault(f"`{self.text}`: there is no element {part}")
-            elif not isinstance(inside, dict) or part not in inside:
-                return Fault(f"`{self.text}`: there is no {shown(part)}")
-            value = inside[part]
-        return value
+    def growth(self, result: Any, roots: Mapping[str, Any] = _NO_ROOTS) -> tuple[Growth | None, Fault | None]:
+        """What one call adds to a value that grows, and what was wrong with it. Never raises."""
+        value = self.extract(result, roots)
+        if self.form == "put":
+            key = self._key_of(result, roots)
+            if isinstance(key, Fault):
+                return None, key
+            if isinstance(value, Fault):
+                return Growth(self.name, "forget", key), value
+            return Growth(self.name, "put", key, value), None
+        if isinstance(value, Fault):
+            return None, value
+        return self._addition(value)
 
-    def _matched(self, text: Any) -> str | Fault:
+    def _addition(self, value: Json) -> tuple[Growth | None, Fault | None]:
+        if isinstance(value, dict) and not self.key:
+            return Growth(self.name, "add", "", value), None
+        elements: list[Json] = value if isinstance(value, list) else [value]
+        for number, element in enumerate(elements if self.key else ()):
+            named = element.get(self.key) if isinstance(element, dict) else None
+            if not isinstance(named, str | int | float) or isinstance(named, bool):
+                return None, Fault(f"`{self.text}`: element {number} has no text or number `{self.key}`")
+        return Growth(self.name, "add", self.key, elements), None
+
+    def _key_of(self, result: Any, roots: Mapping[str, Any]) -> str | Fault:
+        try:
+            key = Missing("") if self.by is None else value_at(self.by, {**roots, "result": result}, structure)
+        except Exception as error:
+            return Fault(f"`{self.by}` could not be read ({type(error).__name__})")
+        if isinstance(key, Missing):
+            return Fault(key.detail)
+        if type(key) is int:
+            return str(key)
+        return (
+            key if type(key) is str else Fault(f"`{self.by}` is {type(key).__name__}; a key is text or a whole number")
+        )
+
+    def _read(self, found: Any) -> Json | Fault:
+        """The value with its pattern and its type, each of several by itself."""
+        if self._pattern is None and self.as_type is None:
+            return _as_json(found)
+        if found is None:
+            return Fault("the value is null")
+        return self._each(found, _levels(self.path.steps), _Room())
+
+    def _each(self, found: Any, levels: tuple[type, ...], room: _Room) -> Json | Fault:
+        if not levels:
+            value = found if self._pattern is None else self._matched(found, room)
+            return value if isinstance(value, Fault) or self.as_type is None else _typed(value, self.as_type, self.text)
+        parts: dict[Any, Json] = {}
+        for name, part in found.items() if isinstance(found, dict) else enumerate(found):
+            value = self._each(part, levels[1:], room)
+            if isinstance(value, Fault):
+                return Fault(f"{value.detail}, in element {name}") if levels[0] is Every else value
+            parts[name] = value
+        return parts if levels[0] is Values else [*parts.values()]
+
+    def _matched(self, text: Any, room: _Room) -> str | Fault:
         if type(text) is not str:
             return Fault(f"`{self.text}`: found {type(text).__name__}, and `match` reads text")
-        if len(text) > MAX_TEXT:
+        room.text += len(text)
+        if room.text > MAX_TEXT:
             return Fault(f"`{self.text}`: the text is longer than {MAX_TEXT} characters")
         found: str | None = None
-        searched = 0
         for match in self._pattern.finditer(text):
-            searched += len(text) - match.start()
-            if searched > MAX_SEARCHED:
+            room.searched += len(text) - match.start()
+            if room.searched > MAX_SEARCHED:
                 return Fault(f"`{self.text}`: the text holds too many matches")
             group = match.group(1)
             if group is None or (found is not None and group != found):
@@ -82,28 +147,59 @@ class Keep:
         return found if found is not None else Fault(f"`{self.text}`: no match")
 
 
-def compile_keep(name: str, source: str, match: str | None) -> Keep:
+@dataclass(slots=True)
+class _Room:
+    """How much one keep has looked through so far."""
+
+    text: int = 0
+    searched: int = 0
+
+
+def compile_keep(
+    name: str,
+    source: str,
+    match: str | None = None,
+    *,
+    form: Form = "set",
+    by: str | None = None,
+    key: str = "",
+    as_type: TypeWord | None = None,
+) -> Keep:
     """Read a keep as its owner wrote it. Raises ValueError, saying what was expected."""
-    path = _parse(source)
-    if match is None:
-        return Keep(name, source, path)
-    return Keep(name, f"{source} ~ {match}", path, _compile(match))
+    pattern = None if match is None else _compile(match)
+    text = source if match is None else f"{source} ~ {match}"
+    at = None if by is None else _path(by)
+    if at is not None and at.several is not None:
+        raise ValueError(f"{shown(by)} leads to several values; `by` is one text or whole number")
+    return Keep(name, text, _path(source), form, at, key, as_type, pattern)
 
 
-def _parse(source: str) -> tuple[Part, ...]:
-    if source[:7].rstrip(".[") != "result" or len(source) > MAX_PATH:
-        raise ValueError(f"found {shown(source)}, expected a path such as `result.tables` or `result.rows[0].id`")
-    parts: list[Part] = []
-    at = len("result")
-    while at < len(source):
-        found = _PART.match(source, at)
-        if found is None:
-            raise ValueError(
-                f'cannot read {shown(source[at:])} in {shown(source)}; expected `.name`, `[0]` or `["odd name"]`'
-            )
-        parts.append(int(found[2]) if found[2] is not None else found[1] or found[3])
-        at = found.end()
-    return tuple(parts)
+def _path(text: str) -> Path:
+    try:
+        return parse(text, ROOTS)
+    except ValueError as error:
+        raise ValueError(f"{error}; expected a path such as `result.tables`, `result[*].id` or `args.user`") from None
+
+
+def _levels(steps: tuple[Step, ...]) -> tuple[type, ...]:
+    """What the value of a path to several places is made of, from the outside in: lists in lists are one list."""
+    several = [type(step) for step in steps if isinstance(step, Every | Values)]
+    return tuple(kind for at, kind in enumerate(several) if not at or kind is Values or several[at - 1] is Values)
+
+
+def _typed(value: Any, wanted: TypeWord, text: str) -> Json | Fault:
+    """A text or number of the type that was asked for. Digits with anything between them are no number."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return Fault(f"`{text}`: found {type(value).__name__}, expected text or a number")
+    if wanted == "text":
+        return str(value)
+    if isinstance(value, str):
+        if _NUMBER.fullmatch(value) is None:
+            return Fault(f"`{text}`: a text is no number; expected digits such as `1200` or `12.50`")
+        value = float(value) if "." in value else int(value)
+    if wanted == "integer" and value != int(value):
+        return Fault(f"`{text}`: a number is not whole")
+    return int(value) if wanted == "integer" else value
 
 
 @lru_cache(maxsize=1024)

@@ -27,13 +27,13 @@ from agentguard.guard.call import outcome
 def test_a_large_result_is_looked_at_on_a_thread(monkeypatch: pytest.MonkeyPatch, body: Any, aside: bool) -> None:
     """A regular expression over a megabyte takes a second; every other task would stand still for it."""
     where: list[int] = []
-    keep = outcome._keep
+    keep = outcome.keep_all
 
     def noted(*args: Any) -> Any:
         where.append(threading.get_ident())
         return keep(*args)
 
-    monkeypatch.setattr(outcome, "_keep", noted)
+    monkeypatch.setattr(outcome, "keep_all", noted)
 
     async def read(q: str) -> dict[str, Any]:
         return {"body": body}

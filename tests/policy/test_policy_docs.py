@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pkgutil
 import re
+import textwrap
 from importlib import import_module
 from pathlib import Path
 
@@ -13,7 +14,10 @@ from pydantic import BaseModel
 from agentguard.policy import cases, load, load_cases, models
 
 TEXT = (Path(__file__).parents[2] / "docs" / "policy.md").read_text("utf-8")
-BLOCKS = re.findall(r"^```yaml\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+WRITTEN = re.findall(r"^```yaml\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+BLOCKS = [block for block in WRITTEN if block.startswith("apiVersion")]
+# What stands inside a step.
+PARTS = [block for block in WRITTEN if not block.startswith("apiVersion")]
 MODULES = [
     import_module(f"{package.__name__}.{found.name}")
     for package in (models, cases)
@@ -39,6 +43,23 @@ def test_the_files_of_the_reference_are_a_bundle_with_cases(tmp_path: Path) -> N
 
     assert set(bundle.policy.workflows) == {"customer-export"}
     assert len(load_cases(tmp_path, bundle)) == 5
+
+
+def test_the_parts_of_a_step_in_the_reference_load(tmp_path: Path) -> None:
+    """They are copied, too."""
+    step = "".join(textwrap.indent(part, "    ") for part in PARTS)
+    for number, block in enumerate(BLOCKS):
+        if "kind: Workflow" in block:
+            block = block.replace("inputs:\n", "inputs:\n  sender: {type: string}\n")
+            arguments = "{user: {type: string}, channel: {type: string}}"
+            block = block.replace(
+                "steps:\n", f"steps:\n  copied:\n    tool: tickets.get\n    arguments: {arguments}\n{step}"
+            )
+        if "kind: Cases" not in block:
+            (tmp_path / f"{number}.yaml").write_text(block)
+
+    assert PARTS
+    assert "copied" in {step.name for step in load(tmp_path).policy.workflows["customer-export"].steps}
 
 
 def test_every_kind_of_file_has_models() -> None:

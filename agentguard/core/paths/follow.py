@@ -37,15 +37,17 @@ def _follow(path: Path, value: Any, first: int, roots: Mapping[str, Any], opened
         inside = opened(value)
         if isinstance(step, Every | Values):
             if not isinstance(inside, list if isinstance(step, Every) else dict):
-                return Missing(f"`{path}`: there is no {'list' if isinstance(step, Every) else 'object'}{_where(at)}")
+                return Missing(f"`{path}`: there is no {'list' if isinstance(step, Every) else 'object'}")
             return _each(path, inside, at + 1, roots, opened)
         if isinstance(step, Where):
             value = _the_one(path, step, inside, roots, opened)
         else:
             key = value_at(step.by, roots, opened) if isinstance(step, Named) else step
+            if isinstance(step, Named) and isinstance(inside, dict) and type(key) is int:
+                key = str(key)  # a name is text
             value = key if isinstance(key, Missing) else _member(inside, key)
             if value is _NOTHING:
-                return Missing(f"`{path}`: there is no {_said(step)}{_where(at)}")
+                return Missing(f"`{path}`: there is no {_said(step)}")
         if isinstance(value, Missing):
             return value
     return value
@@ -169,10 +171,6 @@ def _may_be(one: Step, other: Step) -> bool:
         (isinstance(one, in_lists) and isinstance(other, in_objects))
         or (isinstance(one, in_objects) and isinstance(other, in_lists))
     )
-
-
-def _where(at: int) -> str:
-    return "" if at else " at its root"
 
 
 def _said(step: Step) -> str:

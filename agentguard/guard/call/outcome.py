@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from agentguard.core.canonical import NotCanonical, canonical_bytes, read_canonical
-from agentguard.core.decide import STOPS
 from agentguard.core.facts import RunState
-from agentguard.core.policy import Fault, Policy
+from agentguard.core.policy import Policy
 from agentguard.core.provenance import Brought
 from agentguard.core.request import Request
 from agentguard.core.values import Json
 from agentguard.guard.asks import Ask, Look, RunTool
+from agentguard.guard.call.keeping import NOTHING_KEPT, Kept, keep_all
 from agentguard.guard.call.prepare import Call
 from agentguard.guard.engine import Engine
 from agentguard.guard.failures import says_failed
@@ -30,7 +29,8 @@ class Attempt:
     """How far a call has come, so that a permit gets its outcome whatever interrupts it, and wherever.
 
     ``admission`` is the permit that the ledger was asked to make durable, ``keeps`` what its step keeps by the bundle
-    that permitted it. ``call`` is its number in a run in which values are followed, else None.
+    that permitted it, ``roots`` what their paths may read beside the result. ``call`` is its number in a run in which
+    values are followed, else None.
     """
 
     guard: Engine
@@ -38,6 +38,7 @@ class Attempt:
     streamed: bool
     admission: Admission | None = None
     keeps: tuple[Keep, ...] = ()
+    roots: Mapping[str, Any] = field(default_factory=dict)
     tool: str = ""
     call: int | None = None
     started: bool = False
@@ -47,14 +48,14 @@ class Attempt:
         """Write how the call ended. An exception is a failure; a cancellation leaves what happened unknown."""
         name = storable(type(error).__name__)
         if self.returned:
-            self.close(Outcome.SUCCEEDED, name, {}, None if self.call is None else lost(self.tool, self.call))
+            self.close(Outcome.SUCCEEDED, name, brought=None if self.call is None else lost(self.tool, self.call))
         elif self.started:
             outcome = Outcome.FAILED if isinstance(error, Exception) else Outcome.UNKNOWN
-            self.close(outcome, name, {}, self._brought_by(error))
+            self.close(outcome, name, brought=self._brought_by(error))
         else:
             # The ledger does things in the order they were asked: if it still admits the call, this comes after; if
             # it does not, this comes to nothing.
-            self.close(Outcome.FAILED, f"{name} before the tool started", {})
+            self.close(Outcome.FAILED, f"{name} before the tool started")
 
     def saw(self, run: RunState | None) -> None:
         """Remember the run for the next call in it."""
@@ -62,7 +63,10 @@ class Attempt:
             self.context.remember(run)
 
     def follow(self, policy: Policy, request: Request, run: RunState | None) -> None:
-        """Remember which call of its run this is, where its workflow asks where values come from."""
+        """Remember what its step's paths may read, and which call of its run this is, where values are followed."""
+        if self.keeps and run is not None:
+            known = {} if run.unsettled else {"kept": run.kept}
+            self.roots = {"args": request.arguments, "inputs": run.inputs, **known}
         workflow = policy.workflows.get(request.workflow)
         if workflow is not None and workflow.follows and run is not None:
             self.tool, self.call = request.tool, sum(run.counts.values())
@@ -84,18 +88,18 @@ class Attempt:
         return brought_by_error(self.tool, self.guard.outsiders_paths(self.tool), self.call, error)
 
     def close(
-        self, outcome: Outcome, error: str | None, kept: Mapping[str, Json], brought: Brought | None = None
+        self, outcome: Outcome, error: str | None, kept: Kept = NOTHING_KEPT, brought: Brought | None = None
     ) -> None:
         """Write the outcome, once."""
         if self.admission is not None:
-            names = frozenset(keep.name for keep in self.keeps)
+            names = frozenset(keep.name for keep in self.keeps if keep.form == "set")
             closed = _close(
                 self.guard,
                 self.admission,
                 outcome,
                 error=error,
                 kept=kept,
-                dropped=names - kept.keys(),
+                dropped=names - kept.values.keys(),
                 brought=brought,
                 admitted=self.started,
             )
@@ -110,17 +114,18 @@ def perform(attempt: Attempt, call: Call) -> Generator[Ask, Any, Any]:
     result = yield RunTool(call.ready)
     failed = says_failed(result, call.request.call_id)
     if failed is not None:
-        attempt.close(Outcome.FAILED, f"the tool returned a failure ({failed})", {}, attempt.brought(result, {}))
+        seen = attempt.brought(result, {})
+        attempt.close(Outcome.FAILED, f"the tool returned a failure ({failed})", brought=seen)
         return result
     attempt.returned = True
 
-    def look() -> tuple[dict[str, Json], str | None, Brought | None]:
-        kept, trouble = _keep(attempt.keeps, result)
-        return kept, trouble, attempt.brought(result, kept)
+    def look() -> tuple[Kept, Brought | None]:
+        kept = keep_all(attempt.keeps, result, attempt.roots)
+        return kept, attempt.brought(result, kept.all_values)
 
     looked_at = bool(attempt.keeps) or attempt.call is not None
-    kept, trouble, seen = (yield Look(look)) if looked_at and _is_large(result) else look()
-    attempt.close(Outcome.SUCCEEDED, trouble, kept, seen)
+    kept, seen = (yield Look(look)) if looked_at and _is_large(result) else look()
+    attempt.close(Outcome.SUCCEEDED, kept.trouble, kept, seen)
     return result
 
 
@@ -153,29 +158,13 @@ def keeps_of(bundle: Bundle, admission: Admission) -> tuple[Keep, ...]:
     return bundle.keeps.get((admission.workflow or "", admission.step or ""), ())
 
 
-def _keep(keeps: tuple[Keep, ...], result: Any) -> tuple[dict[str, Json], str | None]:
-    kept: dict[str, Json] = {}
-    missed: list[str] = []
-    for keep in keeps:
-        try:
-            value = keep.extract(result)
-            if isinstance(value, Fault):
-                raise NotCanonical(value.detail)
-            kept[keep.name] = read_canonical(canonical_bytes(value))
-        except STOPS:
-            raise
-        except BaseException:  # a result of any kind: the tool has run, and its outcome must be written
-            missed.append(keep.name)
-    return kept, f"could not keep {', '.join(missed)}" if missed else None
-
-
 def _close(
     guard: Engine,
     admission: Admission,
     outcome: Outcome,
     *,
     error: str | None,
-    kept: Mapping[str, Json],
+    kept: Kept,
     dropped: frozenset[str],
     brought: Brought | None,
     admitted: bool,
@@ -186,7 +175,7 @@ def _close(
         for name in ("decision_id", "policy_revision", "workflow", "workflow_version", "step", "run_id", "subject",
                      "tool", "tool_effect", "framework", "call_id", "request_digest")
     }  # fmt: skip
-    data = record("outcome", at, outcome=str(outcome), error=error, kept=sorted(kept), **copied)
+    data = record("outcome", at, outcome=str(outcome), error=error, kept=sorted(kept.all_values), **copied)
     closing = Closing(
         decision_id=admission.decision_id,
         run_id=admission.run_id or "",
@@ -194,14 +183,15 @@ def _close(
         outcome=outcome,
         at=at,
         record=data,
-        kept=kept,
+        kept=kept.values,
+        grown=kept.grown,
         dropped=dropped,
         brought=brought,
     )
     future = guard.ledger.close(closing)
     if future.done and isinstance(future.exception(), Unstorable):
         data = {**data, "outcome": str(Outcome.UNKNOWN), "error": "its outcome could not be stored", "kept": []}
-        plain = replace(closing, outcome=Outcome.UNKNOWN, record=data, kept={}, brought=None)
+        plain = replace(closing, outcome=Outcome.UNKNOWN, record=data, kept={}, grown=(), brought=None)
         future = guard.ledger.close(plain)
     guard.note_close(future, data, admitted=admitted)
     return future

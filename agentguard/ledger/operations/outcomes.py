@@ -7,12 +7,15 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from agentguard.core.facts import RunState
+from agentguard.core.growing import after_growth
 from agentguard.core.values import Json
 from agentguard.errors import LedgerError
 from agentguard.ledger import cells
 from agentguard.ledger.cells import (
     CallCell,
+    RunCell,
     write_brought,
+    write_growth,
 )
 from agentguard.ledger.entry import Change, known_text
 from agentguard.ledger.values import (
@@ -43,18 +46,33 @@ def close(world: World, asked: Closing) -> RunState | None:
         private: dict[str, Json] = {}
         if asked.kept:
             private["kept"] = dict(asked.kept)
+        if asked.grown:
+            private["grown"] = [write_growth(growth) for growth in asked.grown]
         if asked.brought is not None:
             private["brought"] = write_brought(asked.brought)
         change = ("close", asked.decision_id, asked.run_id, asked.step, str(asked.outcome), sorted(asked.dropped))
-        world.write(asked.record, [change], private)
+        world.write(_with_growth(asked, run), [change], private)
     after = world.run(asked.run_id)
     return None if run is None or after is None else world.state(asked.run_id, after)
+
+
+def _with_growth(asked: Closing, run: RunCell | None) -> RecordData:
+    """The outcome's record, with why a value that grows has not grown."""
+    if not asked.grown or run is None or asked.outcome is not Outcome.SUCCEEDED:
+        return asked.record
+    _, troubles = after_growth(run.kept, asked.grown)
+    if not troubles:
+        return asked.record
+    said = [asked.record["error"]] if asked.record.get("error") else []
+    said += [f"could not keep {name}: {why}" for name, why in troubles.items()]
+    left = [name for name in asked.record.get("kept", ()) if name not in troubles]
+    return {**asked.record, "error": "; ".join(said), "kept": left}
 
 
 def close_plainly(world: World, asked: Closing) -> RunState | None:
     """The outcome of a call of which no more can be stored than that it is unknown."""
     record = {**asked.record, "outcome": Outcome.UNKNOWN.value, "kept": []}
-    return close(world, replace(asked, outcome=Outcome.UNKNOWN, record=record, kept={}, brought=None))
+    return close(world, replace(asked, outcome=Outcome.UNKNOWN, record=record, kept={}, grown=(), brought=None))
 
 
 def open_calls(world: World, _: None) -> Sequence[RecordData]:

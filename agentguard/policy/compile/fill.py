@@ -10,11 +10,12 @@ from typing import Any, TypeAlias
 
 from agentguard.core.declarations import CatalogEntry, ToolDeclaration
 from agentguard.core.fill import Listed, Source
-from agentguard.core.paths import Path, may_meet, parse, parse_place
+from agentguard.core.paths import Path, parse
 from agentguard.core.provenance import CATALOG
 from agentguard.core.values import Sensitivity
 from agentguard.policy import models
 from agentguard.policy.cel.why import conjuncts
+from agentguard.policy.compile.keeps import keep_path, written_by_outsiders
 from agentguard.policy.words import shown, unknown
 
 Trouble: TypeAlias = "tuple[tuple[Any, ...], str]"
@@ -164,14 +165,13 @@ def _outsiders(
 
 def _written_by(step: models.StepEntry, word: str, tool: ToolDeclaration | None) -> str | None:
     """Who else than the owners of a tool can write what a step keeps under this name."""
-    kept = parse(step.keep[word].source, ("result", "args"))
-    if kept.root == "args":
+    entry = step.keep[word]
+    kept = keep_path(entry)
+    if kept is not None and kept.root == "args":
         schema = step.arguments.get(str(kept.steps[0]) if kept.steps else "", {})
         return None if schema.keys() & {FILL, "from", "enum", "const"} else "the model"
-    for outside in tool.untrusted_results if tool is not None else ():
-        if outside == "*" or may_meet(parse_place(outside), kept.steps):
-            return f"outsiders: `untrusted_results` of {shown(step.tool)} says {shown(outside)}"
-    return None
+    outside = None if tool is None else written_by_outsiders(entry, tool)
+    return None if outside is None else f"outsiders: `untrusted_results` of {shown(step.tool)} says {shown(outside)}"
 
 
 _ONE_ARGUMENT = re.compile(r"args\.([A-Za-z_][A-Za-z0-9_]*)")

@@ -46,10 +46,10 @@ from agentguard.policy.compile.fill import (
 from agentguard.policy.compile.flow import flow_troubles
 from agentguard.policy.compile.hints import hints_of
 from agentguard.policy.compile.included import with_included
+from agentguard.policy.compile.keeps import compiled_keeps, keep_troubles, written_by_outsiders
 from agentguard.policy.compile.parts import Parts, Written, check_people
 from agentguard.policy.compile.sources import SourceWords, is_reserved, source_troubles, sources, without_sources
 from agentguard.policy.json_schema.shapes import CompiledShape, compile_shape
-from agentguard.policy.keeps import compile_keep
 from agentguard.policy.words import expected, shown, unknown
 
 
@@ -99,6 +99,9 @@ class _Workflow:
         budgets = [self._budget(name, budget) for name, budget in self.file.budgets.items()]
         counting, first_uses = self._triggers()
         for path, message in flow_troubles(self.file.steps):
+            self.say(path, message)
+        keeps = {name: self.parts.keeps[self.file.metadata.name, name] for name in self.file.steps}
+        for path, message in keep_troubles(keeps, self.file.steps, self.file.inputs):
             self.say(path, message)
         duplicates = len(self.file.subjects) - len(set(self.file.subjects))
         if duplicates:
@@ -222,15 +225,13 @@ class _Workflow:
         for other, entry in self.file.steps.items():
             tool = self.parts.tools.get(entry.tool)
             for word in sorted(reads & entry.keep.keys()) if tool is not None else ():
-                written = (
-                    [path for path in tool.untrusted_results if _meet(path, entry.keep[word].source)] if tool else []
-                )
-                if written:
+                written = None if tool is None else written_by_outsiders(entry.keep[word], tool)
+                if written is not None:
                     self.note(
                         ("steps", name, "require"),
                         f"step {shown(name)} relies on `kept.{word}` and asks nobody: outsiders write it (step "
                         f"{shown(other)} keeps it, and `untrusted_results` of {shown(entry.tool)} says "
-                        f"{shown(written[0])}), so they decide what this step may do; a person can be asked with "
+                        f"{shown(written)}), so they decide what this step may do; a person can be asked with "
                         "`approval`",
                     )
 
@@ -309,13 +310,10 @@ class _Workflow:
         return ApprovalRule(when, tuple(rule.approvers), rule.quorum, rule.within, because, show.paths)
 
     def _keeps(self, name: str, step: models.StepEntry) -> None:
-        keeps = []
-        for word, entry in step.keep.items():
-            try:
-                keeps.append(compile_keep(word, entry.source, entry.match))
-            except ValueError as error:
-                self.say(("steps", name, "keep", word), f"keep.{word}: {error}")
-        self.parts.keeps[self.file.metadata.name, name] = tuple(keeps)
+        keeps, troubles = compiled_keeps(step)
+        for path, message in troubles:
+            self.say(("steps", name, "keep", *path), f"keep.{path[0]}: {message}")
+        self.parts.keeps[self.file.metadata.name, name] = keeps
 
     def _budget(self, name: str, budget: models.BudgetEntry) -> Budget | None:
         here = ("budgets", name)
@@ -367,17 +365,6 @@ _NAME_IN_TEXT = re.compile(r"(?<![\w.])[a-z]+\b")
 
 
 _ROOT = re.compile(r"[.\[]")
-
-
-_PARTS = re.compile(r"[^.\[\]]+")
-
-
-def _meet(outside: str, source: str) -> bool:
-    """Whether a place in a result that outsiders can write and one that is kept lead to the same value."""
-    if outside == "*":
-        return True
-    one, other = _PARTS.findall(outside), [part.strip('"') for part in _PARTS.findall(source)[1:]]
-    return all(a == b or (a == "*" and b.isdecimal()) for a, b in zip(one, other, strict=False))
 
 
 _NOWHERE = models.StepDestinations.model_construct(up_to=None, unclassified=None)

@@ -7,6 +7,7 @@ files (a tool, a group, a step) is looked up in ``compile``.
 from __future__ import annotations
 
 from agentguard.policy.models.destinations import Destinations, FirstContact, ZoneEntry
+from agentguard.policy.models.keeps import KeepEntry
 from agentguard.policy.models.limits import BudgetEntry, RiskEntry
 from agentguard.policy.models.shared import Steps
 from agentguard.policy.models.steps import Approval, StepDestinations, StepEntry, StepIdentity
@@ -56,6 +57,7 @@ __all__ = [
     "Destinations",
     "FirstContact",
     "Issuer",
+    "KeepEntry",
     "Line",
     "Name",
     "PolicyFile",

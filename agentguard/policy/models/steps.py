@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field, StringConstraints, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from agentguard.policy.models.destinations import FirstContact
+from agentguard.policy.models.keeps import Keep
 from agentguard.policy.models.words import (
     AssuranceWord,
     Duration,
@@ -50,20 +51,6 @@ class Approval(FirstContact):
     when: Expression | None = None
     because: Line | None = None
     show: Annotated[dict[Label, Line], Field(max_length=10)] = {}
-
-
-class KeepEntry(StrictModel):
-    """A value for later steps: a path into the result, or the first group of a pattern in the text at that path."""
-
-    source: Line = Field(alias="from")
-    match: Annotated[str, StringConstraints(min_length=1, max_length=1000)] | None = None
-
-
-def _as_keep(value: Any) -> Any:
-    return {"from": value} if isinstance(value, str) else value
-
-
-Keep: TypeAlias = Annotated[KeepEntry, BeforeValidator(_as_keep, json_schema_input_type=str | KeepEntry)]
 
 
 class ConditionEntry(StrictModel):

@@ -1,0 +1,146 @@
+"""`keep` in all its forms: what each gives of a result, and why not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from agentguard.core.growing import Growth
+from agentguard.core.policy import Fault
+from agentguard.policy.keeps import MAX_TEXT, compile_keep
+
+ROOTS: dict[str, Any] = {
+    "args": {"user": "ann", "channel": "general", "id": 7, "names": ["a"]},
+    "inputs": {"sender": "ann@a.example"},
+    "kept": {"first": 1},
+}
+MAILS = [
+    {"id_": 1, "sender": "ann@a.example", "body": "Total: 12.50 EUR"},
+    {"id_": 2, "sender": "bob@b.example", "body": "Total: 7 EUR, Total: 7 EUR"},
+]
+RATINGS = {"Ritz": "Rating: 4.5\nReviews: 1 star", "Inn": "Rating: 3\nReviews: none"}
+
+
+def value(path: str, result: Any, **how: Any) -> Any:
+    found = compile_keep("k", path, how.pop("match", None), **how).extract(result, ROOTS)
+    return found.detail if isinstance(found, Fault) else found
+
+
+@pytest.mark.parametrize(
+    ("path", "how", "result", "expected"),
+    [
+        ("args.user", {}, None, "ann"),
+        ("args.names[*]", {}, None, ["a"]),
+        ("result[*].id_", {}, MAILS, [1, 2]),
+        ("result[?sender == inputs.sender].body", {}, MAILS, "Total: 12.50 EUR"),
+        ("result[?id_ == kept.first].sender", {}, MAILS, "ann@a.example"),
+        ("result[args.user]", {}, {"ann": 3}, 3),
+        ("result[args.id]", {}, {"7": "seven"}, "seven"),
+        ("result[-1].id_", {}, MAILS, 2),
+        ("result[*].body", {"match": r"Total: ([0-9.]+)"}, MAILS, ["12.50", "7"]),
+        ("result[*].body", {"match": r"Total: ([0-9.]+)", "as_type": "number"}, MAILS, [12.5, 7]),
+        ("result.*", {"match": "Rating: ([0-9.]+)", "as_type": "number"}, RATINGS, {"Ritz": 4.5, "Inn": 3}),
+        ("result.*", {}, RATINGS, RATINGS),
+        ("result[*].*", {"as_type": "integer"}, [{"a": "1"}, {"b": "2"}], [{"a": 1}, {"b": 2}]),
+        ("result[*].x[*]", {"as_type": "text"}, [{"x": [1, 2]}, {"x": []}], ["1", "2"]),
+        ("result", {"as_type": "number"}, "1200", 1200),
+        ("result", {"as_type": "number"}, "-0012.50", -12.5),
+        ("result", {"as_type": "number"}, 5.5, 5.5),
+        ("result", {"as_type": "integer"}, "0042", 42),
+        ("result", {"as_type": "integer"}, 5.0, 5),
+        ("result", {"as_type": "text"}, 42, "42"),
+        ("result[*].id_", {}, [], []),
+        ("result[*].x", {}, [{"x": None}, {"x": 1}], [None, 1]),
+    ],
+)
+def test_what_is_kept(path: str, how: dict[str, Any], result: Any, expected: Any) -> None:
+    """As data: the path, how it is read, the result, and what stands in `kept` then."""
+    assert repr(value(path, result, **how)) == repr(expected)
+
+
+@pytest.mark.parametrize(
+    ("path", "how", "result", "why"),
+    [
+        ("args.nobody", {}, None, "`args.nobody`: there is no `nobody`"),
+        ("result[*].id_", {}, [*MAILS, {}], "`result[*].id_`: there is no `id_`, in element 2"),
+        ("result[*].id_", {}, {"id_": 1}, "`result[*].id_`: there is no list"),
+        ("result[?sender == inputs.sender]", {}, MAILS * 1 + [{**MAILS[0], "id_": 3}], "several different elements"),
+        ("result[?sender == inputs.sender]", {}, [], "no element says so"),
+        ("result[?sender == inputs.none]", {}, MAILS, "`inputs.none`: there is no `none`"),
+        ("result[*].body", {"match": "Total: ([0-9.]+) EUR$"}, [{"body": "x"}], "no match, in element 0"),
+        ("result[*].body", {"match": "([0-9]+)"}, MAILS, "several different matches, in element 0"),
+        ("result[*].id_", {"match": "(1)"}, MAILS, "found int, and `match` reads text, in element 0"),
+        ("result[*]", {"match": "^(x)"}, ["x" * MAX_TEXT, "x"], "longer than"),
+        ("result", {"as_type": "number"}, "1,200.00", "no number"),
+        ("result", {"as_type": "number"}, "1e3", "no number"),
+        ("result", {"as_type": "number"}, "12 EUR", "no number"),
+        ("result", {"as_type": "number"}, "", "no number"),
+        ("result", {"as_type": "number"}, ".", "no number"),
+        ("result", {"as_type": "number"}, "1234567890123456", "no number"),
+        ("result", {"as_type": "number"}, "\u0661\u0662", "no number"),
+        ("result", {"as_type": "number"}, True, "found bool"),
+        ("result", {"as_type": "number"}, None, "null"),
+        ("result", {"as_type": "integer"}, "12.5", "not whole"),
+        ("result", {"as_type": "integer"}, 12.5, "not whole"),
+        ("result", {"as_type": "text"}, ["a"], "found list"),
+    ],
+)
+def test_what_is_not_kept_and_why(path: str, how: dict[str, Any], result: Any, why: str) -> None:
+    """The reason stands in the record, and no value in it."""
+    found = value(path, result, **how)
+
+    assert isinstance(found, str) and why in found
+    assert "ann@a.example" not in found
+
+
+def growth(result: Any, path: str = "result", **how: Any) -> tuple[Growth | None, str | None]:
+    found, fault = compile_keep("k", path, how.pop("match", None), **how).growth(result, ROOTS)
+    return found, None if fault is None else fault.detail
+
+
+@pytest.mark.parametrize(
+    ("how", "result", "expected"),
+    [
+        ({"form": "put", "by": "args.channel"}, ["u"], Growth("k", "put", "general", ["u"])),
+        ({"form": "put", "by": "args.id"}, 1, Growth("k", "put", "7", 1)),
+        ({"form": "put", "by": "result.id"}, {"id": "a", "n": 1}, Growth("k", "put", "a", {"id": "a", "n": 1})),
+        ({"form": "add", "key": "id_"}, MAILS, Growth("k", "add", "id_", MAILS)),
+        ({"form": "add", "key": "id_"}, MAILS[0], Growth("k", "add", "id_", [MAILS[0]])),
+        ({"form": "add"}, RATINGS, Growth("k", "add", "", RATINGS)),
+        ({"form": "add"}, "a", Growth("k", "add", "", ["a"])),
+        ({"form": "add", "path": "result[*].id_"}, MAILS, Growth("k", "add", "", [1, 2])),
+        ({"form": "add"}, [], Growth("k", "add", "", [])),
+        (
+            {"form": "add", "path": "result.*", "match": "Rating: ([0-9.]+)", "as_type": "number"},
+            RATINGS,
+            Growth("k", "add", "", {"Ritz": 4.5, "Inn": 3}),
+        ),
+    ],
+)
+def test_what_a_call_adds(how: dict[str, Any], result: Any, expected: Growth) -> None:
+    """By key, by field, by its own names, by value."""
+    assert growth(result, **how) == (expected, None)
+
+
+@pytest.mark.parametrize(
+    ("how", "result", "left", "why"),
+    [
+        ({"form": "put", "by": "args.channel"}, None, Growth("k", "forget", "general"), "null"),
+        ({"form": "put", "by": "args.channel", "path": "result.x"}, {}, Growth("k", "forget", "general"), "no `x`"),
+        ({"form": "put", "by": "args.nothing"}, 1, None, "no `nothing`"),
+        ({"form": "put", "by": "args.names"}, 1, None, "is list"),
+        ({"form": "put", "by": "result"}, True, None, "is bool"),
+        ({"form": "put", "by": "result"}, 1.5, None, "is float"),
+        ({"form": "add", "key": "id_"}, [*MAILS, {"id": 3}], None, "element 2 has no text or number `id_`"),
+        ({"form": "add", "key": "id_"}, [{"id_": True}], None, "element 0"),
+        ({"form": "add", "key": "id_"}, "nothing found", None, "element 0"),
+        ({"form": "add", "path": "result.files"}, "nothing found", None, "no `files`"),
+    ],
+)
+def test_what_adds_nothing_and_why(how: dict[str, Any], result: Any, left: Growth | None, why: str) -> None:
+    """Of one thing, an earlier answer does not stand in for one that cannot be read; a list stays what it was."""
+    found, said = growth(result, **how)
+
+    assert found == left
+    assert said is not None and why in said
