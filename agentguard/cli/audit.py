@@ -12,6 +12,7 @@ import typer
 from agentguard import display
 from agentguard.cli import common
 from agentguard.cli.common import COLOURS, JsonOption, LedgerOption
+from agentguard.cli.findings import told
 from agentguard.core.values import RECORD_KINDS
 from agentguard.errors import ConfigurationError, LedgerError
 
@@ -72,6 +73,7 @@ def list_(
 def show(
     record: Annotated[str, typer.Argument(metavar="ID", help="A decision's id, or a record's number.")],
     ledger: LedgerOption = None,
+    all_: Annotated[bool, typer.Option("--all", help="The findings of every step, and not of the nearest.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Show every field of the records of one decision: what was decided and what came of it.
@@ -86,7 +88,7 @@ def show(
         if json:
             common.print_json(data)
         else:
-            common.rows((name, _field(value)) for name, value in data.items())
+            common.rows(_rows(data, all_))
             typer.echo("")
 
 
@@ -169,6 +171,20 @@ def find(operations: Operations, record: str) -> Iterator[dict[str, Any]]:
             yield from (r for r in operations.records(after=number - 1, limit=1) if r["seq"] == number)
         return
     yield from operations.records(RecordFilter(decision_id=record))
+
+
+def _rows(data: dict[str, Any], everything: bool) -> Iterator[tuple[str, str]]:
+    """Every field, and each finding on a line of its own: of a refused call, those of the nearest step."""
+    for name, value in data.items():
+        if name != "findings" or not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+            yield name, _field(value)
+            continue
+        yield name, str(len(value))
+        for found in told(value, data.get("effect"), everything=everything):
+            if isinstance(found, str):
+                yield "", f"  {found}; --all shows them"
+            else:
+                yield "", f"  {display.shown(found.effect)} {found}"
 
 
 def _wanted(

@@ -69,6 +69,19 @@ def folders(directory: Path) -> list[Path]:
     return found if len(found) > 1 and all(map(_has_workflow, found)) else []
 
 
+def several(directory: Path) -> list[Path]:
+    """The folders of a directory where each is a bundle of its own and all together are none; else none."""
+    from agentguard import policy
+
+    found = folders(directory)
+    try:
+        if found:
+            policy.load(directory)
+    except PolicyError:
+        return found
+    return []
+
+
 def _has_workflow(folder: Path) -> bool:
     from agentguard.policy.yaml.files import list_files, read_file
 

@@ -12,6 +12,7 @@ import typer
 from agentguard import display
 from agentguard.cli import common
 from agentguard.cli.common import JsonOption, LedgerOption
+from agentguard.cli.findings import told
 from agentguard.core.facts import RunStatus
 from agentguard.core.policy import MICROS
 from agentguard.core.reasons import Reason
@@ -53,9 +54,10 @@ def explain(
     requester: Annotated[str | None, typer.Option("--requester", help="For whom the run works.")] = None,
     approved_by: Annotated[list[str] | None, typer.Option("--approved-by", help="user:NAME; repeatable.")] = None,
     ledger: LedgerOption = None,
+    all_: Annotated[bool, typer.Option("--all", help="The findings of every step, and not of the nearest.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Show every finding of one decision, step by step. Nothing runs and nothing is written.
+    """Show why one call is decided so; of many steps, the one it came nearest to. Nothing runs, nothing is written.
 
     Either imagine a call and judge it by a bundle. What you do not say is taken to be in order: a fresh identity of
     the workflow's subject, low risk, nothing spent.
@@ -72,7 +74,7 @@ def explain(
     if decision is not None:
         if directory is not None or workflow is not None or tool is not None:
             raise ConfigurationError("--decision explains a record; leave out DIR, --workflow and --tool")
-        _show(_recorded(decision, ledger), json)
+        _show(_recorded(decision, ledger), json, all_)
         return
     if directory is None or workflow is None or tool is None:
         raise ConfigurationError("expected DIR, --workflow and --tool, or --decision ID")
@@ -111,7 +113,7 @@ def explain(
         now=now if at is None else common.moment(at, "--at", now),
         expect=Expectation(Effect.PERMIT, frozenset(), None),
     )
-    _show(_imagined(directory, case, now), json)
+    _show(_imagined(directory, case, now), json, all_)
 
 
 def _person(name: str) -> str:
@@ -188,14 +190,14 @@ def _recorded(decision: str, ledger: LedgerOption) -> dict[str, Any]:
     raise LedgerError(f"there is no decision `{decision}` in this ledger; `agentguard audit list` shows them")
 
 
-def _show(data: Mapping[str, Any], json: bool) -> None:
+def _show(data: Mapping[str, Any], json: bool, everything: bool) -> None:
     if json:
         common.print_json(dict(data))
         return
-    common.rows(_lines(data))
+    common.rows(_lines(data, everything))
 
 
-def _lines(data: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+def _lines(data: Mapping[str, Any], everything: bool) -> Iterable[tuple[str, str]]:
     from agentguard.audit import reasons
 
     yield "effect", display.shown(str(data.get("effect")))
@@ -208,18 +210,17 @@ def _lines(data: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
         yield f"argument {where}", what
     for name, words in (data.get("origins") or {}).items():
         yield f"origin of {display.shown(name)}", display.shown(", ".join(words))
-    findings = [found for found in data.get("findings") or [] if isinstance(found, Mapping)]
-    for found in findings:
-        step = found.get("step")
-        under = "" if step is None else f" (step {display.shown(str(step))})"
-        yield (
-            display.shown(str(found.get("effect"))),
-            (f"{display.shown(str(found.get('reason')))}{under}: {display.shown(str(found.get('detail')), 1_000)}"),
-        )
-        if found.get("reason") in tuple(Reason):
-            meant = reasons()[Reason(found["reason"])]
+    none = True
+    for found in told(data.get("findings") or (), data.get("effect"), everything=everything):
+        none = False
+        if isinstance(found, str):
+            yield "other steps", f"{found}; --all shows them"
+            continue
+        yield display.shown(found.effect), str(found)
+        if found.reason in tuple(Reason):
+            meant = reasons()[Reason(found.reason)]
             yield "", f"  {meant.means}" + ("" if meant.turn == "nobody" else f" Whose turn it is: {meant.turn}.")
     if data.get("hint") is not None:
         yield "hint", f"the model is told: {display.shown(str(data['hint']), 1_000)}"
-    if not findings:
+    if none:
         yield "findings", "none: every check passed"

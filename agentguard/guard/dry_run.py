@@ -92,7 +92,10 @@ def _differences(case: Case, decision: Decision) -> list[str]:
         differences.append(f"expected {wanted.effect}, found {found.effect}{under}")
     missing = sorted(set(wanted.reasons) - set(found.reasons))
     if missing:
-        differences.append(f"expected {', '.join(missing)}, found {', '.join(found.reasons) or 'no reason'}")
+        # What another step would ask people is no reason for a refusal.
+        counted = [each.reason for each in found.findings if each.effect is found.effect or each.effect is Effect.DENY]
+        given = ", ".join(sorted(set(counted))) or "no reason"
+        differences.append(f"expected {', '.join(missing)}, found {given}")
     step_found = None if found.step is None else found.step.name
     if wanted.step is not None and wanted.step != step_found:
         differences.append(

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias
 
 from agentguard.core.canonical import NotCanonical, canonical_bytes, sha256
 from agentguard.core.policy import Policy
@@ -25,26 +25,43 @@ from agentguard.policy.compile.workflow import add_workflow
 from agentguard.policy.models import KINDS
 from agentguard.policy.words import expected, listed, shown
 from agentguard.policy.yaml.files import list_files, read_file
-from agentguard.policy.yaml.parse import Document, parse
+from agentguard.policy.yaml.parse import Document, Trouble, parse
 
 # Past this many, more problems help nobody.
 MAX_PROBLEMS = 200
 
 
-def load(directory: str | Path, *, on_file: Callable[[int, int], None] | None = None) -> Bundle:
-    """Load the bundle in a directory. ``on_file`` hears (files done, files in all).
+# What stands in one file: its documents and what is wrong with it, or why it cannot be read.
+ReadFile: TypeAlias = "Callable[[str], tuple[list[Document], list[Trouble]] | str]"
+
+
+def load(
+    directory: str | Path,
+    *,
+    on_file: Callable[[int, int], None] | None = None,
+    read: ReadFile | None = None,
+) -> Bundle:
+    """Load the bundle in a directory. ``on_file`` hears (files done, files in all). ``read`` reads a file by its name.
 
     Raises PolicyError with every problem: file, line, what was found, and what was expected.
     """
-    return _Loader(Path(directory), on_file).load()
+    place = Path(directory)
+    return _Loader(place, on_file, read or (lambda name: read_documents(place, name))).load()
+
+
+def read_documents(directory: Path, name: str) -> tuple[list[Document], list[Trouble]] | str:
+    """What stands in one file of a bundle."""
+    raw = read_file(directory, name)
+    return raw if isinstance(raw, str) else parse(raw)
 
 
 class _Loader:
     """One load, from the directory to the bundle."""
 
-    def __init__(self, directory: Path, on_file: Callable[[int, int], None] | None) -> None:
+    def __init__(self, directory: Path, on_file: Callable[[int, int], None] | None, read: ReadFile) -> None:
         self.directory = directory
         self.on_file = on_file
+        self.read = read
         self.parts = Parts()
         self.written: dict[str, list[Written]] = {kind: [] for kind in KINDS}
         self.broken: set[str] = set()
@@ -72,12 +89,12 @@ class _Loader:
 
     def _read(self, name: str) -> None:
         path = self.directory / name
-        raw = read_file(self.directory, name)
-        if isinstance(raw, str):
-            self._say(path, 0, raw)
+        found = self.read(name)
+        if isinstance(found, str):
+            self._say(path, 0, found)
             self.broken.update(KINDS)
             return
-        documents, troubles = parse(raw)
+        documents, troubles = found
         for line, message in troubles:
             self._say(path, line, message)
         if not documents and not troubles:

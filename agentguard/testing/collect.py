@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from agentguard.core.nearest import why
 from agentguard.errors import AgentGuardError
 from agentguard.testing.case_files import CASES
 
@@ -78,10 +79,7 @@ class CaseFailed(AssertionError):
     """A decision was not the one expected."""
 
     def __init__(self, result: CaseResult) -> None:
-        findings = [
-            f"    {found.effect} {found.reason}{f' (step {found.step})' if found.step else ''}: {found.detail}"
-            for found in result.decision.findings
-        ]
+        findings = [f"    {line}" for line in why(result.decision)]
         super().__init__("\n".join(["; ".join(result.problems), *(findings or ["    no finding: every check passed"])]))
 
 

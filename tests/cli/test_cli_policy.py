@@ -483,8 +483,7 @@ def test_a_fixed_destination_beyond_a_step_is_noted(tmp_path: Path, call: Call) 
 
 def test_a_folder_of_bundles_is_told_from_a_bundle(call: Call) -> None:
     """That every issuer is given twice explains nothing."""
-    command = "test"
-    ended = call(command, ROOT / "workflows")
+    ended = call("explain", ROOT / "workflows", "--workflow", "customer-export", "--tool", "tickets.get")
     assert ended.code in (1, 2)
     assert "if each is a bundle, name one, such as" in ended.out + ended.err
     assert "customer_export" in ended.out + ended.err
@@ -560,3 +559,40 @@ steps:
     after: [look]
     arguments: {to: {type: string, pattern: "[A-Z]{2}"}}
 """
+
+
+# test, over a folder of bundles
+
+
+def test_a_folder_of_bundles_is_tested_bundle_by_bundle(tmp_path: Path, call: Call) -> None:
+    """One broken bundle hides no other, and says which it is."""
+    for name in ("one", "two"):
+        write(tmp_path / name)
+
+    ended = call("test", tmp_path)
+    assert ended.code == 0
+    assert "2 bundles: 20 of 20 cases as expected" in ended.out
+
+    text = (tmp_path / "two" / "customer-export.cases.yaml").read_text()
+    (tmp_path / "two" / "customer-export.cases.yaml").write_text(text.replace("step: export}", "step: look-up}", 1))
+    ended = call("test", tmp_path)
+    assert ended.code == 1
+    assert f"not in order: {tmp_path / 'two'}" in ended.out
+    assert f"not in order: {tmp_path / 'one'}" not in ended.out
+
+    (tmp_path / "one" / "tools.yaml").write_text("kind: Tools\n")
+    ended = call("test", tmp_path, "--json")
+    assert ended.code == 2
+    assert [entry["ok"] for entry in json.loads(ended.out)["bundles"]] == [False, False]
+
+
+def test_steps_that_no_case_reaches_are_named_in_one_line(tmp_path: Path, call: Call) -> None:
+    """Twenty notes of one step each are read by nobody."""
+    cases = re.sub(r"(?s)  - name: a small export.*", "", CASES)
+    write(tmp_path, customer_export_cases=cases)
+
+    ended = call("test", tmp_path)
+
+    assert [line for line in ended.out.splitlines() if line.startswith("note:")] == [
+        "note: no case reaches step `export` of `customer-export`"
+    ]

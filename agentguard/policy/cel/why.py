@@ -63,7 +63,7 @@ def _bare(text: str) -> str:
 
 def _is_closed(text: str) -> bool:
     depth = 0
-    for character in _outside(text):
+    for character in outside(text):
         depth += (character[1] in _OPENS) - (character[1] in _CLOSES)
         if depth < 0:
             return False
@@ -73,7 +73,7 @@ def _is_closed(text: str) -> bool:
 def _signs(text: str) -> list[tuple[int, str]]:
     """Where `&&`, `||` and `?` stand outside brackets and texts."""
     found, depth, last = [], 0, -1
-    for at, character in _outside(text):
+    for at, character in outside(text):
         depth += (character in _OPENS) - (character in _CLOSES)
         if depth == 0 and at > last and (character == "?" or text[at : at + 2] in ("&&", "||")):
             found.append((at, "?" if character == "?" else text[at : at + 2]))
@@ -81,7 +81,7 @@ def _signs(text: str) -> list[tuple[int, str]]:
     return found
 
 
-def _outside(text: str) -> Iterator[tuple[int, str]]:
+def outside(text: str) -> Iterator[tuple[int, str]]:
     """The characters that are not inside of a text in quotes."""
     at = 0
     while at < len(text):
