@@ -1,6 +1,6 @@
 """Who calls, proved for each call: assertions become verified identities, or a reason why not."""
 
-from agentguard.identity.in_process import IN_PROCESS, InProcessIssuer
+from agentguard.identity.in_process import InProcessIssuer
 from agentguard.identity.keys import key_source
 from agentguard.identity.local import LocalIssuer, local_trust
 from agentguard.identity.platforms import CommandSource, GitHubActionsSource, KubernetesSource, SpiffeSource
@@ -15,7 +15,7 @@ from agentguard.identity.sources import (
     obtain,
     obtain_async,
 )
-from agentguard.identity.verify import Assertion, Verifier
+from agentguard.identity.verify import IN_PROCESS, Assertion, Verifier
 from agentguard.jose.compact import MAX_TOKEN_BYTES
 from agentguard.jose.keys import JwksStore
 from agentguard.jose.keyset import KeySet, KeySource

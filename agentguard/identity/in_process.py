@@ -23,12 +23,9 @@ from agentguard.core.values import Assurance, Identity, Json, Unavailable
 from agentguard.errors import ConfigurationError
 from agentguard.identity.local import KEY_ID, LIFETIME
 from agentguard.identity.profiles import PROFILES
-from agentguard.identity.verify import check_pinned
+from agentguard.identity.verify import IN_PROCESS, check_pinned
 from agentguard.jose.nonce import nonce
 from agentguard.jose.refusal import Refused
-
-# What an assertion's id starts with where a keyed hash inside the process was the proof. No local token has such an id.
-IN_PROCESS = "process:"
 
 _KEY_BYTES = 32
 _LIFETIME_SECONDS = int(LIFETIME.total_seconds())

@@ -38,6 +38,9 @@ MAX_SKEW = timedelta(seconds=60)
 # The last second of the year 9999; a later time cannot be written as a date.
 _LAST_SECOND = 253_402_300_799
 _MAX_ID = 256
+# What an identity's id starts with where a keyed hash inside the process was the proof (``in_process``). Such an id may
+# come again, so no token may have one.
+IN_PROCESS = "process:"
 _DIGEST_CLAIM = "request_digest"
 
 
@@ -161,6 +164,8 @@ class Verifier:
         identifier = claims.get("jti", "x")
         if not isinstance(identifier, str) or len(identifier) > _MAX_ID or not identifier.isprintable():
             raise Refused(Reason.ASSERTION_INVALID_CLAIM, "`jti` must be printable and at most 256 characters")
+        if self.trust.profile == "local" and identifier.startswith(IN_PROCESS):
+            raise Refused(Reason.ASSERTION_INVALID_CLAIM, f"a token's `jti` never starts with `{IN_PROCESS}`")
         why = cannot_be_recorded(dict(claims))
         if why is not None:
             raise Refused(Reason.ASSERTION_INVALID_CLAIM, f"a claim holds {why}, which cannot be recorded")

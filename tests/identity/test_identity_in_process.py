@@ -61,6 +61,19 @@ def test_it_says_what_a_token_of_the_local_issuer_says(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("id_", "expected"), [("process:1", "invalid_claim"), ("process", "accept"), ("x-process:1", "accept")]
+)
+def test_no_token_passes_for_what_the_process_proved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, id_: str, expected: str
+) -> None:
+    """Such an id is not remembered, so a token that has one could be used twice."""
+    monkeypatch.setattr("agentguard.identity.local.nonce", lambda: id_)
+    local = LocalIssuer(tmp_path, issuer=TRUST.issuer)
+
+    assert word(local.verifier(TRUST).verify(local.mint(SUBJECT, TRUST.audience, DIGEST, at()), now=at())) == expected
+
+
+@pytest.mark.parametrize(
     ("seconds", "digest", "expected"),
     [
         (0, DIGEST, "accept"),
