@@ -57,7 +57,8 @@ def bytes_in_order(value: Any) -> tuple[bytes, bytes]:
     Canonical bytes do not say in which order members came, nor whether a number was written 5 or 5.0.
     """
     canonical = canonical_bytes(value)
-    return orjson.dumps(value), canonical
+    in_order = orjson.dumps(value)
+    return (canonical, canonical) if in_order == canonical else (in_order, canonical)
 
 
 def member_order(value: Any) -> dict[str, list[str]]:
@@ -68,10 +69,12 @@ def member_order(value: Any) -> dict[str, list[str]]:
         where, item = pending.pop()
         if isinstance(item, dict):
             names = list(item)
-            if names != sorted(names, key=_utf16):
+            if names != sorted(names, key=None if "".join(names).isascii() else _utf16):
                 found[where] = names
-            steps = ((name.replace("~", "~0").replace("/", "~1"), part) for name, part in item.items())
-            pending += [(f"{where}/{step}", part) for step, part in steps if isinstance(part, dict | list)]
+            for name, part in item.items():
+                if isinstance(part, dict | list):
+                    step = name.replace("~", "~0").replace("/", "~1")
+                    pending.append((f"{where}/{step}", part))
         elif isinstance(item, list):
             pending += [(f"{where}/{at}", part) for at, part in enumerate(item) if isinstance(part, dict | list)]
     return dict(sorted(found.items()))

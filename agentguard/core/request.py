@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from agentguard.core.canonical import canonical_bytes, commitment, sha256
@@ -50,14 +51,18 @@ class Request:
     ) -> Request:
         """Compute the digest. ``canonical`` must be canonical already; ``in_order`` is None where it is the same."""
         in_order = canonical if in_order is None else in_order
-        covered = {
-            "arguments": commitment(salt, canonical),
-            "arguments_in_order": commitment(salt, in_order),
-            "definition": definition,
-            "run": run_id,
-            "tool": tool,
-            "v": 2,
-            "workflow": workflow,
-        }
-        digest = sha256(canonical_bytes(covered))
+        committed = commitment(salt, canonical)
+        in_order_committed = committed if in_order == canonical else commitment(salt, in_order)
+        rest = _after_arguments(definition, run_id, tool, workflow)
+        covered = b'{"arguments":"%b","arguments_in_order":"%b",%b' % (
+            committed.encode(), in_order_committed.encode(), rest,
+        )  # fmt: skip
+        digest = sha256(covered)
         return cls(run_id, workflow, tool, canonical, arguments, digest, in_order, call_id, steps)
+
+
+@lru_cache(maxsize=4096)
+def _after_arguments(definition: str | None, run_id: str, tool: str, workflow: str) -> bytes:
+    """What a digest covers beside the arguments, canonical (RFC 8785): the same for each call of a tool in a run."""
+    covered = {"definition": definition, "run": run_id, "tool": tool, "v": 2, "workflow": workflow}
+    return canonical_bytes(covered)[1:]

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from agentguard.core.credentials import cleaned, without_credentials
@@ -17,8 +18,9 @@ from agentguard.core.reasons import Reason
 from agentguard.core.request import Request
 from agentguard.core.values import RECORD_KINDS, Effect, Identity, Json, Unavailable
 from agentguard.errors import ConfigurationError
+from agentguard.guard.clock import LONG_AGO
 from agentguard.jose.nonce import nonce
-from agentguard.ledger import RecordFilter
+from agentguard.ledger import ReadyRecord, RecordFilter
 from agentguard.policy.words import expected, shown
 
 RecordData = dict[str, Any]
@@ -51,6 +53,8 @@ def storable(text: str) -> str:
 
 def rfc3339(moment: datetime) -> str:
     """UTC with microseconds and a Z (RFC 3339)."""
+    if moment.tzinfo is UTC:
+        return moment.isoformat(timespec="microseconds")[:-6] + "Z"
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
@@ -95,23 +99,21 @@ def decision_record(
     coerced: Sequence[str],
     order: Mapping[str, Sequence[str]],
     framework: str,
+    encoded: bytes | None,
 ) -> RecordData:
-    """The record of one decision: everything a reviewer needs to understand and repeat it."""
+    """The record of one decision: everything a reviewer needs to understand and repeat it.
+
+    ``encoded``: the canonical bytes of ``arguments``, None where they have none.
+    """
     run = facts.run if isinstance(facts.run, RunState) else None
     workflow = policy.workflows.get(request.workflow)
     tool = policy.tools.get(request.tool)
     destinations = () if isinstance(facts.destinations, Unavailable) else facts.destinations
     approval = None if facts.approval is None or isinstance(facts.approval, Unavailable) else facts.approval
-    return record(
+    who, assertion_id = _who(facts.identity, run)
+    data = _always(
         "decision",
-        at,
-        decision_id=decision_id,
         effect=str(decision.effect),
-        reasons=[str(reason) for reason in decision.reasons],
-        findings=[
-            {"effect": str(f.effect), "reason": str(f.reason), "step": f.step, "detail": unsaid(f.detail)}
-            for f in decision.findings
-        ],
         policy_revision=policy.revision,
         workflow=request.workflow or None,
         workflow_version=None if workflow is None else workflow.version,
@@ -121,15 +123,26 @@ def decision_record(
         tool=request.tool,
         tool_effect=_tool_effect(decision, tool),
         framework=framework,
-        call_id=request.call_id,
-        arguments=arguments,
-        order={where: list(names) for where, names in order.items()} or None,
-        redacted=list(redacted),
-        coerced=list(coerced),
-        arguments_digest=arguments_digest,
-        request_digest=request.digest,
         definition=facts.definition,
-        destinations=[
+        risk=None if run is None else run.risk.word,
+        **who,
+    ) | {
+        "time": rfc3339(at),
+        "decision_id": decision_id,
+        "reasons": [str(reason) for reason in decision.reasons],
+        "findings": [
+            {"effect": str(f.effect), "reason": str(f.reason), "step": f.step, "detail": unsaid(f.detail)}
+            for f in decision.findings
+        ],
+        "call_id": None if request.call_id is None else without_credentials(request.call_id),
+        "arguments": arguments,
+        "order": cleaned({where: list(names) for where, names in order.items()}) or None if order else None,
+        "redacted": cleaned(list(redacted)),
+        "coerced": cleaned(list(coerced)),
+        "arguments_digest": arguments_digest,
+        "request_digest": request.digest,
+        "assertion_id": None if assertion_id is None else without_credentials(assertion_id),
+        "destinations": [
             {
                 "kind": place.kind,
                 "id": unsaid(place.said),
@@ -139,12 +152,49 @@ def decision_record(
             }
             for place, committed in zip(destinations, commitments, strict=True)
         ],
-        risk=None if run is None else run.risk.word,
-        approval_id=None if approval is None else approval.id,
-        approved_by=[] if approval is None else sorted({a.approver for a in approval.answers if a.approve}),
-        hint=hint_for(workflow, request.tool, run) if decision.effect is Effect.DENY else None,
-        **_who(facts.identity, run),
-    )
+        "approval_id": None if approval is None else approval.id,
+        "approved_by": [] if approval is None else sorted({a.approver for a in approval.answers if a.approve}),
+        "hint": hint_for(workflow, request.tool, run) if decision.effect is Effect.DENY else None,
+        "kept": [],
+        "changes": [],
+        "commitments": {},
+    }
+    for name in ("findings", "destinations", "approved_by", "hint"):
+        if data[name]:
+            data[name] = cleaned(data[name])
+    return data if encoded is None else ReadyRecord(data, at, {"arguments": encoded})
+
+
+def outcome_record(
+    decision: RecordData, at: datetime, outcome: str, error: str | None, kept: Sequence[str]
+) -> RecordData:
+    """The record of how an admitted call ended: what its decision says of the call, and nothing of why."""
+    data = {**_EMPTY, **{name: [] for name in _LISTS}, **{name: decision[name] for name in _OF_THE_CALL}}
+    data |= {
+        "kind": "outcome",
+        "time": rfc3339(at),
+        "outcome": outcome,
+        "error": None if error is None else without_credentials(error),
+        "kept": cleaned(list(kept)),
+        "commitments": {},
+    }
+    return ReadyRecord(data, at, {})
+
+
+_OF_THE_CALL = (
+    "decision_id", "policy_revision", "workflow", "workflow_version", "step", "run_id", "subject", "tool",
+    "tool_effect", "framework", "call_id", "request_digest",
+)  # fmt: skip
+
+
+@lru_cache(maxsize=4096)
+def _always(kind: str, **known: str | int | None) -> RecordData:
+    """The members that are the same for every call of a tool that comes to the same step of the same run. Not to be
+    changed."""
+    data = record(kind, LONG_AGO, **known)
+    for name in (*_LISTS, "commitments"):
+        del data[name]
+    return data
 
 
 def _tool_effect(decision: Decision, tool: Tool | None) -> str | None:
@@ -153,15 +203,15 @@ def _tool_effect(decision: Decision, tool: Tool | None) -> str | None:
     return None if effect is None else str(effect)
 
 
-def _who(identity: Identity | Unavailable, run: RunState | None) -> dict[str, Json]:
+def _who(identity: Identity | Unavailable, run: RunState | None) -> tuple[dict[str, str | None], str | None]:
+    """Who called, and by which assertion."""
     if isinstance(identity, Unavailable):
-        return {"subject": None if run is None else run.subject}
+        return {"subject": None if run is None else run.subject}, None
     return {
         "subject": identity.subject,
         "issuer": identity.issuer,
         "assurance": identity.assurance.word,
-        "assertion_id": identity.assertion_id,
-    }
+    }, identity.assertion_id
 
 
 def redact(

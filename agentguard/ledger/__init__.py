@@ -5,6 +5,7 @@ from __future__ import annotations
 from agentguard.ledger.ledger import LogLedger
 from agentguard.ledger.memory import memory_ledger
 from agentguard.ledger.promise import Promise
+from agentguard.ledger.ready import ReadyRecord
 from agentguard.ledger.sqlite import open_ledger
 from agentguard.ledger.sqlite.files import check_is_path, is_address, without_password
 from agentguard.ledger.values import (
@@ -37,6 +38,7 @@ __all__ = [
     "LogLedger",
     "Outcome",
     "Promise",
+    "ReadyRecord",
     "RecordData",
     "RecordFilter",
     "Refusal",

@@ -19,6 +19,7 @@ from agentguard.errors import LedgerError
 from agentguard.jose.nonce import nonce
 from agentguard.ledger.cells import micros as _micros
 from agentguard.ledger.log import Row
+from agentguard.ledger.ready import ReadyRecord
 from agentguard.ledger.values import RecordData, Unstorable
 
 # The names that the ledger itself gives to what a record says; nobody else may.
@@ -41,10 +42,9 @@ def encode(record: RecordData, changes: Sequence[Change] = (), private: Mapping[
     """Encode a record. Raises LedgerError, ``Unstorable`` where the value itself is at fault."""
     if "seq" in record:
         raise LedgerError("a record brings its own `seq`; the ledger numbers records, leave it out")
-    whole = record
+    marks: dict[str, str] = {}
     kept: bytes | None = None
     if private:
-        marks: dict[str, str] = {}
         held: list[bytes] = []
         for name, value in private.items():
             part = canonical(value, f"the private part `{name}`")
@@ -53,13 +53,10 @@ def encode(record: RecordData, changes: Sequence[Change] = (), private: Mapping[
                 marks[name] = commitment(salt, part)
             held.append(b'"%b":["%b",%b]' % (name.encode(), salt.encode(), part))
         kept = b"{" + b",".join(held) + b"}"
-        if marks:
-            whole = {**record, COMMITMENTS: marks}
-    if changes:
-        whole = {**whole, CHANGES: [list(change) for change in changes]}
+    body = record.public_bytes(marks, changes) if type(record) is ReadyRecord else None
     reasons = record.get("reasons")
     row = Row(
-        _time(record.get("time")),
+        record.at if type(record) is ReadyRecord else _time(record.get("time")),
         _text(record, "kind"),
         _text(record, "run_id"),
         _text(record, "subject"),
@@ -67,10 +64,15 @@ def encode(record: RecordData, changes: Sequence[Change] = (), private: Mapping[
         _text(record, "effect"),
         _text(record, "decision_id"),
         _codes(reasons) if reasons else None,
-        canonical(whole, "a record"),
+        body if body is not None else canonical(_whole(record, marks, changes), "a record"),
         kept,
     )
     return Entry(row, changes, private or {})
+
+
+def _whole(record: RecordData, marks: Mapping[str, str], changes: Sequence[Change]) -> RecordData:
+    whole = {**record, COMMITMENTS: marks} if marks else {**record}
+    return {**whole, CHANGES: [list(change) for change in changes]} if changes else whole
 
 
 def decode(number: int, body: bytes) -> RecordData:

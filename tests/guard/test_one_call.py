@@ -21,6 +21,7 @@ from joserfc.jwk import ECKey
 from pydantic import SecretBytes, SecretStr
 
 from agentguard.approvals import ApprovalView, Standing
+from agentguard.core.canonical import canonical_bytes
 from agentguard.errors import (
     ApprovalPending,
     ApprovalRefused,
@@ -899,3 +900,28 @@ def test_the_annotations_of_a_guarded_function_are_read_where_they_were_written(
     assert hints == get_type_hints(get_ticket, include_extras=True)
     assert hints["ticket_id"] == Annotated[str, "as written"]
     assert inspect.signature(guarded) == inspect.signature(get_ticket)
+
+
+def test_the_bytes_of_every_record_are_canonical(guard: Guard, tools: Tools) -> None:
+    """Whatever way they were put together: with secrets, credentials, other letters, numbers, refusals and failures."""
+    bodies: list[bytes] = []
+    guard.ledger.listen(bodies.append)
+    look, export = guard.wrap(tools.functions())
+    with guard.run("customer-export", inputs={"ticket": "EXP-7"}):
+        look("EXP-7")
+        calls: list[dict[str, Any]] = [
+            {"target": "https://files.corp.example/é.csv"},
+            {"target": "https://user:pw@files.corp.example/x?token=abc"},
+            {"table": "Überweisung \U0001f600"},
+            {"rows": 10.0},
+            {"rows": 2.5},
+            {"password": "hunter2 é"},
+            {"target": "https://elsewhere.example/x"},
+        ]
+        for other in calls:
+            with contextlib.suppress(Exception):
+                export(**{"table": "orders", "rows": 10, "target": "https://files.corp.example/x.csv", **other})
+
+    assert len(bodies) > len(calls)
+    for body in bodies:
+        assert canonical_bytes(json.loads(body)) == body

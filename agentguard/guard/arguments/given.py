@@ -26,7 +26,7 @@ from agentguard.core.values import Json
 from agentguard.guard.arguments.changes import Changes
 from agentguard.guard.arguments.misfits import Unfaithful, first_place
 from agentguard.guard.arguments.parts import ABSENT, members, shown_name
-from agentguard.guard.arguments.plain import NotPlain, PlainFields
+from agentguard.guard.arguments.plain import NotPlain, PlainFields, plain
 from agentguard.guard.arguments.same import same, same_value
 from agentguard.guard.arguments.types import refuse_types
 from agentguard.guard.arguments.written import readable_again, settle, without_defaults
@@ -125,6 +125,16 @@ class Codec:
                 return None
         return read
 
+    def of_plain(self, values: Mapping[str, Json], given: Collection[str]) -> BaseModel:
+        """The model of values that are known to be what pydantic reads of them (``same_by_plain_types``)."""
+        names = {} if self._plain is None else self._plain.names
+        made = self.model.__new__(self.model)
+        object.__setattr__(made, "__dict__", {name: plain(values[key]) for key, name in names.items()})
+        object.__setattr__(made, "__pydantic_fields_set__", {names[key] for key in given})
+        object.__setattr__(made, "__pydantic_extra__", None)
+        object.__setattr__(made, "__pydantic_private__", None)
+        return made
+
     def dump(self, model: BaseModel, aside: Mapping[str, Any]) -> dict[str, Json]:
         """A model's values as JSON. Raises ValueError for what has no JSON form."""
         for name, value in members(model).items():
@@ -182,10 +192,8 @@ class Reading:
         ``judged`` may differ from ``values`` where a destination was brought to its canonical form.
         """
         as_read = same(dict(judged), self.values)
-        if as_read and self._plain is not None:
-            again = self._codec.same_by_plain_types(judged, self._plain)
-            if again is not None:
-                return again
+        if as_read and self._plain is not None:  # plain JSON needs no second reading by the types: it is what it was
+            return self._codec.of_plain(judged, self._plain)
         found = self._same_again()
         if as_read:
             return found

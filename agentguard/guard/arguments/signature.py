@@ -48,6 +48,10 @@ class Signature:
     fields: Mapping[str, str]
     codec: Codec
     contexts: Mapping[str, Any] = field(default_factory=dict)  # parameters for a framework's context, with their hints
+    binder: Binder = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "binder", Binder(self.signature))
 
     @classmethod
     def of(cls, function: Callable[..., Any]) -> Signature:
@@ -103,12 +107,12 @@ class Signature:
 
         Raises Misnamed, TypeError for a context that is none, NestedTooDeep or pydantic's error where they do not fit.
         """
-        try:
-            bind = self.signature.bind if change is None else self.signature.bind_partial
-            bound = bind(*args, **kwargs).arguments
-        except TypeError:
-            raise misnamed(self.signature, args, kwargs) from None
-        bound = bound if change is None else self._whole(change(bound))
+        bound = self.binder.bind(args, kwargs, partly=change is not None)
+        if change is not None:
+            bound = self._whole(change(bound))
+        if not self.contexts:
+            refuse_contexts(bound)
+            return self._given(self.codec.read(bound), {})
         aside = {name: bound.pop(name) for name in self.contexts if name in bound}
         for name, value in aside.items():
             check_context(name, value, self.signature.parameters[name], self.contexts[name])
@@ -141,6 +145,9 @@ class Signature:
         """Positional and keyword arguments for the function."""
         args: list[Any] = []
         kwargs: dict[str, Any] = {}
+        if self.binder.by_name_alone and not aside:
+            held = vars(model)
+            return args, {name: held[at] for name, at in self.fields.items()}
         for name, parameter in self.signature.parameters.items():
             value = aside.get(name, parameter.default)
             if name in self.fields:
@@ -150,6 +157,32 @@ class Signature:
             else:
                 kwargs[name] = value
         return args, kwargs
+
+
+class Binder:
+    """``Signature.bind`` of one signature without ``*`` and ``**``, made ready once: what stands under which name."""
+
+    def __init__(self, signature: inspect.Signature) -> None:
+        parameters = list(signature.parameters.values())
+        kinds = inspect.Parameter
+        self._signature = signature
+        self._names = [p.name for p in parameters]
+        self._by_position = [
+            p.name for p in parameters if p.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD)
+        ]
+        self._by_name = {p.name for p in parameters if p.kind in (kinds.KEYWORD_ONLY, kinds.POSITIONAL_OR_KEYWORD)}
+        self._needed = {p.name for p in parameters if p.default is p.empty}
+        self.by_name_alone = all(p.kind is not p.POSITIONAL_ONLY for p in parameters)
+
+    def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any], *, partly: bool = False) -> dict[str, Any]:
+        """The arguments by name, in the order of the parameters. ``partly``: some may be missing. Raises Misnamed."""
+        if len(args) <= len(self._by_position) and kwargs.keys() <= self._by_name:
+            bound = dict(zip(self._by_position, args, strict=False))
+            if bound.keys().isdisjoint(kwargs):
+                bound.update(kwargs)
+                if partly or self._needed <= bound.keys():
+                    return {name: bound[name] for name in self._names if name in bound}
+        raise misnamed(self._signature, args, kwargs)
 
 
 def _field(parameter: inspect.Parameter, hint: Any) -> tuple[Any, Any]:

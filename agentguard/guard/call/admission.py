@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from agentguard.core.canonical import commitment, member_order
+from agentguard.core.canonical import NotCanonical, canonical_bytes, commitment, member_order
 from agentguard.core.decision import Decision
 from agentguard.core.facts import Facts, RunState
 from agentguard.core.policy import Policy, Tool
-from agentguard.core.values import Assurance, Effect, Identity, Sensitivity, ToolEffect, Unavailable
+from agentguard.core.values import Assurance, Effect, Identity, Json, Sensitivity, ToolEffect, Unavailable
 from agentguard.guard.call.prepare import Call, GuardedTool, zones_of
 from agentguard.guard.call.risk_rules import first_uses, risk_watches
 from agentguard.guard.engine import Engine
@@ -36,6 +36,7 @@ def admission_of(
     pointers = [f"/destinations/{n}/commitment" for n in range(len(places))]
     private = {at: nonce() for at, place in zip(pointers, places, strict=True) if place.shown is not None}
     private["/arguments_digest"] = salt = nonce()
+    whole = not call.redacted and call.unread is None  # then what is shown are the arguments themselves
     data = decision_record(
         now,
         decision_id,
@@ -52,13 +53,22 @@ def admission_of(
         ],
         unsaid=call.unsaid,
         coerced=call.coerced,
-        order=member_order(call.shown),
+        order={} if call.request.in_order is call.request.canonical and whole else member_order(call.shown),
         framework=gate.framework,
+        encoded=call.request.canonical if whole else _encoded(call.shown),
     )
     workflow = policy.workflows.get(call.request.workflow)
     watches = risk_watches(workflow, facts.run, data, now, readable=readable)
     first = first_uses(workflow, facts.run, facts.destinations, data, now)
     return _admission(decision_id, decision, call, policy, facts, now, data, private, watches, first)
+
+
+def _encoded(shown: Json) -> bytes | None:
+    """The canonical bytes of what is shown of the arguments; None where it has none, which the ledger will say."""
+    try:
+        return canonical_bytes(shown)
+    except NotCanonical:
+        return None
 
 
 def _admission(

@@ -17,7 +17,7 @@ from agentguard.guard.call.prepare import Call
 from agentguard.guard.engine import Engine
 from agentguard.guard.failures import says_failed
 from agentguard.guard.provenance import brought, brought_by_error, lost
-from agentguard.guard.records import record, storable
+from agentguard.guard.records import outcome_record, storable
 from agentguard.guard.run import RunContext
 from agentguard.ledger import Admission, Closing, Outcome, Promise, Unstorable
 from agentguard.policy import Bundle
@@ -170,12 +170,7 @@ def _close(
     admitted: bool,
 ) -> Promise[Any]:
     at = guard.last_known_time
-    copied = {
-        name: admission.record[name]
-        for name in ("decision_id", "policy_revision", "workflow", "workflow_version", "step", "run_id", "subject",
-                     "tool", "tool_effect", "framework", "call_id", "request_digest")
-    }  # fmt: skip
-    data = record("outcome", at, outcome=str(outcome), error=error, kept=sorted(kept.all_values), **copied)
+    data = outcome_record(admission.record, at, str(outcome), error, sorted(kept.all_values))
     closing = Closing(
         decision_id=admission.decision_id,
         run_id=admission.run_id or "",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from agentguard.core.canonical import NotCanonical, bytes_in_order, canonical_bytes, read_canonical
+from agentguard.core.canonical import NotCanonical, bytes_in_order, read_canonical
 from agentguard.core.facts import RunState
 from agentguard.core.fill import Filling, without_nulls
 from agentguard.core.reasons import Reason
@@ -39,24 +39,26 @@ class GuardedTool(Protocol):
 class ReadArguments:
     """The arguments of one call: the caller's object, read once into bytes of our own.
 
-    ``data`` has the members in the order in which they were given. ``made`` is what the tool gets for which bytes, so
-    that a call which is decided again and again is made ready once.
+    ``data`` has the members in the order in which they were given, ``canonical`` in the canonical one; one object where
+    that is the same. ``made`` is what the tool gets for which bytes, so that a call which is decided again and again is
+    made ready once.
     """
 
     given: Given
     data: bytes
+    canonical: bytes
     made: dict[bytes, Any]
 
     @classmethod
     def read(cls, given: Given) -> ReadArguments | Unavailable:
         """Never raises for bad arguments."""
         try:
-            data, _ = bytes_in_order(dict(given.values))
+            data, canonical = bytes_in_order(dict(given.values))
         except NotCanonical as error:
             return Unavailable(Reason.ARGUMENTS_INVALID, str(error))
         except Exception as error:  # whatever a hostile mapping raises
             return Unavailable(Reason.ARGUMENTS_INVALID, f"could not be read: {type(error).__name__}")
-        return cls(given, data, {})
+        return cls(given, data, canonical, {})
 
     def ready(self, data: bytes) -> Any:
         """What the tool gets for these bytes. Raises what the tool's types raise."""
@@ -117,22 +119,29 @@ def prepare(
     declared = declaration.destinations if declaration is not None else ()
     unread = arguments if isinstance(arguments, Unavailable) else None
     problem: Unavailable | None = None
-    data = b"{}" if isinstance(arguments, Unavailable) else arguments.data
-    canonical = b"{}"
+    data = canonical = b"{}"
+    if not isinstance(arguments, Unavailable):
+        data, canonical = arguments.data, arguments.canonical
     values: dict[str, Json] = read_canonical(data)
-    judged, as_called = values, None
+    judged: Mapping[str, Json] = values
+    as_called: Mapping[str, Json] | None = None
     spellings: Mapping[str, str] = {}
-    destinations: tuple[Destination, ...] | Unavailable = Unavailable(Reason.ARGUMENTS_INVALID, "no arguments")
+    destinations: tuple[Destination, ...] | Unavailable = ()
     try:
-        destinations = derive(declared, without_nulls(values, nulls), guard.catalog, guard.secret_paths(gate.tool))
+        if declared:
+            destinations = derive(declared, without_nulls(values, nulls), guard.catalog, guard.secret_paths(gate.tool))
         if not isinstance(destinations, Unavailable):
-            values, plain = rewrite(declared, values), read_canonical(canonical_bytes(values))
-            judged = compared(declared, without_nulls(plain, nulls))
-            if judged != plain:
-                as_called = plain
-            if declared and isinstance(run, RunState):
-                spellings = other_spellings(declared, plain, run.inputs, run.kept)
-        data, canonical = bytes_in_order(values)
+            plain = values if data is canonical else read_canonical(canonical)
+            judged = without_nulls(plain, nulls)
+            if declared:
+                handed_on = rewrite(declared, values)
+                if any(part is not values[name] for name, part in handed_on.items()):
+                    values = handed_on
+                    data, canonical = bytes_in_order(values)
+                judged = compared(declared, judged)
+                if isinstance(run, RunState):
+                    spellings = other_spellings(declared, plain, run.inputs, run.kept)
+            as_called = plain if judged != plain else None
     except NotCanonical as error:
         unread, values, judged = Unavailable(Reason.ARGUMENTS_INVALID, str(error)), {}, {}
         data = canonical = b"{}"
@@ -158,15 +167,20 @@ def prepare(
     if problem is None and declaration is not None and declaration.strict and given.retyped:
         detail = f"`strict: true` in Tools: of another type than the tool takes: {', '.join(given.retyped)}"
         problem = Unavailable(Reason.ARGUMENTS_INVALID, detail)
-    call = Call(request, destinations, as_called, spellings, shown, redacted, unsaid, given.coerced, problem, None)
+    ready: Any = None
+    impossible: Unavailable | None = None
+    raised: Exception | None = None
     try:
-        return replace(call, ready=arguments.ready(data))
+        ready = arguments.ready(data)
     except NotImplementedError as error:
-        impossible = Unavailable(Reason.ARGUMENTS_INVALID, "the tool cannot be called in this way")
-        return replace(call, impossible=impossible, error=error)
+        impossible, raised = Unavailable(Reason.ARGUMENTS_INVALID, "the tool cannot be called in this way"), error
     except Exception as error:
         detail = f"cannot be handed on as given: {what_is_wrong(error)}"
-        return replace(call, problem=problem or Unavailable(Reason.ARGUMENTS_INVALID, detail), error=error)
+        problem, raised = problem or Unavailable(Reason.ARGUMENTS_INVALID, detail), error
+    return Call(
+        request, destinations, as_called, spellings, shown, redacted, unsaid, given.coerced, problem, None, ready,
+        impossible, raised,
+    )  # fmt: skip
 
 
 def zones_of(destinations: tuple[Destination, ...] | Unavailable) -> frozenset[str]:
