@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from agentguard.core.facts import ApprovalState, Facts, RunState
 from agentguard.core.policy import ApprovalRule, Policy, Step, View, Workflow
 from agentguard.core.request import Request
+from agentguard.core.text.rules import TextRule
 from agentguard.core.values import Destination, Identity, Sensitivity, Unavailable
 
 LEVELS = ["public", "internal", "confidential", "restricted", "secret"]
@@ -292,6 +293,80 @@ def _alike(one: Any, other: Any, spellings: Mapping[str, str]) -> bool:
     return isinstance(one, bool) is isinstance(other, bool) and bool(one == other)
 
 
+# The words that the cases of the generator use, and anybody may.
+COMMON = {"orders", "see", "write", "the", "code", "and"}
+
+
+def _against_the_text(rule: TextRule, request: Request, run: RunState, facts: Facts) -> Iterator[str]:
+    """What speaks against a text. Plain ASCII, which is all that the cases of the generator need."""
+    text = str(request.arguments[rule.argument])
+    links = re.findall(r"https://[a-z.]+(?:/[a-z]+)*", text)
+    addresses = re.findall(r"[a-z]+@[a-z.]+", text)
+    if rule.links is not None:
+        clickable = links if rule.addresses is not None else links + addresses
+        if not all(_may_stand(link, rule.links, run) for link in clickable):
+            yield "link_not_allowed"
+    if rule.addresses is not None and not all(_may_stand(address, rule.addresses, run) for address in addresses):
+        yield "address_not_allowed"
+    if rule.nothing_of:
+        rest = text
+        for link in links + addresses:
+            rest = rest.replace(link, " ")
+        words = [f"w:{word}" for word in re.findall(r"[a-z]+", text) if len(word) > 2 and word not in COMMON]
+        words += [f"n:{number}" for number in re.findall(r"[0-9]+", rest) if len(number) in (4, 5)]
+        words += [f"a:{address}" for address in addresses] + [f"l:{link[8:]}" for link in links]
+        given = str(run.inputs)
+        year = 0 if isinstance(facts.now, Unavailable) else facts.now.year
+        for word in words:
+            known = word[2:] in re.split(r"[^a-z0-9@./:]", given) or word in {f"n:{year + n}" for n in (-1, 0, 1)}
+            if not known and _is_out_of(word, rule.nothing_of, run):
+                yield "text_carries"
+
+
+def _may_stand(link: str, words: frozenset[str], run: RunState) -> bool:
+    """Whether a link or address is an input's, below an input's host, or a tool's own."""
+    for word in words:
+        given = run.inputs.get(word.removeprefix("inputs."))
+        if word.startswith("inputs.") and isinstance(given, str):
+            if link == given or (given.count("/") == 2 and link.startswith(f"{given}/")):
+                return True
+        else:
+            key = f"a:{link}" if "@" in link else f"l:{link.removeprefix('https://')}"
+            if any(_is_told(call, key, run) for call in run.seen.told.calls if call.tool == word):
+                return True
+    return False
+
+
+def _is_told(call: Any, key: str, run: RunState) -> bool:
+    """Whether a call's result holds something that nothing given to any tool until then can be the reason of."""
+    told = run.seen.told
+    before = [other for other in told.calls if other.call <= call.ended]
+    if any(_key(key) in other.given for other in before):
+        return False
+    started = min(call.ended, sum(run.counts.values()))
+    return call.own and _key(key) in call.returned and not set(range(1, started + 1)) - told.ended
+
+
+def _is_out_of(key: str, listed: frozenset[str], run: RunState) -> bool:
+    told = run.seen.told
+    first = [call.call for call in told.calls if call.tool in listed and _key(key) in call.returned]
+    if told.lost & listed or (run.seen.overflowed and run.seen.telling is None):
+        first.append(0)
+    if not first:
+        return False
+    if any(_key(key) in call.given and call.call <= min(first) for call in told.calls):
+        return False
+    for call in told.calls:
+        has_it = call.tool not in listed and call.own and _key(key) in call.returned
+        if has_it and (call.ended < min(first) or _is_told(call, key, run)):
+            return False
+    return True
+
+
+def _key(text: str) -> bytes:
+    return hashlib.blake2b(text.encode(), digest_size=8).digest()
+
+
 def _level(place: Destination) -> int:
     """How sensitive; a destination nobody classified counts as the worst."""
     return len(LEVELS) - 1 if place.sensitivity is None else LEVELS.index(place.sensitivity.word)
@@ -358,6 +433,11 @@ def _against_the_step(step: Step, request: Request, policy: Policy, facts: Facts
                 spelt = request.arguments if facts.as_called is None else facts.as_called
                 if not _comes_from(request.arguments[name], spelt[name], words, places, run):
                     yield "no", "provenance_unmet"
+
+    if run is not None and known:
+        for rule in step.texts:
+            if rule.argument in request.arguments:
+                yield from (("no", reason) for reason in _against_the_text(rule, request, run, facts))
 
     for condition in step.require if known else ():
         said = condition.holds(view)

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from agentguard.core.case import Case, StepResult, unpack
-from agentguard.core.checks import approvals, destinations, fill, identity, workflow
+from agentguard.core.checks import approvals, destinations, fill, identity, text, workflow
 from agentguard.core.decision import Decision, Finding
 from agentguard.core.facts import Facts
 from agentguard.core.policy import Policy, Step, Workflow
@@ -60,6 +60,8 @@ STEP_CHECKS: tuple[Callable[[Case, Step, StepResult], None], ...] = (
     fill.arguments_are_filled,
     workflow.the_run_has_not_lost_track,
     workflow.values_come_from_where_they_must,
+    text.texts_lead_where_they_may,
+    text.texts_carry_nothing_of,
     workflow.conditions_hold,
     identity.identity_is_fresh,
     identity.assurance_is_enough,
@@ -70,8 +72,8 @@ STEP_CHECKS: tuple[Callable[[Case, Step, StepResult], None], ...] = (
 # What can be said of a step without knowing the arguments: of those that nobody could read, none is missing.
 _ABOUT_ARGUMENTS = frozenset({
     workflow.arguments_fit, fill.arguments_are_filled, workflow.values_come_from_where_they_must,
-    workflow.conditions_hold, destinations.destinations_are_within_reach, workflow.budgets_suffice,
-    approvals.a_person_agrees,
+    text.texts_lead_where_they_may, text.texts_carry_nothing_of, workflow.conditions_hold,
+    destinations.destinations_are_within_reach, workflow.budgets_suffice, approvals.a_person_agrees,
 })  # fmt: skip
 _WITHOUT_ARGUMENTS = tuple(check for check in STEP_CHECKS if check not in _ABOUT_ARGUMENTS)
 

@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from agentguard.core.fill import Filling, Source, fillings
 from agentguard.core.paths import Path
+from agentguard.core.text.rules import TextRule
 from agentguard.core.values import Assurance, Risk, Sensitivity, ToolEffect
 
 # One unit of a budget is a millionth: exact for cents and fractions of them, and a 64-bit sum holds nine billion units.
@@ -125,7 +126,7 @@ class Step:
     ``sources``: for each argument that must come from somewhere, the words of where. ``traced``: the arguments whose
     origins a condition of this step may ask for. ``rests_on_run``: whether anything in it looks at kept values or
     origins. ``fills``: the arguments that the guard fills, each with its source. ``null_is_absent``: those for which
-    null and absent are one.
+    null and absent are one. ``texts``: what the texts of its arguments may carry.
     """
 
     name: str
@@ -146,6 +147,7 @@ class Step:
     sources: Mapping[str, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
     traced: frozenset[str] = frozenset()
     rests_on_run: bool = False
+    texts: tuple[TextRule, ...] = ()
     hints: tuple[Hint, ...] = ()
     fills: Mapping[str, Source] = field(default_factory=lambda: MappingProxyType({}))
     null_is_absent: frozenset[str] = frozenset()
@@ -225,7 +227,8 @@ class Workflow:
     """One approved workflow. ``review_by`` is the last day (UTC) on which it permits anything.
 
     ``digest`` covers its whole content: a run started under another digest does not go on. ``follows``: what tools
-    return in its runs is remembered, because something in it asks where values come from.
+    return in its runs is remembered, because something in it asks where values come from. ``tells``: so are the marks
+    of what they return and are given, because something in it asks what a text carries.
     """
 
     name: str
@@ -241,6 +244,7 @@ class Workflow:
     raise_risk: tuple[RiskTrigger, ...] = ()
     raise_at_first_use: tuple[FirstUseTrigger, ...] = ()
     follows: bool = False
+    tells: bool = False
     steps_by_tool: Mapping[str, tuple[Step, ...]] = field(init=False)
     hints: bool = field(init=False)
     fillings: Mapping[str, tuple[Filling, ...]] = field(init=False)

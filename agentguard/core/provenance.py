@@ -26,6 +26,7 @@ from hashlib import sha256
 from typing import Any, TypeAlias, TypeGuard
 
 from agentguard.core.canonical import NotCanonical, canonical_bytes
+from agentguard.core.text.told import EVERYTHING_LOST, NOTHING_TOLD, Telling, Told
 from agentguard.core.values import Json
 
 Scalar: TypeAlias = "str | int | float"
@@ -72,7 +73,8 @@ class Mark:
 class Brought:
     """What one call's result brings: clean values by source (the tool, ``kept.NAME``), and outsiders' text.
 
-    ``call`` is the number of the call in its run, as it was admitted. ``lost``: it could not be followed.
+    ``call`` is the number of the call in its run, as it was admitted. ``lost``: it could not be followed. ``telling``:
+    what the call returned and was given, where the workflow asks what a text carries.
     """
 
     tool: str
@@ -80,19 +82,35 @@ class Brought:
     clean: Mapping[str, frozenset[bytes]]
     text: str = ""
     lost: bool = False
+    telling: Telling | None = None
+
+    def gone(self) -> Brought:
+        """The same call, when what it brought could not be stored."""
+        telling = self.telling
+        return Brought(self.tool, self.call, {}, lost=True, telling=None if telling is None else telling.gone())
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a run has seen, oldest first. ``overflowed``: some of it was lost, so nothing is known of any value."""
+    """What a run has seen, oldest first. ``overflowed``: some of it was lost, so nothing is known of any value.
+    ``telling``: what texts may carry, which has bounds of its own; None where nobody said."""
 
     marks: tuple[Mark, ...] = ()
     overflowed: bool = False
+    telling: Told | None = None
+
+    @property
+    def told(self) -> Told:
+        """What tools returned and were given. Where marks were lost and nobody said of these, these were lost, too."""
+        if self.telling is not None:
+            return self.telling
+        return EVERYTHING_LOST if self.overflowed else NOTHING_TOLD
 
     def after(self, brought: Brought, calls: int) -> Seen:
         """With one more result, which came in when so many calls had been admitted."""
+        telling = self.telling if brought.telling is None else self.told.after(brought.telling, calls)
         if self.overflowed or brought.lost:
-            return Seen((), True)
+            return Seen((), True, telling)
         fresh = []
         for source, values in sorted(brought.clean.items()):
             new = values.difference(*(mark.values for mark in self.marks if mark.source == source))
@@ -106,7 +124,7 @@ class Seen:
             and sum(len(mark.values) for mark in marks) <= MAX_VALUES
             and sum(len(mark.text) for mark in marks) <= MAX_TEXT
         )
-        return Seen(marks) if fits else Seen((), True)
+        return Seen(marks, telling=telling) if fits else Seen((), True, telling)
 
     def holds(self, *texts: str) -> bool:
         """Whether outsiders' text contains one of these, or may."""

@@ -43,6 +43,9 @@ class Reason(enum.StrEnum):
     RUN_LOST_TRACK = "run_lost_track"
     ARGUMENT_IS_FILLED = "argument_is_filled"
     FILL_UNAVAILABLE = "fill_unavailable"
+    LINK_NOT_ALLOWED = "link_not_allowed"
+    ADDRESS_NOT_ALLOWED = "address_not_allowed"
+    TEXT_CARRIES = "text_carries"
 
     # who calls
     IDENTITY_UNAVAILABLE = "identity_unavailable"

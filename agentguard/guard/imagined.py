@@ -29,6 +29,7 @@ from agentguard.guard.identities import Verification
 from agentguard.guard.in_force import InForce, UsableBundle
 from agentguard.guard.provenance import brought
 from agentguard.guard.run import RunContext
+from agentguard.guard.telling import telling
 from agentguard.jose.nonce import nonce
 from agentguard.ledger import memory_ledger
 from agentguard.policy.cases import Case, CaseAnswer
@@ -250,7 +251,10 @@ class World:
             held = digests(entry.result)
             kept = {name: value for name, value in unplaced.items() if digests(value) and digests(value) <= held}
             unplaced = {name: value for name, value in unplaced.items() if name not in kept}
-            seen = seen.after(brought(name, paths, number, entry.result, kept), number)
+            one = brought(name, paths, number, entry.result, kept)
+            if self.workflow.tells:
+                one = replace(one, telling=telling(name, number, None, entry.result))
+            seen = seen.after(one, number)
         return seen
 
 

@@ -26,7 +26,7 @@ MAX_NODES = 50_000
 MAX_DEPTH = 64
 
 # What has one JSON form and is no container. Reading anything else could use it up (an iterator) or run its code.
-_PLAIN = (
+PLAIN = (
     *(datetime.date, datetime.time, datetime.timedelta, decimal.Decimal, uuid.UUID, pathlib.PurePath),
     *(enum.Enum, bytes, set, frozenset),
 )
@@ -80,7 +80,7 @@ class _Walk:
         if self._nodes > MAX_NODES or depth > MAX_DEPTH:
             raise ValueError("too large")
         inside = structure(value)
-        if isinstance(inside, _PLAIN):
+        if isinstance(inside, PLAIN):
             inside = to_jsonable_python(inside)
         wanted = dict if isinstance(inside, dict) else list if isinstance(inside, list) else None
         if not all(path and wanted is (list if path[0] is None else dict) for path in paths) and inside is not None:
@@ -99,7 +99,7 @@ class _Walk:
         if self._nodes > MAX_NODES or depth > MAX_DEPTH:
             raise ValueError("too large")
         inside = structure(value)
-        if isinstance(inside, _PLAIN):
+        if isinstance(inside, PLAIN):
             inside = to_jsonable_python(inside)
         if isinstance(inside, dict):
             for key, item in inside.items():

@@ -18,6 +18,7 @@ from agentguard.core.growing import Growth
 from agentguard.core.provenance import NOTHING_SEEN, Brought, Mark, Seen
 from agentguard.core.values import Json
 from agentguard.ledger.log import Key
+from agentguard.ledger.told import read_telling, read_told, write_telling, write_told
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -284,28 +285,31 @@ def _flat(cell: Cell) -> list[Any]:
 def write_seen(seen: Seen) -> Json:
     """What a run has seen, as JSON."""
     marks: list[Json] = [[m.source, m.order, _pack(m.values), m.text] for m in seen.marks]
-    return [seen.overflowed, marks]
+    return [seen.overflowed, marks] if seen.telling is None else [seen.overflowed, marks, write_told(seen.telling)]
 
 
 def read_seen(stored: Any) -> Seen:
     """The other way."""
-    overflowed, marks = stored
+    overflowed, marks, *more = stored
+    telling = read_told(more[0]) if more else None
     if overflowed:
-        return Seen((), True)
+        return Seen((), True, telling)
     found = tuple(Mark(source, place, _unpack(values), text) for source, place, values, text in marks)
-    return Seen(found) if found else NOTHING_SEEN
+    return Seen(found, telling=telling) if found or telling is not None else NOTHING_SEEN
 
 
 def write_brought(brought: Brought) -> Json:
     """What a result brought, as JSON."""
     clean: dict[str, Json] = {source: _pack(values) for source, values in brought.clean.items()}
-    return [brought.tool, brought.call, clean, brought.text, brought.lost]
+    plain: list[Json] = [brought.tool, brought.call, clean, brought.text, brought.lost]
+    return plain if brought.telling is None else [*plain, write_telling(brought.telling)]
 
 
 def read_brought(stored: Any) -> Brought:
     """The other way."""
-    tool, call, clean, text, lost = stored
-    return Brought(tool, call, {source: _unpack(values) for source, values in clean.items()}, text, lost)
+    tool, call, clean, text, lost, *more = stored
+    values = {source: _unpack(values) for source, values in clean.items()}
+    return Brought(tool, call, values, text, lost, read_telling(more[0]) if more else None)
 
 
 def write_growth(growth: Growth) -> Json:

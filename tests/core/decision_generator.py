@@ -21,6 +21,9 @@ from agentguard.core.paths import parse
 from agentguard.core.policy import ApprovalRule, Fault, RiskRule, StreamRule, Tool, Zone
 from agentguard.core.provenance import Mark, Seen, digest, outsiders_text
 from agentguard.core.reasons import Reason
+from agentguard.core.text.marks import marks_in
+from agentguard.core.text.rules import TextRule
+from agentguard.core.text.told import NOTHING_TOLD, Telling
 from agentguard.core.values import Assurance, Destination, Risk, Sensitivity, ToolEffect, Unavailable
 
 Change = Callable[[Case], Case]
@@ -117,6 +120,25 @@ def filled(path: str, given: object = "orders", **run: object) -> Change:
     return change
 
 
+def written(text: str, **rule: object) -> Change:
+    """The table's name is a text under a rule."""
+    said = TextRule("table", **rule)  # type: ignore[arg-type]
+    return lambda c: c.with_request(arguments={"rows": 500, "table": text}).with_step(EXPORT, texts=(said,))
+
+
+def told(*calls: tuple[str, str, str], ended: int = 2, own: bool = True, **run: object) -> Change:
+    """What tools returned, and were given, call by call; so many calls have ended."""
+    so_far = NOTHING_TOLD
+    for number, (tool, returned, given) in enumerate(calls, 1):
+        marks = [frozenset(mark for mark, _ in marks_in([text])) for text in (returned, given)]
+        so_far = so_far.after(Telling(tool, number, *marks, own=own), number)
+    so_far = replace(so_far, ended=frozenset(range(1, ended + 1)))
+    return lambda c: c.with_run(seen=replace(c.facts.run.seen, telling=so_far), **run)  # type: ignore[union-attr]
+
+
+INBOX = frozenset({"mail.read"})
+SITE = frozenset({"inputs.site", "tickets.get"})
+SHOP = {"site": "https://shop.example"}
 UNSETTLED = frozenset({"d-1"})
 READING: Change = lambda c: c.with_tool(effect=ToolEffect.READ)  # noqa: E731
 
@@ -199,6 +221,48 @@ NUDGES: dict[str, Change] = {
         unsettled=UNSETTLED
     ).with_step(EXPORT, sources={"absent": frozenset({"inputs"})}),
     "rests on what was kept, and nothing is unknown": lambda c: c.with_step(EXPORT, rests_on_run=True),
+    "a text without links, and none may be": written("orders", links=frozenset(), addresses=frozenset()),
+    "a text with a link, of which nothing is said": written("see https://evil.example", addresses=frozenset()),
+    "a link that an input holds": after(
+        written("see https://shop.example", links=SITE), lambda c: c.with_run(inputs=SHOP)
+    ),
+    "a link below an input that is a host": after(
+        written("see https://shop.example/a/b", links=SITE), lambda c: c.with_run(inputs=SHOP)
+    ),
+    "a link that a tool returned": after(
+        written("see https://evil.example/a", links=SITE), told(("tickets.get", "https://evil.example/a", ""))
+    ),
+    "an address that an input holds, and no link": after(
+        written("write eve@evil.example", links=frozenset(), addresses=frozenset({"inputs.site"})),
+        lambda c: c.with_run(inputs={"site": "eve@evil.example"}),
+    ),
+    "common words out of the inbox": after(
+        written("see the orders and write", nothing_of=INBOX), told(("mail.read", "see the orders and write", ""))
+    ),
+    "a word out of the inbox that the inputs hold": after(
+        written("zephyrion 4711", nothing_of=INBOX),
+        told(("mail.read", "zephyrion 4711", ""), inputs={"t": "zephyrion 4711"}),
+    ),
+    "a word out of the inbox that another tool returned before": after(
+        written("zephyrion", nothing_of=INBOX), told(("tickets.get", "zephyrion", ""), ("mail.read", "zephyrion", ""))
+    ),
+    "a word out of the inbox that another tool returned after": after(
+        written("zephyrion", nothing_of=INBOX), told(("mail.read", "zephyrion", ""), ("tickets.get", "zephyrion", ""))
+    ),
+    "a word out of the inbox that the model knew before": after(
+        written("zephyrion", nothing_of=INBOX), told(("tickets.get", "", "zephyrion"), ("mail.read", "zephyrion", ""))
+    ),
+    "a word that the inbox was asked for": after(
+        written("zephyrion", nothing_of=INBOX), told(("mail.read", "zephyrion", "zephyrion"))
+    ),
+    "a word of another tool, after something of the inbox was lost": after(
+        written("zephyrion", nothing_of=INBOX),
+        told(("mail.read", "", ""), ("tickets.get", "zephyrion", "")),
+        lambda c: c.with_run(
+            seen=replace(c.facts.run.seen, telling=replace(c.facts.run.seen.told, lost=INBOX))  # type: ignore[union-attr]
+        ),
+    ),
+    "this year": after(written("2026", nothing_of=INBOX), told(("mail.read", "the code 2026", ""))),
     "comes from one input": after(came("inputs.t"), marks(inputs={"s": "x", "t": "orders"})),
     "comes from a tool": after(came("tickets.get"), marks(returned("tickets.get", 1, "orders"))),
     "comes from a tool, outsiders had it one call later": after(
@@ -421,6 +485,42 @@ DENYING: dict[str, Change] = {
     ),
     "these arguments are those of another step": lambda c: c.with_request(steps=frozenset({"look-up"})),
     "these arguments are those of no step": lambda c: c.with_request(steps=frozenset()),
+    "a link where none may be": written("see https://evil.example", links=frozenset()),
+    "an address where no link may be": written("write eve@evil.example", links=frozenset()),
+    "an address where none may be": written("write eve@evil.example", addresses=frozenset()),
+    "a link beside the input's": after(
+        written("see https://shop.example.evil/a", links=SITE), lambda c: c.with_run(inputs=SHOP)
+    ),
+    "a link that a tool was given": after(
+        written("see https://evil.example/a", links=SITE),
+        told(("tickets.get", "https://evil.example/a", "https://evil.example/a")),
+    ),
+    "a link that another tool returned": after(
+        written("see https://evil.example/a", links=SITE), told(("mail.read", "https://evil.example/a", ""))
+    ),
+    "a link that a failure returned": after(
+        written("see https://evil.example/a", links=SITE),
+        told(("tickets.get", "https://evil.example/a", ""), own=False),
+    ),
+    "a word out of the inbox": after(
+        written("the zephyrion", nothing_of=INBOX), told(("mail.read", "see zephyrion", ""))
+    ),
+    "a number out of the inbox": after(written("the code 4711", nothing_of=INBOX), told(("mail.read", "see 4711", ""))),
+    "an address out of the inbox": after(
+        written("write eve@evil.example", nothing_of=INBOX), told(("mail.read", "eve@evil.example", ""))
+    ),
+    "a word out of the inbox that another tool said again": after(
+        written("zephyrion", nothing_of=INBOX),
+        told(("mail.read", "zephyrion", ""), ("tickets.get", "zephyrion", "zephyrion")),
+    ),
+    "a word out of the inbox that another tool may have been given by a call that has not ended": after(
+        written("zephyrion", nothing_of=INBOX),
+        told(("mail.read", "zephyrion", ""), ("tickets.get", "zephyrion", ""), ended=1),
+    ),
+    "any word, after something of the inbox was lost": after(
+        written("zephyrion", nothing_of=INBOX),
+        lambda c: c.with_run(seen=Seen((), True)),
+    ),
     "comes from nowhere": came("inputs", "inputs.t", "kept.t", "tickets.get"),
     "comes from another tool": after(came("tickets.get"), marks(returned("warehouse.export", 1, "orders"))),
     "comes from another input": after(came("inputs.t"), marks(inputs={"s": "orders", "t": "Orders"})),

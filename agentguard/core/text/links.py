@@ -64,14 +64,22 @@ def links_in(text: str) -> tuple[Link, ...] | None:
     return tuple(found)
 
 
+def links_of(text: str) -> Iterator[Link]:
+    """Every link and address in a text of any length, some more than once. A long one is read in overlapping pieces."""
+    for start in range(0, max(len(text), 1), MAX_TEXT - _MAX_LINK):
+        for reading in readings(text[start : start + MAX_TEXT]):
+            yield from _in_reading(reading)
+
+
 def link_key(target: str) -> str | None:
-    """An address of the web in one spelling, without ``http`` or ``https``; None where it can be read in two ways."""
+    """An address of the web in one spelling, without its scheme; None for one that can be read in two ways."""
+    target = target.replace("&amp;", "&")
     read = _KEYED.fullmatch(target)
     if read is None or len(target) > _MAX_LINK or not target.isprintable():
         return None
     scheme, host, port, rest = read[1].casefold(), read[2].casefold(), read[3] or "", read[4] or ""
     labels = [_label(label) for label in unicodedata.normalize("NFKC", host).removesuffix(".").split(".")]
-    if None in labels or not all(labels):
+    if None in labels or not all(labels) or _DOTS.search(rest) is not None:
         return None
     shown_port = "" if port in ("", ":", _PORTS[scheme]) else port
     return f"{'.'.join(map(str, labels))}{shown_port}{_PERCENT_HEX.sub(lambda found: found[0].upper(), rest)}".rstrip(
@@ -80,6 +88,8 @@ def link_key(target: str) -> str | None:
 
 
 _KEYED = re.compile(r"(https?)://([^\s/?#@:\\\[\]%]+)(:[0-9]{0,5})?([/?#][^\s\\]*)?", re.IGNORECASE)
+# Browsers resolve these, so the address is another one.
+_DOTS = re.compile(r"/(?:\.|%2e){1,2}(?=[/?#;]|$)", re.IGNORECASE)
 _PORTS = {"http": ":80", "https": ":443"}
 _PERCENT_HEX = re.compile("%[0-9a-fA-F]{2}")
 

@@ -19,6 +19,7 @@ from agentguard.guard.failures import says_failed
 from agentguard.guard.provenance import brought, brought_by_error, lost
 from agentguard.guard.records import outcome_record, storable
 from agentguard.guard.run import RunContext
+from agentguard.guard.telling import not_run, telling, unread
 from agentguard.ledger import Admission, Closing, Outcome, Promise, Unstorable
 from agentguard.policy import Bundle
 from agentguard.policy.keeps import Keep
@@ -30,7 +31,7 @@ class Attempt:
 
     ``admission`` is the permit that the ledger was asked to make durable, ``keeps`` what its step keeps by the bundle
     that permitted it, ``roots`` what their paths may read beside the result. ``call`` is its number in a run in which
-    values are followed, else None.
+    values are followed, else None; ``given`` its arguments where its workflow asks what a text carries, else None.
     """
 
     guard: Engine
@@ -41,6 +42,7 @@ class Attempt:
     roots: Mapping[str, Any] = field(default_factory=dict)
     tool: str = ""
     call: int | None = None
+    given: Mapping[str, Json] | None = None
     started: bool = False
     returned: bool = False
 
@@ -48,14 +50,14 @@ class Attempt:
         """Write how the call ended. An exception is a failure; a cancellation leaves what happened unknown."""
         name = storable(type(error).__name__)
         if self.returned:
-            self.close(Outcome.SUCCEEDED, name, brought=None if self.call is None else lost(self.tool, self.call))
+            self.close(Outcome.SUCCEEDED, name, brought=None if self.call is None else self._lost(self.call))
         elif self.started:
             outcome = Outcome.FAILED if isinstance(error, Exception) else Outcome.UNKNOWN
             self.close(outcome, name, brought=self._brought_by(error))
         else:
             # The ledger does things in the order they were asked: if it still admits the call, this comes after; if
             # it does not, this comes to nothing.
-            self.close(Outcome.FAILED, f"{name} before the tool started")
+            self.close(Outcome.FAILED, f"{name} before the tool started", brought=self._not_run())
 
     def saw(self, run: RunState | None) -> None:
         """Remember the run for the next call in it."""
@@ -70,22 +72,42 @@ class Attempt:
         workflow = policy.workflows.get(request.workflow)
         if workflow is not None and workflow.follows and run is not None:
             self.tool, self.call = request.tool, sum(run.counts.values())
+            self.given = dict(request.arguments) if workflow.tells else None
 
-    def brought(self, result: Any, kept: Mapping[str, Json]) -> Brought | None:
+    def brought(self, result: Any, kept: Mapping[str, Json], *, failed: bool = False) -> Brought | None:
         """What the result brings into the run."""
         if self.call is None:
             return None
         if self.streamed:
-            return lost(self.tool, self.call)
-        return brought(self.tool, self.guard.outsiders_paths(self.tool), self.call, result, kept)
+            return self._lost(self.call)
+        one = brought(self.tool, self.guard.outsiders_paths(self.tool), self.call, result, kept)
+        if self.given is None:
+            return one
+        return replace(one, telling=telling(self.tool, self.call, dict(self.given), result, failed=failed))
 
     def _brought_by(self, error: BaseException) -> Brought | None:
         """What came of a call that broke: parts of a stream, or an error with outsiders' words in it."""
         if self.call is None:
             return None
         if self.streamed:
-            return lost(self.tool, self.call)
-        return brought_by_error(self.tool, self.guard.outsiders_paths(self.tool), self.call, error)
+            return self._lost(self.call)
+        one = brought_by_error(self.tool, self.guard.outsiders_paths(self.tool), self.call, error)
+        if self.given is None:
+            return one
+        words = _words_of(error)
+        if words is None:
+            return self._lost(self.call)
+        said = telling(self.tool, self.call, dict(self.given), words, failed=True)
+        return replace(one or Brought(self.tool, self.call, {}), telling=said)
+
+    def _lost(self, call: int) -> Brought:
+        one = lost(self.tool, call)
+        return one if self.given is None else replace(one, telling=unread(self.tool, call, dict(self.given)))
+
+    def _not_run(self) -> Brought | None:
+        if self.call is None or self.given is None:
+            return None
+        return Brought(self.tool, self.call, {}, telling=not_run(self.tool, self.call, dict(self.given)))
 
     def close(
         self, outcome: Outcome, error: str | None, kept: Kept = NOTHING_KEPT, brought: Brought | None = None
@@ -108,13 +130,21 @@ class Attempt:
             self.admission = None
 
 
+def _words_of(error: BaseException) -> list[str] | None:
+    """What an error says; None where asking it breaks."""
+    try:
+        return [str(error), repr(error)]
+    except Exception:
+        return None
+
+
 def perform(attempt: Attempt, call: Call) -> Generator[Ask, Any, Any]:
     """Run the tool once."""
     attempt.started = True
     result = yield RunTool(call.ready)
     failed = says_failed(result, call.request.call_id)
     if failed is not None:
-        seen = attempt.brought(result, {})
+        seen = attempt.brought(result, {}, failed=True)
         attempt.close(Outcome.FAILED, f"the tool returned a failure ({failed})", brought=seen)
         return result
     attempt.returned = True
@@ -185,8 +215,9 @@ def _close(
     )
     future = guard.ledger.close(closing)
     if future.done and isinstance(future.exception(), Unstorable):
+        gone = None if brought is None else brought.gone()
         data = {**data, "outcome": str(Outcome.UNKNOWN), "error": "its outcome could not be stored", "kept": []}
-        plain = replace(closing, outcome=Outcome.UNKNOWN, record=data, kept={}, grown=(), brought=None)
+        plain = replace(closing, outcome=Outcome.UNKNOWN, record=data, kept={}, grown=(), brought=gone)
         future = guard.ledger.close(plain)
     guard.note_close(future, data, admitted=admitted)
     return future

@@ -72,7 +72,8 @@ def _with_growth(asked: Closing, run: RunCell | None) -> RecordData:
 def close_plainly(world: World, asked: Closing) -> RunState | None:
     """The outcome of a call of which no more can be stored than that it is unknown."""
     record = {**asked.record, "outcome": Outcome.UNKNOWN.value, "kept": []}
-    return close(world, replace(asked, outcome=Outcome.UNKNOWN, record=record, kept={}, grown=(), brought=None))
+    gone = None if asked.brought is None else asked.brought.gone()
+    return close(world, replace(asked, outcome=Outcome.UNKNOWN, record=record, kept={}, grown=(), brought=gone))
 
 
 def open_calls(world: World, _: None) -> Sequence[RecordData]:

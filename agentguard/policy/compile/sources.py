@@ -15,6 +15,8 @@ from agentguard.policy.words import shown, unknown
 Trouble: TypeAlias = "tuple[tuple[Any, ...], str]"
 
 FROM = "from"
+# What stands beside an argument's type, and JSON Schema does not know.
+_OURS = (FROM, "carries_nothing_of", "links", "addresses")
 _EXPECTED = "expected `inputs`, `inputs.NAME`, `kept.NAME`, the name of a tool, `catalog`, or a list of these"
 
 
@@ -25,6 +27,7 @@ class SourceWords:
 
     in_from: frozenset[str]
     in_conditions: tuple[str, ...]
+    tools: frozenset[str]
     untrusted: frozenset[str]
     meant: Mapping[str, str]
 
@@ -42,6 +45,7 @@ class SourceWords:
         return cls(
             in_from=frozenset(used | kept | inputs | {CATALOG}),
             in_conditions=tuple(sorted(used | kept | inputs | outside)),
+            tools=frozenset(used),
             untrusted=untrusted,
             meant={word: tool for word, tool in {**aliases, **called}.items() if tool in used and word != tool},
         )
@@ -62,7 +66,7 @@ def sources(arguments: Mapping[str, models.Schema]) -> Mapping[str, frozenset[st
 
 def without_sources(arguments: Mapping[str, models.Schema]) -> dict[str, models.Schema]:
     """The arguments' schemas as JSON Schema knows them."""
-    return {name: {key: schema[key] for key in schema if key != FROM} for name, schema in arguments.items()}
+    return {name: {key: schema[key] for key in schema if key not in _OURS} for name, schema in arguments.items()}
 
 
 def source_troubles(

@@ -22,6 +22,7 @@ from agentguard.core.policy import (
     Step,
     Workflow,
 )
+from agentguard.core.text.rules import TextRule
 from agentguard.core.values import Assurance, Risk, Sensitivity, ToolEffect
 from agentguard.policy import models
 from agentguard.policy.cel.conditions import (
@@ -49,6 +50,7 @@ from agentguard.policy.compile.included import with_included
 from agentguard.policy.compile.keeps import compiled_keeps, keep_troubles, written_by_outsiders
 from agentguard.policy.compile.parts import Parts, Written, check_people
 from agentguard.policy.compile.sources import SourceWords, is_reserved, source_troubles, sources, without_sources
+from agentguard.policy.compile.text import text_rules, text_troubles
 from agentguard.policy.json_schema.shapes import CompiledShape, compile_shape
 from agentguard.policy.words import expected, shown, unknown
 
@@ -124,11 +126,12 @@ class _Workflow:
             raise_risk=counting,
             raise_at_first_use=first_uses,
             follows=self._follows(steps),
+            tells=self._tells(steps),
         )
 
     def _follows(self, steps: Iterable[Step | None]) -> bool:
         """Whether anything asks where values come from. Then no tool may be called like another source."""
-        asked = any(step.sources or step.traced for step in steps if step is not None)
+        asked = any(step.sources or step.traced for step in steps if step is not None) or self._tells(steps)
         if not asked and not self.words.untrusted:
             return False
         for name, step in self.file.steps.items():
@@ -136,6 +139,11 @@ class _Workflow:
                 message = f"no tool can be called {shown(step.tool)} where values are followed: it is another source"
                 self.say(("steps", name, "tool"), message)
         return True
+
+    @staticmethod
+    def _tells(steps: Iterable[Step | None]) -> bool:
+        """Whether anything asks what a text carries of what tools returned."""
+        return any(rule.tools for step in steps if step is not None for rule in step.texts)
 
     def _digest(self) -> str:
         """Over the workflow's own content and the tools it uses: a change of either stops its runs."""
@@ -157,7 +165,10 @@ class _Workflow:
             self.say((*here, "tool"), unknown("tool", step.tool, self.parts.tools, self.parts.tool_by_alias))
         else:
             self._destinations(name, step, tool)
-        troubles = list(source_troubles(step.arguments, tool, self.words))
+        troubles = [
+            *source_troubles(step.arguments, tool, self.words),
+            *text_troubles(step.arguments, self.words),
+        ]
         for path, message in troubles:
             self.say((*here, "arguments", *path), message)
         declared = Declared(self.file, self.parts.tools, self.parts.catalog)
@@ -190,6 +201,7 @@ class _Workflow:
         approval = self._approval((*here, "approval"), step.approval, scope)
         if step.approval is None:
             self._relies_on_outsiders(name, step, conditions)
+        texts = text_rules(step.arguments)
         identity = step.identity or models.StepIdentity()
         place = step.destinations or _NOWHERE
         return Step(
@@ -210,7 +222,10 @@ class _Workflow:
             not_above=None if step.not_above is None else Sensitivity.parse(step.not_above),
             sources=sources(step.arguments),
             traced=frozenset(step.arguments if "origins" in self._words(name, step) else ()),
-            rests_on_run=reads_kept(fills) or not {"kept", "origins"}.isdisjoint(self._words(name, step)),
+            rests_on_run=reads_kept(fills)
+            or not {"kept", "origins"}.isdisjoint(self._words(name, step))
+            or _rest_on_run(texts),
+            texts=texts,
             hints=hints_of(step, conditions),
             fills=fills,
             null_is_absent=nulls_of(step.arguments),
@@ -359,6 +374,12 @@ class _Workflow:
                 for message in error.messages:
                     self.say(path, f"in step {shown(step)}: {message}")
         return amount
+
+
+def _rest_on_run(texts: Iterable[TextRule]) -> bool:
+    """Whether a rule of a text looks at what tools returned, or at what was kept of it."""
+    words = {word for rule in texts for word in (rule.links or frozenset()) | (rule.addresses or frozenset())}
+    return any(rule.nothing_of for rule in texts) or any(word.partition(".")[0] != "inputs" for word in words)
 
 
 _NAME_IN_TEXT = re.compile(r"(?<![\w.])[a-z]+\b")
