@@ -165,7 +165,7 @@ def test_a_quoted_text_is_one_printable_line(text: str) -> None:
 )
 def test_a_condition_falls_into_the_parts_that_must_all_be_true(text: str, parts: list[str]) -> None:
     """By signs outside of brackets and texts; what is not a row of `&&` stays whole."""
-    assert conjuncts(text) == parts
+    assert conjuncts(text) == tuple(parts)
 
 
 @given(st.text(alphabet="ab&|?()[]{}'\"\\ rx.,"))

@@ -16,7 +16,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from copy import copy
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any
 
 from agentguard.core.policy import MICROS, Fault, View
@@ -158,6 +160,12 @@ class CompiledCondition(_Program):
         self.place = place
         self._parts: tuple[_Program, ...] | None = None
 
+    def at(self, scope: Scope, place: str) -> CompiledCondition:
+        """The same condition in another step, whose scope is equal."""
+        other = copy(self)
+        other._scope, other._steps, other.place, other._parts = scope, scope.steps, place, None
+        return other
+
     def holds(self, view: View) -> bool | Fault:
         """True or False, and nothing else; any error is a Fault. Never raises."""
         value = self._value(view)
@@ -241,8 +249,14 @@ def to_micros(value: Any) -> int | Fault:
 
 def compile_condition(text: str, scope: Scope, place: str = "") -> CompiledCondition:
     """A yes-or-no expression in this scope. Raises NotCompiled."""
+    return _condition(text, scope).at(scope, place)
+
+
+# In a bundle of many workflows, most conditions stand in many of them; compiling one takes a millisecond.
+@lru_cache(maxsize=4096)
+def _condition(text: str, scope: Scope) -> CompiledCondition:
     tree, types, found = _compile(text, scope, ("BOOL",), "true or false")
-    return CompiledCondition(text, tree, types, found, scope, place)
+    return CompiledCondition(text, tree, types, found, scope)
 
 
 def compile_amount(text: str, scope: Scope) -> CompiledAmount:

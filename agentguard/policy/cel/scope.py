@@ -70,12 +70,17 @@ class Let:
 class Scope:
     """The names of one step's conditions, and every step of its workflow.
 
-    ``lets`` are expressions that have a name of their own, by it.
+    Scopes are equal where every expression means the same in them. ``lets`` are expressions that have a name of their
+    own, by it.
     """
 
     names: Mapping[str, Known]
     steps: tuple[str, ...]
     lets: Mapping[str, Let] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __hash__(self) -> int:
+        """By what is quick to hash; equality looks at everything."""
+        return hash((self.steps, *self.names["args"]["properties"], *self.names["kept"]["properties"]))
 
     @classmethod
     def make(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from agentguard.policy.words import shown
@@ -31,18 +32,19 @@ _EACH = re.compile(r"(.+)\.all\(\s*([A-Za-z_][A-Za-z0-9_]*)\s*,(.+)\)", re.DOTAL
 _PRIVATE = frozenset({"inputs", "kept", "claims"})
 
 
-def conjuncts(text: str) -> list[str]:
+@lru_cache(maxsize=4096)
+def conjuncts(text: str) -> tuple[str, ...]:
     """The parts that must all be true, as they are written. The whole where it is not a row of `&&`."""
     text = _bare(text)
     cuts = _signs(text)
     if any(sign in ("||", "?") for _, sign in cuts):
-        return [text]
+        return (text,)
     parts, begin = [], 0
     for at, _ in cuts:
         parts.append(text[begin:at])
         begin = at + 2
     parts.append(text[begin:])
-    return [text] if len(parts) == 1 else [inner for part in parts for inner in conjuncts(part)]
+    return (text,) if len(parts) == 1 else tuple(inner for part in parts for inner in conjuncts(part))
 
 
 def each(text: str) -> tuple[str, str, str] | None:

@@ -115,6 +115,13 @@ class CompiledShape:
 
 def compile_shape(properties: Mapping[str, Any]) -> tuple[CompiledShape | None, list[Trouble]]:
     """The shape of an object with exactly these properties; those marked ``optional: true`` may be left out."""
+    return _shape(json.dumps(properties))
+
+
+# In a bundle of many workflows, one shape stands in many steps.
+@lru_cache(maxsize=4096)
+def _shape(written: str) -> tuple[CompiledShape | None, list[Trouble]]:
+    properties: Mapping[str, Any] = json.loads(written)
     troubles: list[Trouble] = []
     closed: dict[str, Json] = {}
     required: list[Json] = []
@@ -128,8 +135,13 @@ def compile_shape(properties: Mapping[str, Any]) -> tuple[CompiledShape | None, 
         closed[name] = _close(inner, (name,), troubles)
     if troubles:
         return None, troubles
-    whole = {"type": "object", "properties": closed, "required": required, "additionalProperties": False}
-    return _compile(json.dumps(whole))
+    whole: dict[str, Json] = {
+        "type": "object",
+        "properties": closed,
+        "required": required,
+        "additionalProperties": False,
+    }
+    return _compile(whole)
 
 
 def fits(schema: Mapping[str, Any], value: Any) -> bool:
@@ -147,9 +159,7 @@ def _rules(schema: str) -> jsonschema_rs.Draft202012Validator:
     )
 
 
-@lru_cache(maxsize=4096)
-def _compile(text: str) -> tuple[CompiledShape | None, list[Trouble]]:
-    schema = json.loads(text)
+def _compile(schema: dict[str, Json]) -> tuple[CompiledShape | None, list[Trouble]]:
     try:
         validator = jsonschema_rs.Draft202012Validator(
             schema, validate_formats=True, ignore_unknown_formats=False, pattern_options=_REGEX, offline=True
