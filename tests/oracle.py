@@ -223,7 +223,7 @@ def _does(declared: str, places: tuple[Destination, ...], run: RunState, follows
     named = [place for place in places if place.chosen]
     if declared != "read" or not named:
         return declared
-    if run.seen.overflowed or (len(run.unsettled) > 0 and follows):
+    if run.seen.overflowed or (len(run.unsettled) + len(run.erased) > 0 and follows):
         return "send"
     outside = [mark.text for mark in run.seen.marks]
     for place in named:
@@ -248,7 +248,7 @@ def _comes_from(value: Any, spelt: Any, words: frozenset[str], places: tuple[Des
 
     ``spelt`` is the same value as it was given; a source or an outsider may have had either.
     """
-    if run.seen.overflowed or len(run.unsettled) > 0:
+    if run.seen.overflowed or len(run.unsettled) > 0 or len(run.erased) > 0:
         return False
     if isinstance(value, dict | list):
         names = list(value) if isinstance(value, dict) else range(len(value))
@@ -425,6 +425,10 @@ def _against_the_step(step: Step, request: Request, policy: Policy, facts: Facts
 
     rests = step.rests_on_run or bool(set(step.sources) & set(request.arguments))
     if rests and run is not None and len(run.unsettled) > 0:
+        yield "no", "run_lost_track"
+    if (run is not None and "kept" in run.erased and rests) or (
+        run is not None and "inputs" in run.erased and set(step.sources) & set(request.arguments)
+    ):
         yield "no", "run_lost_track"
 
     if run is not None and known:

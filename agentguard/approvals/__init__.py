@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from agentguard.approvals.account import account
-from agentguard.approvals.view import ApprovalView, Asked, Standing
+from agentguard.approvals.view import ApprovalView, Standing
 
-__all__ = ["ApprovalView", "Asked", "Standing", "account"]
+__all__ = ["ApprovalView", "Standing", "account"]

@@ -6,47 +6,14 @@ import enum
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 from agentguard import display
-from agentguard.core.answers import counts, why_not
+from agentguard.core.answers import Question, counts, why_not
 from agentguard.core.canonical import in_order
 from agentguard.core.facts import Answer
 from agentguard.core.people import person
 from agentguard.core.values import Json
-
-
-class Asked(Protocol):
-    """What the ledger holds of a question to people."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def request_digest(self) -> str: ...
-    @property
-    def policy_revision(self) -> str: ...
-    @property
-    def run_id(self) -> str: ...
-    @property
-    def workflow(self) -> str: ...
-    @property
-    def step(self) -> str: ...
-    @property
-    def tool(self) -> str: ...
-    @property
-    def subject(self) -> str: ...
-    @property
-    def requester(self) -> str | None: ...
-    @property
-    def approvers(self) -> tuple[str, ...]: ...
-    @property
-    def quorum(self) -> int: ...
-    @property
-    def requested_at(self) -> datetime: ...
-    @property
-    def expires_at(self) -> datetime: ...
-    @property
-    def shown(self) -> dict[str, Any]: ...
 
 
 class Standing(enum.StrEnum):
@@ -63,7 +30,7 @@ class Standing(enum.StrEnum):
 class ApprovalView:
     """A request, the answers so far, and the moment at which it is looked at."""
 
-    asked: Asked
+    asked: Question
     answers: Sequence[Answer]
     consumed: bool
     now: datetime
@@ -94,8 +61,13 @@ class ApprovalView:
         """Why this person cannot answer so, in words for them, or None. The decision judges the answer again."""
         return why_not(self.asked, self.answers, self.consumed, approver, agree=agree, at=self.now)
 
-    def rows(self, most: int = display.MAX_SHOWN) -> Iterator[tuple[str, str]]:
-        """Everything an approver decides by, as (label, text); every text is safe to show."""
+    def may_see(self, person: str) -> bool:
+        """Whether somebody is asked, so that personal values are theirs to see."""
+        return counts(self.asked, person)
+
+    def rows(self, most: int = display.MAX_SHOWN, *, personal: bool = True) -> Iterator[tuple[str, str]]:
+        """Everything an approver decides by, as (label, text); every text is safe to show. Without ``personal``: for
+        somebody who is not asked (``may_see``)."""
         asked = self.asked
         yield "approval", display.shown(asked.id)
         yield "standing", f"{self.standing}, {self.agreed} of {asked.quorum} have agreed"
@@ -109,13 +81,15 @@ class ApprovalView:
         yield "requested by", display.shown(asked.requester) if asked.requester is not None else "(nobody named)"
         for text in self._list("why"):
             yield "why", display.shown(str(text), most)
-        for entry in self._list("meaning"):
+        for entry in self._meaning(personal=personal):
             if isinstance(entry, dict):
                 yield f"({display.shown(str(entry.get('label')))})", _meaning(entry, most)
         yield "run", display.shown(asked.run_id)
         yield "asked at", moment(asked.requested_at)
         yield "expires at", f"{moment(asked.expires_at)} ({remaining(asked.expires_at, self.now)})"
-        for where, what in display.leaves(self._arguments(), most):
+        if asked.erased:
+            yield "argument", "(erased: nobody can agree to this any more)"
+        for where, what in display.leaves(self._arguments(personal=personal), most):
             yield f"argument {where}", what
         for pointer in self._list("redacted"):
             yield "left out (secret)", display.value(pointer)
@@ -129,7 +103,7 @@ class ApprovalView:
             word = "agreed" if answer.approve else "refused"
             yield "answer", f"{display.shown(answer.approver)} {word} at {moment(answer.at)}"
 
-    def to_json(self) -> dict[str, Json]:
+    def to_json(self, *, personal: bool = True) -> dict[str, Json]:
         """The same for a program."""
         asked = self.asked
         return {
@@ -147,22 +121,36 @@ class ApprovalView:
             "run_id": asked.run_id,
             "requested_at": moment(asked.requested_at),
             "expires_at": moment(asked.expires_at),
-            "arguments": self._arguments(),
+            "arguments": self._arguments(personal=personal),
             "redacted": self._list("redacted"),
+            "erased": asked.erased,
             "destinations": self._list("destinations"),
             "because": self._list("because"),
             "why": self._list("why"),
-            "meaning": self._list("meaning"),
+            "meaning": self._meaning(personal=personal),
             "request_digest": asked.request_digest,
             "policy_revision": asked.policy_revision,
             "answers": [{"approver": a.approver, "approve": a.approve, "at": moment(a.at)} for a in self.answers],
         }
 
-    def _arguments(self) -> Json:
+    def _arguments(self, *, personal: bool) -> Json:
         """The arguments, with members in the order in which the tool will get them."""
-        order = self.asked.shown.get("order")
-        found: Json = in_order(self._shown("arguments"), order if isinstance(order, dict) else {})
-        return found
+        order, values = self.asked.shown.get("order"), self._shown("personal")
+        found: Json = self._shown("arguments")
+        if personal and isinstance(values, dict):
+            for pointer, value in values.items():
+                found = _put(found, pointer.split("/")[1:], value)
+        ordered: Json = in_order(found, order if isinstance(order, dict) else {})
+        return ordered
+
+    def _meaning(self, *, personal: bool) -> list[Json]:
+        """What the owner shows beside the call. It comes from what the run was given and keeps, which is nobody else's."""
+        entries = self._list("meaning")
+        if personal:
+            return entries
+        return [
+            {**each, "value": "[personal]"} if isinstance(each, dict) and "value" in each else each for each in entries
+        ]
 
     def _shown(self, name: str) -> Json:
         found: Json = self.asked.shown.get(name)
@@ -204,3 +192,15 @@ def _place(place: Json) -> str:
     zone = place.get("zone")
     known = [display.shown(str(place.get(name))) for name in ("kind", "id", "sensitivity")]
     return f"{known[0]} {known[1]} ({known[2]}" + (f", zone {display.shown(str(zone))})" if zone else ")")
+
+
+def _put(into: Json, steps: Sequence[str], value: Json) -> Json:
+    """A copy with a value at a JSON pointer's place; what has no such place stays as it is."""
+    if not steps:
+        return value
+    step, rest = steps[0].replace("~1", "/").replace("~0", "~"), steps[1:]
+    if isinstance(into, dict) and step in into:
+        return {**into, step: _put(into[step], rest, value)}
+    if isinstance(into, list) and step.isdecimal() and int(step) < len(into):
+        return [_put(item, rest, value) if index == int(step) else item for index, item in enumerate(into)]
+    return into

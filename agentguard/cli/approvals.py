@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from agentguard import display
 from agentguard.approvals import ApprovalView, account
 from agentguard.approvals.view import remaining
 from agentguard.cli import common
@@ -40,13 +39,10 @@ def list_(
     Example: agentguard approvals list --json
     """
     with common.operations(ledger) as operations:
-        rows = _after(operations.approvals(open_only=not all_), before)
-    chosen = (
-        row for row in rows if workflow in (None, row.request.workflow) and subject in (None, row.request.subject)
-    )
-    views = [_view(row) for row in islice(chosen, last)]
+        wanted = {"workflow": workflow, "subject": subject, "before": before, "limit": last}
+        views = [_view(row) for row in operations.approvals(open_only=not all_, **wanted)]
     if json:
-        common.print_json([view.to_json() for view in views])
+        common.print_json([view.to_json(personal=False) for view in views])
         return
     if not views:
         common.line("no request matches" if workflow or subject or before else _NOBODY[all_])
@@ -83,16 +79,17 @@ def show(
     """Show everything about one request: who asks, for which call, to where, until when.
 
     What is not printable ASCII is written \\u{XXXX}, runs of spaces \\s{COUNT}; a single backslash is never part of a
-    value.
+    value. Values that Tools calls personal are shown to those who are asked, and to nobody else.
 
     Example: agentguard approvals show a-5f0c
     """
     with common.operations(ledger) as operations:
         view = _find(operations, approval)
+    personal = view.may_see(account())
     if json:
-        common.print_json(view.to_json())
+        common.print_json(view.to_json(personal=personal))
     else:
-        common.rows(view.rows(10**9) if full else view.rows())
+        common.rows(view.rows(10**9 if full else display.MAX_SHOWN, personal=personal))
 
 
 @app.command()
@@ -123,7 +120,7 @@ def _answer(approval: str, ledger: LedgerOption, yes: bool, *, agree: bool) -> N
         problem = view.why_not(person, agree=agree)
         if problem is not None:
             raise LedgerError(problem)
-        common.rows(view.rows())
+        common.rows(view.rows(personal=view.may_see(person)))
         if not yes:
             question = f"{'Agree to' if agree else 'Refuse'} this call as {person}?"
             if not typer.confirm(question, default=False):
@@ -141,16 +138,6 @@ def _find(operations: Operations, approval: str) -> ApprovalView:
     if row is None:
         raise LedgerError(f"there is no approval `{approval}`; `agentguard approvals list --all` shows them")
     return _view(row)
-
-
-def _after(rows: Sequence[ApprovalRow], before: str | None) -> Sequence[ApprovalRow]:
-    """The rows after the one of that id. Raises LedgerError where there is none."""
-    if before is None:
-        return rows
-    ids = [row.request.id for row in rows]
-    if before not in ids:
-        raise LedgerError(f"there is no approval request `{before}` in this list; begin again without --before")
-    return rows[ids.index(before) + 1 :]
 
 
 def _view(row: ApprovalRow) -> ApprovalView:

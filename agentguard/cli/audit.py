@@ -74,6 +74,9 @@ def show(
     record: Annotated[str, typer.Argument(metavar="ID", help="A decision's id, or a record's number.")],
     ledger: LedgerOption = None,
     all_: Annotated[bool, typer.Option("--all", help="The findings of every step, and not of the nearest.")] = False,
+    private: Annotated[
+        bool, typer.Option("--private", help="Also what lies beside the records: personal values, what was kept.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Show every field of the records of one decision: what was decided and what came of it.
@@ -82,6 +85,8 @@ def show(
     """
     with common.operations(ledger) as operations:
         found = list(find(operations, record))
+        if private:
+            found = [{**data, "private": _beside(operations, data["seq"])} for data in found]
     if not found:
         raise LedgerError(f"no record has the id or number `{record}`; `agentguard audit list` shows them")
     for data in found:
@@ -247,6 +252,12 @@ def line_of(data: dict[str, Any]) -> tuple[Text, Text]:
 
 def _cell(text: Any) -> str:
     return display.shown("-" if text is None else str(text), 120)
+
+
+def _beside(operations: Operations, seq: int) -> dict[str, Any]:
+    """What lies beside a record, without the salts: those are another command's."""
+    found = operations.private(seq)
+    return {name: value for name, value in found.items() if name not in ("salt", "salts", "reached_salt", "cells")}
 
 
 def _field(value: Any) -> str:

@@ -7,12 +7,14 @@ from typing import Annotated
 
 import typer
 
+from agentguard import display
 from agentguard.approvals import account
 from agentguard.cli import common
-from agentguard.cli.common import JsonOption
+from agentguard.cli.common import JsonOption, LedgerOption, WhyOption
 from agentguard.core.values import Json
+from agentguard.errors import ConfigurationError
 
-app = common.new_app("Carry a ledger of an earlier format over, or add one up again from its records.")
+app = common.new_app("Erase what lies beside records; add a ledger up again; carry an earlier format over.")
 
 Place = Annotated[Path, typer.Argument(metavar="PATH", help="The ledger's file.", show_default=False)]
 
@@ -63,3 +65,37 @@ def rebuild(path: Place, json: JsonOption = False) -> None:
                 common.line(f"{word}: {number} of kind {kind}")
     if done.differs:
         raise typer.Exit(1)
+
+
+@app.command()
+def erase(
+    ledger: LedgerOption = None,
+    run: Annotated[str | None, typer.Option("--run", help="Of this run.")] = None,
+    decision: Annotated[str | None, typer.Option("--decision", help="Of this one call.")] = None,
+    subject: Annotated[str | None, typer.Option("--subject", help="Of every call of this workload.")] = None,
+    requester: Annotated[str | None, typer.Option("--requester", help="Of every run for this person.")] = None,
+    why: WhyOption = "no reason given",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask back.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Erase what lies beside records: personal values, inputs, kept values, what was read, what approvers were shown.
+
+    It is gone from every file of the ledger, for ever. The records stay, and one more says that it was erased. A run
+    that is under way is permitted nothing that rests on what is gone.
+
+    Example: agentguard ledger erase --requester user:dana --why "asked for it on 3 May"
+    """
+    named = {"run_id": run, "decision_id": decision, "subject": subject, "requester": requester}
+    if sum(each is not None for each in named.values()) != 1:
+        raise ConfigurationError("name one of --run, --decision, --subject and --requester")
+    reason = common.reason_given(why)
+    what = next(f"{name.removesuffix('_id')} `{each}`" for name, each in named.items() if each is not None)
+    if not yes and not typer.confirm(f"Erase what lies beside the records of {display.plain(what)}?", default=False):
+        common.line("nothing was erased")
+        raise typer.Exit(1)
+    with common.operations(ledger) as operations:
+        done = operations.erase(**named, by=account(), why=reason)
+    if json:
+        common.print_json({"records": done.records, "approvals": done.approvals})
+        return
+    common.line(f"erased what lay beside {done.records} records; {done.approvals} requests can be shown no more")

@@ -11,13 +11,26 @@ from agentguard.core.people import person, same_person
 
 
 class Question(Protocol):
-    """A question to people, as far as it matters to who may answer it.
+    """A question to people about one call.
 
-    ``shown["people"]`` is everybody whose yes counts, as that was known when they were asked; without it, anybody's.
+    ``shown`` is what they see of it besides; ``shown["people"]`` is everybody whose yes counts, as that was known when
+    they were asked; without it, anybody's. ``erased``: ``shown`` is gone.
     """
 
     @property
     def id(self) -> str: ...
+    @property
+    def request_digest(self) -> str: ...
+    @property
+    def policy_revision(self) -> str: ...
+    @property
+    def run_id(self) -> str: ...
+    @property
+    def workflow(self) -> str: ...
+    @property
+    def step(self) -> str: ...
+    @property
+    def tool(self) -> str: ...
     @property
     def subject(self) -> str: ...
     @property
@@ -25,9 +38,15 @@ class Question(Protocol):
     @property
     def approvers(self) -> tuple[str, ...]: ...
     @property
+    def quorum(self) -> int: ...
+    @property
+    def requested_at(self) -> datetime: ...
+    @property
     def expires_at(self) -> datetime: ...
     @property
     def shown(self) -> dict[str, Any]: ...
+    @property
+    def erased(self) -> bool: ...
 
 
 def why_not(
@@ -50,6 +69,8 @@ def why_not(
         return f"`{asked.id}` was used already, for its one call; another call asks anew"
     if at >= asked.expires_at:
         return f"`{asked.id}` expired at {asked.expires_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}; the agent must ask anew"
+    if agree and asked.erased:
+        return f"what `{asked.id}` asks was erased, so nobody can see what they would agree to; the agent may ask anew"
     if agree and not counts(asked, approver):
         return f"`{approver}` cannot agree to `{asked.id}`; it asks {', '.join(asked.approvers)}"
     return None

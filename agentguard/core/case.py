@@ -44,7 +44,7 @@ class Case:
 
     def origins(self, run: RunState, argument: str) -> Origins | None:
         """Where an argument came from, or None where that cannot be found out."""
-        if run.unsettled:
+        if run.unsettled or run.erased:
             return None
         if self._trail is None:
             self._trail = Trail(run.inputs, run.kept, run.seen)
@@ -127,7 +127,7 @@ def _effect_of(
     """What the tool does. Reading from where an outsider said tells the outsider something: that is sending."""
     if tool is None or tool.effect is not ToolEffect.READ or run is None or not places:
         return None if tool is None else tool.effect
-    lost = bool(run.unsettled) and workflow is not None and workflow.follows
+    lost = bool(run.unsettled or run.erased) and workflow is not None and workflow.follows
     if not run.seen.marks and not run.seen.overflowed and not lost:
         return tool.effect
     chosen = [text for place in places if place.chosen for text in _names(place)]
@@ -185,8 +185,10 @@ def _view_of(case: Case) -> View:
     if case.now is not None:
         names["now"] = case.now
     if run is not None:
-        names["inputs"], names["counts"], names["risk"] = run.inputs, run.counts, run.risk.word
-        if not run.unsettled:
+        names["counts"], names["risk"] = run.counts, run.risk.word
+        if "inputs" not in run.erased:
+            names["inputs"] = run.inputs
+        if not run.unsettled and "kept" not in run.erased:
             names["kept"] = run.kept
         traced = _traced_arguments(case)
         if traced is not None:

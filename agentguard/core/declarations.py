@@ -47,6 +47,8 @@ class DestinationDeclaration:
 class ToolDeclaration:
     """What the bundle says about one tool. ``aliases`` are exact names under which code knows it.
 
+    ``secrets``, ``personal``: arguments that stand in no record; personal ones lie beside it and can be erased.
+    ``personal_results``: fields of its results whose kept values are personal wherever they are passed on.
     ``strict``: an argument of another type than the tool takes is refused, where the tool's own types would convert it.
     """
 
@@ -56,6 +58,8 @@ class ToolDeclaration:
     destinations: tuple[DestinationDeclaration, ...]
     secrets: tuple[str, ...]
     untrusted_results: tuple[str, ...]
+    personal: tuple[str, ...]
+    personal_results: tuple[str, ...]
     credentials: tuple[str, ...]
     fingerprint: str | None
     source: Source

@@ -37,6 +37,7 @@ class RunState:
     ``seen``: what tools returned in it, where its workflow asks where values come from.
     ``salt``: what keeps its request digests from being searched; known to the ledger alone, never in a record.
     ``unsettled``: decisions on calls of it whose outcome nobody knows; it has lost track until somebody says.
+    ``erased``: what of it was erased, for ever (``inputs``, ``kept``); what was followed goes with what was kept.
     ``zones``: where its calls have been. ``contacts``: where any admitted call of its subject has been, in any run.
     """
 
@@ -63,6 +64,7 @@ class RunState:
     seen: Seen = field(default=NOTHING_SEEN, repr=False)
     unsettled: frozenset[str] = frozenset()
     salt: str = field(default="", repr=False)
+    erased: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ def evaluate(usable: UsableBundle, case: Case, *, now: datetime) -> CaseResult:
         case=case,
         decision=decision,
         request=call.request,
-        shown=call.shown,
+        shown=call.told.shown,
         destinations=call.destinations,
         at=world.at,
         origins=_origins(facts, call.request),

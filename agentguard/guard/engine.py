@@ -94,6 +94,14 @@ class Engine:
         """What of this tool's arguments stands in no record: its secrets, and places that are partly secret."""
         return self._in_force.usable.hidden.get(tool, ())
 
+    def personal_paths(self, tool: str) -> tuple[tuple[str | None, ...], ...]:
+        """What of this tool's arguments is personal: it lies beside records, and can be erased."""
+        return self._in_force.usable.personal.get(tool, ())
+
+    def personal_kept(self, workflow: str) -> frozenset[str]:
+        """The names of what this workflow keeps of personal fields of results."""
+        return self._in_force.usable.personal_kept.get(workflow, frozenset())
+
     def outsiders_paths(self, tool: str) -> tuple[ResultPath, ...]:
         """Where outsiders can write in this tool's results."""
         return self._in_force.usable.outsiders.get(tool, ())

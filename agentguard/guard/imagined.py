@@ -132,7 +132,7 @@ class World:
             streams={name: None if name in silent else self.at for name in self.policy.streams},
             as_called=call.as_called,
             spellings=call.spellings,
-            quotable={"args": call.shown, "inputs": dict(run.inputs), "kept": dict(run.kept), "claims": claims},
+            quotable={"args": call.told.shown, "inputs": dict(run.inputs), "kept": dict(run.kept), "claims": claims},
             unread=call.unread,
         )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from agentguard.core.declarations import Source
+from agentguard.core.paths import EVERY, may_meet
 from agentguard.destinations import Catalog, declaration_problem, parse_path
 from agentguard.errors import PolicyError, PolicyProblem
 from agentguard.guard.identities import AnyVerification
@@ -21,14 +22,17 @@ class UsableBundle:
     """A bundle that a guard can use, and what is made from it once. Only ``of`` makes one.
 
     By tool: ``secrets`` in its arguments; what is ``hidden`` of them in records (secrets, and places that are partly
-    secret); where ``outsiders`` can write in its results.
+    secret); what is ``personal`` in them; where ``outsiders`` can write in its results. By workflow: the names of kept
+    values that are personal.
     """
 
     bundle: Bundle
     catalog: Catalog
     secrets: Mapping[str, Paths]
     hidden: Mapping[str, Paths]
+    personal: Mapping[str, Paths]
     outsiders: Mapping[str, tuple[ResultPath, ...]]
+    personal_kept: Mapping[str, frozenset[str]]
 
     @classmethod
     def of(cls, bundle: Bundle) -> UsableBundle:
@@ -37,13 +41,15 @@ class UsableBundle:
         That is what needs more than its own YAML: the catalog's ties, the kinds' options, the secrets' paths.
         """
         problems: list[PolicyProblem] = []
-        secrets, outsiders = {}, {}
+        secrets, personal, outsiders, results = {}, {}, {}, {}
         for name, tool in bundle.tools.items():
             for declaration in tool.destinations:
                 problem = declaration_problem(declaration)
                 if problem is not None:
                     problems.append(PolicyProblem(declaration.source.file, declaration.source.line, problem))
             secrets[name] = _read("secrets", tool.secrets, parse_path, tool.source, problems)
+            personal[name] = _read("personal", tool.personal, parse_path, tool.source, problems)
+            results[name] = _read("personal_results", tool.personal_results, result_path, tool.source, problems)
             outsiders[name] = _read("untrusted_results", tool.untrusted_results, result_path, tool.source, problems)
         try:
             catalog = Catalog(bundle.catalog)
@@ -56,7 +62,28 @@ class UsableBundle:
             for name, tool in bundle.tools.items()
         }
         hidden = {name: secrets[name] + partly[name] for name in secrets}
-        return cls(bundle, catalog, secrets, hidden, outsiders)
+        return cls(bundle, catalog, secrets, hidden, personal, outsiders, _personal_kept(bundle, personal, results))
+
+
+def _personal_kept(
+    bundle: Bundle, arguments: Mapping[str, Paths], results: Mapping[str, Paths]
+) -> Mapping[str, frozenset[str]]:
+    """By workflow: what its steps keep of personal arguments, and of the personal fields of results."""
+    places = {"args": arguments, "result": results}
+    found: dict[str, frozenset[str]] = {}
+    for workflow in bundle.policy.workflows.values():
+        names = [
+            keep.name
+            for step in workflow.steps
+            for keep in bundle.keeps.get((workflow.name, step.name), ())
+            if any(
+                may_meet(keep.path.steps, [EVERY if part is None else part for part in path])
+                for path in places[keep.path.root].get(step.tool, ())
+            )
+        ]
+        if names:
+            found[workflow.name] = frozenset(names)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

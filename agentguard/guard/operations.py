@@ -8,13 +8,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from agentguard.core.facts import Answer, RunState, RunStatus
+from agentguard.core.people import same_person, who
 from agentguard.core.signals import OPERATIONS, Signal, SignalEffect
-from agentguard.core.values import Risk
-from agentguard.errors import LedgerError
+from agentguard.core.values import Json, Risk
+from agentguard.errors import ConfigurationError, LedgerError
 from agentguard.guard import said as checked
 from agentguard.guard.clock import utc_now
 from agentguard.guard.records import RecordData, new_id, record, rfc3339
-from agentguard.ledger import ApprovalRow, LogLedger, Outcome, RecordFilter, StreamState
+from agentguard.ledger import ApprovalRow, Erased, LogLedger, Outcome, RecordFilter, StreamState
 
 CREDENTIAL_STATES = ("active", "rotated", "revoked")
 
@@ -239,9 +240,10 @@ class Operations:
         row: ApprovalRow | None = self._ledger.approval(approval_id).result()
         return row
 
-    def approvals(self, *, open_only: bool = True) -> Sequence[ApprovalRow]:
-        """Approval requests, newest first."""
-        rows: Sequence[ApprovalRow] = self._ledger.approvals(open_at=self._clock() if open_only else None).result()
+    def approvals(self, *, open_only: bool = True, **wanted: Any) -> Sequence[ApprovalRow]:
+        """Approval requests, newest first; ``wanted`` as in the ledger's own ``approvals``."""
+        open_at = self._clock() if open_only else None
+        rows: Sequence[ApprovalRow] = self._ledger.approvals(open_at=open_at, **wanted).result()
         return rows
 
     def runs(self, *, active_only: bool = False, **wanted: Any) -> Sequence[RunState]:
@@ -254,9 +256,67 @@ class Operations:
         state: RunState | None = self._ledger.run(run_id, at=self._clock(), windows={}).result()
         return state
 
+    def erase(
+        self,
+        *,
+        run_id: str | None = None,
+        decision_id: str | None = None,
+        subject: str | None = None,
+        requester: str | None = None,
+        by: str,
+        why: str,
+    ) -> Erased:
+        """Erase what lies beside records: of a run, of one decision, or of all runs of a workload or for a person.
+
+        Personal arguments, inputs, kept values, what was followed and what approvers were shown are gone then, from
+        every file of the ledger; records stay as they are, and there is one more that says so. A run that goes on is
+        permitted nothing that rests on what is gone. May be said again, and goes on where it was interrupted.
+        """
+        named = {"run_id": run_id, "decision_id": decision_id, "subject": subject, "requester": requester}
+        if sum(each is not None for each in named.values()) != 1:
+            raise ConfigurationError("name one of run_id, decision_id, subject and requester")
+        by, why = checked.who(by), checked.reason(why)
+        records = approvals = 0
+        for about in self._to_erase(run_id, decision_id, subject, requester):
+            target = {key: about[key] for key in ("run_id", "decision_id", "subject") if key in about}
+            data = record("operation", self._clock(), outcome="erase", by=by, why=why, **about)
+            done: Erased = self._ledger.erase(data, **dict(list(target.items())[:1])).result()
+            records, approvals = records + done.records, approvals + done.approvals
+        self._ledger.purge()
+        return Erased(records, approvals)
+
+    def _to_erase(
+        self, run_id: str | None, decision_id: str | None, subject: str | None, requester: str | None
+    ) -> Iterator[dict[str, str | None]]:
+        """What is erased one after the other, as records name it; what comes first is what is erased."""
+        if decision_id is not None:
+            yield {"decision_id": decision_id}
+        elif run_id is not None:
+            state = self.run(run_id)
+            if state is None:
+                raise LedgerError(f"there is no run `{run_id}` in this ledger; `agentguard runs list` shows them")
+            yield {"run_id": run_id, "subject": state.subject, "requester": state.requester}
+        else:
+            spellings = {subject} if subject is not None else set()
+            for state in self.runs():
+                if subject is None and requester is not None:
+                    meant = same_person(requester, state.requester)
+                else:
+                    meant = subject is not None and who(state.subject) == who(subject)
+                    spellings |= {state.subject} if meant else set()
+                if meant:
+                    yield {"run_id": state.id, "subject": state.subject, "requester": state.requester}
+            for spelling in sorted(spellings):  # its calls outside of runs
+                yield {"subject": spelling}
+
+    def private(self, seq: int) -> Mapping[str, Json]:
+        """What lies beside a record and was not erased, by name; None for what was erased."""
+        found: Mapping[str, Json] = self._ledger.private(seq).result()
+        return found
+
     def salts(self, seq: int) -> Mapping[str, str]:
         """What opens the commitments of a record, by JSON pointer: for an auditor who is to see what they stand for."""
-        found = self._ledger.private(seq).result().get("salts", {})
+        found = self.private(seq).get("salts", {})
         return {name: str(salt) for name, salt in found.items()} if isinstance(found, dict) else {}
 
     def open_calls(self) -> Sequence[RecordData]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from agentguard.core.credentials import cleaned, without_credentials
 from agentguard.core.decision import Decision
@@ -26,18 +26,19 @@ from agentguard.policy.words import expected, shown
 RecordData = dict[str, Any]
 
 REDACTED = "[redacted]"
+PERSONAL = "[personal]"
 # Names of tools and ids of calls that a model writes. No API gives longer ones; past it they are cut.
 MAX_NAME = 128
 
 FIELDS = (
     "kind", "time", "decision_id", "effect", "reasons", "findings", "policy_revision", "workflow", "workflow_version",
     "step", "run_id", "subject", "requester", "issuer", "assurance", "assertion_id", "tool", "tool_effect",
-    "framework", "call_id", "arguments", "order", "redacted", "coerced", "arguments_digest", "request_digest",
-    "definition", "destinations", "risk", "approval_id", "approved_by", "signal", "outcome", "error", "kept", "by",
-    "why", "hint", "changes", "commitments",
+    "framework", "call_id", "arguments", "order", "redacted", "personal", "coerced", "arguments_digest",
+    "request_digest", "definition", "destinations", "risk", "approval_id", "approved_by", "signal", "outcome", "error",
+    "kept", "by", "why", "hint", "changes", "commitments",
 )  # fmt: skip
 _WORDS: Mapping[str, tuple[str, ...]] = {"kind": RECORD_KINDS, "effect": tuple(Effect), "reason": tuple(Reason)}
-_LISTS = {"reasons", "findings", "redacted", "coerced", "destinations", "approved_by", "kept", "changes"}
+_LISTS = {"reasons", "findings", "redacted", "personal", "coerced", "destinations", "approved_by", "kept", "changes"}
 _EMPTY: RecordData = dict.fromkeys(FIELDS)
 
 
@@ -94,6 +95,7 @@ def decision_record(
     arguments: Json,
     arguments_digest: str,
     redacted: Sequence[str],
+    personal: Sequence[str],
     commitments: Sequence[str | None],
     unsaid: Callable[[str], str],
     coerced: Sequence[str],
@@ -138,6 +140,7 @@ def decision_record(
         "arguments": arguments,
         "order": cleaned({where: list(names) for where, names in order.items()}) or None if order else None,
         "redacted": cleaned(list(redacted)),
+        "personal": cleaned(list(personal)),
         "coerced": cleaned(list(coerced)),
         "arguments_digest": arguments_digest,
         "request_digest": request.digest,
@@ -214,17 +217,55 @@ def _who(identity: Identity | Unavailable, run: RunState | None) -> tuple[dict[s
     }, identity.assertion_id
 
 
-def redact(
-    arguments: Mapping[str, Json], secret_paths: Sequence[tuple[str | None, ...]]
-) -> tuple[Json, list[str], Callable[[str], str]]:
-    """A copy without the declared secrets and without credentials, the JSON pointers (RFC 6901) of what was left out,
-    and what takes the same out of other texts."""
-    left: dict[str, Json] = {}
+class LeftOut(NamedTuple):
+    """Arguments as a record may hold them. ``redacted``: the JSON pointers (RFC 6901) of what is in no record, secrets
+    and credentials. ``personal``: what lies beside it, by pointer. ``unsaid`` takes both out of other texts,
+    ``unsaid_to_people`` only the first."""
+
+    shown: Json
+    redacted: list[str]
+    personal: dict[str, Json]
+    unsaid: Callable[[str], str]
+    unsaid_to_people: Callable[[str], str]
+
+
+def leave_out(
+    arguments: Mapping[str, Json],
+    secret_paths: Sequence[tuple[str | None, ...]],
+    personal_paths: Sequence[tuple[str | None, ...]] = (),
+    personal_values: Collection[Json] = (),
+) -> LeftOut:
+    """A copy without declared secrets, credentials and what is personal: at a declared path, or one of these values."""
+    secrets: dict[str, Json] = {}
+    personal: dict[str, Json] = {}
     value: Json = dict(arguments)
     for path in secret_paths:
-        value = _without(value, path, "", left)
-    pointers = {*left, *_credentials(value, "")}
-    return cleaned(value), sorted(pointers), _unsaid(list(left.values()))
+        value = _without(value, path, "", secrets, REDACTED)
+    for path in personal_paths:
+        value = _without(value, path, "", personal, PERSONAL)
+    if personal_values:
+        value = _without_values(value, frozenset(personal_values), "", personal)
+    pointers = {*secrets, *_credentials(value, "")}
+    to_people = _unsaid(list(secrets.values()))
+    unsaid = _unsaid([*secrets.values(), *personal.values()]) if personal else to_people
+    beside = {at: cleaned(personal[at]) for at in sorted(personal)}
+    return LeftOut(cleaned(value), sorted(pointers), beside, unsaid, to_people)
+
+
+def _without_values(value: Json, known: Collection[Json], pointer: str, found: dict[str, Json]) -> Json:
+    """Without the texts and numbers that are one of these."""
+    if isinstance(value, dict):
+        return {name: _without_values(item, known, _below(pointer, name), found) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_without_values(item, known, f"{pointer}/{index}", found) for index, item in enumerate(value)]
+    if value is None or isinstance(value, bool) or value in (REDACTED, PERSONAL) or value not in known:
+        return value
+    found[pointer] = value
+    return PERSONAL
+
+
+def _below(pointer: str, name: str) -> str:
+    return f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"
 
 
 def _credentials(value: Json, pointer: str) -> Iterator[str]:
@@ -234,7 +275,7 @@ def _credentials(value: Json, pointer: str) -> Iterator[str]:
     elif isinstance(value, dict):
         for key, item in value.items():
             clean = without_credentials(key)
-            step = f"{pointer}/{clean.replace('~', '~0').replace('/', '~1')}"
+            step = _below(pointer, clean)
             yield from (step,) if clean != key else _credentials(item, step)
     elif isinstance(value, list):
         for index, item in enumerate(value):
@@ -269,21 +310,20 @@ _MOST_UNSAID = 200
 _SHORT = 3
 
 
-def _without(value: Json, path: tuple[str | None, ...], pointer: str, pointers: dict[str, Json]) -> Json:
+def _without(value: Json, path: tuple[str | None, ...], pointer: str, found: dict[str, Json], word: str) -> Json:
     if not path:
-        if value != REDACTED:
-            pointers[pointer] = value
-        return REDACTED
+        if value not in (REDACTED, PERSONAL):
+            found[pointer] = value
+        return word if value != REDACTED else value
     head, rest = path[0], path[1:]
     if isinstance(value, dict):
         if head is None:
-            return _without(value, (), pointer, pointers)  # not the shape that was declared: hide all of it
+            return _without(value, (), pointer, found, word)  # not the shape that was declared: hide all of it
         if head not in value:
             return value
-        step = head.replace("~", "~0").replace("/", "~1")
-        return {**value, head: _without(value[head], rest, f"{pointer}/{step}", pointers)}
+        return {**value, head: _without(value[head], rest, _below(pointer, head), found, word)}
     if isinstance(value, list):
         if head is not None:
-            return _without(value, (), pointer, pointers)
-        return [_without(item, rest, f"{pointer}/{index}", pointers) for index, item in enumerate(value)]
-    return _without(value, (), pointer, pointers)
+            return _without(value, (), pointer, found, word)
+        return [_without(item, rest, f"{pointer}/{index}", found, word) for index, item in enumerate(value)]
+    return _without(value, (), pointer, found, word)

@@ -42,9 +42,9 @@ Happening: TypeAlias = "tuple[int, str | None]"
 class RunCell(NamedTuple):
     """One run, as far as it is its own: what others say of its subject stands in their cells.
 
-    ``number`` is that of the record that started it. ``inputs`` None: they were erased. ``happened``: what rules that
-    raise risk count, each with its time and what repeats it. ``unsettled``: calls whose outcome nobody knows, each in a
-    cell of its own. ``holder``: the ledger object that is inside it.
+    ``number`` is that of the record that started it. ``inputs``, ``kept`` None: erased, for ever. ``happened``: what
+    rules that raise risk count, each with its time and what repeats it. ``unsettled``: calls whose outcome nobody
+    knows, each in a cell of its own. ``holder``: the ledger object that is inside it.
     """
 
     number: int
@@ -62,7 +62,7 @@ class RunCell(NamedTuple):
     spent: Mapping[str, int]
     zones: frozenset[str]
     inputs: Mapping[str, Json] | None
-    kept: Mapping[str, Json]
+    kept: Mapping[str, Json] | None
     happened: Mapping[str, tuple[Happening, ...]]
     seen: Seen
     unsettled: frozenset[str]
@@ -120,10 +120,12 @@ class SaidCell(NamedTuple):
 
 
 class ContactsCell(NamedTuple):
-    """The zones that a subject has reached at least once, in any run."""
+    """The zones that a subject has reached at least once, in any run. ``salt``: under which the destinations that it
+    has reached are committed to, so that nobody can search them; "" before the first."""
 
     version: int = 0
     zones: frozenset[str] = frozenset()
+    salt: str = ""
 
 
 class WorldCell(NamedTuple):
@@ -133,7 +135,8 @@ class WorldCell(NamedTuple):
 
 
 class ApprovalCell(NamedTuple):
-    """An approval request. ``body`` is what was asked, as it was handed over; None where it was erased."""
+    """An approval request. ``body`` is what everybody may know of it, ``shown`` what approvers were shown besides; None
+    where that was erased."""
 
     number: int
     digest: str
@@ -141,7 +144,8 @@ class ApprovalCell(NamedTuple):
     run_id: str
     requested_at: int
     expires_at: int
-    body: Mapping[str, Json] | None
+    body: Mapping[str, Json]
+    shown: Mapping[str, Json] | None
     answers: tuple[tuple[str, bool, int], ...] = ()
     consumed: bool = False
 
@@ -223,6 +227,8 @@ def about(cell: Cell) -> str | None:
         return cell.subject
     if isinstance(cell, SpendCell):
         return cell.budget
+    if isinstance(cell, ApprovalCell):
+        return cell.run_id
     return cell.owner if isinstance(cell, CallCell) else None
 
 
@@ -236,8 +242,8 @@ def order(cell: Cell) -> int:
 
 
 def encode(cell: Cell) -> bytes:
-    """A cell's bytes."""
-    return orjson.dumps(_flat(cell))
+    """A cell's bytes, always the same for the same cell."""
+    return orjson.dumps(_flat(cell), option=orjson.OPT_SORT_KEYS)
 
 
 def decode(kind: str, data: bytes) -> Cell:
@@ -256,7 +262,8 @@ def decode(kind: str, data: bytes) -> Cell:
         version, words, suspended = fields
         return SaidCell(version, {source: Word(*word) for source, word in words.items()}, suspended)
     if kind == CONTACTS:
-        return ContactsCell(fields[0], frozenset(fields[1]))
+        version, zones, salt = fields
+        return ContactsCell(version, frozenset(zones), salt)
     if kind == APPROVAL:
         *plain, answers, consumed = fields
         asked: ApprovalCell = cls(*plain, tuple((who, approve, at) for who, approve, at in answers), consumed)

@@ -187,6 +187,11 @@ class Engine:
         self.listeners.show()
         return wrote
 
+    def purge(self) -> None:
+        """Leave nothing of what was erased in any file. Raises LedgerError."""
+        with self._lock:
+            self.worker.purge()
+
     def tidy(self) -> bool:
         """A little of what can wait. True where there is more of it."""
         with self._lock:

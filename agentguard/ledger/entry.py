@@ -26,6 +26,8 @@ from agentguard.ledger.values import RecordData, Unstorable
 CHANGES, COMMITMENTS = "changes", "commitments"
 # The private part that opens commitments which stand in the record itself. It needs none of its own.
 SALTS = "salts"
+# The private part with the personal values that a record leaves out.
+PERSONAL = "personal"
 
 Change = Sequence[Any]
 

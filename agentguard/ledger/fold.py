@@ -3,7 +3,8 @@
 Every record says in ``changes`` what it changes: a list of changes, each a list of a word and what belongs to it. What
 may not stand in public stands in the record's private parts. A record without changes changes nothing. The same code
 makes a state out of records as they are written, and out of a log that is read again: there is no other way to change
-a cell. Where a private part was erased, what it held is gone, and the fold goes on without it (``_Private``).
+a cell. Where a private part was erased, null stands in its place, and the fold goes on without it. A version never
+depends on what a private part holds, so that it comes out the same afterwards.
 
 Pure: it looks at cells and puts others in their place.
 """
@@ -14,8 +15,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
-
-import orjson
 
 from agentguard.core.facts import RunStatus
 from agentguard.core.growing import LOST, after_growth
@@ -224,7 +223,8 @@ def _call(
     if zones:
         known = contacts_of(at, run.subject)
         if not known.zones.issuperset(zones):
-            at.put((cells.CONTACTS, run.subject), ContactsCell(known.version + 1, known.zones.union(zones)))
+            reached = known._replace(version=known.version + 1, zones=known.zones.union(zones))
+            at.put((cells.CONTACTS, run.subject), reached)
 
 
 def _spend(
@@ -254,7 +254,10 @@ def _count(
 
 
 def _reach(at: Cells, number: int, private: Private, subject: str, kind: str, values: Sequence[str]) -> None:
-    """A subject has reached these, for ever."""
+    """A subject has reached these, for ever. Destinations are committed to, under a salt of the subject's own."""
+    salt = private.get("reached_salt")
+    if salt:
+        at.put((cells.CONTACTS, subject), contacts_of(at, subject)._replace(salt=str(salt)))
     for value in values:
         at.put((cells.REACHED, name(subject, kind, value)), MarkCell())
 
@@ -276,24 +279,26 @@ def _close(
         changed["unsettled"] = run.unsettled | {decision_id}
         at.put((cells.UNSETTLED, decision_id), call)
     if outcome == "succeeded":
-        kept: dict[str, Json] = {**run.kept, **_mapping(private.get("kept"))}
-        for gone in dropped:
-            kept.pop(gone, None)
-        growths: Any = private.get("grown") or []
-        kept, _ = after_growth(kept, tuple(map(cells.read_growth, growths)))
-        if kept != run.kept or _bytes(kept) != _bytes(run.kept):  # for Python, 1 is True
-            changed["kept"] = kept
+        if not {"kept", "grown"}.isdisjoint(private) or dropped:
+            changed["kept"] = None if run.kept is None else _kept(run.kept, private, dropped)
         if step not in run.succeeded:
             changed["succeeded"] = run.succeeded | {step}
     if run.status == ACTIVE and "brought" in private:
         stored = private["brought"]
-        seen = (
+        changed["seen"] = (
             Seen((), True) if stored is None else run.seen.after(cells.read_brought(stored), sum(run.counts.values()))
         )
-        if seen != run.seen:
-            changed["seen"] = seen
     if changed:
         _put_run(at, run_id, run, **changed)
+
+
+def _kept(before: Mapping[str, Json], private: Private, dropped: Sequence[str]) -> Mapping[str, Json]:
+    """All that a run keeps after a call that succeeded."""
+    kept: dict[str, Json] = {**before, **_mapping(private.get("kept"))}
+    for gone in dropped:
+        kept.pop(gone, None)
+    growths: Any = private.get("grown") or []
+    return after_growth(kept, tuple(map(cells.read_growth, growths)))[0]
 
 
 def _settle(at: Cells, number: int, private: Private, run_id: str, decision_id: str, outcome: str) -> None:
@@ -306,8 +311,10 @@ def _settle(at: Cells, number: int, private: Private, run_id: str, decision_id: 
     changed: dict[str, Any] = {"unsettled": run.unsettled - {decision_id}}
     if outcome == "succeeded":
         changed["succeeded"] = run.succeeded | {call.step}
-        # What outgrew its bounds stays lost.
-        changed["kept"] = {name: value for name, value in run.kept.items() if name not in call.keeps or value is LOST}
+        if run.kept is not None:  # what outgrew its bounds stays lost
+            changed["kept"] = {
+                name: value for name, value in run.kept.items() if name not in call.keeps or value is LOST
+            }
     _put_run(at, run_id, run, **changed)
 
 
@@ -387,10 +394,11 @@ def _stream(at: Cells, number: int, private: Private, stream: str, when: int, st
 
 def _ask(
     at: Cells, number: int, private: Private, approval_id: str, digest: str, revision: str, run_id: str,
-    requested: int, expires: int,
+    requested: int, expires: int, body: Mapping[str, Json],
 ) -> None:  # fmt: skip
-    body: Any = private.get("request")
-    at.put((cells.APPROVAL, approval_id), ApprovalCell(number, digest, revision, run_id, requested, expires, body))
+    shown: Any = private.get("shown")
+    asked = ApprovalCell(number, digest, revision, run_id, requested, expires, body, shown)
+    at.put((cells.APPROVAL, approval_id), asked)
     found = at.get((cells.ASKED, digest))
     before = found.ids if isinstance(found, AskedCell) else ()
     at.put((cells.ASKED, digest), AskedCell((*before, approval_id)))
@@ -407,14 +415,30 @@ def _answer(
         _touch(at, number, private, asked.run_id)
 
 
-def _erase(at: Cells, number: int, private: Private, run_id: str | None, approval_id: str | None) -> None:
-    """The private parts of a run, or of an approval request, are gone; what rested on them is known no more."""
-    run = None if run_id is None else run_of(at, run_id)
-    if run_id is not None and run is not None:
-        _put_run(at, run_id, run, inputs=None, kept={}, seen=Seen((), True))
-    asked = None if approval_id is None else at.get((cells.APPROVAL, approval_id))
-    if approval_id is not None and isinstance(asked, ApprovalCell):
-        at.put((cells.APPROVAL, approval_id), asked._replace(body=None))
+def _erase(
+    at: Cells, number: int, private: Private, run_id: str | None, what: Sequence[str], approvals: Sequence[str],
+    rows: Sequence[int],
+) -> None:  # fmt: skip
+    """The private parts of these rows are gone, all of a run's or those of some calls. ``what`` that takes from the
+    run: ``inputs``, ``kept``, ``followed``. What rested on them is known no more."""
+    run = None if run_id is None or not what else run_of(at, run_id)
+    if run is not None and run_id is not None:
+        _put_run(at, run_id, without(run, what))
+    for approval_id in approvals:
+        asked = at.get((cells.APPROVAL, approval_id))
+        if isinstance(asked, ApprovalCell):
+            at.put((cells.APPROVAL, approval_id), asked._replace(shown=None))
+
+
+def without(run: RunCell, what: Sequence[str]) -> RunCell:
+    """A run of which that was erased."""
+    if "inputs" in what:
+        run = run._replace(inputs=None)
+    if "kept" in what:
+        run = run._replace(kept=None)
+    if "followed" in what:
+        run = run._replace(seen=Seen((), True) if run.status == ACTIVE else NOTHING_SEEN)
+    return run
 
 
 def _carry(at: Cells, number: int, private: Private) -> None:
@@ -422,10 +446,6 @@ def _carry(at: Cells, number: int, private: Private) -> None:
     held: Any = private.get("cells") or []
     for kind, known_as, value in held:
         at.put((kind, known_as), cells.decode(kind, value.encode()))
-
-
-def _bytes(kept: Mapping[str, Json]) -> bytes:
-    return orjson.dumps(kept, option=orjson.OPT_SORT_KEYS)
 
 
 def _mapping(value: Json) -> Mapping[str, Json]:

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
+from agentguard.core.canonical import commitment
 from agentguard.core.facts import RunStatus
 from agentguard.core.people import who
 from agentguard.core.provenance import NOTHING_SEEN, Mark, Seen
@@ -160,12 +161,16 @@ class Format2:
 
     def _contacts(self) -> Found:
         zones: dict[str, set[str]] = {}
+        salts: dict[str, str] = {}
         for subject, kind, value in self._database.execute("SELECT subject, kind, value FROM contacts"):
+            known, mark = zones.setdefault(subject, set()), value
             if kind == "zone":
-                zones.setdefault(subject, set()).add(value)
-            yield (cells.REACHED, name(subject, kind, value)), MarkCell()
+                known.add(value)
+            else:
+                mark = commitment(salts.setdefault(subject, nonce()), value.encode())
+            yield (cells.REACHED, name(subject, kind, mark)), MarkCell()
         for subject, known in zones.items():
-            yield (cells.CONTACTS, subject), ContactsCell(1, frozenset(known))
+            yield (cells.CONTACTS, subject), ContactsCell(1, frozenset(known), salts.get(subject, ""))
 
     def _approvals(self) -> Found:
         asked: dict[str, tuple[str, ...]] = {}
@@ -179,9 +184,7 @@ class Format2:
             asked[digest] = (*asked.get(digest, ()), approval_id)
             yield (
                 (cells.APPROVAL, approval_id),
-                ApprovalCell(
-                    n, digest, revision, run_id, requested, expires, json.loads(body), answers, bool(consumed)
-                ),
+                ApprovalCell(n, digest, revision, run_id, requested, expires, *_asked(body), answers, bool(consumed)),
             )
         for digest, ids in asked.items():
             yield (cells.ASKED, digest), AskedCell(ids)
@@ -200,6 +203,15 @@ class Format2:
 
     def _one(self, statement: str, *bound: Any) -> Any:
         return self._database.execute(statement, bound).fetchone()[0]
+
+
+_PUBLIC = ("workflow", "step", "tool", "subject", "requester", "approvers", "quorum")
+
+
+def _asked(body: str) -> tuple[dict[str, Json], Any]:
+    """What everybody may know of a request, and what approvers were shown."""
+    asked = json.loads(body)
+    return {key: asked[key] for key in _PUBLIC}, asked["shown"]
 
 
 def _cut(raw: bytes) -> Iterator[bytes]:

@@ -13,7 +13,7 @@ from agentguard.errors import LedgerError
 from agentguard.ledger.engine import Engine
 from agentguard.ledger.entry import decode, known_text, micros
 from agentguard.ledger.log import Opener
-from agentguard.ledger.operations import admissions, approvals, outcomes, records, runs, said
+from agentguard.ledger.operations import admissions, approvals, erasing, outcomes, records, runs, said
 from agentguard.ledger.promise import Promise
 from agentguard.ledger.values import (
     Admission,
@@ -21,6 +21,7 @@ from agentguard.ledger.values import (
     ApprovalRequest,
     ApprovalRow,
     Closing,
+    Erased,
     Outcome,
     RecordData,
     RecordFilter,
@@ -139,14 +140,40 @@ class LogLedger:
         return self.engine.ask(READ, approvals.approval_for, lambda: known_text(request_digest, "a digest"))
 
     def approvals(
-        self, *, open_at: datetime | None = None, run_id: str | None = None
+        self,
+        *,
+        open_at: datetime | None = None,
+        run_id: str | None = None,
+        workflow: str | None = None,
+        subject: str | None = None,
+        before: str | None = None,
+        limit: int | None = None,
     ) -> Promise[Sequence[ApprovalRow]]:
-        """All requests, newest first; with ``open_at``, those that waited for somebody then, in all runs or in one."""
-        return self.engine.ask(LISTS, approvals.approvals, lambda: (open_at, run_id))
+        """Requests, newest first; with ``open_at``, those that waited for somebody then. ``before``: only those that
+        were asked before that one."""
+        wanted = approvals.WantedApprovals(open_at, run_id, workflow, subject, before, limit)
+        return self.engine.ask(LISTS, approvals.approvals, lambda: wanted)
 
     def append(self, record: RecordData) -> Promise[int]:
         """A record that belongs to no admission."""
         return self.engine.ask(DURABLE, records.append, lambda: record)
+
+    def erase(
+        self,
+        record: RecordData,
+        *,
+        run_id: str | None = None,
+        decision_id: str | None = None,
+        subject: str | None = None,
+    ) -> Promise[Erased]:
+        """Erase the private parts of a run, of a decision, or of a subject's calls outside of runs; then ``purge``."""
+        return self.engine.ask(
+            SWEEPS, erasing.erase, lambda: erasing.check_erasure(run_id, decision_id, subject, record)
+        )
+
+    def purge(self) -> None:
+        """Leave nothing of what was erased in any file. Raises LedgerError where somebody else keeps it from that."""
+        self.engine.purge()
 
     def private(self, seq: int) -> Promise[Mapping[str, Json]]:
         """The private parts that are kept beside a record. Empty where there are none."""

@@ -9,6 +9,7 @@ A store is used by one ledger object, one operation at a time, between ``enter``
 - ``enter`` / ``append``: nobody else appends in between (single use is single use, across processes).
 - ``append``: all of the rows are durable when it returns, or none of them is in the log (nothing runs unrecorded).
 - ``rows``: what others appended is seen by the next operation (a stop or a revocation counts at once).
+- ``erase`` / ``purge``: nothing is left of what was erased (personal data).
 - ``owner`` / ``is_dead``: a call of a live owner is never taken for a dead one's (at most once).
 
 A store decides nothing. What may be appended is the business of ``engine``, which compares before it appends.
@@ -98,7 +99,11 @@ class Log(Protocol):
         """Do a little of the work that makes ``find`` quick. True where there is more to do."""
 
     def erase(self, number: int, private: bytes | None) -> None:
-        """Put other private parts in the place of a row's, so that nothing is left of those that are not among them."""
+        """Put other private parts in the place of a row's, together with the next ``append`` or not at all."""
+
+    def purge(self) -> None:
+        """Leave nothing of what was erased, or replaced in cells, in any file. Within an ``enter`` that may write; it
+        ends with it. Raises LedgerError where somebody else keeps it from that; it may be said again."""
 
     def saved(self) -> int:
         """How far the kept cells have come: they are the fold of every row up to that number."""

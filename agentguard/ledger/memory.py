@@ -73,6 +73,9 @@ class MemoryLog:
         """Put other private parts in the place of a row's."""
         self._rows[number - 1] = self._rows[number - 1]._replace(private=private)
 
+    def purge(self) -> None:
+        """What was replaced is gone already."""
+
     def saved(self) -> int:
         """How far the kept cells have come."""
         return self._saved

@@ -31,6 +31,7 @@ MOST_COLD = 20_000
 REMEMBERED_MICROS = 3_600 * 1_000_000
 # Rows folded at a time when a long log is read.
 _STRETCH = 10_000
+_PAGE = 1000
 
 
 class Owed:
@@ -142,7 +143,22 @@ class Mirror:
         body, private = self.log.row(number)
         return decode(number, body), open_private(number, private)
 
+    def numbers(self, wanted: RecordFilter) -> Iterator[int]:
+        """The numbers of the records that match, oldest first."""
+        after = 0
+        while found := self.log.find(wanted, after, None, _PAGE, newest=False):
+            yield from (number for number, _ in found)
+            after = found[-1][0]
+
+    def stored(self, number: int) -> tuple[bytes, bytes | None]:
+        """The public bytes and private parts of a record."""
+        return self.log.row(number)
+
     # --- changing
+
+    def erase(self, number: int, private: bytes) -> None:
+        """Put other private parts in the place of a record's: together with what is appended next."""
+        self.log.erase(number, private)
 
     def take(self, upto: int, changed: dict[Key, Cell | None]) -> None:
         """These cells are what the log says up to that number. May be said twice."""

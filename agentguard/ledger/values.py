@@ -84,10 +84,11 @@ class Admission:
 
     ``run_version`` is the version the decision saw; any other version now is ``RUN_MOVED``. ``assertion_key`` is
     (issuer, jti) and is remembered until ``assertion_until``; a used one is refused whatever the effect.
-    ``record`` is the decision record without ``seq``; ``private`` the salts of its commitments, by JSON pointer: kept
-    beside the record, and read by nobody who reads records. ``zones`` are those the call reaches: the run has been
-    there then, and its subject too; where that is new, every run of the subject gets a new version. ``keeps`` are the
-    names of what its step keeps. ``watches`` count this very decision; ``first_uses`` look at what it reaches.
+    ``record`` is the decision record without ``seq``; ``salts`` open its commitments, by JSON pointer, and ``personal``
+    are the values that it leaves out, by theirs: both are kept beside the record. ``zones`` are those the call reaches:
+    the run has been there then, and its subject too; where that is new, every run of the subject gets a new version.
+    ``keeps`` are the names of what its step keeps. ``watches`` count this very decision; ``first_uses`` look at what it
+    reaches.
     """
 
     decision_id: str
@@ -98,7 +99,8 @@ class Admission:
     step: str | None
     at: datetime
     record: RecordData
-    private: Mapping[str, str] = field(default_factory=dict)
+    salts: Mapping[str, str] = field(default_factory=dict)
+    personal: Mapping[str, Json] = field(default_factory=dict)
     step_at_most: int | None = None
     charges: tuple[Charge, ...] = ()
     assertion_key: tuple[str, str] | None = None
@@ -164,7 +166,8 @@ class Closing:
 class ApprovalRequest:
     """A durable question to a person about exactly one request digest under one policy revision.
 
-    ``shown`` is what approvers see (arguments redacted and escaped later, at display).
+    ``shown`` is what approvers see besides (arguments redacted and escaped later, at display), ``erased`` whether that
+    is gone.
     """
 
     id: str
@@ -181,6 +184,7 @@ class ApprovalRequest:
     requested_at: datetime
     expires_at: datetime
     shown: RecordData
+    erased: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +230,14 @@ class StreamState:
     def last_heard(self) -> datetime | None:
         """When it was last heard; None while it is paused or disabled, whatever it still sends."""
         return self.heard_at if self.status is StreamStatus.ENABLED else None
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """How many records had private parts that are gone now, and how many approval requests can be shown no more."""
+
+    records: int
+    approvals: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -239,6 +239,22 @@ class Worker:
             return False
         return more
 
+    def purge(self) -> None:
+        """Leave nothing of what was erased in any file. Raises LedgerError."""
+        try:
+            if self._torn:
+                hand_out(self._heal())
+            self._torn = True
+            if self.log.enter(write=True):
+                self.mirror.catch_up(write=True)
+            self.mirror.save()
+            self.log.purge()
+            self.log.leave()
+            self._torn = False
+        except Exception as error:
+            self._undo()
+            raise self.log.explain(error) from None
+
     def close(self) -> None:
         """Let the store keep every cell, and close it."""
         with contextlib.suppress(Exception):

@@ -19,7 +19,7 @@ from agentguard.ledger import cells, fold
 from agentguard.ledger.cells import Cell, RunCell, SpendCell, moment, name
 from agentguard.ledger.entry import Change, Entry, encode
 from agentguard.ledger.log import Key
-from agentguard.ledger.values import RecordData
+from agentguard.ledger.values import RecordData, RecordFilter
 
 _MICROSECOND = timedelta(microseconds=1)
 Windows = Mapping[str, "timedelta | None"]
@@ -42,6 +42,15 @@ class Below(Protocol):
 
     def row(self, number: int) -> tuple[RecordData, Mapping[str, Json]]:
         """One record with its private parts."""
+
+    def numbers(self, wanted: RecordFilter) -> Iterator[int]:
+        """The numbers of the records that match, oldest first."""
+
+    def stored(self, number: int) -> tuple[bytes, bytes | None]:
+        """The public bytes and private parts of a record."""
+
+    def erase(self, number: int, private: bytes) -> None:
+        """Put other private parts in the place of a record's: together with what this operation appends."""
 
     def note(self, at: int) -> None:
         """An admission's moment, by which expired assertions are forgotten."""
@@ -140,7 +149,7 @@ class World:
             run.requester,
             _RISK[max(run.risk, others.risk)],
             _copy(run.inputs or {}),
-            _copy(present(run.kept)),
+            _copy(present(run.kept or {})),
             dict(run.counts),
             run.succeeded,
             spent,
@@ -153,6 +162,7 @@ class World:
             run.seen if status is RunStatus.ACTIVE else NOTHING_SEEN,
             run.unsettled,
             run.salt,
+            _erased(run),
         )
 
     def is_as_decided(self, run_id: str, run: RunCell, version: int | None) -> bool:
@@ -178,6 +188,16 @@ class World:
 # Looking a member up in its enum takes as long as a whole check.
 _STATUS: Mapping[str, RunStatus] = {str(status): status for status in RunStatus}
 _RISK: Mapping[int, Risk] = {int(risk): risk for risk in Risk}
+
+
+_NOTHING: frozenset[str] = frozenset()
+
+
+def _erased(run: RunCell) -> frozenset[str]:
+    """What of a run was erased."""
+    if run.inputs is not None and run.kept is not None:
+        return _NOTHING
+    return frozenset(word for word, held in (("inputs", run.inputs), ("kept", run.kept)) if held is None)
 
 
 def _copy(values: Mapping[str, Json]) -> dict[str, Json]:

@@ -33,6 +33,7 @@ class Question:
     quorum: int = 2
     requested_at: datetime = T0
     expires_at: datetime = T0 + HALF_HOUR
+    erased: bool = False
     shown: dict[str, Any] = field(
         default_factory=lambda: {
             "arguments": {"rows": 5_000, "password": "[redacted]"},

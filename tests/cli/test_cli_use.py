@@ -36,7 +36,7 @@ GROUPS = {
     "assertion": ("verify",),
     "signals": ("serve", "poll", "verify", "status"),
     "destinations": ("coverage", "import"),
-    "ledger": ("upgrade", "rebuild"),
+    "ledger": ("upgrade", "rebuild", "erase"),
 }
 PATHS = [[name] for name in COMMANDS] + [[group, name] for group, names in GROUPS.items() for name in names]
 

@@ -140,6 +140,7 @@ INBOX = frozenset({"mail.read"})
 SITE = frozenset({"inputs.site", "tickets.get"})
 SHOP = {"site": "https://shop.example"}
 UNSETTLED = frozenset({"d-1"})
+ERASED = frozenset({"inputs", "kept"})
 READING: Change = lambda c: c.with_tool(effect=ToolEffect.READ)  # noqa: E731
 
 
@@ -220,6 +221,10 @@ NUDGES: dict[str, Change] = {
     "nobody knows how a call ended, and what must come from somewhere is not given": lambda c: c.with_run(
         unsettled=UNSETTLED
     ).with_step(EXPORT, sources={"absent": frozenset({"inputs"})}),
+    "all was erased, and the step rests on nothing of it": lambda c: c.with_run(erased=ERASED),
+    "the inputs were erased, and the step rests on what was kept": lambda c: c.with_run(
+        erased=frozenset({"inputs"})
+    ).with_step(EXPORT, rests_on_run=True),
     "rests on what was kept, and nothing is unknown": lambda c: c.with_step(EXPORT, rests_on_run=True),
     "a text without links, and none may be": written("orders", links=frozenset(), addresses=frozenset()),
     "a text with a link, of which nothing is said": written("see https://evil.example", addresses=frozenset()),
@@ -579,6 +584,15 @@ DENYING: dict[str, Change] = {
     ).with_step(EXPORT, rests_on_run=True),
     "nobody knows how a call ended, and an argument must come from the inputs": lambda c: came("inputs")(
         c.with_run(unsettled=UNSETTLED, inputs={"t": "orders"})
+    ),
+    "what was kept was erased, and the step rests on it": lambda c: c.with_run(erased=frozenset({"kept"})).with_step(
+        EXPORT, rests_on_run=True
+    ),
+    "the inputs were erased, and an argument must come from them": lambda c: came("inputs")(
+        c.with_run(erased=frozenset({"inputs"}), inputs={"t": "orders"})
+    ),
+    "reads anywhere after something was erased, at high risk": after(
+        READING, lambda c: c.with_run(risk=Risk.HIGH, erased=ERASED).with_workflow(follows=True)
     ),
     "a zone that admits nobody new": zone("data", first_contact="deny"),
     "read one above": lambda c: c.with_run(high_water=Sensitivity.CONFIDENTIAL),

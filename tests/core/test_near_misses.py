@@ -614,3 +614,14 @@ def test_a_condition_does_not_see_what_is_kept_while_the_run_has_lost_track(lost
 
     assert {"args", "inputs", "counts", "risk"} <= looks.names
     assert looks.names & {"kept", "origins"} == (set() if lost else {"kept", "origins"})
+
+
+@pytest.mark.parametrize("erased", [(), ("inputs",), ("kept",), ("inputs", "kept")])
+def test_a_condition_does_not_see_what_was_erased(erased: tuple[str, ...]) -> None:
+    """Nothing is there is another thing than something was there: `!has(inputs.x)` must fault, not be true."""
+    looks = Looks()
+    case = good().with_run(erased=frozenset(erased)).with_workflow(follows=True)
+    case.with_step(EXPORT, require=(looks,), traced=frozenset({"table"})).decide()
+
+    seen = {"inputs", "kept", "origins"} - set(erased) - ({"origins"} if erased else set())
+    assert looks.names & {"inputs", "kept", "origins"} == seen

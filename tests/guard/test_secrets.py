@@ -20,7 +20,7 @@ from agentguard.core.reasons import Reason
 from agentguard.core.values import Effect
 from agentguard.errors import ApprovalPending, PolicyError, ToolCallDenied
 from agentguard.guard import Guard
-from agentguard.guard.call import order
+from agentguard.guard.call import judge
 from agentguard.ledger import memory_ledger, open_ledger
 
 from .conftest import EXPORTER, FILES, Clock
@@ -354,7 +354,7 @@ def test_looking_for_credentials_takes_time_that_grows_with_the_text(piece: str)
 def test_a_declared_secret_is_in_no_reason_either(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever a check says of an argument: the words of a reason are for reviewers, the value is not."""
     told = Finding(Effect.DENY, Reason.ARGUMENTS_INVALID, "`pin` is 48*31, not '48*310', and its half is 48")
-    monkeypatch.setattr(order, "decide", lambda *_: Decision(Effect.DENY, (told,)))
+    monkeypatch.setattr(judge, "decide", lambda *_: Decision(Effect.DENY, (told,)))
     with guard.run("open"), pytest.raises(ToolCallDenied):
         guard.wrap(unlock)("4000", PIN)
     (data,) = decisions(guard)

@@ -436,6 +436,8 @@ STEPS = st.lists(
         st.tuples(st.just("touch"), st.sampled_from([Risk.LOW, Risk.HIGH])),
         st.tuples(st.just("credential"), st.sampled_from(["active", "revoked"])),
         st.tuples(st.just("list")),
+        st.tuples(st.just("ask"), st.sampled_from("ab")),
+        st.tuples(st.just("erase"), st.sampled_from(["a", "b", 0, 1, 2, 3])),
     ),
     max_size=25,
 )
@@ -474,6 +476,15 @@ def _do(ledger: LogLedger, n: int, step: tuple[Any, ...], calls: list[str], unkn
         got(ledger.change_run("a", at=T0, record=record("operation"), risk=rest[0]))
     elif what == "credential":
         got(ledger.revoke_credential("db", at=T0, record=record("operation"), state=rest[0]))
+    elif what == "ask":
+        name = f"ask-{n}"
+        got(ledger.ask(a_question(name, request_digest=f"sha256:{n}", run_id=rest[0]), record("approval")))
+    elif what == "erase" and rest[0] in ("a", "b"):
+        got(ledger.erase(record("operation"), run_id=rest[0]))
+    elif what == "erase":
+        known = [each["decision_id"] for each in ledger.records(RecordFilter(kind="decision"))]
+        if known:
+            got(ledger.erase(record("operation"), decision_id=known[rest[0] % len(known)]))
     else:
         got(ledger.runs())
 

@@ -283,3 +283,28 @@ def test_adding_up_again_that_is_interrupted_leaves_the_ledger_standing(tmp_path
     ledger = open_ledger(path)
     assert states(ledger)["r"].counts == {"s": 1}
     ledger.shut()
+
+
+def test_what_was_carried_over_can_be_erased(old: Path) -> None:
+    """Runs and questions of the old ledger lie in one record, all of them: what is another's stays."""
+    upgrade_ledger(old, at=at(5), by="user:ops")
+    ledger = open_ledger(old)
+    try:
+        done = ledger.erase(record("operation"), run_id="r").result()
+        assert ledger.erase(record("operation"), run_id="asks").result().approvals == 1
+        ledger.purge()
+        found = states(ledger)
+        assert (done.records, found["r"].erased, found["r"].kept) == (0, {"inputs", "kept"}, {})
+        assert found["over"].erased == frozenset()
+        assert ledger.approval("ask-1").result().request.erased  # type: ignore[union-attr]
+        held = b"".join(
+            each.read_bytes()
+            for each in old.parent.glob(f"{old.name}*")
+            if each.suffix != ".format2" and each.is_file()
+        )
+        assert [
+            word for word in (b"secret-id", b"what outsiders wrote", b"https://known.example") if word in held
+        ] == []
+    finally:
+        ledger.shut()
+    assert not rebuild_ledger(old).differs

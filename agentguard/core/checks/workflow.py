@@ -103,10 +103,14 @@ def arguments_fit(case: Case, step: Step, result: StepResult) -> None:
 
 
 def the_run_has_not_lost_track(case: Case, step: Step, result: StepResult) -> None:
-    """While nobody knows how a call ended, nobody knows what it kept or what outsiders wrote in its result."""
-    if case.run is None or not case.run.unsettled:
+    """While nobody knows how a call ended, nobody knows what it kept or what outsiders wrote in its result. What was
+    erased, nobody knows ever again."""
+    if case.run is None or not (case.run.unsettled or case.run.erased):
         return
-    if step.rests_on_run or not step.sources.keys().isdisjoint(case.request.arguments):
+    follows = not step.sources.keys().isdisjoint(case.request.arguments)
+    if (step.rests_on_run and "kept" in case.run.erased) or (follows and case.run.erased):
+        refuse(result, step, Reason.RUN_LOST_TRACK, "what this run was given, kept or read was erased")
+    if case.run.unsettled and (step.rests_on_run or follows):
         calls = ", ".join(f"`{name}`" for name in sorted(case.run.unsettled)[:_MOST_NAMED])
         refuse(result, step, Reason.RUN_LOST_TRACK, f"nobody knows how these calls ended: {calls}; settle them")
 

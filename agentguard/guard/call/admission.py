@@ -34,9 +34,10 @@ def admission_of(
     now = facts.now if isinstance(facts.now, datetime) else guard.last_known_time
     places = () if isinstance(facts.destinations, Unavailable) else facts.destinations
     pointers = [f"/destinations/{n}/commitment" for n in range(len(places))]
-    private = {at: nonce() for at, place in zip(pointers, places, strict=True) if place.shown is not None}
-    private["/arguments_digest"] = salt = nonce()
-    whole = not call.redacted and call.unread is None  # then what is shown are the arguments themselves
+    salts = {at: nonce() for at, place in zip(pointers, places, strict=True) if place.shown is not None}
+    salts["/arguments_digest"] = salt = nonce()
+    # Then what is shown are the arguments themselves.
+    whole = not call.told.redacted and not call.told.personal and call.unread is None
     data = decision_record(
         now,
         decision_id,
@@ -44,23 +45,24 @@ def admission_of(
         call.request,
         policy,
         facts,
-        arguments=call.shown,
+        arguments=call.told.shown,
         arguments_digest=commitment(salt, call.request.canonical),
-        redacted=call.redacted,
+        redacted=call.told.redacted,
+        personal=sorted(call.told.personal),
         commitments=[
-            None if at not in private else commitment(private[at], place.id.encode())
+            None if at not in salts else commitment(salts[at], place.id.encode())
             for place, at in zip(places, pointers, strict=True)
         ],
-        unsaid=call.unsaid,
+        unsaid=call.told.unsaid,
         coerced=call.coerced,
-        order={} if call.request.in_order is call.request.canonical and whole else member_order(call.shown),
+        order={} if call.request.in_order is call.request.canonical and whole else member_order(call.told.shown),
         framework=gate.framework,
-        encoded=call.request.canonical if whole else _encoded(call.shown),
+        encoded=call.request.canonical if whole else _encoded(call.told.shown),
     )
     workflow = policy.workflows.get(call.request.workflow)
     watches = risk_watches(workflow, facts.run, data, now, readable=readable)
     first = first_uses(workflow, facts.run, facts.destinations, data, now)
-    return _admission(decision_id, decision, call, policy, facts, now, data, private, watches, first)
+    return _admission(decision_id, decision, call, policy, facts, now, data, salts, watches, first)
 
 
 def _encoded(shown: Json) -> bytes | None:
@@ -79,7 +81,7 @@ def _admission(
     facts: Facts,
     now: datetime,
     data: dict[str, Any],
-    private: Mapping[str, str],
+    salts: Mapping[str, str],
     watches: tuple[Watch, ...],
     first: tuple[FirstUse, ...],
 ) -> Admission:
@@ -96,7 +98,8 @@ def _admission(
         step=None if decision.step is None else decision.step.name,
         at=now,
         record=data,
-        private=private,
+        salts=salts,
+        personal=call.told.personal,
         step_at_most=None if decision.step is None else decision.step.at_most,
         charges=tuple(Charge(s.budget.name, s.amount, s.budget.at_most, s.budget.per) for s in decision.spends)
         if permit

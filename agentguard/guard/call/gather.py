@@ -56,7 +56,7 @@ def gather(
         streams=streams,
         as_called=call.as_called,
         spellings=call.spellings,
-        quotable={"args": call.shown},
+        quotable={"args": call.told.shown},
         unread=call.unread,
     )
 

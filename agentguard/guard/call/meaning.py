@@ -17,10 +17,13 @@ MAX_SHOWN_BYTES = 4_096
 
 def meanings(show: Mapping[str, Path], call: Call, run: RunState) -> list[Json]:
     """One entry a label: its ``value``, or why there is ``none``. What the call hides is hidden here, too."""
-    roots: dict[str, Any] = {"args": call.shown, "inputs": run.inputs}
-    if not run.unsettled:
+    roots: dict[str, Any] = {"args": call.told.shown}
+    if "inputs" not in run.erased:
+        roots["inputs"] = run.inputs
+    if not run.unsettled and "kept" not in run.erased:
         roots["kept"] = run.kept
-    return [{"label": label, **_shown(value_at(path, roots), call.unsaid)} for label, path in show.items()]
+    unsaid = call.told.unsaid_to_people
+    return [{"label": label, **_shown(value_at(path, roots), unsaid)} for label, path in show.items()]
 
 
 def _shown(value: Any, unsaid: Callable[[str], str]) -> dict[str, Json]:

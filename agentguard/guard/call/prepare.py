@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,7 +17,7 @@ from agentguard.errors import LedgerError
 from agentguard.guard.arguments.given import Given
 from agentguard.guard.arguments.misfits import what_is_wrong
 from agentguard.guard.engine import Engine
-from agentguard.guard.records import redact
+from agentguard.guard.records import LeftOut, leave_out
 from agentguard.guard.run import RunContext
 from agentguard.jose.nonce import nonce
 
@@ -72,17 +72,15 @@ class ReadArguments:
 class Call:
     """One call before any fact: its request, where it goes, what its tool gets, and what is wrong with it already.
 
-    ``impossible``: this call cannot be made, though the same arguments could be, in another way (awaited, not called).
-    ``error`` is what the caller is told instead of a refusal.
+    ``told``: the arguments as records may hold them. ``impossible``: this call cannot be made, though the same
+    arguments could be, in another way (awaited, not called). ``error`` is what the caller is told instead of a refusal.
     """
 
     request: Request
     destinations: tuple[Destination, ...] | Unavailable
     as_called: Mapping[str, Json] | None
     spellings: Mapping[str, str]
-    shown: Json
-    redacted: list[str]
-    unsaid: Callable[[str], str]
+    told: LeftOut
     coerced: tuple[str, ...]
     problem: Unavailable | None
     unread: Unavailable | None
@@ -129,7 +127,8 @@ def prepare(
     destinations: tuple[Destination, ...] | Unavailable = ()
     try:
         if declared:
-            destinations = derive(declared, without_nulls(values, nulls), guard.catalog, guard.secret_paths(gate.tool))
+            hidden = (*guard.secret_paths(gate.tool), *guard.personal_paths(gate.tool))
+            destinations = derive(declared, without_nulls(values, nulls), guard.catalog, hidden)
         if not isinstance(destinations, Unavailable):
             plain = values if data is canonical else read_canonical(canonical)
             judged = without_nulls(plain, nulls)
@@ -148,7 +147,9 @@ def prepare(
     destinations = destinations if unread is None else unread
     if gate.tool in guard.bundle.tools and guard.bundle.tool_by_alias.get(gate.name) != gate.tool:
         problem = Unavailable(Reason.TOOL_CHANGED, f"`{gate.name}` is not a name of this tool any more")
-    shown, redacted, unsaid = redact(values, guard.hidden_paths(gate.tool))
+    told = leave_out(
+        values, guard.hidden_paths(gate.tool), guard.personal_paths(gate.tool), _personal_values(guard, context, run)
+    )
     request = Request.make(
         run_id="" if context is None else context.id,
         workflow="" if context is None else context.workflow,
@@ -162,7 +163,7 @@ def prepare(
         steps=None if filling is None else filling.steps,
     )
     if isinstance(arguments, Unavailable) or unread is not None:
-        return Call(request, destinations, as_called, spellings, shown, redacted, unsaid, (), problem, unread)
+        return Call(request, destinations, as_called, spellings, told, (), problem, unread)
     given = arguments.given
     if problem is None and declaration is not None and declaration.strict and given.retyped:
         detail = f"`strict: true` in Tools: of another type than the tool takes: {', '.join(given.retyped)}"
@@ -178,9 +179,25 @@ def prepare(
         detail = f"cannot be handed on as given: {what_is_wrong(error)}"
         problem, raised = problem or Unavailable(Reason.ARGUMENTS_INVALID, detail), error
     return Call(
-        request, destinations, as_called, spellings, shown, redacted, unsaid, given.coerced, problem, None, ready,
+        request, destinations, as_called, spellings, told, given.coerced, problem, None, ready,
         impossible, raised,
     )  # fmt: skip
+
+
+def _personal_values(guard: Engine, context: RunContext | None, run: RunState | Unavailable) -> frozenset[Json]:
+    """The texts and numbers that this run has kept of personal fields of results: they stay personal as arguments."""
+    names = frozenset[str]() if context is None else guard.personal_kept(context.workflow)
+    if not names or not isinstance(run, RunState):
+        return frozenset()
+    found: set[Json] = set()
+    pending = [run.kept[name] for name in names if name in run.kept]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, dict | list):
+            pending += [*value.keys(), *value.values()] if isinstance(value, dict) else value
+        elif value is not None and not isinstance(value, bool):
+            found.add(value)
+    return frozenset(found)
 
 
 def zones_of(destinations: tuple[Destination, ...] | Unavailable) -> frozenset[str]:

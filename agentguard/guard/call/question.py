@@ -66,11 +66,12 @@ def ask(
             requested_at=now,
             expires_at=now + rule.within,
             shown={
-                "arguments": call.shown,
-                "order": member_order(call.shown),
-                "redacted": call.redacted,
+                "arguments": call.told.shown,
+                "order": member_order(call.told.shown),
+                "redacted": call.told.redacted,
+                "personal": dict(call.told.personal),
                 "destinations": _shown(call),
-                "because": [call.unsaid(found.detail) for found in decision.findings],
+                "because": [call.told.unsaid(found.detail) for found in decision.findings],
                 "people": _people(rule, guard.bundle.policy),
                 "why": list(rule.because),
                 "meaning": meanings(rule.show, call, run),
@@ -141,7 +142,7 @@ def _shown(call: Call) -> Json:
     return [
         {
             "kind": p.kind,
-            "id": call.unsaid(p.said),
+            "id": call.told.unsaid(p.said),
             "sensitivity": "unclassified" if p.sensitivity is None else p.sensitivity.word,
         }
         for p in call.destinations

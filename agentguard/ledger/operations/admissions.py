@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from agentguard.core.canonical import MAX_INTEGER
+from agentguard.core.canonical import MAX_INTEGER, commitment
 from agentguard.core.facts import RunStatus
 from agentguard.core.policy import Counted
 from agentguard.core.values import Json, Risk
 from agentguard.errors import LedgerError
+from agentguard.jose.nonce import nonce
 from agentguard.ledger import cells, fold
 from agentguard.ledger.cells import (
     ApprovalCell,
     RunCell,
     name,
 )
-from agentguard.ledger.entry import SALTS, Change, encode, key_digest, known_text, micros
+from agentguard.ledger.entry import PERSONAL, SALTS, Change, encode, key_digest, known_text, micros
 from agentguard.ledger.values import (
     REPEATED,
     Admission,
@@ -90,8 +91,10 @@ def admit(world: World, ready: ReadyAdmission) -> Admitted | Refused:
             return _refused(world, ready, refusal, run)
     world.below.note(ready.at)
     due = _due(world, ready, run)
-    private: dict[str, Json] = {SALTS: dict(asked.private)} if asked.private else {}
-    number = world.add(encode(asked.record, _taken(world, ready, run), private))
+    private: dict[str, Json] = {SALTS: dict(asked.salts)} if asked.salts else {}
+    if asked.personal:
+        private[PERSONAL] = dict(asked.personal)
+    number = world.add(encode(asked.record, _taken(world, ready, run, private), private))
     for _, entry in due:
         world.add(entry)
     after = (
@@ -140,8 +143,8 @@ def _approval_gone(world: World, ready: ReadyAdmission) -> Refusal | None:
     return None if usable else Refusal.APPROVAL_USED
 
 
-def _taken(world: World, ready: ReadyAdmission, run: RunCell | None) -> list[Change]:
-    """What an admission changes."""
+def _taken(world: World, ready: ReadyAdmission, run: RunCell | None, private: dict[str, Json]) -> list[Change]:
+    """What an admission changes. What of that may not stand in public is added to ``private``."""
     asked = ready.asked
     changes: list[Change] = []
     if ready.assertion is not None:
@@ -174,8 +177,11 @@ def _taken(world: World, ready: ReadyAdmission, run: RunCell | None) -> list[Cha
     if run is None or not (asked.watches or asked.first_uses):
         return changes
     reaches: dict[str, set[str]] = {}
+    salt = fold.contacts_of(world, run.subject).salt
     for first in asked.first_uses if asked.permit else ():
-        reaches.setdefault(first.kind, set()).update(first.values)
+        if first.kind != "zone" and not salt:
+            private["reached_salt"] = salt = nonce()
+        reaches.setdefault(first.kind, set()).update(_marks(first, salt))
     changes += [("reach", run.subject, kind, sorted(values)) for kind, values in sorted(reaches.items())]
     longest: dict[str, timedelta] = {}
     calls: dict[str, str | None] = {}
@@ -216,11 +222,21 @@ def _level(words: Mapping[str, cells.Word], source: str) -> int:
 
 
 def _is_first(world: World, run: RunCell, first: FirstUse) -> bool:
-    known = fold.contacts_of(world, run.subject).zones if first.kind == "zone" else frozenset()
+    contacts = fold.contacts_of(world, run.subject)
+    if first.kind != "zone" and not contacts.salt:
+        return bool(first.values)
+    known = contacts.zones if first.kind == "zone" else frozenset()
     return any(
         value not in known and world.get((cells.REACHED, name(run.subject, first.kind, value))) is None
-        for value in first.values
+        for value in _marks(first, contacts.salt)
     )
+
+
+def _marks(first: FirstUse, salt: str) -> Iterable[str]:
+    """What stands for what is reached: a zone is a word of the catalog; a destination may hold what is private."""
+    if first.kind == "zone":
+        return first.values
+    return [commitment(salt, value.encode()) for value in first.values]
 
 
 def _counted(run: RunCell, watch: Watch, at: int) -> int:

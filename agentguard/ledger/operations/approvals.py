@@ -24,7 +24,9 @@ from agentguard.ledger.values import (
 )
 from agentguard.ledger.world import World
 
-_TEXTS = ("id", "request_digest", "policy_revision", "run_id", "workflow", "step", "tool", "subject")
+# What of a request is public, beside what stands in its change by itself.
+_TEXTS = ("workflow", "step", "tool", "subject")
+_NAMES = ("id", "request_digest", "policy_revision", "run_id", *_TEXTS)
 
 
 class Question(NamedTuple):
@@ -38,9 +40,10 @@ class Question(NamedTuple):
 
 def check_question(asked: ApprovalRequest, record: RecordData) -> Question:
     """Raises LedgerError for what cannot be stored."""
-    for each in _TEXTS:
+    for each in _NAMES:
         known_text(getattr(asked, each), f"an approval request's {each}")
     canonical(_body(asked), "an approval request")
+    canonical(asked.shown, "what approvers are shown")
     return Question(asked, micros(asked.requested_at), micros(asked.expires_at), record)
 
 
@@ -49,7 +52,6 @@ def _body(asked: ApprovalRequest) -> dict[str, Json]:
         "requester": asked.requester,
         "approvers": list(asked.approvers),
         "quorum": asked.quorum,
-        "shown": asked.shown,
     }
 
 
@@ -63,15 +65,16 @@ def ask(world: World, question: Question) -> ApprovalRow:
             and found.revision == asked.policy_revision
             and not found.consumed
             and found.expires_at > question.requested_at
+            and found.shown is not None  # what was erased can be shown to nobody
         ):
-            return _row(found)
+            return _row(approval_id, found)
     if world.get((cells.APPROVAL, asked.id)) is not None:
         raise LedgerError(f"there is an approval request `{asked.id}` already; each request needs its own id")
     change = (
         "ask", asked.id, asked.request_digest, asked.policy_revision, asked.run_id, question.requested_at,
-        question.expires_at,
+        question.expires_at, _body(asked),
     )  # fmt: skip
-    world.write(question.record, [change], {"request": _body(asked)})
+    world.write(question.record, [change], {"shown": asked.shown})
     return ApprovalRow(asked, (), False)
 
 
@@ -98,20 +101,20 @@ def answer(world: World, reply: Reply) -> ApprovalRow:
     found = world.get((cells.APPROVAL, approval_id))
     if not isinstance(found, ApprovalCell):
         raise LedgerError(f"there is no approval request `{approval_id}`; `agentguard approvals list` shows them")
-    asked = _row(found)
+    asked = _row(approval_id, found)
     at = moment(reply.at)
     problem = why_not(asked.request, asked.answers, asked.consumed, given.approver, agree=given.approve, at=at)
     if problem is not None:
         raise LedgerError(problem)
     world.write(reply.record, [("answer", approval_id, given.approver, given.approve, reply.at)])
     after = world.get((cells.APPROVAL, approval_id))
-    return _row(after) if isinstance(after, ApprovalCell) else _row(found)
+    return _row(approval_id, after) if isinstance(after, ApprovalCell) else asked
 
 
 def approval(world: World, approval_id: str) -> ApprovalRow | None:
     """One request."""
     found = world.get((cells.APPROVAL, approval_id))
-    return _row(found) if isinstance(found, ApprovalCell) and found.body is not None else None
+    return _row(approval_id, found) if isinstance(found, ApprovalCell) else None
 
 
 def approval_for(world: World, digest: str) -> ApprovalRow | None:
@@ -119,23 +122,51 @@ def approval_for(world: World, digest: str) -> ApprovalRow | None:
 
     A refusal stands for the request, also where it was asked again under another revision before somebody said no.
     """
-    found = [world.get((cells.APPROVAL, each)) for each in reversed(_asked(world, digest))]
-    known = [each for each in found if isinstance(each, ApprovalCell) and each.body is not None]
-    refused = [each for each in known if any(not approve for _, approve, _ in each.answers)]
-    return _row((refused or known)[0]) if known else None
+    found = [(each, world.get((cells.APPROVAL, each))) for each in reversed(_asked(world, digest))]
+    known = [(each, cell) for each, cell in found if isinstance(cell, ApprovalCell)]
+    refused = [(each, cell) for each, cell in known if _is_refused(cell)]
+    return _row(*(refused or known)[0]) if known else None
 
 
-def approvals(world: World, asked: tuple[datetime | None, str | None]) -> Sequence[ApprovalRow]:
-    """All requests, newest first; or those that still wait for somebody at a time, perhaps of one run alone."""
-    open_at, run_id = asked
-    listed = world.below.listed(cells.APPROVAL, live=open_at is not None)
-    found = [each for _, each in listed if isinstance(each, ApprovalCell) and each.body is not None]
-    if open_at is None:
-        return [_row(each) for each in found]
-    at = micros(open_at)
-    waiting = [each for each in found if not each.consumed and each.expires_at > at]
-    waiting = [each for each in waiting if run_id is None or each.run_id == run_id]
-    return [_row(each) for each in waiting if all(approve for _, approve, _ in each.answers)]
+class WantedApprovals(NamedTuple):
+    """Which requests are listed. ``open_at``: those that waited for somebody then. ``before``: only those that were
+    asked before that one."""
+
+    open_at: datetime | None
+    run_id: str | None
+    workflow: str | None
+    subject: str | None
+    before: str | None
+    limit: int | None
+
+
+def approvals(world: World, wanted: WantedApprovals) -> Sequence[ApprovalRow]:
+    """Requests, newest first."""
+    before = None
+    if wanted.before is not None:
+        last = world.get((cells.APPROVAL, wanted.before))
+        if not isinstance(last, ApprovalCell):
+            raise LedgerError(f"there is no approval request `{wanted.before}`; begin again without it")
+        before = last.number
+    at = None if wanted.open_at is None else micros(wanted.open_at)
+    found: list[ApprovalRow] = []
+    live = at is not None
+    for approval_id, cell in world.below.listed(cells.APPROVAL, live=live, about=wanted.run_id, before=before):
+        if wanted.limit is not None and len(found) >= wanted.limit:
+            break
+        if isinstance(cell, ApprovalCell) and _is_wanted(cell, wanted, at):
+            found.append(_row(approval_id, cell))
+    return found
+
+
+def _is_wanted(cell: ApprovalCell, wanted: WantedApprovals, at: int | None) -> bool:
+    if at is not None and (cell.consumed or cell.expires_at <= at or _is_refused(cell)):
+        return False
+    return wanted.workflow in (None, cell.body["workflow"]) and wanted.subject in (None, cell.body["subject"])
+
+
+def _is_refused(cell: ApprovalCell) -> bool:
+    return any(not approve for _, approve, _ in cell.answers)
 
 
 def _asked(world: World, digest: str) -> tuple[str, ...]:
@@ -143,17 +174,20 @@ def _asked(world: World, digest: str) -> tuple[str, ...]:
     return found.ids if isinstance(found, AskedCell) else ()
 
 
-def _row(cell: ApprovalCell) -> ApprovalRow:
+def _row(approval_id: str, cell: ApprovalCell) -> ApprovalRow:
     body: Any = cell.body
-    if body is None:
-        raise LedgerError("what was asked in this approval request was erased; nobody can answer it any more")
     asked = ApprovalRequest(
+        id=approval_id,
+        request_digest=cell.digest,
+        policy_revision=cell.revision,
+        run_id=cell.run_id,
         **{each: body[each] for each in _TEXTS},
         requester=body["requester"],
         approvers=tuple(body["approvers"]),
         quorum=body["quorum"],
         requested_at=moment(cell.requested_at),
         expires_at=moment(cell.expires_at),
-        shown=body["shown"],
+        shown=dict(cell.shown or {}),
+        erased=cell.shown is None,
     )
     return ApprovalRow(asked, cell.given(), cell.consumed)

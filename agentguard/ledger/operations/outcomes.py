@@ -60,7 +60,7 @@ def _with_growth(asked: Closing, run: RunCell | None) -> RecordData:
     """The outcome's record, with why a value that grows has not grown."""
     if not asked.grown or run is None or asked.outcome is not Outcome.SUCCEEDED:
         return asked.record
-    _, troubles = after_growth(run.kept, asked.grown)
+    _, troubles = after_growth(run.kept or {}, asked.grown)
     if not troubles:
         return asked.record
     said = [asked.record["error"]] if asked.record.get("error") else []

@@ -44,6 +44,7 @@ _PRAGMAS = (
     "PRAGMA journal_size_limit = 67108864",
     "PRAGMA cache_size = -65536",
     "PRAGMA trusted_schema = OFF",
+    "PRAGMA secure_delete = ON",  # what is deleted or replaced is overwritten, so that what is erased is gone
 )
 
 _REMEDIES: Mapping[int, str] = MappingProxyType(

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 # "agL1": tells our files from every other application's SQLite file (SQLite file format, section 1.3.19).
 APPLICATION_ID = 0x61674C31
-# Formats 2 to 4 kept tables of state; 5 is the log. No two builds may write one number and mean two things.
-SCHEMA_VERSION = 5
+# Formats 2 to 4 kept tables of state; 5 and 6 are the log. No two builds may write one number and mean two things.
+SCHEMA_VERSION = 6
 UPGRADED = 2
 
 TABLES = """
@@ -74,6 +74,7 @@ ADD_RECORDS = "INSERT INTO records VALUES"
 ROWS = "SELECT seq, body, private FROM records WHERE seq > ? ORDER BY seq LIMIT ?"
 ROW = "SELECT body, private FROM records WHERE seq = ?"
 ERASE = "UPDATE records SET private = ? WHERE seq = ?"
+EMPTY_JOURNAL = "PRAGMA wal_checkpoint(TRUNCATE)"
 
 # --- cells
 KEPT = "SELECT upto FROM kept"
@@ -83,6 +84,14 @@ PUT_CELL = "INSERT OR REPLACE INTO cells VALUES (?, ?, ?, ?, ?, ?)"
 DROP_CELL = "DELETE FROM cells WHERE kind = ? AND name = ?"
 FORGET_BEFORE = "DELETE FROM cells WHERE kind = ? AND place > 0 AND place < ?"
 FORGET_ALL = "DELETE FROM cells"
+_OF_CELLS = [each.strip() for each in TABLES.split(";\n") if " cells (" in each]
+WRITE_CELLS_ANEW = (
+    _OF_CELLS[0].replace(" cells (", " cells_anew ("),
+    "INSERT INTO cells_anew SELECT * FROM cells ORDER BY kind, name",
+    "DROP TABLE cells",
+    "ALTER TABLE cells_anew RENAME TO cells",
+    *_OF_CELLS[1:],
+)
 
 # --- the index over records, filled behind, a block at a time
 # Block n holds the records n * BLOCK + 1 to n * BLOCK + BLOCK. Most values repeat within a block, so this is an eighth

@@ -147,9 +147,22 @@ class SqliteLog:
         return self._index.extend(self._last, _INDEX_BLOCKS)
 
     def erase(self, number: int, private: bytes | None) -> None:
-        """Put other private parts in the place of a row's."""
-        self._execute("PRAGMA secure_delete = ON")
+        """Put other private parts in the place of a row's, in this transaction."""
         self._execute(schema.ERASE, (private, number))
+
+    def purge(self) -> None:
+        """What a row held is overwritten when it is changed (``secure_delete``). But SQLite moves rows between pages,
+        and their old place may still hold them, so the cells are written anew. The journal is emptied."""
+        for statement in schema.WRITE_CELLS_ANEW:
+            self._execute(statement)
+        self._execute(schema.COMMIT)
+        deadline = time.monotonic() + BUSY_SECONDS
+        while self._execute(schema.EMPTY_JOURNAL).fetchone()[0]:
+            if time.monotonic() > deadline:
+                raise LedgerError(
+                    f"`{self.place}`: it is erased, but another process reads the journal in which it stood, and keeps "
+                    "it from being emptied; end that process, and erase it again"
+                )
 
     # --- cells
 

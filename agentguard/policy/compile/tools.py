@@ -51,6 +51,8 @@ def _tool(name: str, entry: models.ToolEntry, written: Written) -> ToolDeclarati
         destinations=destinations,
         secrets=tuple(entry.secrets),
         untrusted_results=tuple(entry.untrusted_results),
+        personal=tuple(entry.personal),
+        personal_results=tuple(entry.personal_results),
         credentials=tuple(entry.credentials),
         fingerprint=entry.fingerprint,
         strict=entry.strict,

@@ -48,6 +48,8 @@ class ToolEntry(StrictModel):
     destinations: list[ToolDestination] = []
     secrets: list[Line] = []
     untrusted_results: list[Line] = []
+    personal: list[Line] = []
+    personal_results: list[Line] = []
     credentials: list[Name] = []
     fingerprint: Fingerprint | None = None
     strict: bool = False
