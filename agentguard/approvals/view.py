@@ -144,7 +144,7 @@ class ApprovalView:
         return ordered
 
     def _meaning(self, *, personal: bool) -> list[Json]:
-        """What the owner shows beside the call. It comes from what the run was given and keeps, which is nobody else's."""
+        """What the owner shows beside the call. It comes from what the run was given and has kept."""
         entries = self._list("meaning")
         if personal:
             return entries
