@@ -124,8 +124,15 @@ def _judged(usable: UsableBundle, case: Case, now: datetime) -> dict[str, Any]:
             "step": None,
             "findings": [],
             "why": [],
+            "played": [],
         }
-    return {**told, "passed": result.passed, "problems": list(result.problems), **outcome(result)}
+    return {
+        **told,
+        "passed": result.passed,
+        "problems": list(result.problems),
+        "played": sorted(result.played),
+        **outcome(result),
+    }
 
 
 def outcome(result: CaseResult) -> dict[str, Any]:
@@ -145,12 +152,25 @@ def outcome(result: CaseResult) -> dict[str, Any]:
 
 def _unreached(bundle: Bundle, report: list[dict[str, Any]]) -> Iterator[str]:
     """Steps under which no case was permitted or put to a person: their mistakes would not be noticed."""
-    reached = {(entry["workflow"], entry["step"]) for entry in report}
+    reached: dict[str, set[str]] = {}
+    for entry in report:
+        reached.setdefault(entry["workflow"], set()).update([entry["step"] or "", *entry["played"]])
     for name, workflow in sorted(bundle.policy.workflows.items()):
-        missed = [step.name for step in workflow.steps if (name, step.name) not in reached]
-        if missed:
-            steps = "steps" if len(missed) > 1 else "step"
-            yield f"note: no case reaches {steps} {', '.join(f'`{step}`' for step in missed)} of `{name}`"
+        brought, done = bundle.full[name].brought, reached.get(name, set())
+        own = [step.name for step in workflow.steps if step.name not in done and step.name not in brought]
+        yield from _missed(own, f"`{name}`")
+    shared: dict[str, dict[str, bool]] = {}
+    for name, full in bundle.full.items():
+        for step, origin in full.brought.items():
+            known = shared.setdefault(origin, {})
+            known[step] = known.get(step, False) or step in reached.get(name, set())
+    for origin, steps in sorted(shared.items()):
+        yield from _missed([step for step, hit in steps.items() if not hit], f"the shared `{origin}`")
+
+
+def _missed(steps: list[str], of: str) -> Iterator[str]:
+    if steps:
+        yield f"note: no case reaches step{'s' if len(steps) > 1 else ''} {', '.join(f'`{s}`' for s in steps)} of {of}"
 
 
 def _show(report: list[dict[str, Any]], failed: int) -> None:

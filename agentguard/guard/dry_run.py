@@ -28,6 +28,7 @@ class CaseResult:
 
     ``shown``: the arguments without declared secrets. ``origins``: in words, where each argument came from, as far as
     the case says what tools returned. ``hint``: what the model is told beside the refusal.
+    ``played``: the steps of the case's story.
     """
 
     case: Case
@@ -39,6 +40,7 @@ class CaseResult:
     origins: Mapping[str, list[str]]
     problems: tuple[str, ...]
     hint: str | None = None
+    played: frozenset[str] = frozenset()
 
     @property
     def passed(self) -> bool:
@@ -71,6 +73,7 @@ def evaluate(usable: UsableBundle, case: Case, *, now: datetime) -> CaseResult:
         at=world.at,
         origins=_origins(facts, call.request),
         problems=tuple(_differences(case, decision)),
+        played=frozenset(run.counts) if case.run.calls else frozenset(),
         hint=hint_for(world.workflow, call.request.tool, run) if decision.effect is Effect.DENY else None,
     )
 

@@ -189,3 +189,10 @@ def test_a_case_s_own_story_takes_the_place_of_what_the_file_says(tmp_path: Path
     found = [evaluate(UsableBundle.of(bundle), each, now=NOW).problems for each in load_cases(tmp_path, bundle)]
 
     assert found == [(), ()]
+
+
+def test_the_steps_of_a_story_are_reached_by_its_case(tmp_path: Path) -> None:
+    """They ran, so a mistake in them would have been noticed."""
+    found = judged(tmp_path, case(LOOK_UP))
+
+    assert found.played == {"look-up"}
