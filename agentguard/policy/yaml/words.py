@@ -25,12 +25,11 @@ _WHOLE_IN_QUOTES = "text that begins with a quote ends with it; put the whole te
 # What the parser says, the line it says it of, and what that means. The first that fits counts.
 _MISREAD: tuple[tuple[str, re.Pattern[str], str], ...] = (
     ("", _TAB, "indent with spaces, not with tabs"),
+    ("", _COLON_IN_QUOTES, _CONDITION_IN_QUOTES),
     ("did not find expected key", _QUOTED, _WHOLE_IN_QUOTES),
-    ("did not find expected key", _COLON_IN_QUOTES, _CONDITION_IN_QUOTES),
     ("did not find expected key", _ANY, "this line is not indented like the keys that it belongs to"),
     ("did not find expected '-'", _QUOTED, _WHOLE_IN_QUOTES),
     ("did not find expected '-'", _ANY, "among the entries of a list, this line begins with no `- ` in their column"),
-    ("mapping values are not", _COLON_IN_QUOTES, _CONDITION_IN_QUOTES),
     ("mapping values are not", _SECOND_COLON, "put text that holds a colon and a space in quotes"),
     ("mapping values are not", _ANY, "this line is indented too far, or the one above it has no colon"),
     (
@@ -44,7 +43,6 @@ _MISREAD: tuple[tuple[str, re.Pattern[str], str], ...] = (
         "a space is missing after the colon of a key, or after a dash; or no colon is there",
     ),
     ("unknown escape", _ANY, "a backslash means something else in double quotes; use single quotes"),
-    ("unexpected end of stream", _COLON_IN_QUOTES, _CONDITION_IN_QUOTES),
     ("unexpected end of stream", _ANY, "a quote is opened and never closed"),
     ("cannot start any token", _ANY, "put text that begins with such a sign in quotes"),
 )
