@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import calls, decision, destinations, durable, identity, revocation
+from benchmarks import calls, decision, destinations, durable, identity, large, processes, revocation
 from benchmarks.measure import FULL, QUICK, Effort
 from benchmarks.report import judge, table
 
@@ -65,6 +65,7 @@ def main() -> None:
 def measure(effort: Effort, folder: Path, console: Console) -> dict[str, Any]:
     """All parts, with a progress bar."""
     steps = 4 + 2 * len(effort.workflows) + 1 + 2 * len(effort.callers) + identity.STEPS + destinations.STEPS
+    steps += processes.STEPS + large.STEPS
     columns = (TextColumn("{task.description:32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("", total=steps)
@@ -77,6 +78,8 @@ def measure(effort: Effort, folder: Path, console: Console) -> dict[str, Any]:
             "calls": calls.measure(effort, folder, tick),
             "decision": decision.measure(effort, folder, tick),
             "durable": durable.measure(effort, folder, tick),
+            "processes": processes.measure(effort, folder, tick),
+            "large": large.measure(effort, folder, tick),
             "identity": identity.measure(effort, folder, tick),
             "destinations": destinations.measure(effort, folder, tick),
             "revocation": revocation.measure(effort, folder, tick),

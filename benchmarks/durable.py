@@ -70,6 +70,14 @@ def _commit(path: Path) -> Callable[[], object]:
     connection.execute("pragma journal_mode=wal")
     connection.execute("pragma synchronous=full")
     connection.execute("create table rows (id integer primary key, text text)")
+    # A journal that has had its full size before, as any has after some seconds: to write where a file has been before
+    # takes a third less time.
+    connection.execute("pragma cache_size = 10")
+    connection.execute("begin immediate")
+    connection.execute("create table grown (x)")
+    for _ in range(64):
+        connection.execute("insert into grown values (zeroblob(131072))")
+    connection.execute("rollback")
     text = "x" * 1_000  # about what one decision record takes
     return lambda: connection.execute("insert into rows (text) values (?)", [text])
 

@@ -19,10 +19,19 @@ class Effort:
     seconds: float
     workflows: tuple[int, ...]
     callers: tuple[int, ...]
+    runs: int
+    processes: tuple[int, ...]
 
 
-FULL = Effort(rounds=5, seconds=0.4, workflows=(10, 100, 1_000, 10_000), callers=(1, 16, 64, 256))
-QUICK = Effort(rounds=1, seconds=0.02, workflows=(10,), callers=(1, 4))
+FULL = Effort(
+    rounds=5,
+    seconds=0.4,
+    workflows=(10, 100, 1_000, 10_000),
+    callers=(1, 16, 64, 256),
+    runs=100_000,
+    processes=(1, 2, 4),
+)
+QUICK = Effort(rounds=1, seconds=0.02, workflows=(10,), callers=(1, 4), runs=50, processes=(1, 2))
 
 
 def compare(calls: Mapping[str, Call], effort: Effort) -> dict[str, float]:

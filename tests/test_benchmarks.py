@@ -17,11 +17,12 @@ def test_the_quick_form_gives_every_key(tmp_path: Path) -> None:
     out, tables = tmp_path / "found.json", tmp_path / "found.md"
     given = ["--quick", "--json", str(out), "--markdown", str(tables), "--directory", str(tmp_path)]
     ended = subprocess.run(
-        [sys.executable, "-m", "benchmarks", *given], cwd=ROOT, capture_output=True, text=True, timeout=120
+        [sys.executable, "-m", "benchmarks", *given], cwd=ROOT, capture_output=True, text=True, timeout=600
     )
     assert ended.returncode == 0, ended.stderr
     found = json.loads(out.read_text())
-    assert found.keys() == {"machine", "calls", "decision", "durable", "identity", "destinations", "revocation", "aims"}
+    parts = {"calls", "decision", "durable", "processes", "large", "identity", "destinations", "revocation"}
+    assert found.keys() == parts | {"machine", "aims"}
     assert found["calls"].keys() == {"function", "async_function", "langchain_tool"}
     assert all(row.keys() == {"bare", "guarded_in_memory", "guarded_durable"} for row in found["calls"].values())
     columns = {"load_s", "plain", "three_conditions", "cedarpy", "cedarpy_parsed_once", "pycasbin"}
@@ -30,6 +31,11 @@ def test_the_quick_form_gives_every_key(tmp_path: Path) -> None:
     assert durable.keys() == {"threads", "tasks", "in_turn"}
     assert durable["in_turn"].keys() == {"raw_fdatasync", "bare_sqlite_commit", "guarded_call"}
     assert durable["threads"].keys() == durable["tasks"].keys() == {"1", "4"}
+    columns = {"per_second", "share", "p50_ms", "p999_ms"}
+    assert {name: row.keys() for name, row in found["processes"].items()} == {
+        f"{processes} x {callers}": columns for processes in (1, 2) for callers in (1, 16)
+    }
+    assert len(found["large"]) == 18
     identity = found["identity"]
     assert identity.keys() == {"verify", "proof"}
     assert identity["verify"].keys() == {"RS256", "PS256", "ES256", "ES384", "EdDSA", "HS256, local"}
@@ -40,5 +46,5 @@ def test_the_quick_form_gives_every_key(tmp_path: Path) -> None:
     assert places.keys() == set(kind_names())
     assert all(row.keys() == {"p50_us", "p99_us", "refused_p50_us", "refused_p99_us"} for row in places.values())
     assert found["revocation"].keys() == {"signals", "p50_ms", "p99_ms"}
-    assert len(found["aims"]) == 10
+    assert len(found["aims"]) == 17
     assert "| Aim |" in tables.read_text()

@@ -29,6 +29,9 @@ class Whereabouts(enum.StrEnum):
     LEFT = "left"
 
 
+# Past so many runs it is quicker to read every open request than to ask for those of each run.
+_MANY = 200
+
 SWEPT = (Whereabouts.GONE, Whereabouts.LEFT)
 
 
@@ -49,8 +52,11 @@ class Operations:
 
     def whereabouts(self, of: Sequence[RunState] | None = None) -> Mapping[str, Whereabouts]:
         """Where those who are inside each active run are, by its id: of all, or of these."""
-        waiting = {row.request.run_id for row in self.approvals()}
         runs = self.runs(active_only=True) if of is None else [run for run in of if run.status is RunStatus.ACTIVE]
+        if len(runs) > _MANY:
+            waiting = {row.request.run_id for row in self.approvals()}
+        else:
+            waiting = {run.id for run in runs if self.approvals(run_id=run.id, limit=1)}
         alive: Mapping[str, bool] = self._ledger.holders(None if of is None else [run.id for run in runs]).result()
         return {run.id: _where(alive.get(run.id), run.id in waiting) for run in runs}
 

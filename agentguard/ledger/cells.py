@@ -129,9 +129,11 @@ class ContactsCell(NamedTuple):
 
 
 class WorldCell(NamedTuple):
-    """What concerns every run: its version grows with each such change."""
+    """What concerns every run: its version grows with each such change. ``ended``: the latest moment up to which any
+    party's runs were ended; runs begun later than that are stopped by nobody's word."""
 
     version: int = 0
+    ended: int | None = None
 
 
 class ApprovalCell(NamedTuple):
@@ -205,6 +207,13 @@ _KINDS: Mapping[str, type[Any]] = {
     STREAM: StreamCell, CREDENTIAL: CredentialCell, SPEND: SpendCell, USED: MarkCell, HEARD: MarkCell,
     REACHED: MarkCell, ASKED: AskedCell,
 }  # fmt: skip
+
+
+# Where lists look into a cell (``Log.list``).
+WORKFLOW_OF_RUN, STATUS_OF_RUN = (RunCell._fields.index("workflow"),), (RunCell._fields.index("status"),)
+_BODY = ApprovalCell._fields.index("body")
+WORKFLOW_OF_APPROVAL, SUBJECT_OF_APPROVAL = (_BODY, "workflow"), (_BODY, "subject")
+EXPIRY_OF_APPROVAL = (ApprovalCell._fields.index("expires_at"),)
 
 
 def name(*parts: str) -> str:

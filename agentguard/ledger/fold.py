@@ -328,7 +328,12 @@ def _suspend(at: Cells, number: int, private: Private, subject: str, suspended: 
 def _credential(at: Cells, number: int, private: Private, credential: str, state: str) -> None:
     """Which runs would use it is not known here, so this concerns every run."""
     at.put((cells.CREDENTIAL, who(credential)), CredentialCell(state))
-    at.put(WORLD, WorldCell(world(at).version + 1))
+    _concerns_everybody(at)
+
+
+def _concerns_everybody(at: Cells) -> None:
+    before = world(at)
+    at.put(WORLD, before._replace(version=before.version + 1))
 
 
 def _say(
@@ -343,8 +348,10 @@ def _say(
         return
     now = said._replace(version=said.version + 1, words={**said.words, source: after})
     at.put((cells.SAID, name(kind, about)), now)
+    if after.ended is not None and after.ended > (world(at).ended or after.ended - 1):
+        at.put(WORLD, world(at)._replace(ended=after.ended))
     if kind == "credential":
-        at.put(WORLD, WorldCell(world(at).version + 1))
+        _concerns_everybody(at)
 
 
 def taken(before: Word, source: str, effect: SignalEffect, at: int, risk: int | None) -> Word:
@@ -389,7 +396,7 @@ def _stream(at: Cells, number: int, private: Private, stream: str, when: int, st
     now = before.status if status is None or when < before.heard_at else status
     at.put((cells.STREAM, stream), StreamCell(max(when, before.heard_at), now))
     if now != before.status:
-        at.put(WORLD, WorldCell(world(at).version + 1))
+        _concerns_everybody(at)
 
 
 def _ask(

@@ -17,14 +17,20 @@ A store decides nothing. What may be appended is the business of ``engine``, whi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple, Protocol, TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from agentguard.errors import LedgerError
 from agentguard.ledger.values import RecordFilter
 
 # What stands under a key, as bytes; a key is a kind and a name.
 Key: TypeAlias = "tuple[str, str]"
+# Where a value stands in the JSON of a cell: `(7,)`, `(6, "workflow")`.
+Place: TypeAlias = "tuple[int | str, ...]"
+
+
+NOWHERE: Mapping[Any, Any] = MappingProxyType({})
 
 
 class Behind(Exception):
@@ -123,9 +129,11 @@ class Log(Protocol):
         about: str | None = None,
         after: int | None = None,
         before: int | None = None,
-        limit: int | None = None,
+        equal: Mapping[Place, str] = NOWHERE,
+        above: Mapping[Place, int] = NOWHERE,
     ) -> Iterator[tuple[str, bytes]]:
-        """(name, cell) of a kind, newest first, whose order is after, and before, the given."""
+        """(name, cell) of a kind, newest first, whose order is after, and before, the given. ``equal``, ``above``: what
+        must stand at these places of the cell."""
 
     def forget(self, kind: str | None, *, before: int | None = None) -> None:
         """Drop the cells of a kind whose order is before a number; or, of None, every cell there is."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from agentguard.errors import LedgerError
 from agentguard.ledger.entry import micros
 from agentguard.ledger.ledger import LogLedger
-from agentguard.ledger.log import Key, Row, SavedCell
+from agentguard.ledger.log import NOWHERE, Key, Place, Row, SavedCell
 from agentguard.ledger.values import RecordFilter
 
 
@@ -104,7 +105,8 @@ class MemoryLog:
         about: str | None = None,
         after: int | None = None,
         before: int | None = None,
-        limit: int | None = None,
+        equal: Mapping[Place, str] = NOWHERE,
+        above: Mapping[Place, int] = NOWHERE,
     ) -> Iterator[tuple[str, bytes]]:
         """By looking at every cell."""
         found = [
@@ -114,9 +116,11 @@ class MemoryLog:
             and (about is None or cell.about == about)
             and (after is None or cell.order > after)
             and (before is None or cell.order < before)
+            and all(_at(cell, place) == value for place, value in equal.items())
+            and all(_at(cell, place) > value for place, value in above.items())
         ]
         found.sort(key=lambda cell: cell.order, reverse=True)
-        for cell in found[:limit]:
+        for cell in found:
             yield cell.key[1], cell.value or b""
 
     def forget(self, kind: str | None, *, before: int | None = None) -> None:
@@ -144,6 +148,14 @@ class MemoryLog:
 
     def close(self) -> None:
         """Nothing is done with this object any more."""
+
+
+def _at(cell: SavedCell, place: Place) -> Any:
+    """What stands at a place of a cell's JSON."""
+    found: Any = json.loads(cell.value or b"null")
+    for step in place:
+        found = found[step]
+    return found
 
 
 def _matches(row: Row, wanted: RecordFilter) -> bool:

@@ -51,7 +51,7 @@ from agentguard.errors import (
     ToolCallDenied,
 )
 from agentguard.guard import Guard, Signature
-from agentguard.ledger import memory_ledger
+from agentguard.ledger import Unstorable, memory_ledger
 
 from .conftest import Clock, Tools
 
@@ -229,24 +229,27 @@ def test_arguments_that_no_record_can_hold_are_denied_on_record(guard: Guard, la
     assert ran == [] and denied["arguments"] == {} and "arguments_too_large" in denied["reasons"]
 
 
-def test_arguments_that_no_question_can_hold_are_denied_on_record(bundle: Path, tmp_path: Path, clock: Clock) -> None:
-    """A question to people holds them a level deeper than a record does."""
-    rewrite_file(bundle / "customer-export.yaml", "table: {type: string}", "table: {type: object, properties: {}}")
-    rewrite_file(bundle / "customer-export.yaml", "properties: {}", "additionalProperties: true")
-    rewrite_file(bundle / "customer-export.yaml", "args.table in kept.tables", "size(kept.tables) > 0")
+def test_arguments_that_no_question_can_hold_are_denied_on_record(
+    guard: Guard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A question to people holds more than the arguments, so it may be too large where the record is not."""
     ran: list[Any] = []
-    with Guard.load(bundle, ledger=memory_ledger(), home=tmp_path / "home", clock=clock) as guard:
-        look = guard.gate("get_ticket", definition={}, framework="test")
-        export = guard.gate("export_orders", definition={}, framework="test")
-        with guard.run("customer-export", inputs=TICKET):
-            look.call({"ticket_id": "EXP-7"}, lambda _: {"tables": ["orders"]})
-            with pytest.raises(ToolCallDenied):
-                export.call(BIG | {"password": "x", "table": {"deep": deep(61)}}, ran.append)
-            (_, asked, denied) = guard.records(kind="decision")
+    look = guard.gate("get_ticket", definition={}, framework="test")
+    export = guard.gate("export_orders", definition={}, framework="test")
 
-        assert asked["effect"] == "escalate" and denied["effect"] == "deny"
-        assert denied["arguments"] == {} and "arguments_too_large" in denied["reasons"]
-        assert ran == [] and guard.operations.approvals() == []
+    def ask(*_: Any) -> None:
+        raise Unstorable("too large")
+
+    monkeypatch.setattr(guard.ledger, "ask", ask)
+    with guard.run("customer-export", inputs=TICKET):
+        look.call({"ticket_id": "EXP-7"}, lambda _: {"tables": ["orders"]})
+        with pytest.raises(ToolCallDenied):
+            export.call(BIG | {"password": "x"}, ran.append)
+    (_, asked, denied) = guard.records(kind="decision")
+
+    assert asked["effect"] == "escalate" and denied["effect"] == "deny"
+    assert denied["arguments"] == {} and "arguments_too_large" in denied["reasons"]
+    assert ran == [] and guard.operations.approvals() == []
 
 
 @pytest.mark.parametrize("call_id", ["c-\ud800", "c" * 2_000_000, 7])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any, NamedTuple
 
 from agentguard.core.answers import why_not
@@ -148,21 +149,17 @@ def approvals(world: World, wanted: WantedApprovals) -> Sequence[ApprovalRow]:
         if not isinstance(last, ApprovalCell):
             raise LedgerError(f"there is no approval request `{wanted.before}`; begin again without it")
         before = last.number
-    at = None if wanted.open_at is None else micros(wanted.open_at)
-    found: list[ApprovalRow] = []
-    live = at is not None
-    for approval_id, cell in world.below.listed(cells.APPROVAL, live=live, about=wanted.run_id, before=before):
-        if wanted.limit is not None and len(found) >= wanted.limit:
-            break
-        if isinstance(cell, ApprovalCell) and _is_wanted(cell, wanted, at):
-            found.append(_row(approval_id, cell))
-    return found
-
-
-def _is_wanted(cell: ApprovalCell, wanted: WantedApprovals, at: int | None) -> bool:
-    if at is not None and (cell.consumed or cell.expires_at <= at or _is_refused(cell)):
-        return False
-    return wanted.workflow in (None, cell.body["workflow"]) and wanted.subject in (None, cell.body["subject"])
+    how: dict[str, Any] = {"about": wanted.run_id, "before": before}
+    asked_of = ((cells.WORKFLOW_OF_APPROVAL, wanted.workflow), (cells.SUBJECT_OF_APPROVAL, wanted.subject))
+    how["equal"] = {place: word for place, word in asked_of if word is not None}
+    if wanted.open_at is not None:
+        how |= {"live": True, "above": {cells.EXPIRY_OF_APPROVAL: micros(wanted.open_at)}}
+    found = (
+        _row(approval_id, cell)
+        for approval_id, cell in world.below.listed(cells.APPROVAL, **how)
+        if isinstance(cell, ApprovalCell) and (wanted.open_at is None or not _is_refused(cell))
+    )
+    return list(islice(found, wanted.limit))
 
 
 def _is_refused(cell: ApprovalCell) -> bool:

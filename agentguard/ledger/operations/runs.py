@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from itertools import islice
+from typing import Any, NamedTuple
 
 from agentguard.core.facts import RunState, RunStatus
 from agentguard.core.values import Json, Risk
 from agentguard.errors import LedgerError
-from agentguard.ledger import cells
+from agentguard.ledger import cells, fold
 from agentguard.ledger.cells import (
     RunCell,
 )
@@ -140,17 +142,34 @@ class WantedRuns(NamedTuple):
 def runs(world: World, wanted: WantedRuns) -> Sequence[RunState]:
     """Runs, newest first."""
     before = None if wanted.before is None else world.must_run(wanted.before).number
-    found: list[RunState] = []
-    live = wanted.status == RunStatus.ACTIVE
-    for run_id, cell in world.below.listed(cells.RUN, live=live, about=wanted.subject, before=before):
-        if wanted.limit is not None and len(found) >= wanted.limit:
-            break
-        if isinstance(cell, RunCell) and _is_wanted(world, run_id, cell, wanted):
-            found.append(world.state(run_id, cell))
-    return found
+    equal = {} if wanted.workflow is None else {cells.WORKFLOW_OF_RUN: wanted.workflow}
+    how: dict[str, Any] = {"about": wanted.subject, "before": before}
+    match wanted.status:
+        case RunStatus.ACTIVE:
+            listed = world.below.listed(cells.RUN, live=True, equal=equal, **how)
+        case RunStatus.STOPPED:
+            stopped = world.below.listed(
+                cells.RUN, equal={**equal, cells.STATUS_OF_RUN: RunStatus.STOPPED.value}, **how
+            )
+            by_word = world.below.listed(cells.RUN, live=True, equal=equal, **how) if _was_ended(world) else ()
+            listed = heapq.merge(stopped, by_word, key=_number, reverse=True)
+        case RunStatus.ENDED:
+            equal = {**equal, cells.STATUS_OF_RUN: RunStatus.ENDED.value}
+            listed = world.below.listed(cells.RUN, equal=equal, **how)
+        case _:
+            listed = world.below.listed(cells.RUN, equal=equal, **how)
+    found = (
+        world.state(run_id, cell)
+        for run_id, cell in listed
+        if isinstance(cell, RunCell) and (wanted.status is None or world.status(run_id, cell) == wanted.status)
+    )
+    return list(islice(found, wanted.limit))
 
 
-def _is_wanted(world: World, run_id: str, cell: RunCell, wanted: WantedRuns) -> bool:
-    if wanted.workflow not in (None, cell.workflow):
-        return False
-    return wanted.status is None or world.status(run_id, cell) == wanted.status
+def _was_ended(world: World) -> bool:
+    """Whether anybody ever said that runs of a party are ended, which stops a run that does not say so itself."""
+    return fold.world(world).ended is not None
+
+
+def _number(listed: tuple[str, cells.Cell]) -> int:
+    return cells.order(listed[1])

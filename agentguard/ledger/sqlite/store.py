@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
 from agentguard.errors import LedgerError
 from agentguard.ledger.entry import damaged
-from agentguard.ledger.log import Behind, Key, Row, SavedCell
+from agentguard.ledger.log import NOWHERE, Behind, Key, Place, Row, SavedCell
 from agentguard.ledger.sqlite import schema
 from agentguard.ledger.sqlite.files import LedgerFile, concerns_everybody, explain
 from agentguard.ledger.sqlite.index import Index
@@ -204,7 +204,8 @@ class SqliteLog:
         about: str | None = None,
         after: int | None = None,
         before: int | None = None,
-        limit: int | None = None,
+        equal: Mapping[Place, str] = NOWHERE,
+        above: Mapping[Place, int] = NOWHERE,
     ) -> Iterator[tuple[str, bytes]]:
         """The cells of a kind, newest first, a page at a time."""
         text = "SELECT name, value, place FROM cells WHERE kind = ?"
@@ -216,17 +217,17 @@ class SqliteLog:
             text += " AND place > 0"  # as the index says
         if live:
             text += f" AND live AND kind = '{kind}'"
+        for condition, wanted in ((schema.EQUAL_AT, equal), (schema.ABOVE_AT, above)):
+            for at, value in wanted.items():
+                text, bound = text + condition, [*bound, _json_path(at), value]
         high = (text, bound) if before is None else (f"{text} AND place < ?", [*bound, before])
-        left = limit
-        while left is None or left > 0:
-            size = _PAGE if left is None else min(_PAGE, left)
+        while True:
             page, more = high
-            found = self._cursor.execute(f"{page} ORDER BY place DESC, name DESC LIMIT ?", [*more, size]).fetchall()
+            found = self._cursor.execute(f"{page} ORDER BY place DESC, name DESC LIMIT ?", [*more, _PAGE]).fetchall()
             for name, value, _ in found:
                 yield name, value
-            if len(found) < size:
+            if len(found) < _PAGE:
                 return
-            left = None if left is None else left - size
             name, _, place = found[-1]
             high = f"{text} AND (place, name) < (?, ?)", [*bound, place, name]
 
@@ -259,3 +260,8 @@ class SqliteLog:
             if self._connection.in_transaction:
                 self._execute(schema.ROLLBACK)
         self.file.close()
+
+
+def _json_path(at: Place) -> str:
+    """A place in the words of SQLite."""
+    return "$" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in at)
