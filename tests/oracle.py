@@ -278,6 +278,27 @@ def _comes_from(value: Any, spelt: Any, words: frozenset[str], places: tuple[Des
     return bool(words & sources.keys())
 
 
+def _by_value(step: Step, request: Request, run: RunState) -> Iterator[tuple[str, str]]:
+    """Calls of a step that is counted by one plain argument."""
+    name = str(step.per).removeprefix("args.")
+    value = request.arguments.get(name, [])
+    values = value if isinstance(value, list) else [value]
+    if not 0 < len(values) <= 100:
+        yield "no", "arguments_invalid"
+        return
+    for each in values:
+        plain = " ".join(unicodedata.normalize("NFKC", each).casefold().split()) if isinstance(each, str) else each
+        written = json.dumps([step.name, plain], separators=(",", ":"), ensure_ascii=False)
+        digest = hashlib.sha256(f"{run.salt}.{written}".encode()).hexdigest()[:32]
+        found = [tally for key, tally in run.tallies.items() if key == f"{step.name} {digest}"]
+        others = [key for key in run.tallies if key.split(" ")[0] == step.name and " " in key]
+        if not found and len(others) >= 1000:
+            yield "no", "step_used_up"
+        counted = sum(tally.taken - (tally.back if step.counts_successes else 0) for tally in found)
+        if step.at_most is not None and not counted + 1 <= step.at_most:
+            yield "no", "step_used_up"
+
+
 def _held(source: Any, run: RunState) -> Any:
     """What a plain source holds: the one listed place, or a member of the inputs or of what was kept; None: nothing."""
     if hasattr(source, "value"):
@@ -406,8 +427,12 @@ def _against_the_step(step: Step, request: Request, policy: Policy, facts: Facts
             yield "no", "step_out_of_order"
         if any(run.counts.get(other, 0) >= 1 for other in step.not_after):
             yield "no", "step_excluded"
-        if step.at_most is not None and not run.counts.get(step.name, 0) + 1 <= step.at_most:
-            yield "no", "step_used_up"
+        if step.per is None:
+            returned = [t.back for key, t in run.tallies.items() if key == step.name and step.counts_successes]
+            if step.at_most is not None and not run.counts.get(step.name, 0) - sum(returned) + 1 <= step.at_most:
+                yield "no", "step_used_up"
+        elif facts.unread is None:
+            yield from _by_value(step, request, run)
         read = -1 if run.high_water is None else LEVELS.index(run.high_water.word)
         if step.not_above is not None and LEVELS.index(step.not_above.word) < read:
             yield "no", "write_down"

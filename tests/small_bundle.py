@@ -29,7 +29,7 @@ issuers:
 """
 
 
-_OF_STEP = ("require", "at_most", "after", "keep", "hint")
+_OF_STEP = ("require", "at_most", "after", "keep", "hint", "per", "counting")
 
 
 def small_bundle(tools: dict[str, dict[str, Any]], tool_of: dict[str, str] | None = None) -> dict[str, str]:

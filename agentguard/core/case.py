@@ -61,6 +61,7 @@ class StepResult:
     approval: str | None = None
     ask: ApprovalRule | None = None
     effect: Effect = Effect.PERMIT
+    tallies: tuple[str, ...] = ()
 
 
 NOTHING: tuple[Finding, ...] = ()

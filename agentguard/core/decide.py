@@ -119,6 +119,7 @@ def _decide(request: Request, policy: Policy, facts: Facts) -> Decision:
                         result.approval,
                         result.ask,
                         case.effect,
+                        result.tallies,
                     )
     for _, result in results:
         findings.extend(result.findings)

@@ -35,6 +35,7 @@ class Decision:
     ``step`` is the step the call was permitted or escalated under. ``spends`` are taken when the call is admitted.
     ``approval`` is the approval this permit uses up; ``ask`` is the rule an escalated call must be put to people by.
     ``tool_effect`` is what the tool was taken to do; None where that is not known.
+    ``tallies`` are the keys under which the chosen step counts this call.
     """
 
     effect: Effect
@@ -44,6 +45,7 @@ class Decision:
     approval: str | None = None
     ask: ApprovalRule | None = None
     tool_effect: ToolEffect | None = None
+    tallies: tuple[str, ...] = ()
 
     def __bool__(self) -> NoReturn:
         raise TypeError("compare the effect; a decision is not a yes or a no")

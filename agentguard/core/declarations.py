@@ -50,6 +50,7 @@ class ToolDeclaration:
     ``secrets``, ``personal``: arguments that stand in no record; personal ones lie beside it and can be erased.
     ``personal_results``: fields of its results whose kept values are personal wherever they are passed on.
     ``strict``: an argument of another type than the tool takes is refused, where the tool's own types would convert it.
+    ``failure_did_nothing``: a call of it that failed changed nothing.
     """
 
     name: str
@@ -64,6 +65,7 @@ class ToolDeclaration:
     fingerprint: str | None
     source: Source
     strict: bool = False
+    failure_did_nothing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from datetime import datetime
 from types import MappingProxyType
 
 from agentguard.core.provenance import NOTHING_SEEN, Seen
+from agentguard.core.tallies import Tally
 from agentguard.core.values import Destination, Identity, Json, Risk, Sensitivity, Unavailable
 
 _NOTHING: Mapping[str, int] = MappingProxyType({})
@@ -38,6 +39,7 @@ class RunState:
     ``salt``: what keeps its request digests from being searched; known to the ledger alone, never in a record.
     ``unsettled``: decisions on calls of it whose outcome nobody knows; it has lost track until somebody says.
     ``erased``: what of it was erased, for ever (``inputs``, ``kept``); what was followed goes with what was kept.
+    ``tallies``: calls of steps that are counted by a value or by success, each under its key (``core.tallies``).
     ``zones``: where its calls have been. ``contacts``: where any admitted call of its subject has been, in any run.
     """
 
@@ -65,6 +67,7 @@ class RunState:
     unsettled: frozenset[str] = frozenset()
     salt: str = field(default="", repr=False)
     erased: frozenset[str] = frozenset()
+    tallies: Mapping[str, Tally] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 
 from agentguard.core.facts import RunState
 from agentguard.core.policy import Hint, Step, Workflow
+from agentguard.core.tallies import NEVER
 
 
 def hint_for(workflow: Workflow | None, tool: str, run: RunState | None) -> str | None:
@@ -44,7 +45,10 @@ def _is_over(step: Step, run: RunState) -> bool:
     """Whether nothing that may still happen in the run opens this step again."""
     if any(run.counts.get(name, 0) > 0 for name in step.not_after):
         return True
-    return step.at_most is not None and run.counts.get(step.name, 0) >= step.at_most
+    if step.at_most is None or step.per is not None:  # what is counted by a value is over for some arguments only
+        return False
+    back = run.tallies.get(step.name, NEVER).back if step.counts_successes else 0
+    return run.counts.get(step.name, 0) - back >= step.at_most
 
 
 def _waits(step: Step, run: RunState) -> bool:

@@ -89,6 +89,7 @@ class Tool:
     name: str
     effect: ToolEffect
     fingerprint: str | None = None
+    failure_did_nothing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,8 @@ class Step:
     origins a condition of this step may ask for. ``rests_on_run``: whether anything in it looks at kept values or
     origins. ``fills``: the arguments that the guard fills, each with its source. ``null_is_absent``: those for which
     null and absent are one. ``texts``: what the texts of its arguments may carry.
+    ``per``: the argument by whose value calls are counted. ``counts_successes``: a call that
+    failed and did nothing is given back.
     """
 
     name: str
@@ -151,6 +154,8 @@ class Step:
     hints: tuple[Hint, ...] = ()
     fills: Mapping[str, Source] = field(default_factory=lambda: MappingProxyType({}))
     null_is_absent: frozenset[str] = frozenset()
+    per: Path | None = None
+    counts_successes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +170,7 @@ class Budget:
     amount: Amount | None
     at_most: int
     per: timedelta | None
+    counts_successes: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ import orjson
 from agentguard.core.facts import Answer, RunStatus
 from agentguard.core.growing import Growth
 from agentguard.core.provenance import NOTHING_SEEN, Brought, Mark, Seen
+from agentguard.core.tallies import Tally
 from agentguard.core.values import Json
 from agentguard.ledger.log import Key
 from agentguard.ledger.told import read_telling, read_told, write_telling, write_told
@@ -44,7 +45,8 @@ class RunCell(NamedTuple):
 
     ``number`` is that of the record that started it. ``inputs``, ``kept`` None: erased, for ever. ``happened``: what
     rules that raise risk count, each with its time and what repeats it. ``unsettled``: calls whose outcome nobody
-    knows, each in a cell of its own. ``holder``: the ledger object that is inside it.
+    knows, each in a cell of its own. ``holder``: the ledger object that is inside it. ``tallies``: see
+    ``core.tallies``.
     """
 
     number: int
@@ -68,16 +70,34 @@ class RunCell(NamedTuple):
     unsettled: frozenset[str]
     salt: str
     holder: str | None
+    tallies: Mapping[str, Tally] = {}
+
+
+class Back(NamedTuple):
+    """What the outcome of a call changes: its ``tallies``, and where a failure ``did_nothing`` what it ``spent`` of the
+    run's budgets, and of those with a window (budget, when, amount)."""
+
+    tallies: tuple[str, ...] = ()
+    did_nothing: bool = False
+    spent: Mapping[str, int] = {}
+    windowed: tuple[tuple[str, int, int], ...] = ()
+
+
+NOTHING_BACK = Back()
+# The fields of a run before tallies were counted: cells of then are read as they are.
+_RUN_BEFORE = 21
 
 
 class CallCell(NamedTuple):
-    """An admitted call without an outcome. ``number`` is that of its decision's record."""
+    """An admitted call without an outcome. ``number`` is that of its decision's record; ``back``: what an outcome
+    changes in what the call was counted for."""
 
     number: int
     run_id: str
     step: str
     owner: str
     keeps: tuple[str, ...] = ()
+    back: Back = NOTHING_BACK
 
 
 class Word(NamedTuple):
@@ -260,11 +280,12 @@ def decode(kind: str, data: bytes) -> Cell:
     fields: Any = orjson.loads(data)
     cls: Any = _KINDS[kind]
     if kind == RUN:
-        *plain, succeeded, spent, zones, inputs, kept, happened, seen, unsettled, salt, holder = fields
+        *plain, succeeded, spent, zones, inputs, kept, happened, seen, unsettled, salt, holder = fields[:_RUN_BEFORE]
+        tallies = {key: Tally(*found) for key, found in fields[_RUN_BEFORE].items()} if fields[_RUN_BEFORE:] else {}
         times = {what: tuple((at, call) for at, call in found) for what, found in happened.items()}
         run: RunCell = cls(
             *plain, frozenset(succeeded), spent, frozenset(zones), inputs, kept, times, read_seen(seen),
-            frozenset(unsettled), salt, holder,
+            frozenset(unsettled), salt, holder, tallies,
         )  # fmt: skip
         return run
     if kind == SAID:
@@ -280,8 +301,8 @@ def decode(kind: str, data: bytes) -> Cell:
     if kind == ASKED:
         return AskedCell(tuple(fields[0]))
     if kind in (CALL, UNSETTLED):
-        number, run_id, step, owner, keeps = fields
-        return CallCell(number, run_id, step, owner, tuple(keeps))
+        number, run_id, step, owner, keeps, *back = fields
+        return CallCell(number, run_id, step, owner, tuple(keeps), _read_back(*back[0]) if back else NOTHING_BACK)
     cell: Cell = cls(*fields)
     return cell
 
@@ -291,11 +312,20 @@ def _flat(cell: Cell) -> list[Any]:
     if isinstance(cell, RunCell):
         fields[11], fields[13] = sorted(cell.succeeded), sorted(cell.zones)
         fields[17], fields[18] = write_seen(cell.seen), sorted(cell.unsettled)
+        fields[_RUN_BEFORE] = {key: list(tally) for key, tally in cell.tallies.items()}
+    elif isinstance(cell, CallCell):
+        fields[-1] = list(cell.back)
     elif isinstance(cell, ContactsCell):
         fields[1] = sorted(cell.zones)
     elif isinstance(cell, SaidCell):
         fields[1] = {source: list(word) for source, word in cell.words.items()}
     return fields
+
+
+def _read_back(
+    tallies: list[str], did_nothing: bool, spent: dict[str, int], windowed: list[tuple[str, int, int]]
+) -> Back:
+    return Back(tuple(tallies), did_nothing, spent, tuple((budget, when, amount) for budget, when, amount in windowed))
 
 
 def write_seen(seen: Seen) -> Json:

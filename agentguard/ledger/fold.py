@@ -21,11 +21,14 @@ from agentguard.core.growing import LOST, after_growth
 from agentguard.core.people import who, who_is_in
 from agentguard.core.provenance import NOTHING_SEEN, Seen
 from agentguard.core.signals import SignalEffect, stream_of
+from agentguard.core.tallies import NEVER, Tally
 from agentguard.core.values import Json
 from agentguard.ledger import cells
 from agentguard.ledger.cells import (
+    NOTHING_BACK,
     ApprovalCell,
     AskedCell,
+    Back,
     CallCell,
     Cell,
     ContactsCell,
@@ -233,6 +236,45 @@ def _spend(
     at.put((cells.SPEND, name(decision_id, budget)), SpendCell(name(workflow, budget), when, int(amount)))
 
 
+def _tally(
+    at: Cells, number: int, private: Private, decision_id: str, run_id: str, keys: Sequence[str], did_nothing: bool,
+    spent: Mapping[str, str], windowed: Sequence[tuple[str, int, str]],
+) -> None:  # fmt: skip
+    """What an admitted call is counted for, and what its outcome may give back."""
+    run = _must_run(at, run_id)
+    call = at.get((cells.CALL, decision_id))
+    if not isinstance(call, CallCell):
+        raise KeyError(f"no call {decision_id}")
+    if keys:
+        tallies = {**run.tallies, **{key: _taken_once(run.tallies.get(key, NEVER)) for key in keys}}
+        at.put((cells.RUN, run_id), run._replace(tallies=tallies))
+    amounts = {budget: int(amount) for budget, amount in spent.items()}
+    windows = tuple((budget, when, int(amount)) for budget, when, amount in windowed)
+    at.put((cells.CALL, decision_id), call._replace(back=Back(tuple(keys), did_nothing, amounts, windows)))
+
+
+def _taken_once(tally: Tally) -> Tally:
+    return tally._replace(taken=tally.taken + 1)
+
+
+def _counted(at: Cells, run: RunCell, decision_id: str, back: Back, outcome: str) -> dict[str, Any]:
+    """What an outcome changes in what the call was counted for. While it is unknown, nothing."""
+    given_back = outcome == "failed" and back.did_nothing
+    changed: dict[str, Any] = {}
+    if back.tallies and (given_back or outcome == "succeeded"):
+        tallies = dict(run.tallies)
+        for key in back.tallies:
+            tally = tallies.get(key, NEVER)
+            tallies[key] = tally._replace(back=tally.back + 1) if given_back else tally._replace(done=tally.done + 1)
+        changed["tallies"] = tallies
+    if given_back and back.spent:
+        changed["spent"] = {**run.spent, **{each: run.spent.get(each, 0) - n for each, n in back.spent.items()}}
+    for budget, when, amount in back.windowed if given_back else ():
+        place = (cells.SPEND, name(decision_id, budget, "back"))
+        at.put(place, SpendCell(name(run.workflow, budget), when, -amount))
+    return changed
+
+
 def _use(at: Cells, number: int, private: Private, assertion: str, until: int | None) -> None:
     at.put((cells.USED, assertion), MarkCell(until))
 
@@ -274,7 +316,7 @@ def _close(
     run = run_of(at, run_id)
     if run is None:
         return
-    changed: dict[str, Any] = {}
+    changed: dict[str, Any] = _counted(at, run, decision_id, call.back, outcome) if call.back != NOTHING_BACK else {}
     if outcome == "unknown":
         changed["unsettled"] = run.unsettled | {decision_id}
         at.put((cells.UNSETTLED, decision_id), call)
@@ -309,6 +351,7 @@ def _settle(at: Cells, number: int, private: Private, run_id: str, decision_id: 
         return
     at.put((cells.UNSETTLED, decision_id), None)
     changed: dict[str, Any] = {"unsettled": run.unsettled - {decision_id}}
+    changed |= _counted(at, run, decision_id, call.back, outcome)
     if outcome == "succeeded":
         changed["succeeded"] = run.succeeded | {call.step}
         if run.kept is not None:  # what outgrew its bounds stays lost
@@ -461,9 +504,9 @@ def _mapping(value: Json) -> Mapping[str, Json]:
 
 _CHANGES: Mapping[str, Callable[..., None]] = MappingProxyType(
     {
-        "start": _start, "end": _end, "risk": _risk, "touch": _touch, "call": _call, "spend": _spend, "use": _use,
-        "consume": _consume, "count": _count, "reach": _reach, "close": _close, "settle": _settle, "hold": _hold,
-        "suspend": _suspend,
+        "start": _start, "end": _end, "risk": _risk, "touch": _touch, "call": _call, "tally": _tally, "spend": _spend,
+        "use": _use, "consume": _consume, "count": _count, "reach": _reach, "close": _close, "settle": _settle,
+        "hold": _hold, "suspend": _suspend,
         "credential": _credential, "say": _say, "raise": _raise, "hear": _hear, "stream": _stream, "ask": _ask,
         "answer": _answer, "erase": _erase, "carry": _carry,
     }

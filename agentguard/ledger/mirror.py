@@ -56,6 +56,7 @@ class Mirror:
         self._hot: dict[Key, Any] = {_FOLDED: log.saved()}
         self._cold: dict[Key, Cell | None] = {}
         self._windows: dict[str, Window] = {}
+        self._counted: dict[str, set[Key]] = {}
         # The latest moment of any admission, by which expired assertions are forgotten.
         self.newest = 0
         # Part of every version that this object shows. It grows where a version of the log alone could be one that was
@@ -110,16 +111,30 @@ class Mirror:
         """What is spent of a budget later than a time."""
         window = self._windows.get(budget)
         if window is None or window.since > start:
+            # What others folded and kept may stand in the store and be folded here, too: each spend counts once.
+            found: dict[Key, Cell | None] = {
+                (cells.SPEND, name): cells.decode(cells.SPEND, data)
+                for name, data in self.log.list(cells.SPEND, about=budget, after=start)
+            }
+            found.update((key, cell) for key, cell in self._hot.items() if key[0] == cells.SPEND)
             window = Window(start)
-            for _, data in self.log.list(cells.SPEND, about=budget, after=start):
-                cell = cells.decode(cells.SPEND, data)
-                if isinstance(cell, SpendCell):
-                    window.add(cell.at, cell.amount)
-            for cell in self._hot.values():
+            for cell in found.values():
                 if isinstance(cell, SpendCell) and cell.budget == budget:
                     window.add(cell.at, cell.amount)
-            self._windows[budget] = window
-        return window.after(start)
+            self._windows[budget], self._counted[budget] = window, set(found)
+        return window.after(start) + self._owed_back(budget, start)
+
+    def _owed_back(self, budget: str, start: int) -> int:
+        """What outcomes that are still to be written give back; no outcome spends."""
+        return sum(
+            cell.amount
+            for key, cell in self.owed.cells.items()
+            if key[0] == cells.SPEND
+            and isinstance(cell, SpendCell)
+            and cell.budget == budget
+            and cell.at > start
+            and self.logged(key) is None
+        )
 
     def listed(self, kind: str, **how: Any) -> Iterator[tuple[str, Cell]]:
         """The cells of a kind, newest first. The store must have kept everything before (``save``)."""
@@ -162,13 +177,13 @@ class Mirror:
 
     def take(self, upto: int, changed: dict[Key, Cell | None]) -> None:
         """These cells are what the log says up to that number. May be said twice."""
-        self._hot.update({**changed, _FOLDED: upto})
         if self._windows:
             for key, cell in changed.items():
-                if key[0] == cells.SPEND and isinstance(cell, SpendCell):
+                if key[0] == cells.SPEND and isinstance(cell, SpendCell) and key not in self._hot:
                     window = self._windows.get(cell.budget)
-                    if window is not None:
+                    if window is not None and key not in self._counted[cell.budget]:
                         window.add(cell.at, cell.amount)
+        self._hot.update({**changed, _FOLDED: upto})
 
     def owe(self, entries: list[Entry], changed: dict[Key, Cell | None]) -> None:
         """These outcomes count from now on; they are to be written with the next records."""
@@ -185,7 +200,7 @@ class Mirror:
         log = self.log
         moved = log.saved() > self.folded
         if moved:  # the store's cells are ahead of what is in memory, so that is worth nothing
-            self._hot, self._cold, self._windows = {_FOLDED: log.saved()}, {}, {}
+            self._hot, self._cold, self._windows, self._counted = {_FOLDED: log.saved()}, {}, {}, {}
         found = _Fold(self)
         touched: set[Key] = set()
         rows = log.rows(self.folded)
@@ -206,7 +221,7 @@ class Mirror:
 
     def distrust(self) -> None:
         """Something was interrupted: what is not changed in one call is made anew."""
-        self._windows = {}
+        self._windows, self._counted = {}, {}
 
     def save(self) -> None:
         """Let the store keep what changed, so that no reader has to fold so much."""

@@ -41,12 +41,14 @@ class Refusal(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What one call takes of one budget. ``per`` None: per run; else the sliding window before ``Admission.at``."""
+    """What one call takes of one budget. ``per`` None: per run; else the sliding window before ``Admission.at``.
+    ``returns``: a failure that did nothing gives it back."""
 
     budget: str
     amount: int
     at_most: int
     per: timedelta | None
+    returns: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,9 @@ class Admission:
     the run has been there then, and its subject too; where that is new, every run of the subject gets a new version.
     ``keeps`` are the names of what its step keeps. ``watches`` count this very decision; ``first_uses`` look at what it
     reaches.
+    ``tallies`` are the keys under which its step counts this call (``core.tallies``), each at most ``step_at_most``
+    times; ``counts_successes``: without those that were given back. ``failure_did_nothing``: a failure of this call
+    gives them back, and every charge that ``returns``.
     """
 
     decision_id: str
@@ -111,6 +116,9 @@ class Admission:
     keeps: frozenset[str] = frozenset()
     watches: tuple[Watch, ...] = ()
     first_uses: tuple[FirstUse, ...] = ()
+    tallies: tuple[str, ...] = ()
+    counts_successes: bool = False
+    failure_did_nothing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,6 +163,7 @@ class World:
             run.unsettled,
             run.salt,
             _erased(run),
+            run.tallies,
         )
 
     def is_as_decided(self, run_id: str, run: RunCell, version: int | None) -> bool:

@@ -21,6 +21,7 @@ from agentguard.core.paths import parse
 from agentguard.core.policy import ApprovalRule, Fault, RiskRule, StreamRule, Tool, Zone
 from agentguard.core.provenance import Mark, Seen, digest, outsiders_text
 from agentguard.core.reasons import Reason
+from agentguard.core.tallies import Tally, key_of
 from agentguard.core.text.marks import marks_in
 from agentguard.core.text.rules import TextRule
 from agentguard.core.text.told import NOTHING_TOLD, Telling
@@ -139,6 +140,18 @@ def told(*calls: tuple[str, str, str], ended: int = 2, own: bool = True, **run: 
 INBOX = frozenset({"mail.read"})
 SITE = frozenset({"inputs.site", "tickets.get"})
 SHOP = {"site": "https://shop.example"}
+
+
+def counted(*tally: int, step: str = "export", key: object = "orders", **changes: object) -> Change:
+    """The step is counted by `table`, and was called so often for this value."""
+
+    def change(c: Case) -> Case:
+        known = {key_of(step, key, c.facts.run.salt): Tally(*tally)}  # type: ignore[arg-type,union-attr]
+        return c.with_step(EXPORT, per=parse("args.table", ("args",)), **changes).with_run(tallies=known)
+
+    return change
+
+
 UNSETTLED = frozenset({"d-1"})
 ERASED = frozenset({"inputs", "kept"})
 READING: Change = lambda c: c.with_tool(effect=ToolEffect.READ)  # noqa: E731
@@ -206,9 +219,17 @@ NUDGES: dict[str, Change] = {
     "first contact, and those asked agree": lambda c: answers(yes("user:alice"), yes("user:bob"), yes("user:erin"))(
         zone("data", first_contact=asks("user:erin"))(c)
     ),
+    "counted by a value, one call left": counted(1),
+    "counted by a value, called for others only": counted(9, key="orders2"),
+    "counted by a value, another step was called": counted(9, step="look-up"),
+    "counted by a value, given back": counted(2, 1, counts_successes=True),
+    "counted by a value, without a limit": counted(9, at_most=None),
+    "counts successes, one was given back": after(
+        lambda c: c.with_step(EXPORT, counts_successes=True),
+        lambda c: c.with_run(counts={**c.facts.run.counts, "export": 2}, tallies={"export": Tally(2, 1)}),  # type: ignore[union-attr]
+    ),
     "filled from the inputs": filled("inputs.t", inputs={"t": "orders"}),
     "filled with what is kept": filled("kept.t", kept={"t": "orders"}),
-    "filled with a number written otherwise": filled("inputs.t", 5, inputs={"t": 5.0}),
     "filled with the listed place": filled("catalog"),
     "filled with a place in another spelling": after(
         filled("inputs.t", inputs={"t": "Orders"}), lambda c: c.with_facts(spellings={"Orders": "orders"})
@@ -477,13 +498,20 @@ DENYING: dict[str, Change] = {
         )
     ),
     "read one above the step": lambda c: c.with_step(EXPORT, not_above=Sensitivity.PUBLIC),
+    "counted by a value, used up": counted(2),
+    "counted by a value, used up in another spelling": counted(2, key=" ORDERS"),
+    "counted by a value, given back where that does not count": counted(2, 1),
+    "counted by a value, one given back too few": counted(3, 1, counts_successes=True),
+    "counted by a value that is not there": after(counted(), lambda c: c.with_request(arguments={"rows": 500})),
+    "counted by no value": after(counted(), lambda c: c.with_request(arguments={"rows": 500, "table": []})),
+    "counts successes, and all may have happened": after(
+        lambda c: c.with_step(EXPORT, counts_successes=True),
+        lambda c: c.with_run(counts={**c.facts.run.counts, "export": 2}, tallies={"export": Tally(2, 0, 1)}),  # type: ignore[union-attr]
+    ),
     "filled from an input that is not there": filled("inputs.t", inputs={"s": "orders"}),
     "filled with what is not kept yet": filled("kept.t", inputs={"t": "orders"}),
     "another value than is filled": filled("inputs.t", "orders2", inputs={"t": "orders"}),
-    "another spelling than is filled": filled("inputs.t", "Orders", inputs={"t": "orders"}),
-    "a number for the text that is filled": filled("inputs.t", 5, inputs={"t": "5"}),
-    "true for the number that is filled": filled("inputs.t", True, inputs={"t": 1}),
-    "null for what is filled": filled("kept.t", None, kept={"t": "orders"}),
+    "another spelling than is filled": filled("inputs.t", "orders ", inputs={"t": "orders"}),
     "another place than is listed": filled("catalog", "orders2"),
     "filled, and nothing there": after(
         filled("inputs.t", inputs={"t": "orders"}), lambda c: c.with_request(arguments={"rows": 500})

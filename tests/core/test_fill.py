@@ -95,3 +95,25 @@ def test_where_none_permits_the_findings_of_all_are_told() -> None:
 
     assert stands.effect is Effect.DENY and stands.step is None
     assert set(stands.reasons) == {Reason.CONDITION_FALSE, Reason.ARGUMENT_IS_FILLED}
+
+
+@pytest.mark.parametrize(
+    ("held", "given", "found"),
+    [
+        (5.0, 5, []),
+        (5, 5.0, []),
+        ("5", 5, [Reason.ARGUMENT_IS_FILLED]),
+        (1, True, [Reason.ARGUMENT_IS_FILLED]),
+        ("orders", None, [Reason.ARGUMENT_IS_FILLED]),
+        (["a"], ["a", "a"], [Reason.ARGUMENT_IS_FILLED]),
+        ({"a": [1]}, {"a": [1.0]}, []),
+    ],
+)
+def test_a_filled_argument_is_what_its_source_holds_in_value_and_in_kind(
+    held: Any, given: Any, found: list[Reason]
+) -> None:
+    """Whatever filled it, and whatever the shape of the argument lets through."""
+    case = good().with_step(EXPORT, fills={"table": parse("inputs.t", ("inputs",))}).with_run(inputs={"t": held})
+    case = case.with_request(arguments={**case.request.arguments, "table": given})
+
+    assert list(case.decide().reasons) == found

@@ -65,8 +65,10 @@ def an_admission(name: str, version: int | None = 1, **fields: Any) -> Admission
     return Admission(decision_id=name, run_version=version, **base)
 
 
-def a_charge(amount: int, at_most: int, *, budget: str = "b", per: timedelta | None = None) -> Charge:
-    return Charge(budget, amount, at_most, per)
+def a_charge(
+    amount: int, at_most: int, *, budget: str = "b", per: timedelta | None = None, returns: bool = False
+) -> Charge:
+    return Charge(budget, amount, at_most, per, returns)
 
 
 def a_closing(name: str, outcome: Outcome = Outcome.SUCCEEDED, **fields: Any) -> Closing:

@@ -34,6 +34,7 @@ from agentguard.core.facts import RunState, RunStatus
 from agentguard.core.policy import Counted
 from agentguard.core.provenance import NOTHING_SEEN, Brought, digests
 from agentguard.core.signals import Signal, SignalEffect
+from agentguard.core.tallies import Tally
 from agentguard.core.values import Risk, Sensitivity
 from agentguard.errors import LedgerError
 from agentguard.ledger import Admitted, LogLedger, Outcome, Refusal, Watch, memory_ledger, open_ledger
@@ -58,6 +59,7 @@ class Model:
     spends: list[tuple[int, int]] = field(default_factory=list)
     assertions: set[Any] = field(default_factory=set)
     open: dict[str, tuple[str, str]] = field(default_factory=dict)
+    counted: dict[str, dict[str, Any]] = field(default_factory=dict)
     recorded: set[str] = field(default_factory=set)
     consumed: set[str] = field(default_factory=set)
     answered: set[tuple[str, str]] = field(default_factory=set)
@@ -65,7 +67,7 @@ class Model:
     suspended: bool = False
     contacts: frozenset[str] = frozenset()
     said: list[Signal] = field(default_factory=list)
-    heard: set[int] = field(default_factory=set)
+    heard: set[tuple[int, str]] = field(default_factory=set)
     rises: dict[tuple[str, bool], Risk] = field(default_factory=dict)
     happened: list[tuple[str, bool, int]] = field(default_factory=list)
     credential: str | None = None
@@ -140,7 +142,9 @@ class Model:
         if op["assertion"] in self.assertions:
             return Refusal.ASSERTION_USED
         if op["permit"]:
-            if run.counts.get(op["step"], 0) >= op["at_most"]:
+            keys = op["tallies"]
+            used = [self.used(run, op["step"], key, op["successes"]) for key in keys] or [run.counts.get(op["step"], 0)]
+            if max(used) >= op["at_most"]:
                 return Refusal.STEP_USED_UP
             if run.spent.get("run", 0) + op["amount"] > 20 or self.seen(run.id, op["at"]).spent["day"] + op["day"] > 30:
                 return Refusal.BUDGET_EXCEEDED
@@ -152,6 +156,7 @@ class Model:
                 spent={**run.spent, "run": run.spent.get("run", 0) + op["amount"]},
                 high_water=max(op["level"], run.high_water or Sensitivity.PUBLIC),
                 zones=run.zones | op["zones"],
+                tallies={**run.tallies, **{key: self.tally(run, key, taken=1) for key in keys}},
             )
             if not op["zones"] <= self.contacts:
                 self.contacts |= op["zones"]
@@ -161,15 +166,39 @@ class Model:
             self.spends.append((op["at"], op["day"]))
             self.consumed.add(op["approval"])
             self.open[op["id"]] = (run.id, op["step"])
+            self.counted[op["id"]] = op
         self.count(run.id, op["permit"], op["at"])
         self.assertions.add(op["assertion"])
         self.recorded.add(op["id"])
         self.records += 1
         return None
 
+    def used(self, run: RunState, step: str, key: str, successes: bool) -> int:
+        tally = run.tallies.get(key, (0, 0, 0))
+        taken = run.counts.get(step, 0) if key == step else tally[0]
+        return taken - (tally[1] if successes else 0)
+
+    def tally(self, run: RunState, key: str, taken: int = 0, back: int = 0, done: int = 0) -> Tally:
+        before = run.tallies.get(key, (0, 0, 0))
+        return Tally(before[0] + taken, before[1] + back, before[2] + done)
+
+    def count_outcome(self, name: str, run_id: str, outcome: Outcome) -> None:
+        """What the call was counted for, after it is known how it ended."""
+        op, run = self.counted[name], self.runs[run_id]
+        failed, worked = outcome is Outcome.FAILED and op["nothing"], outcome is Outcome.SUCCEEDED
+        if op["tallies"] and (failed or worked):
+            tallies = {key: self.tally(run, key, back=failed, done=worked) for key in op["tallies"]}
+            self.move(run_id, tallies={**run.tallies, **tallies})
+        if failed and op["returns"]:
+            spent = self.runs[run_id].spent
+            self.move(run_id, spent={**spent, "run": spent.get("run", 0) - op["amount"]})
+            self.spends.remove((op["at"], op["day"]))
+
     def close(self, name: str, outcome: Outcome, kept: dict[str, Any], brought: Brought) -> None:
         self.records += 1
         run_id, step = self.open.pop(name)
+        before = self.runs[run_id].version
+        self.count_outcome(name, run_id, outcome)
         if outcome is Outcome.UNKNOWN:
             self.move(run_id, unsettled=self.runs[run_id].unsettled | {name})
         run = self.runs[run_id]
@@ -179,6 +208,8 @@ class Model:
             run = self.runs[run_id]
         if outcome is Outcome.SUCCEEDED and (step not in run.succeeded or {**run.kept, **kept} != run.kept):
             self.move(run_id, succeeded=run.succeeded | {step}, kept={**run.kept, **kept})
+        run = self.runs[run_id]
+        self.runs[run_id] = replace(run, version=min(run.version, before + 1))  # one outcome is one change
 
 
 OPERATIONS = st.one_of(
@@ -197,6 +228,10 @@ OPERATIONS = st.one_of(
             "approval": st.sampled_from([None, None, None, "ask-r0", "ask-r1", "ask-none"]),
             "level": st.sampled_from(list(Sensitivity)),
             "zones": st.frozensets(st.sampled_from(["data", "office"])),
+            "tallies": st.sampled_from([(), (), ("s",), ("s 1",), ("s 1", "s 2"), ("t", "t 1")]),
+            "successes": st.booleans(),
+            "nothing": st.booleans(),
+            "returns": st.booleans(),
         }
     ),
     st.fixed_dictionaries(
@@ -319,7 +354,13 @@ def _step(ledger: LogLedger, model: Model, op: dict[str, Any]) -> None:
                     permit=op["permit"],
                     at=at(op["at"]),
                     step_at_most=op["at_most"],
-                    charges=(a_charge(op["amount"], 20, budget="run"), a_charge(op["day"], 30, budget="day", per=PER)),
+                    charges=(
+                        a_charge(op["amount"], 20, budget="run", returns=op["returns"]),
+                        a_charge(op["day"], 30, budget="day", per=PER, returns=op["returns"]),
+                    ),
+                    tallies=op["tallies"],
+                    counts_successes=op["successes"],
+                    failure_did_nothing=op["nothing"],
                     assertion_key=("iss", str(op["assertion"])),
                     approval_id=op["approval"],
                     read_sensitivity=op["level"],
@@ -364,9 +405,10 @@ def _step(ledger: LogLedger, model: Model, op: dict[str, Any]) -> None:
         risk = op["risk"] if op["effect"] is SignalEffect.SET_RISK else None
         said = Signal(op["source"], "test", op["effect"], at(op["at"]), risk=risk, **op["thing"])
         news = got(ledger.signal(("iss", str(op["jti"])), [said], at=at(0), records=[record("signal")]))
-        assert news is (op["jti"] not in model.heard)
+        told = (op["jti"], op["source"].partition("/")[0])  # two streams of one issuer may be sent the same token
+        assert news is (told not in model.heard)
         if news:
-            model.heard.add(op["jti"])
+            model.heard.add(told)
             model.hear(said)
     elif op["do"] == "fail":
         future = ask(ledger, DURABLE, break_down)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from agentguard.core.case import NOTHING, Case, StepResult, deny, explained, refuse, why_not
 from agentguard.core.decision import Finding, Spend
 from agentguard.core.facts import Facts, RunState, RunStatus
+from agentguard.core.paths import Missing, Path, value_at
 from agentguard.core.policy import Step
 from agentguard.core.provenance import CATALOG
 from agentguard.core.reasons import Reason
+from agentguard.core.tallies import MOST_VALUES, NEVER, is_full, keys_of
 from agentguard.core.values import Unavailable
 
 # What one call takes of a budget that counts calls: one, in millionths.
@@ -89,11 +91,39 @@ def order_is_kept(case: Case, step: Step, result: StepResult) -> None:
 
 
 def step_is_not_used_up(case: Case, step: Step, result: StepResult) -> None:
-    if step.at_most is None or case.run is None:
+    run = case.run
+    if run is None:
         return
-    used = case.run.counts.get(step.name, 0)
-    if used >= step.at_most:
+    if step.per is not None:
+        if case.facts.unread is None:
+            _counted_by_value(case, step, step.per, run, result)
+        return
+    used = run.counts.get(step.name, 0)
+    if step.counts_successes:
+        used -= run.tallies.get(step.name, NEVER).back
+        result.tallies = (step.name,)
+    if step.at_most is not None and used >= step.at_most:
         refuse(result, step, Reason.STEP_USED_UP, f"{used} of {step.at_most} calls are used")
+
+
+def _counted_by_value(case: Case, step: Step, per: Path, run: RunState, result: StepResult) -> None:
+    """Each value of the argument has calls of its own, and every one that this call names must have one left."""
+    value = value_at(per, {"args": case.request.arguments})
+    keys = None if isinstance(value, Missing) else keys_of(step.name, value, run.salt)
+    if keys is None:
+        detail = f"calls are counted by `{per}`, and there is nothing to count, or too much"
+        refuse(result, step, Reason.ARGUMENTS_INVALID, detail)
+        return
+    result.tallies = tuple(keys)
+    for key in keys:
+        tally = run.tallies.get(key)
+        if tally is None and is_full(step.name, run.tallies):
+            detail = f"{MOST_VALUES} different values of `{per}` were counted in this run, and no more are"
+            refuse(result, step, Reason.STEP_USED_UP, detail)
+        used = 0 if tally is None else tally.standing if step.counts_successes else tally.taken
+        if step.at_most is not None and used >= step.at_most:
+            detail = f"{used} of {step.at_most} calls are used for this value of `{per}`"
+            refuse(result, step, Reason.STEP_USED_UP, detail)
 
 
 def arguments_fit(case: Case, step: Step, result: StepResult) -> None:

@@ -101,7 +101,10 @@ def _admission(
         salts=salts,
         personal=call.told.personal,
         step_at_most=None if decision.step is None else decision.step.at_most,
-        charges=tuple(Charge(s.budget.name, s.amount, s.budget.at_most, s.budget.per) for s in decision.spends)
+        charges=tuple(
+            Charge(s.budget.name, s.amount, s.budget.at_most, s.budget.per, s.budget.counts_successes)
+            for s in decision.spends
+        )
         if permit
         else (),
         assertion_key=None if single_use is None else (single_use.issuer, single_use.assertion_id),
@@ -111,7 +114,15 @@ def _admission(
         zones=zones_of(facts.destinations) if permit else frozenset(),
         watches=watches,
         first_uses=first,
+        tallies=decision.tallies if permit else (),
+        counts_successes=decision.step is not None and decision.step.counts_successes,
+        failure_did_nothing=_did_nothing(policy.tools.get(call.request.tool), decision),
     )
+
+
+def _did_nothing(tool: Tool | None, decision: Decision) -> bool:
+    """Whether a failure of this call did nothing: it only reads, and tells nobody by that; or its owner says so."""
+    return decision.tool_effect is ToolEffect.READ or (tool is not None and tool.failure_did_nothing)
 
 
 def _may_come_again(identity: Identity) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from agentguard.core.canonical import MAX_INTEGER, commitment
 from agentguard.core.facts import RunStatus
 from agentguard.core.policy import Counted
+from agentguard.core.tallies import NEVER
 from agentguard.core.values import Json, Risk
 from agentguard.errors import LedgerError
 from agentguard.jose.nonce import nonce
@@ -57,6 +58,8 @@ def check_admission(asked: Admission, windows: Windows) -> ReadyAdmission:
         _check_charge(charge)
     for zone in asked.zones:
         known_text(zone, "a zone")
+    for key in asked.tallies:
+        known_text(key, "a tally's key")
     for first in asked.first_uses:
         _check_first_use(first)
     for watch in asked.watches:
@@ -116,7 +119,7 @@ def _as_decided(world: World, run: RunCell | None, asked: Admission) -> bool:
 
 def _step_or_budget(world: World, ready: ReadyAdmission, run: RunCell) -> Refusal | None:
     asked = ready.asked
-    if asked.step_at_most is not None and run.counts.get(asked.step or "", 0) >= asked.step_at_most:
+    if asked.step_at_most is not None and max(_used(asked, run), default=0) >= asked.step_at_most:
         return Refusal.STEP_USED_UP
     taken: dict[str, int] = {}
     for charge in asked.charges:
@@ -126,6 +129,16 @@ def _step_or_budget(world: World, ready: ReadyAdmission, run: RunCell) -> Refusa
         if after > charge.at_most or after > MAX_AMOUNT:
             return Refusal.BUDGET_EXCEEDED
     return None
+
+
+def _used(asked: Admission, run: RunCell) -> list[int]:
+    """The calls that count already: of the step, or for each value that this call is counted by."""
+    step = asked.step or ""
+    if not asked.tallies:
+        return [run.counts.get(step, 0)]
+    found = [(key, run.tallies.get(key, NEVER)) for key in asked.tallies]
+    back = {key: tally.back if asked.counts_successes else 0 for key, tally in found}
+    return [(run.counts.get(step, 0) if key == step else tally.taken) - back[key] for key, tally in found]
 
 
 def _approval_gone(world: World, ready: ReadyAdmission) -> Refusal | None:
@@ -172,6 +185,21 @@ def _taken(world: World, ready: ReadyAdmission, run: RunCell | None, private: di
         )
         for budget, amount in windowed.items():
             changes.append(("spend", asked.decision_id, run.workflow, budget, ready.at, str(amount)))
+        returned = {charge.budget for charge in asked.charges if charge.returns}
+        if asked.tallies or returned:
+            spent = _texts({budget: amount for budget, amount in per_run.items() if budget in returned})
+            windows = [[budget, ready.at, str(amount)] for budget, amount in windowed.items() if budget in returned]
+            changes.append(
+                (
+                    "tally",
+                    asked.decision_id,
+                    asked.run_id,
+                    sorted(asked.tallies),
+                    asked.failure_did_nothing,
+                    spent,
+                    windows,
+                )
+            )
         if asked.approval_id is not None:
             changes.append(("consume", asked.approval_id))
     if run is None or not (asked.watches or asked.first_uses):

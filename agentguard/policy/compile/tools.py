@@ -56,10 +56,16 @@ def _tool(name: str, entry: models.ToolEntry, written: Written) -> ToolDeclarati
         credentials=tuple(entry.credentials),
         fingerprint=entry.fingerprint,
         strict=entry.strict,
+        failure_did_nothing=entry.failure_did_nothing,
         source=written.source("tools", name),
     )
 
 
 def core_tools(parts: Parts) -> Mapping[str, Tool]:
     """What the decision must know of each tool."""
-    return MappingProxyType({name: Tool(name, tool.effect, tool.fingerprint) for name, tool in parts.tools.items()})
+    return MappingProxyType(
+        {
+            name: Tool(name, tool.effect, tool.fingerprint, tool.failure_did_nothing)
+            for name, tool in parts.tools.items()
+        }
+    )

@@ -48,6 +48,7 @@ from agentguard.policy.compile.flow import flow_troubles
 from agentguard.policy.compile.hints import hints_of
 from agentguard.policy.compile.included import with_included
 from agentguard.policy.compile.keeps import compiled_keeps, keep_troubles, written_by_outsiders
+from agentguard.policy.compile.limits import gives_nothing_back, limit_troubles, per_of
 from agentguard.policy.compile.parts import Parts, Written, check_people
 from agentguard.policy.compile.sources import SourceWords, is_reserved, source_troubles, sources, without_sources
 from agentguard.policy.compile.text import text_rules, text_troubles
@@ -175,9 +176,15 @@ class _Workflow:
         filling = list(fill_troubles(step, tool, declared))
         for path, message in filling:
             self.say((*here, "arguments", *path), message)
+        limits = list(limit_troubles(step))
+        for path, message in limits:
+            self.say((*here, *path), message)
+        said = gives_nothing_back(tool) if tool is not None and step.counting is not None else None
+        if said is not None:
+            self.note((*here, "counting"), said)
         shape = self._shape((*here, "arguments"), without_fill(without_sources(step.arguments)))
         self._keeps(name, step)
-        if shape is None or inputs is None or tool is None or troubles or filling:
+        if shape is None or inputs is None or tool is None or troubles or filling or limits:
             return None
         fills = fills_of(step, tool, declared)
         scope = Scope.make(
@@ -229,6 +236,8 @@ class _Workflow:
             hints=hints_of(step, conditions),
             fills=fills,
             null_is_absent=nulls_of(step.arguments),
+            per=per_of(step),
+            counts_successes=step.counting is not None,
         )
 
     def _relies_on_outsiders(
@@ -342,7 +351,13 @@ class _Workflow:
             self.say((*here, "at_most"), f"budgets.{name}.at_most: {at_most.detail}")
             return None
         amount = self._amount((*here, "sum"), budget, known)
-        return Budget(name, frozenset(budget.of), amount, at_most, budget.per)
+        counting = budget.counting is not None
+        for step in sorted({self.file.steps[step].tool for step in budget.of}) if counting and known else ():
+            tool = self.parts.tools.get(step)
+            said = None if tool is None else gives_nothing_back(tool)
+            if said is not None:
+                self.note((*here, "counting"), f"budgets.{name}.{said}")
+        return Budget(name, frozenset(budget.of), amount, at_most, budget.per, counting)
 
     def _triggers(self) -> tuple[tuple[RiskTrigger, ...], tuple[FirstUseTrigger, ...]]:
         counting: list[RiskTrigger] = []

@@ -22,6 +22,7 @@ class BudgetEntry(StrictModel):
     ]
     at_most: int | float
     per: Window = None
+    counting: Literal["successes"] | None = None
 
     @model_validator(mode="after")
     def _one_of(self) -> BudgetEntry:

@@ -78,6 +78,8 @@ class StepEntry(StrictModel):
     after_any: Annotated[list[Name], Field(min_length=1)] = []
     not_after: list[Name] = []
     at_most: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    per: Line | None = None
+    counting: Literal["successes"] | None = None
     not_above: SensitivityWord | None = None
     arguments: dict[str, Schema]
     require: list[ConditionText] = []

@@ -53,6 +53,7 @@ class ToolEntry(StrictModel):
     credentials: list[Name] = []
     fingerprint: Fingerprint | None = None
     strict: bool = False
+    failure_did_nothing: bool = False
 
 
 class Tools(PolicyFile):

@@ -1,0 +1,53 @@
+"""``per`` and ``counting`` beside ``at_most``: by whose value calls are counted, and which of them are given back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+from agentguard.core.declarations import ToolDeclaration
+from agentguard.core.paths import Path, parse
+from agentguard.core.values import ToolEffect
+from agentguard.policy import models
+from agentguard.policy.words import shown, unknown
+
+Trouble: TypeAlias = "tuple[tuple[Any, ...], str]"
+
+
+def per_of(step: models.StepEntry) -> Path | None:
+    """The argument by whose value the calls of a step are counted. Raises ValueError for what is no such path."""
+    return None if step.per is None else parse(step.per, ("args",))
+
+
+def limit_troubles(step: models.StepEntry) -> Iterator[Trouble]:
+    """Everything wrong with what the calls of a step are counted by."""
+    if step.counting is not None and step.at_most is None:
+        yield ("counting",), "counting: there is no `at_most` that could count anything; add it, or remove `counting`"
+    if step.per is None:
+        return
+    try:
+        path = per_of(step)
+    except ValueError as error:
+        yield ("per",), f"per: {error}"
+        return
+    for part in () if path is None else path.references():
+        name = part.steps[0] if part.steps else None
+        if part.root != "args" or not isinstance(name, str):
+            yield ("per",), f"per: {shown(part.text)} is no argument; expected such as `args.recipient`"
+        elif name not in step.arguments:
+            yield ("per",), f"per: {unknown('argument', name, step.arguments)}"
+        elif step.arguments[name].get("optional") or step.arguments[name].get("null_is_absent"):
+            yield (
+                ("per",),
+                f"per: {shown(name)} may be left out, and then there is nothing to count by; make it required",
+            )
+
+
+def gives_nothing_back(tool: ToolDeclaration) -> str | None:
+    """What to note of ``counting: successes`` for a tool of which no failure is known to have done nothing."""
+    if tool.effect is ToolEffect.READ or tool.failure_did_nothing:
+        return None
+    return (
+        f"counting: a failure of {shown(tool.name)} may have done something, so it counts, too; where its failures do "
+        "nothing, its developers say `failure_did_nothing: true` in Tools"
+    )
