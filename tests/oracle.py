@@ -12,6 +12,7 @@ import hashlib
 import json
 import re
 import unicodedata
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -226,6 +227,7 @@ def _does(declared: str, places: tuple[Destination, ...], run: RunState, follows
     if run.seen.overflowed or (len(run.unsettled) + len(run.erased) > 0 and follows):
         return "send"
     outside = [mark.text for mark in run.seen.marks]
+    pieces = set() if run.seen.coarse is None else set(run.seen.coarse.first)
     for place in named:
         host = urlsplit(place.id).hostname or place.id.rpartition("@")[2].partition("/")[0].partition(":")[0]
         names = [place.id, host]
@@ -235,6 +237,8 @@ def _does(declared: str, places: tuple[Destination, ...], run: RunState, follows
         for words in names:
             if any(_bare(words) in text for text in outside if text and words):
                 return "send"
+            if any(_may_hold(run, tool, _bare(words)) for tool in pieces if words):
+                return "send"
     return "read"
 
 
@@ -243,33 +247,84 @@ def _bare(text: str) -> str:
     return "".join(letter for letter in text.lower() if letter.isalnum())
 
 
-def _comes_from(value: Any, spelt: Any, words: frozenset[str], places: tuple[Destination, ...], run: RunState) -> bool:
+def _may_hold(run: RunState, tool: str, text: str) -> bool:
+    """Whether the set of pieces of six letters that outsiders wrote in a tool's results may hold this: every one."""
+    assert run.seen.coarse is not None
+    salt = zlib.crc32(tool.encode())
+    for at in range(len(text) - 5):
+        bit = zlib.crc32(text[at : at + 6].encode(), salt) % (1 << 21)
+        if run.seen.coarse.bits[bit // 8] & (1 << (bit % 8)) == 0:
+            return False
+    return True
+
+
+def _standing_at(text: str, value: Any) -> list[Any]:
+    """What stands at the rest of a simple path: names after dots, and `[*]`."""
+    if not text:
+        return [value]
+    if text.startswith("[*]"):
+        return [found for each in (value if isinstance(value, list) else []) for found in _standing_at(text[3:], each)]
+    name, rest = text[1:], ""
+    for sign in ".[":
+        if sign in name:
+            name, rest = name[: name.index(sign)], name[name.index(sign) :] + rest
+    return _standing_at(rest, value[name]) if isinstance(value, dict) and name in value else []
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Equal, and both text or both numbers; a number may be whole or have decimals."""
+    return isinstance(one, str) is isinstance(other, str) and not isinstance(other, bool) and bool(one == other)
+
+
+def _stood_there(source: str, forms: list[Any], keys: list[bytes], workflow: Workflow, run: RunState) -> bool:
+    """Whether a named place held this value when its tool returned it, and, of what the run holds, does so now."""
+    path = workflow.places[source]
+    marked = any(key in mark.values for mark in run.seen.marks if mark.source == source for key in keys)
+    held = {"inputs": run.inputs, "kept": run.kept}.get(path.root)
+    if held is None:
+        return marked
+    now = _standing_at(path.text.removeprefix(path.root), dict(held))
+    there = any(_same(form, each) for form in forms for each in now)
+    return there and (marked or path.root == "inputs")
+
+
+def _comes_from(
+    value: Any, spelt: Any, words: frozenset[str], places: tuple[Destination, ...], run: RunState, workflow: Workflow
+) -> bool:
     """Whether every text and number in a value comes from a named source, and no outsider had it first.
 
     ``spelt`` is the same value as it was given; a source or an outsider may have had either.
     """
-    if run.seen.overflowed or len(run.unsettled) > 0 or len(run.erased) > 0:
+    if len(run.unsettled) > 0 or len(run.erased) > 0:
         return False
     if isinstance(value, dict | list):
         names = list(value) if isinstance(value, dict) else range(len(value))
-        return len(names) > 0 and all(_comes_from(value[n], spelt[n], words, places, run) for n in names)
+        return len(names) > 0 and all(_comes_from(value[n], spelt[n], words, places, run, workflow) for n in names)
     if value is None or isinstance(value, bool):
         return False
     forms = [value, spelt]
-    keys = [hashlib.sha256(json.dumps(form).encode()).digest() for form in forms]
+    plain = [int(form) if isinstance(form, float) and form == int(form) else form for form in forms]
+    keys = [hashlib.sha256(json.dumps(form).encode()).digest() for form in plain]
+    if any(_stood_there(word, forms, keys, workflow, run) for word in words if word in workflow.places):
+        return True
     sources: dict[str, int | None] = {}
     for name, given in run.inputs.items():
-        if any(form == given and type(form) is type(given) for form in forms):
+        if any(_same(form, given) for form in forms):
             sources |= {"inputs": 0, f"inputs.{name}": 0}
+    if run.seen.overflowed:
+        listed = "catalog" in words and bool(places) and all(place.sensitivity is not None for place in places)
+        return "inputs" in sources and (listed or bool(words & sources.keys()))
     for mark in run.seen.marks:
-        if any(key in mark.values for key in keys) and not mark.source.startswith("kept."):
+        if any(key in mark.values for key in keys) and not mark.source.startswith(("kept.", "@")):
             sources[mark.source] = min(mark.order, sources.get(mark.source) or mark.order)
     for name, kept in run.kept.items():
-        if any(form == kept and type(form) is type(kept) for form in forms):
+        if any(_same(form, kept) for form in forms):
             mine = [m for m in run.seen.marks if m.source == f"kept.{name}"]
             sources[f"kept.{name}"] = min((m.order for m in mine if any(k in m.values for k in keys)), default=None)
     texts = [_bare(str(form)) for form in forms]
     outside = [mark.order for mark in run.seen.marks if mark.text and any(text in mark.text for text in texts)]
+    for tool, order in () if run.seen.coarse is None else run.seen.coarse.first.items():
+        outside += [order for text in texts if _may_hold(run, tool, text)]
     known = [order for order in sources.values() if order is not None]
     if outside and (not known or min(outside) <= min(known)):
         return False
@@ -460,7 +515,7 @@ def _against_the_step(step: Step, request: Request, policy: Policy, facts: Facts
         for name, words in step.sources.items():
             if name in request.arguments:
                 spelt = request.arguments if facts.as_called is None else facts.as_called
-                if not _comes_from(request.arguments[name], spelt[name], words, places, run):
+                if not _comes_from(request.arguments[name], spelt[name], words, places, run, workflow):
                     yield "no", "provenance_unmet"
 
     if run is not None and known:

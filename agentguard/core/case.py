@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from agentguard.core.decision import Finding, Spend
 from agentguard.core.facts import ApprovalState, Facts, RunState
 from agentguard.core.policy import ApprovalRule, Condition, Explained, Fault, Policy, Step, Tool, View, Workflow, Zone
-from agentguard.core.provenance import Origins, Trail
+from agentguard.core.provenance import NO_PLACES, Origins, Trail
 from agentguard.core.reasons import Reason
 from agentguard.core.request import Request
 from agentguard.core.spellings import respelt
@@ -47,7 +47,8 @@ class Case:
         if run.unsettled or run.erased:
             return None
         if self._trail is None:
-            self._trail = Trail(run.inputs, run.kept, run.seen)
+            places = NO_PLACES if self.workflow is None else self.workflow.places
+            self._trail = Trail(run.inputs, run.kept, run.seen, places, self.request.arguments)
         value = self.request.arguments[argument]
         return self._trail.origins(value, (self.facts.as_called or self.request.arguments).get(argument, value))
 
@@ -129,7 +130,7 @@ def _effect_of(
     if tool is None or tool.effect is not ToolEffect.READ or run is None or not places:
         return None if tool is None else tool.effect
     lost = bool(run.unsettled or run.erased) and workflow is not None and workflow.follows
-    if not run.seen.marks and not run.seen.overflowed and not lost:
+    if not run.seen.marks and run.seen.coarse is None and not run.seen.overflowed and not lost:
         return tool.effect
     chosen = [text for place in places if place.chosen for text in _names(place)]
     return ToolEffect.SEND if chosen and (lost or run.seen.holds(*chosen)) else tool.effect
@@ -196,7 +197,7 @@ def _view_of(case: Case) -> View:
             found = {name: case.origins(run, name) for name in traced}
             # One that cannot be found out takes the whole name away: `has(origins.x)` must fault, not be false.
             known = {name: origins.words for name, origins in found.items() if origins is not None}
-            if len(known) == len(found):
+            if len(known) == len(found) and not run.seen.overflowed:
                 names["origins"] = known
     if identity is not None:
         names["subject"], names["claims"], names["assurance"] = (

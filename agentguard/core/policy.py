@@ -233,8 +233,9 @@ class Workflow:
     """One approved workflow. ``review_by`` is the last day (UTC) on which it permits anything.
 
     ``digest`` covers its whole content: a run started under another digest does not go on. ``follows``: what tools
-    return in its runs is remembered, because something in it asks where values come from. ``tells``: so are the marks
-    of what they return and are given, because something in it asks what a text carries.
+    return in its runs is remembered, because something in it asks where values come from. ``places``: the named places
+    (``list_files[*].id_``) that it asks for, each by the source that it is known as. ``tells``: so are the marks of
+    what they return and are given, because something in it asks what a text carries.
     """
 
     name: str
@@ -251,6 +252,7 @@ class Workflow:
     raise_at_first_use: tuple[FirstUseTrigger, ...] = ()
     follows: bool = False
     tells: bool = False
+    places: Mapping[str, Path] = field(default_factory=lambda: MappingProxyType({}))
     steps_by_tool: Mapping[str, tuple[Step, ...]] = field(init=False)
     hints: bool = field(init=False)
     fillings: Mapping[str, tuple[Filling, ...]] = field(init=False)

@@ -9,7 +9,11 @@ The rules:
    values are contained in nearly any text, and count as seen there all the same.
 3. Inputs were there before everything. Else the order of calls decides who had a value first: outsiders' text counts
    from when its call was admitted, a clean value from when its call had ended. In a tie outsiders had it first.
-4. Past the bounds nothing is known any more, of any value.
+4. A named place (``list_files[*].id_``) is its owner's word that a value comes from there: what stood at that place,
+   and was not outsiders' there, passes whatever stands in free text elsewhere, and however early.
+5. Past the bounds of text, what outsiders wrote is known in pieces (``core.coarse``): more is taken for theirs, and
+   never less. Past those of values, new ones are not remembered. After a result that could not be followed nothing is
+   known any more, but of inputs and of named places.
 
 Pure, and the same in the guard, in decision cases and in the ledger.
 """
@@ -19,13 +23,16 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Any, TypeAlias, TypeGuard
 
 from agentguard.core.canonical import NotCanonical, canonical_bytes
+from agentguard.core.coarse import NOTHING_COARSE, Coarse, pieces_of
+from agentguard.core.paths import Missing, Named, Path, Where, leaves_at, scalar_key, value_at
 from agentguard.core.text.told import EVERYTHING_LOST, NOTHING_TOLD, Telling, Told
 from agentguard.core.values import Json
 
@@ -37,15 +44,18 @@ MAX_TEXT = 256 * 1024
 MAX_MARKS = 2_000
 # Texts and numbers in one argument; past it, nothing is known of it.
 MAX_PARTS = 100
-# Outsiders' text of one result before its spelling is taken away, which shortens it.
-MAX_RAW = 1024 * 1024
+# Outsiders' text of one result before its spelling is taken away, which shortens it. Past it, it is lost.
+MAX_RAW = 4 * 1024 * 1024
 # How often what was escaped is read again.
 MAX_READINGS = 4
 
+NO_PLACES: Mapping[str, Path] = MappingProxyType({})
 # A value that was given in no other spelling.
 _SAME: Any = object()
 
 INPUTS, CATALOG, UNTRUSTED, FIRST, UNKNOWN = "inputs", "catalog", "untrusted", "untrusted-first", "unknown"
+# What the source of a named place begins with; no tool's name does.
+PLACE = "@"
 # Words that stand for something else than a tool of that name.
 RESERVED = frozenset({INPUTS, CATALOG, UNTRUSTED, FIRST, UNKNOWN})
 
@@ -71,10 +81,11 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Brought:
-    """What one call's result brings: clean values by source (the tool, ``kept.NAME``), and outsiders' text.
+    """What one call's result brings: clean values by source (the tool, ``kept.NAME``, a named place), outsiders' text.
 
     ``call`` is the number of the call in its run, as it was admitted. ``lost``: it could not be followed. ``telling``:
-    what the call returned and was given, where the workflow asks what a text carries.
+    what the call returned and was given, where the workflow asks what a text carries. ``pieces``: text that is too long
+    to be kept letter by letter, as ``core.coarse`` holds it.
     """
 
     tool: str
@@ -83,6 +94,7 @@ class Brought:
     text: str = ""
     lost: bool = False
     telling: Telling | None = None
+    pieces: bytes = b""
 
     def gone(self) -> Brought:
         """The same call, when what it brought could not be stored."""
@@ -92,11 +104,13 @@ class Brought:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a run has seen, oldest first. ``overflowed``: some of it was lost, so nothing is known of any value.
-    ``telling``: what texts may carry, which has bounds of its own; None where nobody said."""
+    """What a run has seen, oldest first. ``coarse``: outsiders' text past ``MAX_TEXT``. ``overflowed``: some of it was
+    lost, so nothing is known of any value but of inputs and named places. ``telling``: what texts may carry, which has
+    bounds of its own; None where nobody said."""
 
     marks: tuple[Mark, ...] = ()
     overflowed: bool = False
+    coarse: Coarse | None = None
     telling: Told | None = None
 
     @property
@@ -106,32 +120,58 @@ class Seen:
             return self.telling
         return EVERYTHING_LOST if self.overflowed else NOTHING_TOLD
 
+    @property
+    def room(self) -> int:
+        """How much more of outsiders' text is kept letter by letter."""
+        return MAX_TEXT - sum(len(mark.text) for mark in self.marks) if len(self.marks) < MAX_MARKS else 0
+
     def after(self, brought: Brought, calls: int) -> Seen:
         """With one more result, which came in when so many calls had been admitted."""
         telling = self.telling if brought.telling is None else self.told.after(brought.telling, calls)
+        marks = [*self.marks]
+        # Named places first: what they hold was asked for by name.
+        for source, values in sorted(brought.clean.items(), key=lambda item: (not is_place(item[0]), item[0])):
+            new = values.difference(*(mark.values for mark in marks if mark.source == source))
+            if new and sum(len(mark.values) for mark in marks) + len(new) <= MAX_VALUES:
+                _remember(marks, source, calls, new)
         if self.overflowed or brought.lost:
-            return Seen((), True, telling)
-        fresh = []
-        for source, values in sorted(brought.clean.items()):
-            new = values.difference(*(mark.values for mark in self.marks if mark.source == source))
-            if new:
-                fresh.append(Mark(source, calls, new))
-        if brought.text and not any(brought.text in m.text for m in self.marks if m.source == brought.tool):
-            fresh.append(Mark(brought.tool, brought.call, text=brought.text))
-        marks = (*self.marks, *fresh)
-        fits = (
-            len(marks) <= MAX_MARKS
-            and sum(len(mark.values) for mark in marks) <= MAX_VALUES
-            and sum(len(mark.text) for mark in marks) <= MAX_TEXT
-        )
-        return Seen(marks, telling=telling) if fits else Seen((), True, telling)
+            return Seen(tuple(mark for mark in marks if is_place(mark.source)), True, telling=telling)
+        coarse, pieces = self.coarse, brought.pieces
+        if brought.text and not any(brought.text in m.text for m in marks if m.source == brought.tool):
+            if len(brought.text) <= MAX_TEXT - sum(len(m.text) for m in marks) and len(marks) < MAX_MARKS:
+                marks.append(Mark(brought.tool, brought.call, text=brought.text))
+            else:
+                pieces = pieces_of(brought.tool, brought.text)
+        if pieces:
+            coarse = (coarse or NOTHING_COARSE).after(brought.tool, brought.call, pieces)
+        return Seen(tuple(marks), coarse=coarse, telling=telling)
 
     def holds(self, *texts: str) -> bool:
         """Whether outsiders' text contains one of these, or may."""
-        if self.overflowed:
-            return True
-        wanted = {spelling for text in texts for spelling in spellings(text)}
-        return any(spelling in mark.text for mark in self.marks if mark.text for spelling in wanted)
+        return self.overflowed or any(True for _ in self.holders({w for text in texts for w in spellings(text)}))
+
+    def holders(self, wanted: Collection[str]) -> Iterator[tuple[str, int]]:
+        """The tools whose text contains one of these spellings, or may, and since which call."""
+        for mark in self.marks:
+            if mark.text and any(spelling in mark.text for spelling in wanted):
+                yield mark.source, mark.order
+        for tool, order in () if self.coarse is None else self.coarse.first.items():
+            if any(self.coarse is not None and self.coarse.may_hold(tool, spelling) for spelling in wanted):
+                yield tool, order
+
+
+def _remember(marks: list[Mark], source: str, calls: int, new: frozenset[bytes]) -> None:
+    """Add a mark; where there are many, join the new values with the last of that source, as of now."""
+    last = next((at for at in reversed(range(len(marks))) if marks[at].source == source and marks[at].values), None)
+    if last is not None and (is_place(source) or len(marks) >= MAX_MARKS):
+        marks[last] = Mark(source, calls, marks[last].values | new)
+    elif len(marks) < MAX_MARKS:
+        marks.append(Mark(source, calls, new))
+
+
+def is_place(source: str) -> bool:
+    """Whether a source is a named place (``@list_files[*].id_``), and not a tool or another word."""
+    return source.startswith(PLACE)
 
 
 NOTHING_SEEN = Seen()
@@ -139,11 +179,14 @@ NOTHING_SEEN = Seen()
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Where one text or number came from. ``outsiders``: the tools whose untrusted fields hold it."""
+    """Where one text or number came from. ``outsiders``: the tools whose untrusted fields hold it, or may. ``places``:
+    the named places that held it. ``lost``: nobody knows, but of places."""
 
     clean: frozenset[str]
     outsiders: frozenset[str]
     outsider_first: bool
+    places: frozenset[str] = frozenset()
+    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,29 +198,43 @@ class Origins:
     @property
     def words(self) -> list[str]:
         """In words: a clean source holds for every part; what outsiders had, and what is unknown, for any."""
-        clean = frozenset.intersection(*(part.clean for part in self.parts)) if self.parts else frozenset()
-        words = set(clean)
+        named = [part.clean | {place.removeprefix(PLACE) for place in part.places} for part in self.parts]
+        words = set(frozenset[str].intersection(*named) if named else ())
         for part in self.parts:
             if part.outsiders:
                 words |= {UNTRUSTED, *(f"{UNTRUSTED}:{tool}" for tool in part.outsiders)}
             if part.outsider_first:
                 words.add(FIRST)
-            if not part.clean and not part.outsiders:
+            if part.lost or (not part.clean and not part.places and not part.outsiders):
                 words.add(UNKNOWN)
         return sorted(words or {UNKNOWN})
 
 
 class Trail:
-    """Finds out where values came from, in one run as it is now."""
+    """Finds out where values came from, in one run as it is now.
 
-    __slots__ = ("_given", "_seen")
+    ``places``: the named places that its workflow asks for, by source. ``arguments``: of the call, which their paths
+    may read.
+    """
 
-    def __init__(self, inputs: Mapping[str, Json], kept: Mapping[str, Json], seen: Seen) -> None:
+    __slots__ = ("_given", "_held", "_places", "_roots", "_seen")
+
+    def __init__(
+        self,
+        inputs: Mapping[str, Json],
+        kept: Mapping[str, Json],
+        seen: Seen,
+        places: Mapping[str, Path] = NO_PLACES,
+        arguments: Mapping[str, Json] = MappingProxyType({}),
+    ) -> None:
         self._seen = seen
+        self._places = places
+        self._roots = {"inputs": inputs, "kept": kept, "args": arguments}
+        self._held: dict[str, frozenset[object]] = {}
         self._given: dict[Scalar, set[str]] = {}
         for name, value in inputs.items():
             self._add(value, INPUTS, f"{INPUTS}.{name}")
-        for name, value in kept.items():
+        for name, value in kept.items() if not seen.overflowed else ():
             self._add(value, f"kept.{name}")
 
     def _add(self, value: Json, *sources: str) -> None:
@@ -193,7 +250,7 @@ class Trail:
         """
         parts = list(_leaves(value, MAX_PARTS + 1))
         others = parts if spelt is _SAME else list(_leaves(spelt, MAX_PARTS + 1))
-        if self._seen.overflowed or len(parts) > MAX_PARTS or len(parts) != len(others):
+        if len(parts) > MAX_PARTS or len(parts) != len(others):
             return None
         return Origins(tuple(map(self._part, parts, others)))
 
@@ -202,14 +259,35 @@ class Trail:
         keys = {digest(part) for part in scalars} - {None}  # what has no exact form is equal to nothing
         given = set().union(*(self._given.get(part, ()) for part in scalars))
         holding = [mark for mark in self._seen.marks if not keys.isdisjoint(mark.values)]
+        marked = {mark.source for mark in holding}
+        places = frozenset(name for name in self._places if self._stood_at(name, scalars, marked))
+        if self._seen.overflowed:
+            return Part(frozenset(given), frozenset(), False, places, lost=INPUTS not in given)
         # What is kept counts only while it is; what a tool returned stays returned.
-        clean = given | {mark.source for mark in holding if not mark.source.startswith("kept.")}
+        clean = given | {source for source in marked if not source.startswith(("kept.", PLACE))}
         orders = [0] if INPUTS in given else [mark.order for mark in holding if mark.source in clean]
-        wanted = spellings(leaf) | spellings(spelt)
-        outside = [mark for mark in self._seen.marks if mark.text and any(spelling in mark.text for spelling in wanted)]
+        outside = list(self._seen.holders(spellings(leaf) | spellings(spelt)))
         # Without an order (what trusted code gave to keep) nobody knows who was first, so outsiders were.
-        first = bool(outside) and (not orders or min(mark.order for mark in outside) <= min(orders))
-        return Part(frozenset(clean), frozenset(mark.source for mark in outside), first)
+        first = bool(outside) and (not orders or min(order for _, order in outside) <= min(orders))
+        return Part(frozenset(clean), frozenset(tool for tool, _ in outside), first, places)
+
+    def _stood_at(self, name: str, scalars: Sequence[Scalar], marked: Collection[str]) -> bool:
+        """Whether one of these stood at a named place: at that time, and of what the run holds, now."""
+        path = self._places[name]
+        if path.root != INPUTS and name not in marked:
+            return False
+        if path.root not in self._roots:
+            return True
+        if name not in self._held:
+            self._held[name] = frozenset(map(scalar_key, self._leaves_of(path)))
+        return any(scalar_key(scalar) in self._held[name] for scalar in scalars)
+
+    def _leaves_of(self, path: Path) -> Iterator[Json]:
+        """What stands at a place now; of one element or member, where the path chooses it."""
+        if not any(isinstance(step, Where | Named) for step in path.steps):
+            return leaves_at(path.steps, self._roots[path.root])
+        found = value_at(path, self._roots)
+        return iter(()) if isinstance(found, Missing) else leaves_at((), found)
 
 
 def digest(leaf: Json) -> bytes | None:

@@ -13,6 +13,7 @@ from datetime import datetime
 from agentguard.core.decision import Decision
 from agentguard.core.facts import Facts
 from agentguard.core.hints import hint_for
+from agentguard.core.paths import Path
 from agentguard.core.provenance import UNKNOWN, Trail
 from agentguard.core.request import Request
 from agentguard.core.values import Destination, Effect, Json, Unavailable
@@ -71,18 +72,19 @@ def evaluate(usable: UsableBundle, case: Case, *, now: datetime) -> CaseResult:
         shown=call.told.shown,
         destinations=call.destinations,
         at=world.at,
-        origins=_origins(facts, call.request),
+        origins=_origins(facts, call.request, world.workflow.places),
         problems=tuple(_differences(case, decision)),
         played=frozenset(run.counts) if case.run.calls else frozenset(),
         hint=hint_for(world.workflow, call.request.tool, run) if decision.effect is Effect.DENY else None,
     )
 
 
-def _origins(facts: Facts, request: Request) -> dict[str, list[str]]:
+def _origins(facts: Facts, request: Request, places: Mapping[str, Path]) -> dict[str, list[str]]:
     run = facts.run
     if isinstance(run, Unavailable):
         return {}
-    trail, as_called = Trail(run.inputs, run.kept, run.seen), facts.as_called or request.arguments
+    trail = Trail(run.inputs, run.kept, run.seen, places, request.arguments)
+    as_called = facts.as_called or request.arguments
     found = {name: trail.origins(value, as_called[name]) for name, value in request.arguments.items()}
     return {name: [UNKNOWN] if origins is None else origins.words for name, origins in found.items()}
 

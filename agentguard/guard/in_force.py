@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, TypeVar
 
 from agentguard.core.declarations import Source
 from agentguard.core.paths import EVERY, may_meet
@@ -41,7 +41,10 @@ class UsableBundle:
         That is what needs more than its own YAML: the catalog's ties, the kinds' options, the secrets' paths.
         """
         problems: list[PolicyProblem] = []
-        secrets, personal, outsiders, results = {}, {}, {}, {}
+        secrets: dict[str, Paths] = {}
+        personal: dict[str, Paths] = {}
+        outsiders: dict[str, tuple[ResultPath, ...]] = {}
+        results: dict[str, tuple[ResultPath, ...]] = {}
         for name, tool in bundle.tools.items():
             for declaration in tool.destinations:
                 problem = declaration_problem(declaration)
@@ -66,24 +69,26 @@ class UsableBundle:
 
 
 def _personal_kept(
-    bundle: Bundle, arguments: Mapping[str, Paths], results: Mapping[str, Paths]
+    bundle: Bundle, arguments: Mapping[str, Paths], results: Mapping[str, tuple[ResultPath, ...]]
 ) -> Mapping[str, frozenset[str]]:
     """By workflow: what its steps keep of personal arguments, and of the personal fields of results."""
-    places = {"args": arguments, "result": results}
+    in_arguments = {name: tuple(map(_steps, paths)) for name, paths in arguments.items()}
+    places: Mapping[str, Mapping[str, tuple[ResultPath, ...]]] = {"args": in_arguments, "result": results}
     found: dict[str, frozenset[str]] = {}
     for workflow in bundle.policy.workflows.values():
         names = [
             keep.name
             for step in workflow.steps
             for keep in bundle.keeps.get((workflow.name, step.name), ())
-            if any(
-                may_meet(keep.path.steps, [EVERY if part is None else part for part in path])
-                for path in places[keep.path.root].get(step.tool, ())
-            )
+            if any(may_meet(keep.path.steps, path) for path in places[keep.path.root].get(step.tool, ()))
         ]
         if names:
             found[workflow.name] = frozenset(names)
     return found
+
+
+def _steps(path: tuple[str | None, ...]) -> ResultPath:
+    return tuple(EVERY if part is None else part for part in path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +107,12 @@ class Holder(Protocol):
         """The bundle in force now."""
 
 
+_P = TypeVar("_P")
+
+
 def _read(
-    key: str, texts: Iterable[str], read: Callable[[str], ResultPath], source: Source, problems: list[PolicyProblem]
-) -> Paths:
+    key: str, texts: Iterable[str], read: Callable[[str], _P], source: Source, problems: list[PolicyProblem]
+) -> tuple[_P, ...]:
     """The paths of one key, and a problem for each that is none."""
     paths = []
     for text in texts:

@@ -1,12 +1,12 @@
-"""Where in a tool's result outsiders can write."""
+"""Where in a result outsiders can write, as ``untrusted_results`` says it."""
 
 from __future__ import annotations
 
 from typing import TypeAlias
 
-from agentguard.destinations import parse_path
+from agentguard.core.paths import Step, Where, parse_place
 
-ResultPath: TypeAlias = "tuple[str | None, ...]"
+ResultPath: TypeAlias = "tuple[Step, ...]"
 
 
 def result_path(text: str) -> ResultPath:
@@ -17,8 +17,12 @@ def result_path(text: str) -> ResultPath:
     if text == "*":
         return ()
     try:
-        return parse_path(f"result{text}")[1:] if text.startswith("[") else parse_path(text)
+        steps = parse_place(text)
     except ValueError:
+        steps = ()
+    # Which element a test means is what the result itself says, and outsiders may have written that.
+    if not steps or any(isinstance(step, Where) for step in steps):
         raise ValueError(
             f"`{text}` is not a place in a result; expected such as `body`, `notes[*].text`, `[*].text` or `*` for all"
-        ) from None
+        )
+    return steps

@@ -7,12 +7,14 @@ and an interruption between two lines leaves either the old one or the new one.
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
+from zlib import compress, decompress
 
 import orjson
 
+from agentguard.core.coarse import Coarse
 from agentguard.core.facts import Answer, RunStatus
 from agentguard.core.growing import Growth
 from agentguard.core.provenance import NOTHING_SEEN, Brought, Mark, Seen
@@ -331,31 +333,37 @@ def _read_back(
 def write_seen(seen: Seen) -> Json:
     """What a run has seen, as JSON."""
     marks: list[Json] = [[m.source, m.order, _pack(m.values), m.text] for m in seen.marks]
-    return [seen.overflowed, marks] if seen.telling is None else [seen.overflowed, marks, write_told(seen.telling)]
+    more: list[Json] = [] if seen.telling is None and seen.coarse is None else [_or_none(write_told, seen.telling)]
+    if seen.coarse is not None:
+        more.append([dict(seen.coarse.first), _squeezed(seen.coarse.bits)])
+    return [seen.overflowed, marks, *more]
 
 
 def read_seen(stored: Any) -> Seen:
     """The other way."""
     overflowed, marks, *more = stored
-    telling = read_told(more[0]) if more else None
-    if overflowed:
-        return Seen((), True, telling)
+    telling = read_told(more[0]) if more and more[0] is not None else None
+    coarse = Coarse(more[1][0], _unsqueezed(more[1][1])) if more[1:] else None
     found = tuple(Mark(source, place, _unpack(values), text) for source, place, values, text in marks)
-    return Seen(found, telling=telling) if found or telling is not None else NOTHING_SEEN
+    nothing = not found and not overflowed and telling is None and coarse is None
+    return NOTHING_SEEN if nothing else Seen(found, overflowed, coarse, telling)
 
 
 def write_brought(brought: Brought) -> Json:
     """What a result brought, as JSON."""
     clean: dict[str, Json] = {source: _pack(values) for source, values in brought.clean.items()}
     plain: list[Json] = [brought.tool, brought.call, clean, brought.text, brought.lost]
-    return plain if brought.telling is None else [*plain, write_telling(brought.telling)]
+    if brought.telling is not None or brought.pieces:
+        plain.append(_or_none(write_telling, brought.telling))
+    return [*plain, _squeezed(brought.pieces)] if brought.pieces else plain
 
 
 def read_brought(stored: Any) -> Brought:
     """The other way."""
     tool, call, clean, text, lost, *more = stored
     values = {source: _unpack(values) for source, values in clean.items()}
-    return Brought(tool, call, values, text, lost, read_telling(more[0]) if more else None)
+    telling = read_telling(more[0]) if more and more[0] is not None else None
+    return Brought(tool, call, values, text, lost, telling, _unsqueezed(more[1]) if more[1:] else b"")
 
 
 def write_growth(growth: Growth) -> Json:
@@ -367,6 +375,21 @@ def read_growth(stored: Any) -> Growth:
     """The other way."""
     name, how, key, value = stored
     return Growth(name, how, key, value)
+
+
+_T = TypeVar("_T")
+
+
+def _or_none(write: Callable[[_T], Json], value: _T | None) -> Json:
+    return None if value is None else write(value)
+
+
+def _squeezed(bits: bytes) -> str:
+    return b64encode(compress(bits, 1)).decode()
+
+
+def _unsqueezed(packed: str) -> bytes:
+    return decompress(b64decode(packed))
 
 
 def _pack(values: frozenset[bytes]) -> str:

@@ -86,6 +86,23 @@ class Keep:
             return None, value
         return self._addition(value)
 
+    def shape_of(self, result: Any, roots: Mapping[str, Any]) -> Any:
+        """What one call keeps under this name, of a result without what outsiders wrote: nothing, where the value or
+        what chooses it was theirs. Not plain JSON; only the texts and numbers in it are to be used. Never raises."""
+        try:
+            found = value_at(self.path, {**roots, "result": result}, structure)
+            if isinstance(found, Missing):
+                return None
+            value = found if self._pattern is None and self.as_type is None else self._read(found)
+        except Exception:
+            return None
+        if isinstance(value, Fault):
+            return None
+        if self.form == "put":
+            return {"": value}
+        alone = not isinstance(value, list) and (bool(self.key) or not isinstance(value, dict))
+        return [value] if self.form == "add" and alone else value
+
     def _addition(self, value: Json) -> tuple[Growth | None, Fault | None]:
         if isinstance(value, dict) and not self.key:
             return Growth(self.name, "add", "", value), None
@@ -115,7 +132,7 @@ class Keep:
             return _as_json(found)
         if found is None:
             return Fault("the value is null")
-        return self._each(found, _levels(self.path.steps), _Room())
+        return self._each(found, levels(self.path.steps), _Room())
 
     def _each(self, found: Any, levels: tuple[type, ...], room: _Room) -> Json | Fault:
         if not levels:
@@ -181,7 +198,7 @@ def _path(text: str) -> Path:
         raise ValueError(f"{error}; expected a path such as `result.tables`, `result[*].id` or `args.user`") from None
 
 
-def _levels(steps: tuple[Step, ...]) -> tuple[type, ...]:
+def levels(steps: tuple[Step, ...]) -> tuple[type, ...]:
     """What the value of a path to several places is made of, from the outside in: lists in lists are one list."""
     several = [type(step) for step in steps if isinstance(step, Every | Values)]
     return tuple(kind for at, kind in enumerate(several) if not at or kind is Values or several[at - 1] is Values)

@@ -15,7 +15,8 @@ from types import SimpleNamespace
 
 from core_cases import EXPORT, FINGERPRINT, NOW, SUBJECT, TICK, Case, Says, good
 
-from agentguard.core.facts import Answer, RunStatus
+from agentguard.core.coarse import NOTHING_COARSE, pieces_of
+from agentguard.core.facts import Answer, RunState, RunStatus
 from agentguard.core.fill import Listed
 from agentguard.core.paths import parse
 from agentguard.core.policy import ApprovalRule, Fault, RiskRule, StreamRule, Tool, Zone
@@ -88,6 +89,25 @@ def came(*words: str) -> Change:
     return lambda c: c.with_step(EXPORT, sources={"table": frozenset(words)})
 
 
+def named(*words: str) -> Change:
+    """The step says at which named places `table` must have stood."""
+    places = {f"@{word}": parse(word, ("tickets.get", "inputs", "kept")) for word in words}
+    return after(came(*places), lambda c: c.with_workflow(places=places))
+
+
+def long_ago(tool: str, order: int, text: str) -> Change:
+    """Outsiders' text that is known in pieces only."""
+
+    def change(c: Case) -> Case:
+        if not isinstance(c.facts.run, RunState):
+            return c
+        plain = outsiders_text([text]) or ""
+        coarse = NOTHING_COARSE.after(tool, order, pieces_of(tool, plain))
+        return c.with_run(seen=replace(c.facts.run.seen, coarse=coarse))
+
+    return change
+
+
 def marks(*seen: Mark, **run: object) -> Change:
     """What the run has seen, and anything else of the run."""
     return lambda c: c.with_run(seen=Seen(seen), **run)
@@ -134,7 +154,13 @@ def told(*calls: tuple[str, str, str], ended: int = 2, own: bool = True, **run: 
         marks = [frozenset(mark for mark, _ in marks_in([text])) for text in (returned, given)]
         so_far = so_far.after(Telling(tool, number, *marks, own=own), number)
     so_far = replace(so_far, ended=frozenset(range(1, ended + 1)))
-    return lambda c: c.with_run(seen=replace(c.facts.run.seen, telling=so_far), **run)  # type: ignore[union-attr]
+
+    def change(c: Case) -> Case:
+        if not isinstance(c.facts.run, RunState):
+            return c
+        return c.with_run(seen=replace(c.facts.run.seen, telling=so_far), **run)
+
+    return change
 
 
 INBOX = frozenset({"mail.read"})
@@ -289,6 +315,31 @@ NUDGES: dict[str, Change] = {
         ),
     ),
     "this year": after(written("2026", nothing_of=INBOX), told(("mail.read", "the code 2026", ""))),
+    "stood at a named place, whatever outsiders wrote": after(
+        named("tickets.get[*].table"), marks(outsiders(1, "orders"), returned("@tickets.get[*].table", 2, "orders"))
+    ),
+    "stands at a named place of the inputs": after(
+        named("inputs.all[*].t"), marks(outsiders(1, "orders"), inputs={"all": [{"t": "x"}, {"t": "orders"}]})
+    ),
+    "stands at a named place of what is kept, and stood there": after(
+        named("kept.all[*].t"),
+        marks(outsiders(1, "orders"), returned("@kept.all[*].t", 2, "orders"), kept={"all": [{"t": "orders"}]}),
+    ),
+    "stood at one of two places": after(
+        named("tickets.get.a", "tickets.get.b"), marks(returned("@tickets.get.b", 1, "orders"))
+    ),
+    "stood at a named place, and later something was lost": after(
+        named("tickets.get.a"), lambda c: c.with_run(seen=Seen((returned("@tickets.get.a", 1, "orders"),), True))
+    ),
+    "an input, after something was lost": lambda c: came("inputs")(
+        c.with_run(seen=Seen((), True), inputs={"t": "orders"})
+    ),
+    "comes from a tool before outsiders wrote pieces of it": after(
+        came("tickets.get"), marks(returned("tickets.get", 1, "orders")), long_ago("mail.read", 2, "the orders")
+    ),
+    "comes from a tool, outsiders wrote other pieces": after(
+        came("tickets.get"), marks(returned("tickets.get", 2, "orders")), long_ago("mail.read", 1, "the order")
+    ),
     "comes from one input": after(came("inputs.t"), marks(inputs={"s": "x", "t": "orders"})),
     "comes from a tool": after(came("tickets.get"), marks(returned("tickets.get", 1, "orders"))),
     "comes from a tool, outsiders had it one call later": after(
@@ -555,6 +606,25 @@ DENYING: dict[str, Change] = {
         lambda c: c.with_run(seen=Seen((), True)),
     ),
     "comes from nowhere": came("inputs", "inputs.t", "kept.t", "tickets.get"),
+    "stood at another place": after(
+        named("tickets.get.a"), marks(returned("@tickets.get.b", 1, "orders"), returned("tickets.get", 1, "orders"))
+    ),
+    "stood at a named place in another type": after(named("tickets.get.a"), marks(returned("@tickets.get.a", 1, 1))),
+    "stood at a named place, and is kept no more": after(
+        named("kept.all[*].t"), marks(returned("@kept.all[*].t", 2, "orders"), kept={"all": [{"t": "others"}]})
+    ),
+    "is kept at a named place that outsiders wrote": after(
+        named("kept.all[*].t"), marks(kept={"all": [{"t": "orders"}]})
+    ),
+    "stands at another place of the inputs": after(
+        named("inputs.all[*].t"), marks(inputs={"all": [{"s": "orders"}], "t": "orders"})
+    ),
+    "was kept, and something was lost": after(
+        came("kept.t"), lambda c: c.with_run(seen=Seen((returned("kept.t", 1, "orders"),), True), kept={"t": "orders"})
+    ),
+    "comes from a tool after outsiders wrote pieces of it": after(
+        came("tickets.get"), marks(returned("tickets.get", 2, "orders")), long_ago("mail.read", 1, "the OR-DERS")
+    ),
     "comes from another tool": after(came("tickets.get"), marks(returned("warehouse.export", 1, "orders"))),
     "comes from another input": after(came("inputs.t"), marks(inputs={"s": "orders", "t": "Orders"})),
     "comes from a tool that had it longer": after(came("tickets.get"), marks(returned("tickets.get", 1, "orders2"))),
@@ -571,9 +641,6 @@ DENYING: dict[str, Change] = {
     "a number that a tool returned as text": after(
         marks(returned("tickets.get", 1, "500")),
         lambda c: c.with_step(EXPORT, sources={"rows": frozenset({"tickets.get"})}),
-    ),
-    "something was lost, so even inputs are unknown": lambda c: came("inputs")(
-        c.with_run(seen=Seen((), True), inputs={"t": "orders"})
     ),
     "comes from a tool in another spelling, which an outsider had": after(
         came("tickets.get"),

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentguard.core import provenance
+from agentguard.core.coarse import BITS, pieces_of
 from agentguard.core.policy import View
 from agentguard.core.provenance import (
     NOTHING_SEEN,
@@ -176,9 +177,13 @@ def test_what_says_nothing_comes_from_nowhere(nothing: Json) -> None:
     assert any(not part.clean for part in parts)
 
 
-def test_after_a_loss_nothing_is_known() -> None:
-    """Not even of inputs: what was lost may have been an outsider's, and first."""
-    assert Trail({"x": "a"}, {}, Seen((), True)).origins("a") is None
+def test_after_a_loss_nothing_is_known_but_inputs() -> None:
+    """They were there before anything that was lost."""
+    trail = Trail({"x": "a"}, {"k": "b"}, Seen((vendor("b"),), True))
+    (given,), (kept,) = (found.parts for value in "ab" if (found := trail.origins(value)) is not None)
+
+    assert (given.clean, given.outsider_first, given.lost) == ({"inputs", "inputs.x"}, False, False)
+    assert kept.lost
     assert Seen((), True).holds("anything")
 
 
@@ -193,20 +198,75 @@ def brought(*values: Json, text: str = "", tool: str = "t", call: int = 1) -> Br
     return Brought(tool, call, {tool: digests(list(values))}, text)
 
 
-def test_the_bounds_are_reached_and_then_everything_is_lost() -> None:
-    """The last value that fits, and one more."""
+def test_past_the_bound_of_values_new_ones_are_unknown_and_the_others_are_not() -> None:
+    """A value that is not remembered passes nowhere; what was remembered stays so."""
     full = NOTHING_SEEN.after(brought(*range(provenance.MAX_VALUES)), 1)
-    assert not full.overflowed
-    assert full.after(brought(-1), 2) == Seen((), True)
+    after = full.after(brought(-1), 2)
 
+    assert not after.overflowed and after == full
+    assert origins(5, *after.marks).words == ["t"]
+    assert origins(-1, *after.marks).words == ["unknown"]
+
+
+def test_past_the_bound_of_text_what_outsiders_wrote_is_known_in_pieces() -> None:
+    """Never less than they wrote, and in bounded memory."""
     text = NOTHING_SEEN.after(brought(text="x" * provenance.MAX_TEXT), 1)
-    assert not text.overflowed
-    assert text.after(brought(text="y"), 2).overflowed
+    after = text.after(brought(text="helloworldinpieces", tool="mail", call=2), 3)
+    more = after.after(Brought("web", 4, {}, pieces=pieces_of("web", "anothertext")), 5)
 
-    many = Seen(tuple(Mark("t", n, text=f"m{n}") for n in range(provenance.MAX_MARKS)))
-    assert many.after(brought(text="n"), 2).overflowed
-    assert full.after(Brought("t", 9, {}, lost=True), 9).overflowed
+    assert text.room == after.room == 0 and not more.overflowed
+    assert after.holds("world in") and not after.holds("another text") and more.holds("another text")
+    assert not more.holds("hello word") and more.holds("o w"), "of a short value nobody knows"
+    assert set(more.holders({"worldin"})) == {("mail", 2)}
+    assert more.coarse is not None and len(more.coarse.bits) == BITS // 8
+
+
+def test_many_marks_are_joined() -> None:
+    """A run may call ten thousand times."""
+    many = Seen(tuple(Mark("t", n, frozenset({digest(n) or b""})) for n in range(provenance.MAX_MARKS)))
+    after = many.after(brought("new", text="n"), 9_999)
+
+    assert len(after.marks) == provenance.MAX_MARKS and not after.overflowed
+    assert origins("new", *after.marks).words == ["t"]
+    assert after.holds("n")
+    assert many.after(Brought("t", 9, {}, lost=True), 9).overflowed
     assert Seen((), True).after(brought(1), 2).overflowed
+
+
+letters = st.text(st.sampled_from("abcdef 012\u00e9"), max_size=40)
+
+
+@given(
+    texts=st.lists(st.tuples(st.sampled_from(["a", "b"]), letters), max_size=8),
+    value=st.one_of(letters, st.tuples(st.integers(0, 7), st.integers(0, 30), st.integers(1, 12))),
+    room=st.integers(0, 60),
+)
+def test_text_in_pieces_never_makes_a_value_clean_that_was_not(
+    texts: list[tuple[str, str]], value: str | tuple[int, int, int], room: int
+) -> None:
+    """Against the exact answer, letter by letter, for every value that is a part of a text, and others."""
+    if isinstance(value, tuple):
+        which, start, length = value
+        value = texts[which % len(texts)][1][start : start + length] if texts else ""
+    seen = NOTHING_SEEN
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(provenance, "MAX_TEXT", room)
+        for call, (tool, text) in enumerate(texts, 1):
+            seen = seen.after(Brought(tool, call, {}, outsiders_text([text]) or ""), call)
+    exact: dict[str, int] = {}
+    for call, (tool, text) in enumerate(texts, 1):
+        if any(spelling in _plain_of(text) for spelling in spellings(value) if _plain_of(text)):
+            exact[tool] = min(call, exact.get(tool, call))
+    found: dict[str, int] = {}
+    for tool, order in seen.holders(spellings(value)):
+        found[tool] = min(order, found.get(tool, order))
+
+    for tool, call in exact.items():
+        assert found.get(tool, call + 1) <= call
+
+
+def _plain_of(text: str) -> str:
+    return outsiders_text([text]) or ""
 
 
 def test_what_is_returned_again_takes_no_room_and_stays_as_old_as_it_is() -> None:

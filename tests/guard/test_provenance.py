@@ -234,7 +234,7 @@ def test_an_error_speaks_for_outsiders_too(guard: Guard) -> None:
 
 
 @pytest.mark.parametrize(
-    "odd", [{1: "a"}, "x" * 2_000_000, list(range(60_000))], ids=["a number for a key", "long", "many"]
+    "odd", [{1: "a"}, "x" * 5_000_000, list(range(250_000))], ids=["a number for a key", "long", "many"]
 )
 def test_after_a_result_that_cannot_be_followed_nothing_is_known(guard: Guard, odd: Any) -> None:
     """Fail closed: what was lost may have been an outsider's, and first. The tool's result is handed on as it is."""
@@ -446,7 +446,7 @@ def test_an_iterator_in_a_result_is_not_used_up() -> None:
     assert list(items) == ["a", "b"]
 
 
-@pytest.mark.parametrize("text", ["", "a..b", "[0].x", ".x", "a[", "**"])
+@pytest.mark.parametrize("text", ["", "a..b", "[01].x", "[?a == 1].x", ".x", "a[", "**"])
 def test_a_path_that_cannot_be_read_is_refused_when_the_bundle_loads(
     text: str, directory: Path, tmp_path: Path
 ) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from ledger_kit import a_closing, a_run, an_admission, ask, at, break_down, got, paused, record, run_now, seqs
 
+from agentguard.core.coarse import pieces_of
 from agentguard.core.provenance import MAX_TEXT, NOTHING_SEEN, Brought, Seen, digests
 from agentguard.core.signals import Signal, SignalEffect
 from agentguard.errors import LedgerError
@@ -102,7 +103,7 @@ def test_what_was_seen_outlives_the_process_and_its_end_empties_it(tmp_path: Pat
 def test_a_loss_is_for_ever_and_survives(tmp_path: Path) -> None:
     ledger = started(open_ledger(tmp_path / "l"))
     call(ledger, "d1", brought=brought())
-    call(ledger, "d2", brought=brought(2, "x" * (MAX_TEXT + 1)))
+    call(ledger, "d2", brought=Brought("t.get", 2, {}, lost=True))
     call(ledger, "d3", brought=brought(3, "after"))
     assert run_now(ledger).seen == Seen((), True)
     assert rows(ledger) == 1
@@ -110,6 +111,26 @@ def test_a_loss_is_for_ever_and_survives(tmp_path: Path) -> None:
 
     again = open_ledger(tmp_path / "l")
     assert run_now(again).seen == Seen((), True)
+    again.shut()
+
+
+def test_text_in_pieces_and_named_places_survive(tmp_path: Path) -> None:
+    """What outsiders wrote past the bound, whether it came in pieces or whole; and places, also after a loss."""
+    place = frozenset({b"\x01" * 32})
+    ledger = started(open_ledger(tmp_path / "l"))
+    call(ledger, "d1", brought=brought(1, "x" * MAX_TEXT))
+    call(ledger, "d2", brought=Brought("t.get", 2, {"@t.get[*].id": place}, "letterbyletter"))
+    call(ledger, "d3", brought=Brought("web", 3, {}, pieces=pieces_of("web", "inpieces")))
+    before = run_now(ledger).seen
+    ledger.shut()
+    again = open_ledger(tmp_path / "l")
+    after = run_now(again).seen
+
+    assert before == after
+    assert set(after.holders({"letterby", "inpiece"})) == {("t.get", 2), ("web", 3)}
+    call(again, "d4", brought=Brought("web", 4, {}, lost=True))
+    assert [mark.source for mark in run_now(again).seen.marks] == ["@t.get[*].id"]
+    assert run_now(again).seen.overflowed
     again.shut()
 
 

@@ -7,7 +7,7 @@ from agentguard.core.decision import Finding, Spend
 from agentguard.core.facts import Facts, RunState, RunStatus
 from agentguard.core.paths import Missing, Path, value_at
 from agentguard.core.policy import Step
-from agentguard.core.provenance import CATALOG
+from agentguard.core.provenance import CATALOG, PLACE
 from agentguard.core.reasons import Reason
 from agentguard.core.tallies import MOST_VALUES, NEVER, is_full, keys_of
 from agentguard.core.values import Unavailable
@@ -155,17 +155,25 @@ def values_come_from_where_they_must(case: Case, step: Step, result: StepResult)
                 refuse(result, step, Reason.PROVENANCE_UNMET, f"`{name}` {gap}")
 
 
+_ANYWHERE = "may come from anywhere: not all that was returned in this run could be followed"
+
+
 def _origin_gap(case: Case, run: RunState, name: str, sources: frozenset[str]) -> str | None:
     """Why an argument does not count as coming from one of these sources, without its value; None where it does."""
     found = case.origins(run, name)
     if found is None:
-        return "may come from anywhere: not all that was returned in this run could be followed"
+        return _ANYWHERE
     listed = CATALOG in sources and case.places and all(place.sensitivity is not None for place in case.places)
     for part in found.parts:
+        if not sources.isdisjoint(part.places):
+            continue  # a named place is its owner's word, whatever stands in free text elsewhere
+        if part.lost:
+            return _ANYWHERE
         if part.outsider_first:
             return f"was first in what outsiders can write: {', '.join(sorted(part.outsiders))}"
         if not listed and sources.isdisjoint(part.clean):
-            return f"comes from {', '.join(found.words)}; expected {' or '.join(sorted(sources))}"
+            wanted = sorted(word.removeprefix(PLACE) for word in sources)
+            return f"comes from {', '.join(found.words)}; expected {' or '.join(wanted)}"
     return None
 
 

@@ -132,7 +132,7 @@ def _exactly(value: Any, opened: Opened) -> object:
 def leaves_at(steps: Sequence[Step], value: Any) -> Iterator[Any]:
     """Every text, number, boolean and null below a place, of each element that has it. What has not is passed over.
 
-    ``[?…]`` and ``[args.name]`` are no steps of such a place.
+    Which element ``[?…]`` or ``[args.name]`` means is not known here: each one that it could be.
     """
     pending: list[tuple[Any, int]] = [(value, 0)]
     while pending:
@@ -145,10 +145,10 @@ def leaves_at(steps: Sequence[Step], value: Any) -> Iterator[Any]:
             inside = [*item.values()] if isinstance(item, dict) else item
         else:
             step = steps[at]
-            if isinstance(step, Every):
-                inside = item if isinstance(item, list) else ()
-            elif isinstance(step, Values):
-                inside = [*item.values()] if isinstance(item, dict) else ()
+            if isinstance(item, list) and isinstance(step, Every | Where | Named):
+                inside = item
+            elif isinstance(item, dict) and isinstance(step, Values | Named):
+                inside = [*item.values()]
             elif isinstance(step, str | int):
                 found = _member(item, step)
                 inside = () if found is _NOTHING else (found,)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agentguard.core.facts import RunState
+from agentguard.core.paths import Path
 from agentguard.core.policy import Policy
 from agentguard.core.provenance import Brought
 from agentguard.core.request import Request
@@ -16,7 +17,7 @@ from agentguard.guard.call.keeping import NOTHING_KEPT, Kept, keep_all
 from agentguard.guard.call.prepare import Call
 from agentguard.guard.engine import Engine
 from agentguard.guard.failures import says_failed
-from agentguard.guard.provenance import brought, brought_by_error, lost
+from agentguard.guard.provenance import Asked, brought, brought_by_error, lost
 from agentguard.guard.records import outcome_record, storable
 from agentguard.guard.run import RunContext
 from agentguard.guard.telling import not_run, telling, unread
@@ -41,6 +42,8 @@ class Attempt:
     keeps: tuple[Keep, ...] = ()
     roots: Mapping[str, Any] = field(default_factory=dict)
     tool: str = ""
+    places: Mapping[str, Path] = field(default_factory=dict)
+    room: int = 0
     call: int | None = None
     given: Mapping[str, Json] | None = None
     started: bool = False
@@ -73,6 +76,7 @@ class Attempt:
         if workflow is not None and workflow.follows and run is not None:
             self.tool, self.call = request.tool, sum(run.counts.values())
             self.given = dict(request.arguments) if workflow.tells else None
+            self.places, self.room = workflow.places, run.seen.room
 
     def brought(self, result: Any, kept: Mapping[str, Json], *, failed: bool = False) -> Brought | None:
         """What the result brings into the run."""
@@ -80,7 +84,9 @@ class Attempt:
             return None
         if self.streamed:
             return self._lost(self.call)
-        one = brought(self.tool, self.guard.outsiders_paths(self.tool), self.call, result, kept)
+        paths = self.guard.outsiders_paths(self.tool)
+        asked = Asked(self.places, self.keeps if kept else (), self.roots) if self.places else None
+        one = brought(self.tool, paths, self.call, result, kept, asked=asked, room=self.room)
         if self.given is None:
             return one
         return replace(one, telling=telling(self.tool, self.call, dict(self.given), result, failed=failed))

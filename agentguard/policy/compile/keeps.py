@@ -91,13 +91,13 @@ def written_by_outsiders(entry: models.KeepEntry, tool: ToolDeclaration) -> str 
     path = keep_path(entry)
     if path is None or path.root != "result":
         return None
-    places = [path.steps, *_looked_at(path.steps)]
+    places = [path.steps, *looked_at_by(path.steps)]
     return next(
         (text for text, outside in outsiders_places(tool) if any(may_meet(place, outside) for place in places)), None
     )
 
 
-def _looked_at(steps: tuple[Step, ...]) -> Iterator[tuple[Step, ...]]:
+def looked_at_by(steps: tuple[Step, ...]) -> Iterator[tuple[Step, ...]]:
     """What the tests of a path look at."""
     for at, step in enumerate(steps):
         if isinstance(step, Where):

@@ -8,8 +8,10 @@ from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from agentguard.core.declarations import ToolDeclaration
-from agentguard.core.provenance import CATALOG, FIRST, INPUTS, RESERVED, UNKNOWN, UNTRUSTED
+from agentguard.core.paths import Path
+from agentguard.core.provenance import CATALOG, FIRST, INPUTS, PLACE, RESERVED, UNKNOWN, UNTRUSTED
 from agentguard.policy import models
+from agentguard.policy.compile.places import Places
 from agentguard.policy.words import shown, unknown
 
 Trouble: TypeAlias = "tuple[tuple[Any, ...], str]"
@@ -17,7 +19,10 @@ Trouble: TypeAlias = "tuple[tuple[Any, ...], str]"
 FROM = "from"
 # What stands beside an argument's type, and JSON Schema does not know.
 _OURS = (FROM, "carries_nothing_of", "links", "addresses")
-_EXPECTED = "expected `inputs`, `inputs.NAME`, `kept.NAME`, the name of a tool, `catalog`, or a list of these"
+_EXPECTED = (
+    "expected `inputs`, `inputs.NAME`, `kept.NAME`, the name of a tool, a path behind one of these such as "
+    "`list_files[*].id`, `catalog`, or a list of these"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,8 @@ class SourceWords:
     tools: frozenset[str]
     untrusted: frozenset[str]
     meant: Mapping[str, str]
+    places: Places
+    named: Mapping[str, Path]
 
     @classmethod
     def of(
@@ -41,13 +48,17 @@ class SourceWords:
         kept = {f"kept.{name}" for step in workflow.steps.values() for name in step.keep}
         inputs = {INPUTS, *(f"{INPUTS}.{name}" for name in workflow.inputs)}
         untrusted = frozenset(name for name in used if name in tools and tools[name].untrusted_results)
+        places = Places(workflow, called, tools)
+        named = places.all()
         outside = {UNTRUSTED, FIRST, UNKNOWN, *(f"{UNTRUSTED}:{name}" for name in untrusted)}
         return cls(
             in_from=frozenset(used | kept | inputs | {CATALOG}),
-            in_conditions=tuple(sorted(used | kept | inputs | outside)),
+            in_conditions=tuple(sorted(used | kept | inputs | outside | {word.removeprefix(PLACE) for word in named})),
             tools=frozenset(used),
             untrusted=untrusted,
             meant={word: tool for word, tool in {**aliases, **called}.items() if tool in used and word != tool},
+            places=places,
+            named=MappingProxyType(named),
         )
 
 
@@ -56,11 +67,15 @@ def is_reserved(tool: str) -> bool:
     return tool in RESERVED or tool.startswith((f"{INPUTS}.", "kept.", f"{UNTRUSTED}:"))
 
 
-def sources(arguments: Mapping[str, models.Schema]) -> Mapping[str, frozenset[str]]:
+def sources(arguments: Mapping[str, models.Schema], words: SourceWords) -> Mapping[str, frozenset[str]]:
     """What each argument that must come from somewhere may come from."""
     found = {name: schema[FROM] for name, schema in arguments.items() if FROM in schema}
+    listed = {name: [given] if isinstance(given, str) else given for name, given in found.items()}
     return MappingProxyType(
-        {name: frozenset([words] if isinstance(words, str) else words) for name, words in found.items()}
+        {
+            name: frozenset(word if word in words.in_from else PLACE + word for word in given)
+            for name, given in listed.items()
+        }
     )
 
 
@@ -82,8 +97,8 @@ def source_troubles(
             yield (name, FROM), f"{name}.from: {_EXPECTED}"
             continue
         for word in named:
-            if word not in words.in_from:
-                yield (name, FROM), f"{name}.from: {unknown('source', word, words.in_from, words.meant)}"
+            for message in _word_troubles(word, arguments, words):
+                yield (name, FROM), f"{name}.from: {message}"
         if len(set(named)) != len(named):
             yield (name, FROM), f"{name}.from: a source is listed twice"
         if CATALOG in named and tool is not None and not _is_destination(name, tool):
@@ -92,6 +107,18 @@ def source_troubles(
         why = _cannot_pass(schema)
         if why is not None:
             yield (name, FROM), f"{name}.from: {why}"
+
+
+def _word_troubles(word: str, arguments: Mapping[str, models.Schema], words: SourceWords) -> Iterator[str]:
+    """What is wrong with one word of `from`."""
+    if word in words.in_from:
+        yield from words.places.writers(word.removeprefix("kept.")) if word.startswith("kept.") else ()
+        return
+    path = words.places.read(word)
+    if path is None:
+        yield unknown("source", word, words.in_from, words.meant)
+    else:
+        yield from words.places.troubles(path, arguments)
 
 
 def _is_destination(name: str, tool: ToolDeclaration) -> bool:

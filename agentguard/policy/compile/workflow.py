@@ -128,6 +128,7 @@ class _Workflow:
             raise_at_first_use=first_uses,
             follows=self._follows(steps),
             tells=self._tells(steps),
+            places=self.words.named,
         )
 
     def _follows(self, steps: Iterable[Step | None]) -> bool:
@@ -227,7 +228,7 @@ class _Workflow:
             bound_to_call=identity.proof == "call",
             approval=approval,
             not_above=None if step.not_above is None else Sensitivity.parse(step.not_above),
-            sources=sources(step.arguments),
+            sources=sources(step.arguments, self.words),
             traced=frozenset(step.arguments if "origins" in self._words(name, step) else ()),
             rests_on_run=reads_kept(fills)
             or not {"kept", "origins"}.isdisjoint(self._words(name, step))

@@ -1,0 +1,131 @@
+"""Named places in ``from``: ``list_files[*].id_``, ``kept.events[?id_ == args.id].participants[*]``.
+
+The owner says that a value comes from exactly there, so it must be a place that outsiders cannot write, and the model
+neither.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from agentguard.core.declarations import ToolDeclaration
+from agentguard.core.paths import Named, Path, Step, Where, may_meet, parse
+from agentguard.core.provenance import PLACE
+from agentguard.policy import models
+from agentguard.policy.compile.keeps import (
+    form_of,
+    keep_path,
+    looked_at_by,
+    name_troubles,
+    outsiders_places,
+    written_by_outsiders,
+)
+from agentguard.policy.keeps import levels
+from agentguard.policy.words import shown
+
+# What an argument may say so that the model does not choose its value.
+_BOUND = ("from", "fill", "enum", "const")
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.){1,500})"|\'([^\'\\]{1,500})\'')
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """What a workflow's named places can begin with, and what is declared of that."""
+
+    workflow: models.Workflow
+    used: Mapping[str, str]
+    tools: Mapping[str, ToolDeclaration]
+
+    def read(self, word: str) -> Path | None:
+        """A named place; None for a plain word, and for what is no path."""
+        try:
+            path = parse(word, {*self.used.values(), "inputs", "kept"})
+        except ValueError:
+            return None
+        return path if len(path.steps) > (path.root in ("inputs", "kept")) else None
+
+    def all(self) -> dict[str, Path]:
+        """Every named place that an argument or a condition asks for, by its source."""
+        words: set[str] = set()
+        for step in self.workflow.steps.values():
+            for schema in step.arguments.values():
+                named = schema.get("from")
+                listed = named if isinstance(named, list) else [named]
+                words |= {word for word in listed if isinstance(word, str)}
+            for text in _conditions(step):
+                words |= {found[0] or found[1] for found in _QUOTED.findall(text)} if "origins" in text else set()
+        found = {PLACE + word: self.read(word) for word in sorted(words)}
+        return {source: path for source, path in found.items() if path is not None}
+
+    def troubles(self, path: Path, arguments: Iterable[str]) -> Iterator[str]:
+        """Everything wrong with a named place in a step with these arguments."""
+        kept = {name for step in self.workflow.steps.values() for name in step.keep}
+        names = {"args": [*arguments], "inputs": [*self.workflow.inputs], "kept": sorted(kept)}
+        for part in path.references():
+            yield from name_troubles(part, names[part.root]) if part.root in names else ()
+        if path.root not in ("inputs", "kept") and any(isinstance(step, Where | Named) for step in path.steps):
+            yield (
+                f"{shown(path)} chooses one element, and what a tool returned is not held; `keep` it, and write "
+                "`kept.NAME[?…]`"
+            )
+        yield from self._outsiders(path)
+
+    def _outsiders(self, path: Path) -> Iterator[str]:
+        """Why somebody else than the owner of the place can write there."""
+        if path.root == "inputs":
+            return
+        if path.root == "kept":
+            yield from self.writers(str(path.steps[0]), path.steps[1:])
+            return
+        for written, outside in outsiders_places(self.tools[path.root]) if path.root in self.tools else ():
+            if may_meet(path.steps, outside):
+                yield f"outsiders write there: `untrusted_results` of {shown(path.root)} says {shown(written)}"
+
+    def writers(self, name: str, rest: tuple[Step, ...] | None = None) -> Iterator[str]:
+        """Who writes what is kept under a name, if not the owners of its tools. ``rest``: the place in it; without it,
+        only whether the model does."""
+        for step_name, step in self.workflow.steps.items():
+            entry = step.keep.get(name)
+            path = None if entry is None else keep_path(entry)
+            if entry is None or path is None:
+                continue
+            if path.root == "args":
+                schema = step.arguments.get(str(path.steps[0]) if path.steps else "", {})
+                if not any(key in schema for key in _BOUND):
+                    yield (
+                        f"`kept.{name}` is what the model wrote (step {shown(step_name)} keeps {shown(path)}); say "
+                        "where that argument comes from, too"
+                    )
+                continue
+            tool = self.tools.get(step.tool)
+            if rest is None or tool is None:
+                continue
+            if any(isinstance(part, Where) for part in path.steps) and written_by_outsiders(entry, tool) is not None:
+                yield f"outsiders choose what is kept as `kept.{name}` (step {shown(step_name)})"
+                continue
+            looked_at = [rest, *looked_at_by(rest)]
+            places = [place for part in looked_at for place in _in_result(entry, path.steps, part)]
+            for text, outside in outsiders_places(tool):
+                if any(may_meet(place, outside) for place in places):
+                    yield (
+                        f"outsiders write there: step {shown(step_name)} keeps {shown(path)}, and `untrusted_results` "
+                        f"of {shown(step.tool)} says {shown(text)}"
+                    )
+
+
+def _in_result(entry: models.KeepEntry, path: tuple[Step, ...], rest: tuple[Step, ...]) -> Iterator[tuple[Step, ...]]:
+    """Where in the result a place in a kept value may stand."""
+    if form_of(entry) == "put":
+        rest = rest[1:]
+    several = len(levels(path))
+    yield (*path, *rest[several:])
+    if form_of(entry) == "add" and not several:
+        yield (*path, *rest[1:])
+
+
+def _conditions(step: models.StepEntry) -> Iterator[str]:
+    yield from (entry.that for entry in step.require)
+    if step.approval is not None and step.approval.when is not None:
+        yield step.approval.when
