@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from agentguard.core.paths import Missing, Path, value_at
+from agentguard.core.reaches import Reach
 from agentguard.core.values import Json
 
 
@@ -39,11 +40,13 @@ class Filling:
     """What some steps of one tool do to a call's arguments. Steps that do the same share one.
 
     ``fills``: where each argument's value comes from. ``nulls``: arguments for which null and absent are one.
+    ``reaches``: what the call reaches under these steps beside its arguments' destinations.
     """
 
     steps: frozenset[str]
     fills: Mapping[str, Source]
     nulls: frozenset[str]
+    reaches: tuple[Reach, ...] = ()
 
 
 def value_of(source: Source, inputs: Mapping[str, Json], kept: Mapping[str, Json], args: Mapping[str, Any]) -> Any:
@@ -85,16 +88,19 @@ def fillings(steps: Iterable[Any]) -> Mapping[str, tuple[Filling, ...]]:
     """The fillings of each tool that has any, in the order of the steps; those of no step are left out."""
     found: dict[str, dict[Any, list[Any]]] = {}
     for step in steps:
-        key = (tuple(sorted((name, _text(source)) for name, source in step.fills.items())), step.null_is_absent)
+        filled = tuple(sorted((name, _text(source)) for name, source in step.fills.items()))
+        key = (filled, step.null_is_absent, repr([reach.key for reach in step.reaches]))
         found.setdefault(step.tool, {}).setdefault(key, []).append(step)
     return MappingProxyType(
         {
             tool: tuple(
-                Filling(frozenset(step.name for step in group), group[0].fills, group[0].null_is_absent)
+                Filling(
+                    frozenset(step.name for step in group), group[0].fills, group[0].null_is_absent, group[0].reaches
+                )
                 for group in groups.values()
             )
             for tool, groups in found.items()
-            if any(group[0].fills or group[0].null_is_absent for group in groups.values())
+            if any(group[0].fills or group[0].null_is_absent or group[0].reaches for group in groups.values())
         }
     )
 

@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from agentguard.core.fill import Filling, Source, fillings
 from agentguard.core.paths import Path
+from agentguard.core.reaches import Reach
 from agentguard.core.text.rules import TextRule
 from agentguard.core.values import Assurance, Risk, Sensitivity, ToolEffect
 
@@ -127,9 +128,9 @@ class Step:
     ``sources``: for each argument that must come from somewhere, the words of where. ``traced``: the arguments whose
     origins a condition of this step may ask for. ``rests_on_run``: whether anything in it looks at kept values or
     origins. ``fills``: the arguments that the guard fills, each with its source. ``null_is_absent``: those for which
-    null and absent are one. ``texts``: what the texts of its arguments may carry.
-    ``per``: the argument by whose value calls are counted. ``counts_successes``: a call that
-    failed and did nothing is given back.
+    null and absent are one. ``texts``: what the texts of its arguments may carry. ``reaches``: whom its tool
+    tells without naming them in its arguments. ``per``: the argument by whose value calls are counted.
+    ``counts_successes``: a call that failed and did nothing is given back.
     """
 
     name: str
@@ -156,6 +157,7 @@ class Step:
     null_is_absent: frozenset[str] = frozenset()
     per: Path | None = None
     counts_successes: bool = False
+    reaches: tuple[Reach, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

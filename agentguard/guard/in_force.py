@@ -54,6 +54,12 @@ class UsableBundle:
             personal[name] = _read("personal", tool.personal, parse_path, tool.source, problems)
             results[name] = _read("personal_results", tool.personal_results, result_path, tool.source, problems)
             outsiders[name] = _read("untrusted_results", tool.untrusted_results, result_path, tool.source, problems)
+        for step in (step for workflow in bundle.policy.workflows.values() for step in workflow.steps):
+            for reach in step.reaches:
+                problem = declaration_problem(reach.declaration)
+                if problem is not None:
+                    source = reach.declaration.source
+                    problems.append(PolicyProblem(source.file, source.line, f"reaches: {problem}"))
         try:
             catalog = Catalog(bundle.catalog)
         except PolicyError as error:

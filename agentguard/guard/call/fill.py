@@ -32,12 +32,12 @@ def filled(
     policy: Policy, workflow: str, tool: str, arguments: ReadArguments | Late | Unavailable, run: RunState | Unavailable
 ) -> Sequence[Filled]:
     """Every reading of a call that some step of its tool wants. Never raises for bad arguments."""
-    if not isinstance(arguments, Late):
-        return (Filled(arguments),)
     known = policy.workflows.get(workflow)
     fillings = () if known is None else known.fillings.get(tool, ())
     if not isinstance(run, RunState) or not fillings:
-        return (_read(arguments, None, None),)
+        return (_read(arguments, None, None) if isinstance(arguments, Late) else Filled(arguments),)
+    if not isinstance(arguments, Late):  # read before this bundle was in force: what is not filled is refused
+        return tuple(Filled(arguments, filling) for filling in fillings)
     return tuple(_read(arguments, filling, run) for filling in fillings)
 
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from agentguard.core.canonical import NotCanonical, bytes_in_order, read_canonical
 from agentguard.core.facts import RunState
 from agentguard.core.fill import Filling, without_nulls
+from agentguard.core.reaches import reached
 from agentguard.core.reasons import Reason
 from agentguard.core.request import Request
 from agentguard.core.values import Destination, Json, Unavailable
@@ -110,7 +111,8 @@ def prepare(
 ) -> Call:
     """Bytes first; everything later is read from them. Never raises for bad arguments.
 
-    ``filling``: how the steps that this is judged under fill it. What is null and means absent is judged as absent.
+    ``filling``: how the steps that this is judged under fill it, and what it reaches under them. What is null and means
+    absent is judged as absent.
     """
     nulls = frozenset[str]() if filling is None else filling.nulls
     declaration = guard.bundle.tools.get(gate.tool)
@@ -129,6 +131,9 @@ def prepare(
         if declared:
             hidden = (*guard.secret_paths(gate.tool), *guard.personal_paths(gate.tool))
             destinations = derive(declared, without_nulls(values, nulls), guard.catalog, hidden)
+        if filling is not None and filling.reaches and not isinstance(destinations, Unavailable):
+            also = _told(guard, gate.tool, filling, without_nulls(values, nulls), run)
+            destinations = also if isinstance(also, Unavailable) else _each_once(destinations, also)
         if not isinstance(destinations, Unavailable):
             plain = values if data is canonical else read_canonical(canonical)
             judged = without_nulls(plain, nulls)
@@ -198,6 +203,39 @@ def _personal_values(guard: Engine, context: RunContext | None, run: RunState | 
         elif value is not None and not isinstance(value, bool):
             found.add(value)
     return frozenset(found)
+
+
+def _told(
+    guard: Engine, tool: str, filling: Filling, arguments: Mapping[str, Json], run: RunState | Unavailable
+) -> tuple[Destination, ...] | Unavailable:
+    """Whom the tool tells without naming them in its arguments, as the steps that this is judged under say."""
+    if isinstance(run, Unavailable):
+        return Unavailable(Reason.DESTINATION_MISSING, "`reaches`: nothing is known of the run")
+    found: tuple[Destination, ...] = ()
+    personal = guard.personal_kept(run.workflow)
+    hidden_arguments = bool(guard.secret_paths(tool) or guard.personal_paths(tool))
+    for reach in filling.reaches:
+        root, name = reach.value.root, next(iter(reach.value.steps), None)
+        hidden = (root == "kept" and name in personal) or (root == "args" and hidden_arguments)
+        places = reached(reach, run.inputs, run.kept, arguments)
+        if isinstance(places, Unavailable):
+            return places
+        if places:
+            derived = derive([reach.declaration], {"value": places}, guard.catalog, (("value",),) if hidden else ())
+            if isinstance(derived, Unavailable):
+                return derived
+            found = _each_once(found, derived)
+    return found
+
+
+def _each_once(*places: tuple[Destination, ...]) -> tuple[Destination, ...]:
+    """All of these, each once. One that anything chose was chosen."""
+    found: dict[tuple[str, str], Destination] = {}
+    for place in (place for group in places for place in group):
+        known = found.get((place.kind, place.id))
+        if known is None or (place.chosen and not known.chosen):
+            found[place.kind, place.id] = place
+    return tuple(found.values())
 
 
 def zones_of(destinations: tuple[Destination, ...] | Unavailable) -> frozenset[str]:

@@ -50,6 +50,7 @@ from agentguard.policy.compile.included import with_included
 from agentguard.policy.compile.keeps import compiled_keeps, keep_troubles, written_by_outsiders
 from agentguard.policy.compile.limits import gives_nothing_back, limit_troubles, per_of
 from agentguard.policy.compile.parts import Parts, Written, check_people
+from agentguard.policy.compile.reaches import reach_troubles, reaches_of, read_kept
 from agentguard.policy.compile.sources import SourceWords, is_reserved, source_troubles, sources, without_sources
 from agentguard.policy.compile.text import text_rules, text_troubles
 from agentguard.policy.json_schema.shapes import CompiledShape, compile_shape
@@ -177,7 +178,10 @@ class _Workflow:
         filling = list(fill_troubles(step, tool, declared))
         for path, message in filling:
             self.say((*here, "arguments", *path), message)
-        limits = list(limit_troubles(step))
+        limits = [
+            *limit_troubles(step),
+            *((("reaches", *path), message) for path, message in reach_troubles(step, self.file.inputs, set(kept))),
+        ]
         for path, message in limits:
             self.say((*here, *path), message)
         said = gives_nothing_back(tool) if tool is not None and step.counting is not None else None
@@ -188,6 +192,7 @@ class _Workflow:
         if shape is None or inputs is None or tool is None or troubles or filling or limits:
             return None
         fills = fills_of(step, tool, declared)
+        reaches = reaches_of(step, lambda *path: self.written.source(*here, *path))
         scope = Scope.make(
             arguments=shape.schema,
             inputs=inputs.schema,
@@ -195,7 +200,7 @@ class _Workflow:
             origins=self.words.in_conditions,
             steps=self.steps,
             subjects=self.file.subjects,
-            has_destinations=bool(tool.destinations),
+            has_destinations=bool(tool.destinations or step.reaches),
         )
         self.scopes[name] = scope
         conditions = [
@@ -232,13 +237,15 @@ class _Workflow:
             traced=frozenset(step.arguments if "origins" in self._words(name, step) else ()),
             rests_on_run=reads_kept(fills)
             or not {"kept", "origins"}.isdisjoint(self._words(name, step))
-            or _rest_on_run(texts),
+            or _rest_on_run(texts)
+            or read_kept(reaches),
             texts=texts,
             hints=hints_of(step, conditions),
             fills=fills,
             null_is_absent=nulls_of(step.arguments),
             per=per_of(step),
             counts_successes=step.counting is not None,
+            reaches=reaches,
         )
 
     def _relies_on_outsiders(
@@ -269,12 +276,11 @@ class _Workflow:
         return frozenset(word for text in texts for word in _NAME_IN_TEXT.findall(text))
 
     def _destinations(self, name: str, step: models.StepEntry, tool: ToolDeclaration) -> None:
-        if tool.destinations and step.destinations is None:
-            message = (
-                f"{shown(step.tool)} reaches destinations, so the step must say how far: `destinations: {{up_to: ...}}`"
-            )
+        if (tool.destinations or step.reaches) and step.destinations is None:
+            who = shown(step.tool) if tool.destinations else "it"
+            message = f"{who} reaches destinations, so the step must say how far: `destinations: {{up_to: ...}}`"
             self.say(("steps", name), message)
-        elif step.destinations is not None and not tool.destinations:
+        elif step.destinations is not None and not tool.destinations and not step.reaches:
             message = f"{shown(step.tool)} declares no destinations in Tools, so there is nothing to limit; remove this"
             self.say(("steps", name, "destinations"), message)
         elif step.destinations is not None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from agentguard.policy.models.destinations import FirstContact
 from agentguard.policy.models.keeps import Keep
 from agentguard.policy.models.words import (
+    AnyJson,
     AssuranceWord,
     Duration,
     Expression,
@@ -43,6 +44,17 @@ class StepDestinations(StrictModel):
         if self.up_to is None and self.unclassified is None:
             raise ValueError("expected `up_to: ...`, `unclassified: allow` or both")
         return self
+
+
+class StepReach(BaseModel):
+    """People or places that the tool tells of the call without naming them in its arguments. Other keys are options of
+    the kind."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+    __pydantic_extra__: dict[str, AnyJson] = Field(init=False)
+
+    kind: Name
+    value: Line
 
 
 class Approval(FirstContact):
@@ -85,6 +97,7 @@ class StepEntry(StrictModel):
     require: list[ConditionText] = []
     keep: dict[Word, Keep] = {}
     destinations: StepDestinations | None = None
+    reaches: list[StepReach] = []
     identity: StepIdentity | None = None
     approval: Approval | None = None
     hint: HintText | None = None
