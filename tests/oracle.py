@@ -390,7 +390,7 @@ def _against_the_text(rule: TextRule, request: Request, run: RunState, facts: Fa
             rest = rest.replace(link, " ")
         words = [f"w:{word}" for word in re.findall(r"[a-z]+", text) if len(word) > 2 and word not in COMMON]
         words += [f"n:{number}" for number in re.findall(r"[0-9]+", rest) if len(number) in (4, 5)]
-        words += [f"a:{address}" for address in addresses] + [f"l:{link[8:]}" for link in links]
+        words += [f"a:{address}" for address in addresses] + [f"u:{link[8:]}" for link in links]
         given = str(run.inputs)
         year = 0 if isinstance(facts.now, Unavailable) else facts.now.year
         for word in words:
@@ -407,7 +407,7 @@ def _may_stand(link: str, words: frozenset[str], run: RunState) -> bool:
             if link == given or (given.count("/") == 2 and link.startswith(f"{given}/")):
                 return True
         else:
-            key = f"a:{link}" if "@" in link else f"l:{link.removeprefix('https://')}"
+            key = f"a:{link}" if "@" in link else f"u:{link.removeprefix('https://')}"
             if any(_is_told(call, key, run) for call in run.seen.told.calls if call.tool == word):
                 return True
     return False
@@ -430,11 +430,13 @@ def _is_out_of(key: str, listed: frozenset[str], run: RunState) -> bool:
         first.append(0)
     if not first:
         return False
+    if sum(len(call.given) for call in told.calls) > 200:
+        raise NotImplementedError  # the generator gives less
     if any(_key(key) in call.given and call.call <= min(first) for call in told.calls):
         return False
     for call in told.calls:
         has_it = call.tool not in listed and call.own and _key(key) in call.returned
-        if has_it and (call.ended < min(first) or _is_told(call, key, run)):
+        if has_it and _is_told(call, key, run):
             return False
     return True
 

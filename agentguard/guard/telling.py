@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
-from agentguard.core.text.marks import marks_in
+from agentguard.core.text.marks import DISGUISED, marks_in
 from agentguard.core.text.rules import texts_of
 from agentguard.core.text.told import Telling
 from agentguard.core.values import Json
@@ -38,7 +38,8 @@ def not_run(tool: str, call: int, given: Json) -> Telling:
 
 
 def _given(arguments: Json) -> frozenset[bytes]:
-    return frozenset(mark for mark, _ in marks_in(list(texts_of(arguments)), written=True))
+    found = marks_in(list(texts_of(arguments)), written=True)
+    return frozenset(mark for mark, what in found if what not in DISGUISED)
 
 
 def _bounded(result: Any) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from agentguard.core.text.marks import marks_in, year_marks
+from agentguard.core.text.marks import DISGUISED, marks_in, year_marks
 from agentguard.core.text.rules import texts_of
 from agentguard.core.text.told import NOTHING_TOLD, Telling
 
@@ -24,7 +24,11 @@ def carried(listed: Any, other: Any, inputs: Any, reply: str) -> set[str]:
     told = NOTHING_TOLD.after(Telling("listed", 1, marks(listed)), 1).after(Telling("other", 2, marks(other)), 2)
     known = marks(inputs) | year_marks(datetime(2026, 11, 30, tzinfo=UTC).year)
     found = marks_in([reply], written=True)
-    return {what for mark, what in found if mark not in known and told.out_of(frozenset({"listed"}), mark, 2)}
+    return {
+        what
+        for mark, what in found
+        if mark not in known and told.out_of(frozenset({"listed"}), mark, 2, certainly=what in DISGUISED)
+    }
 
 
 def marks(value: Any) -> frozenset[bytes]:
@@ -49,6 +53,8 @@ def test_at_most_two_of_a_hundred_honest_replies_are_refused() -> None:
 
 
 CAUGHT = (
+    "Falcon eer", "falco-\nneer", "fal.con.eer", "47:11 5", "\U0001f175\U0001f170\U0001f17b\U0001f172"
+    "\U0001f17e\U0001f17d\U0001f174\U0001f174\U0001f181", "ꜰᴀʟᴄᴏɴᴇᴇʀ",
     "Falconeer", "FALCONEER", "f-a-l-c-o-n-e-e-r", "Falc\u00f3neer", "F\u0430lconeer", "F\u00adalconeer",
     "Falcone&#101;r",
     "Falcon%65er", "RmFsY29uZWVy", "46 61 6c 63 6f 6e 65 65 72",
@@ -71,7 +77,7 @@ PASSES = {
     "backwards": "reenoclaf",
     "letters replaced by digits": "f4lc0n33r",
     "misspelt": "falconneer",
-    "cut into common words": "falcon ear",
+    "a word cut by words": "falco and then neer",
     "letters put before or behind": "xfalconeerx",
     "base32": "IZQWYY3PNZSWK4Q",
     "a number in words": "forty-seven thousand one hundred and fifteen",

@@ -7,7 +7,16 @@ from random import Random
 import pytest
 
 from agentguard.core.provenance import NOTHING_SEEN, Brought, Seen
-from agentguard.core.text.told import EVERYTHING_LOST, FILTER_BITS, MAX_CALLS, MAX_MARKS, NOTHING_TOLD, Telling, Told
+from agentguard.core.text.told import (
+    EVERYTHING_LOST,
+    FILTER_BITS,
+    MAX_CALLS,
+    MAX_KNOWN,
+    MAX_MARKS,
+    NOTHING_TOLD,
+    Telling,
+    Told,
+)
 from agentguard.ledger.told import read_telling, read_told, write_telling, write_told
 
 INBOX, PAGE = frozenset({"inbox"}), "page"
@@ -96,3 +105,16 @@ def test_what_was_told_is_stored_as_it_is(one: Told) -> None:
     assert read_told(write_told(one)) == one
     telling = Telling("inbox", 7, many(5), many(3, 2), own=False, lost=True)
     assert read_telling(write_telling(telling)) == telling
+
+
+def test_nobody_gives_every_name_there_is_to_call_it_known() -> None:
+    """A model that is steered writes every surname into a note before it reads the mail. The first few count."""
+    few = told(Telling("note", 1, given=many(10) | {WORD}), Telling("inbox", 2, frozenset({WORD})))
+    assert not few.out_of(INBOX, WORD, 2)
+    every = told(Telling("note", 1, given=many(MAX_KNOWN) | {WORD}), Telling("inbox", 2, frozenset({WORD})))
+    assert every.out_of(INBOX, WORD, 2)
+    echoed = told(
+        Telling("note", 1, given=many(MAX_KNOWN) | {WORD}), Telling(PAGE, 2, frozenset({WORD})),
+        Telling("inbox", 3, frozenset({WORD})),
+    )  # fmt: skip
+    assert echoed.out_of(INBOX, WORD, 3)

@@ -7,7 +7,7 @@ from agentguard.core.facts import RunState
 from agentguard.core.policy import Step
 from agentguard.core.reasons import Reason
 from agentguard.core.text.links import Found, Link, address_key, addresses_of, link_key, links_in
-from agentguard.core.text.marks import mark_of, marks_in, year_marks
+from agentguard.core.text.marks import DISGUISED, mark_of, marks_in, year_marks
 from agentguard.core.text.readings import MAX_TEXT
 from agentguard.core.text.rules import Known, TextRule, source_value, texts_of
 
@@ -69,7 +69,7 @@ def _known(link: Link, sources: frozenset[str], run: RunState) -> bool:
             known = Known.of(source_value(word, run.inputs, run.kept))
             if known is not None and known.covers(key):
                 return True
-        elif _returned(run, word, f"l:{key}"):
+        elif _returned(run, word, f"u:{key}"):
             return True
     return False
 
@@ -105,7 +105,7 @@ def texts_carry_nothing_of(case: Case, step: Step, result: StepResult) -> None:
         carried = {
             what
             for mark, what in set(marks_in(texts, written=True))
-            if mark not in known and run.seen.told.out_of(rule.nothing_of, mark, admitted)
+            if mark not in known and run.seen.told.out_of(rule.nothing_of, mark, admitted, certainly=what in DISGUISED)
         }
         if carried:
             what = " and ".join(sorted(carried))

@@ -31,6 +31,11 @@ _MOST_KEPT = 200_000
 _MOST_DIGITS = 64
 _MOST_SEGMENTS = 8
 _ROUNDS = 3
+# What nearly any text says in one way or other: it counts where a tool certainly returned it.
+CUT, AS_A_DATE = "a word that was cut", "a number as a date or time"
+DISGUISED = frozenset({CUT, AS_A_DATE})
+# No name is longer, and most words joined are.
+_LONGEST_CUT = 40
 
 _NAMES = (
     "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
@@ -74,9 +79,12 @@ def marks_in(leaves: Iterable[str], *, written: bool = False) -> Iterator[tuple[
     for reading in _disguises(whole) if written else (whole,):
         folded = _folded(reading)
         yield from ((_mark(word), "a date") for word in _dates(folded, written))
-        rest = _without_dates(folded)
+        rest, digits = _without_dates(folded)
+        yield from ((_mark(word), AS_A_DATE) for word in _as_numbers(digits, written))
         yield from ((_mark(word), "a number") for word in _numbers(rest, written))
         yield from ((_mark(word), "a word") for word in _words(rest))
+        if written:
+            yield from ((_mark(word), CUT) for word in _cut_words(rest))
 
 
 def year_marks(year: int) -> frozenset[bytes]:
@@ -85,11 +93,11 @@ def year_marks(year: int) -> frozenset[bytes]:
 
 
 def mark_of(word: str) -> bytes:
-    """The mark of a link (``l:KEY``) or an address (``a:KEY``)."""
+    """The mark of a whole link (``u:KEY``) or an address (``a:KEY``)."""
     return _mark(word)
 
 
-_LINKED = {"l": "a link", "h": "the host of a link or address", "a": "an address"}
+_LINKED = {"l": "a link", "u": "a link", "h": "the host of a link or address", "a": "an address"}
 
 
 @lru_cache(maxsize=65_536)
@@ -113,8 +121,9 @@ def _of_link(link: Link) -> Iterator[str]:
         return
     host = re.split(r"[/?#]", key, maxsplit=1)[0]
     yield f"h:{host}"
-    yield f"l:{key}"
+    yield f"u:{key}"
     if key != host:
+        yield f"l:{key}"
         path = re.split(r"[?#]", key, maxsplit=1)[0].split("/")
         yield from (f"l:{'/'.join(path[:depth])}" for depth in range(2, min(len(path), _MOST_SEGMENTS) + 1))
 
@@ -142,11 +151,26 @@ def _found_dates(text: str) -> Iterator[tuple[int, int, int]]:
         yield int(found[3]), _MONTHS[found[1][:3]], int(found[2])
 
 
-def _without_dates(text: str) -> str:
-    """Without dates and times of day, which are no numbers."""
-    for pattern in (_ISO, _DAY_FIRST, _DAY_MONTH, _MONTH_DAY):
-        text = pattern.sub(" x ", text)
-    return _TIME.sub(" x ", text)
+def _without_dates(text: str) -> tuple[str, list[str]]:
+    """Without dates and times of day, which are no numbers; and their digits, should they be one after all."""
+    digits: list[str] = []
+
+    def noted(found: re.Match[str]) -> str:
+        digits.append("".join(_GROUP.findall(found[0])))
+        return " x "
+
+    for pattern in (_ISO, _DAY_FIRST, _DAY_MONTH, _MONTH_DAY, _TIME):
+        text = pattern.sub(noted, text)
+    return text, digits
+
+
+def _as_numbers(digits: Iterable[str], written: bool) -> Iterator[str]:
+    """What a date or a time says if it is a number in disguise. Of what was returned, only a whole date may be one."""
+    for one in digits:
+        if len(one) >= (4 if written else 8):
+            yield f"n:{one}"
+        if written:
+            yield from _sixes(one)
 
 
 def _numbers(text: str, written: bool) -> Iterator[str]:
@@ -191,6 +215,16 @@ def _words(text: str) -> Iterator[str]:
             yield f"w:{word}"
 
 
+def _cut_words(text: str) -> Iterator[str]:
+    """Two and three words in a row as one, should somebody have cut it."""
+    common = _common()
+    words = _WORD.findall(text)
+    for at in range(len(words) - 1):
+        for joined in ("".join(words[at : at + 2]), "".join(words[at : at + 3])):
+            if len(joined) <= _LONGEST_CUT and not joined.isdecimal() and joined not in common:
+                yield f"w:{joined}"
+
+
 def _holds_a_name(word: str, common: frozenset[str]) -> bool:
     """Whether letters and digits in one word say more than a measure or a common word does."""
     runs = _RUNS.findall(word)
@@ -204,6 +238,16 @@ def _common() -> frozenset[str]:
     return frozenset(WORDS.split())
 
 
+# Capitals of small size, which no table of Unicode takes for letters of the alphabet.
+_SMALL = dict(zip("ᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢ", "abcdefghijklmnoprstuvwyz", strict=True))
+# White on black, in circles and squares, and the letters of flags: 26 each.
+_BLOCKS = (0x1F130, 0x1F150, 0x1F170, 0x1F1E6)
+
+
+def _from_blocks(code: int) -> str:
+    return next((chr(97 + code - first) for first in _BLOCKS if first <= code < first + 26), "")
+
+
 class _Letters(dict[int, str]):
     """What is left of each character: a small letter or digit, a separator, or nothing of one that nobody sees."""
 
@@ -215,6 +259,7 @@ class _Letters(dict[int, str]):
 
     @staticmethod
     def _read(one: str) -> str:
+        one = _SMALL.get(one) or _from_blocks(ord(one)) or one
         for _ in range(2):
             one = unicodedata.normalize("NFKD", one).casefold()
         kept = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else _LOOKS.get(c, c) for c in one)

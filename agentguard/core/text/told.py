@@ -3,9 +3,10 @@
 Pure. A mark of a text is *out of* a listed tool if that tool returned it, and
 
 - the run's inputs do not hold it, and
-- no tool was given it before, or in, the call that first returned it: who wrote that knew it already; and
-- no other tool returned it before that call; nor after it, unless what it returned may be what it was given (an echo):
-  then some call in between had it in its arguments, or one had not ended, so that nobody knows.
+- no tool was given it before, or in, the call that first returned it: who wrote that knew it already. Only the first
+  marks that a run gives count, so that nobody gives every name there is; and
+- no other tool returned it, unless that may be what it was given (an echo): then some call until then had it in its
+  arguments, or one had not ended, so that nobody knows.
 
 Past the bounds the exact marks of what came last are given up for a filter that can only say "may hold". What may be
 out of a listed tool counts as out of it, and what may be another tool's does not count as that.
@@ -23,6 +24,9 @@ FILTER_BITS = 1 << 20
 _PROBES = 4
 # Calls of one run. Past it nothing more is told apart.
 MAX_CALLS = 5_000
+
+# So many marks, the first that were given to tools in a run, may be what the model knew before it read anything.
+MAX_KNOWN = 200
 
 _GIVEN = ""
 
@@ -82,15 +86,26 @@ class Told:
                 coarse[bit >> 3] |= 1 << (bit & 7)
         return Told(self.calls, bytes(coarse), lost, ended)
 
-    def out_of(self, listed: frozenset[str], mark: bytes, admitted: int) -> bool:
+    def out_of(self, listed: frozenset[str], mark: bytes, admitted: int, *, certainly: bool = False) -> bool:
         """Whether this mark is, or may be, out of a listed tool and from nowhere else. Inputs are not known here."""
-        first = self._first(listed, mark)
+        first = self._first(listed, mark, certainly)
         if first is None:
             return False
-        if any(call.call <= first for call in self.calls if mark in call.given):
+        if self._was_known(mark, first):
             return False
         others = [call for call in self.calls if call.tool not in listed and call.own and mark in call.returned]
-        return not any(call.ended < first or self._is_own(call, mark, admitted) for call in others)
+        return not any(self._is_own(call, mark, admitted) for call in others)
+
+    def _was_known(self, mark: bytes, first: int) -> bool:
+        """Whether the mark was given to a tool until then, among the first that were."""
+        given = 0
+        for call in sorted((call for call in self.calls if call.given), key=lambda call: call.call):
+            given += len(call.given)
+            if call.call > first or given > MAX_KNOWN:
+                return False
+            if mark in call.given:
+                return True
+        return False
 
     def returned_by(self, tool: str, mark: bytes, admitted: int) -> bool:
         """Whether this tool certainly returned the mark, not only said again what it was given."""
@@ -105,10 +120,12 @@ class Told:
             return False
         return all(call in self.ended for call in range(1, min(returned.ended, admitted) + 1))
 
-    def _first(self, listed: frozenset[str], mark: bytes) -> int | None:
+    def _first(self, listed: frozenset[str], mark: bytes, certainly: bool) -> int | None:
         """The first call of a listed tool that returned it, or may have; None where none did. What is not known to be
         later was first of all."""
-        if self.lost & (listed | {_EVERY_TOOL}) or any(self._may_hold(tool, mark) for tool in listed):
+        if not certainly and (
+            self.lost & (listed | {_EVERY_TOOL}) or any(self._may_hold(tool, mark) for tool in listed)
+        ):
             return 0
         return min((call.call for call in self.calls if call.tool in listed and mark in call.returned), default=None)
 
