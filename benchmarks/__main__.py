@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import calls, decision, destinations, durable, identity, large, processes, revocation
+from benchmarks import calls, conditions, decision, destinations, durable, identity, large, processes, revocation
 from benchmarks.measure import FULL, QUICK, Effort
 from benchmarks.report import judge, table
 
@@ -65,7 +65,7 @@ def main() -> None:
 def measure(effort: Effort, folder: Path, console: Console) -> dict[str, Any]:
     """All parts, with a progress bar."""
     steps = 4 + 2 * len(effort.workflows) + 1 + 2 * len(effort.callers) + identity.STEPS + destinations.STEPS
-    steps += processes.STEPS + large.STEPS
+    steps += processes.STEPS + large.STEPS + conditions.STEPS
     columns = (TextColumn("{task.description:32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("", total=steps)
@@ -83,6 +83,7 @@ def measure(effort: Effort, folder: Path, console: Console) -> dict[str, Any]:
             "identity": identity.measure(effort, folder, tick),
             "destinations": destinations.measure(effort, folder, tick),
             "revocation": revocation.measure(effort, folder, tick),
+            "conditions": conditions.measure(effort, tick),
         }
     found["aims"] = judge(found)
     return found

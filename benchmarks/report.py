@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from benchmarks import conditions
 from benchmarks.large import LISTS
 
 Found = dict[str, Any]
@@ -174,6 +175,7 @@ def table(found: Found) -> str:
     revocation = found["revocation"]
     row = (revocation["signals"], revocation["p50_ms"], revocation["p99_ms"])
     lines.append(_row("from a signal to the first refusal", *row))
+    lines += ["", *conditions.table(found["conditions"])]
     return "\n".join(lines)
 
 

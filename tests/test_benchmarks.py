@@ -21,7 +21,17 @@ def test_the_quick_form_gives_every_key(tmp_path: Path) -> None:
     )
     assert ended.returncode == 0, ended.stderr
     found = json.loads(out.read_text())
-    parts = {"calls", "decision", "durable", "processes", "large", "identity", "destinations", "revocation"}
+    parts = {
+        "calls",
+        "conditions",
+        "decision",
+        "durable",
+        "processes",
+        "large",
+        "identity",
+        "destinations",
+        "revocation",
+    }
     assert found.keys() == parts | {"machine", "aims"}
     assert found["calls"].keys() == {"function", "async_function", "langchain_tool"}
     assert all(row.keys() == {"bare", "guarded_in_memory", "guarded_durable"} for row in found["calls"].values())
@@ -45,6 +55,8 @@ def test_the_quick_form_gives_every_key(tmp_path: Path) -> None:
     places = found["destinations"]
     assert places.keys() == set(kind_names())
     assert all(row.keys() == {"p50_us", "p99_us", "refused_p50_us", "refused_p99_us"} for row in places.values())
+    assert all(by.keys() == {"100"} for by in found["conditions"].values())
+    assert all(cell.keys() == {"ms", "mib", "wait_ms"} for by in found["conditions"].values() for cell in by.values())
     assert found["revocation"].keys() == {"signals", "p50_ms", "p99_ms"}
     assert len(found["aims"]) == 17
     assert "| Aim |" in tables.read_text()

@@ -32,6 +32,7 @@ _SHAPES: Mapping[str, str] = {
 _PATTERNS: Mapping[str, str] = {
     r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$": "a name of up to 100 letters, digits, `.`, `_` or `-`",
     r"^[A-Za-z_][A-Za-z0-9_]{0,99}$": "a name of letters, digits and `_`, so that conditions can write it after a dot",
+    r"^[a-z][a-z0-9_]{0,99}$": "a name of small letters, digits and `_`, as conditions write it",
     r"^[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,199}$": "a tool's name: letters, digits, `_`, `.`, `:`, `/` or `-`",
     r"^(?:(?:user|group):[^\x00-\x20]{1,200}|anyone)$": "`user:NAME`, `group:NAME` or `anyone`",
     r"^user:[^\x00-\x20]{1,200}$": "`user:NAME`",

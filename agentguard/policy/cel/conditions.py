@@ -23,18 +23,21 @@ from typing import Any
 
 from agentguard.core.policy import MICROS, Fault, View
 from agentguard.policy.cel import why
-from agentguard.policy.cel.cost import bill
+from agentguard.policy.cel.cost import PASSES_AT_A_TIME, bill
 from agentguard.policy.cel.inspect import Inspection, inspect
+from agentguard.policy.cel.lets import growth_trouble, inlined, unnumbered
 from agentguard.policy.cel.prepared import Prepared, is_encodable
 from agentguard.policy.cel.rewrite import rewritten
-from agentguard.policy.cel.runtime import ERROR, NOTHING, RUNTIME, Frame, evaluated, typed_environment
-from agentguard.policy.cel.scope import Known, Scope
+from agentguard.policy.cel.runtime import ERROR, KINDS, NOTHING, RUNTIME, Frame, evaluated, typed_environment
+from agentguard.policy.cel.scope import Known, Let, Scope
 from agentguard.policy.cel.tree import Node, read_tree, types_of
 from agentguard.policy.cel.words import explain, type_word
 from agentguard.policy.words import shown
 
 MAX_LENGTH = 4096
 MAX_MICROS = 2**62
+# Values of the names that a condition reads, past which taking lists apart costs more than going around them.
+MUCH = 500
 # Each is compiled to find the one that a loop was false of: about 2 ms for all.
 _MOST_LOOKED_AT = 50
 
@@ -60,7 +63,7 @@ class _Program:
 
     __slots__ = (
         "_compares",
-        "_in_parts",
+        "_for_much",
         "_members",
         "_order",
         "_roots",
@@ -76,12 +79,13 @@ class _Program:
         self._scope = scope
         self.found = found
         self._runs = rewritten(tree, types)
-        self._in_parts = rewritten(tree, types, in_parts=True) if found.costs else None
+        self._for_much = rewritten(tree, types, for_much=True)
         self._roots = frozenset(found.roots)
         self._order = tuple(sorted(found.roots))
         self._compares = not (_OF_THE_CALL.isdisjoint(self._roots) or _OF_THE_RUN.isdisjoint(self._roots))
         self._steps = scope.steps
-        self._members = frozenset(word for word in _WORD.findall(text))
+        texts = (text, *(let.text for let in scope.lets.values()))
+        self._members = frozenset(word for written in texts for word in _WORD.findall(written))
 
     def _value(self, view: View) -> Any:
         """The value, or a Fault. Never raises."""
@@ -90,12 +94,15 @@ class _Program:
             if type(prepared) is Fault:
                 return prepared
             runs, at_a_time = self._runs, 1
-            if self._in_parts is not None:
+            if sum(prepared.sizes[root] for root in self._order) > MUCH:
+                runs, at_a_time = self._for_much, PASSES_AT_A_TIME
+            if self.found.costs:
                 cost = bill(self.found.costs, prepared.names)
                 if cost.trouble is not None:
                     return Fault(cost.trouble)
                 if cost.at_a_time is not None:
-                    runs, at_a_time = self._in_parts, cost.at_a_time
+                    runs, at_a_time = self._for_much, cost.at_a_time
+            said = None
             if not runs.has_frame:
                 answer = runs.program.eval(prepared.activation)
             else:
@@ -103,9 +110,10 @@ class _Program:
                 answer = evaluated(runs.program, prepared.activation, frame)
                 if frame.fault is not None or frame.entered:
                     return Fault(frame.fault or "a function was given what is missing or wrong")
+                said = frame.said
             value = answer.value()
             # An error's value is text; no other text is a boolean or a number either.
-            return Fault(self._why(value)) if type(value) is str and answer.type() == ERROR else value
+            return Fault(said or self._why(value)) if type(value) is str and answer.type() == ERROR else value
         except Exception as error:
             return Fault(f"could not be evaluated ({type(error).__name__})")
 
@@ -256,16 +264,31 @@ def compile_condition(text: str, scope: Scope, place: str = "") -> CompiledCondi
 @lru_cache(maxsize=4096)
 def _condition(text: str, scope: Scope) -> CompiledCondition:
     tree, types, found = _compile(text, scope, ("BOOL",), "true or false")
-    return CompiledCondition(text, tree, types, found, scope)
+    try:
+        return CompiledCondition(text, tree, types, found, scope)
+    except ValueError as error:
+        raise NotCompiled([f"{shown(text)}: {error}"]) from None
 
 
 def compile_amount(text: str, scope: Scope) -> CompiledAmount:
     """An expression for a number in this scope. Raises NotCompiled."""
     tree, types, found = _compile(text, scope, ("INT", "UINT", "DOUBLE", "DYN"), "a number")
-    return CompiledAmount(text, tree, types, found, scope)
+    try:
+        return CompiledAmount(text, tree, types, found, scope)
+    except ValueError as error:
+        raise NotCompiled([f"{shown(text)}: {error}"]) from None
 
 
-def _compile(text: str, scope: Scope, types: tuple[str, ...], what: str) -> tuple[Node, Mapping[int, str], Inspection]:
+def compile_let(text: str, scope: Scope) -> Let:
+    """An expression that others name. Raises NotCompiled."""
+    tree, _, _ = _compile(text, scope, None, "a value")
+    checked = _compiled(typed_environment(_named(scope)), text, scope)
+    return Let(text, unnumbered(tree), _kind(checked.return_type().name()))
+
+
+def _compile(
+    text: str, scope: Scope, types: tuple[str, ...] | None, what: str
+) -> tuple[Node, Mapping[int, str], Inspection]:
     if len(text) > MAX_LENGTH:
         raise NotCompiled([f"longer than {MAX_LENGTH} characters"])
     if "\x00" in text or not is_encodable(text):
@@ -276,17 +299,32 @@ def _compile(text: str, scope: Scope, types: tuple[str, ...], what: str) -> tupl
         raise (error if isinstance(error, NotCompiled) else NotCompiled([f"{shown(text)}: {error}"])) from None
     if found.troubles:
         raise NotCompiled([f"{shown(text)}: {trouble}" for trouble in found.troubles])
-    checked = _compiled(typed_environment(_declared(scope, found)), text, scope)
+    checked = _compiled(typed_environment((*_declared(scope, found), *_named(scope))), text, scope)
     result = checked.return_type().name()
-    if result not in types:
+    if types is not None and result not in types:
         raise NotCompiled([f"{shown(text)}: gives {type_word(result)}, expected {what}{_remedy(result, what)}"])
     return tree, types_of(checked.serialize()), found
 
 
 def _read(text: str, scope: Scope) -> tuple[Node, Mapping[int, str], Inspection]:
     """The tree of an expression, nothing of its types, and what it uses. Raises NotCompiled, or another ValueError."""
-    tree = read_tree(_compiled(RUNTIME, text, scope).serialize())
+    environment = typed_environment(_named(scope)) if scope.lets else RUNTIME
+    tree = inlined(read_tree(_compiled(environment, text, scope).serialize()), scope.lets)
+    said = growth_trouble(tree)
+    if said is not None:
+        raise ValueError(said)
     return tree, {}, inspect(tree, scope, _literals)
+
+
+def _named(scope: Scope) -> tuple[tuple[str, str], ...]:
+    return tuple((name, let.kind) for name, let in scope.lets.items())
+
+
+def _kind(name: str) -> str:
+    """A type as the checker names it, as one of those that a name may be declared with."""
+    if name.startswith("LIST"):
+        return "LIST DYN"
+    return name if name in KINDS else "MAP" if name.startswith("MAP") else "DYN"
 
 
 def _literals(node: Node) -> tuple[str | None, Any]:

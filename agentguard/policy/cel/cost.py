@@ -1,8 +1,8 @@
 """What a condition costs: measured by the lists that its loops run over, before it runs.
 
-A *step* is what the runtime does in about 30 ns: look at one element of a list, compare two numbers. A pass of a loop,
-and each operation in it, is ten. What a loop reads again at each pass counts by what is compared: a list by its
-elements, a text by its length where that is looked through.
+A *step* is about 30 ns. A pass of a loop is 40 steps, each operation in it ten, a function of ours or a search a
+hundred more. What a loop reads again at each pass counts by what is compared: a list by its elements, a text by its
+length where that is looked through.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from typing import Any, Literal, TypeAlias
 
 # About 120 ms of one thread; others go on in between.
 MAX_STEPS = 4_000_000
-# What one evaluation may do before other threads have their turn: about 8 ms, and the runtime's own limit of passes.
-_STEPS_AT_A_TIME = 250_000
-_PASSES_AT_A_TIME = 5_000
+# What one evaluation may do before other threads have their turn: about 5 ms, and the runtime's own limit of passes.
+_STEPS_AT_A_TIME = 150_000
+PASSES_AT_A_TIME = 5_000
 # The runtime stops at 10,000 passes of all loops of one evaluation together.
 _MOST_PASSES = 9_000
-_OPERATION = 10
+_PASS, _OPERATION, _CALL = 40, 10, 100
+# A value of a list that is read in a loop, each time that the runtime takes the list apart.
+_TAKEN_APART = 15
 # Characters that are one step: in a comparison, and in what looks at each.
 _COMPARED, _LOOKED_AT = 500, 8
 # How long a list is taken to be of which nothing says so.
@@ -46,9 +48,9 @@ class Cost:
     steps: int = 0
 
     @classmethod
-    def of_operations(cls, loops: tuple[Over, ...], operations: int) -> Cost:
-        """A pass of the innermost of these loops."""
-        return cls(loops, steps=_OPERATION * (1 + operations))
+    def of_operations(cls, loops: tuple[Over, ...], operations: int, calls: int) -> Cost:
+        """A pass of the innermost loop, with so many operations, and so many calls that leave the runtime."""
+        return cls(loops, steps=_PASS + _OPERATION * operations + _CALL * calls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +68,16 @@ class Bill:
 
 def bill(costs: Iterable[Cost], names: Mapping[str, Any]) -> Bill:
     """The cost of one evaluation over these values."""
-    total = passes = dearest = 0
+    total = passes = dearest = outer = 0
     inner, said, trouble = 1, "", None
+    again: set[ViewPath] = set()
     for cost in costs:
         lengths = [_length(path, names) for path in cost.loops]
         times = math.prod(mean for mean, _ in lengths)
         here = times * (cost.steps if cost.path is None else _mean(cost.path, names, cost.how))
         total += here
+        again |= {path for path in (cost.path, *cost.loops[1:]) if isinstance(path, tuple) and "*" not in path}
+        outer = max(outer, lengths[0][1] if lengths else 0)
         if cost.path is None:
             passes += times
             below = math.prod(most for _, most in lengths[1:]) if len(lengths) > 1 else 0
@@ -81,12 +86,17 @@ def bill(costs: Iterable[Cost], names: Mapping[str, Any]) -> Bill:
                 trouble = f"{_loops(cost, lengths)} runs {below:,} times for one element; at most {_MOST_PASSES:,}"
         if here > dearest:
             dearest, said = here, f"{_loops(cost, lengths)}{_reads(cost)} costs {here:,} steps"
-    if total > MAX_STEPS:
-        trouble = f"{said}; the loops of a condition may cost {MAX_STEPS:,} together"
-    if passes <= _PASSES_AT_A_TIME and total <= _STEPS_AT_A_TIME:
-        return Bill(total, None, trouble)
-    longest = max(1, min(_PASSES_AT_A_TIME, _MOST_PASSES // inner, passes * _STEPS_AT_A_TIME // max(total, 1)))
-    return Bill(total, longest, trouble)
+    parts, at_a_time = 1, None
+    if passes > PASSES_AT_A_TIME or total > _STEPS_AT_A_TIME:
+        most = passes * _STEPS_AT_A_TIME // max(total, 1)
+        at_a_time = max(1, min(PASSES_AT_A_TIME, _MOST_PASSES // inner, most))
+        parts = -(-outer // at_a_time)
+    taken = parts * _TAKEN_APART * sum(weight(value, "whole") for path in again for value in _each(path, names))
+    if taken > dearest:
+        said = f"{said.split(' costs ')[0]} takes other lists apart for {taken:,} steps"
+    if total + taken > MAX_STEPS:
+        trouble = trouble or f"{said}; the loops of a condition may cost {MAX_STEPS:,} together"
+    return Bill(total + taken, at_a_time, trouble)
 
 
 def estimate(costs: Iterable[Cost], extents: Mapping[ViewPath, int]) -> str | None:

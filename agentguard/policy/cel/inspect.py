@@ -113,7 +113,7 @@ class _Inspector:
         self.evaluate = evaluate
         self.found = Inspection()
         self.extents: dict[ViewPath, int] = {}
-        self._operations = 0
+        self._operations = self._calls = 0
         self._visit: Mapping[type, Callable[[Any, _Here], Known]] = {
             Const: self._const,
             Ident: self._ident,
@@ -204,6 +204,7 @@ class _Inspector:
         if node.function in _MEMBERS and len(node.arguments) == 2:
             return self._index(node, here)
         self._operations += 1
+        self._calls += self._runs_outside(node, here)
         before = len(self.found.troubles)
         if (said := unknown_function(node)) is not None:
             self.say(said)
@@ -238,6 +239,16 @@ class _Inspector:
         elif node.function == "matches":
             self._matched(node.arguments[-1])
         return self._given(node, known)
+
+    def _runs_outside(self, node: Call, here: _Here) -> bool:
+        """Whether each pass of a loop leaves the runtime for this call."""
+        if not here.loops:
+            return False
+        try:
+            bound = bind(node)
+        except ValueError:
+            return False
+        return node.function in ("@in", "matches") or bound is not None
 
     def _reading(self, node: Call, argument: Node, here: _Here) -> _Here:
         """How an argument is read. What is the same at each pass of a loop, a function of ours reads once."""
@@ -309,11 +320,11 @@ class _Inspector:
         if isinstance(over, tuple) and (size := extent(node.source, source)) is not None:
             self.extents[over] = size
         there = _Here(inside, (*here.loops, over))
-        outside, self._operations = self._operations, 0
+        outside, self._operations, self._calls = (self._operations, self._calls), 0, 0
         for part in node.body:
             self.visit(part, there)
-        self.found.costs.append(Cost.of_operations(there.loops, self._operations))
-        self._operations = outside
+        self.found.costs.append(Cost.of_operations(there.loops, self._operations, self._calls))
+        self._operations, self._calls = outside
         return given_by_loop(node, source)
 
     def _makes_a_list(self, node: Loop, source: Known) -> None:

@@ -19,11 +19,13 @@ _MAX_INTEGER = 2**63 - 1
 class Prepared:
     """Those names of one view that its conditions have read so far. All of them are clean."""
 
-    __slots__ = ("activation", "names", "steps")
+    __slots__ = ("activation", "names", "sizes", "steps")
 
     def __init__(self, steps: tuple[str, ...]) -> None:
         self.steps = steps
         self.names: dict[str, Any] = {}
+        # How many values each name holds.
+        self.sizes: dict[str, int] = {}
         self.activation: Any = None
 
     def add(self, roots: Iterable[str], view: Mapping[str, Any]) -> Fault | None:
@@ -34,9 +36,10 @@ class Prepared:
                 continue
             if root not in view:
                 return Fault(f"{root} is not known")
-            unusable = _why_unusable(root, view[root])
-            if unusable is not None:
-                return Fault(unusable)
+            size = _looked_through(root, view[root])
+            if isinstance(size, str):
+                return Fault(size)
+            self.sizes[root] = size
             self.names[root] = _plain(root, view[root], self.steps)
         self.activation = RUNTIME.Activation(self.names)
         return None
@@ -53,13 +56,15 @@ def _plain(root: str, value: Any, steps: tuple[str, ...]) -> Any:
     return dict(value) if type(value) is not dict and isinstance(value, Mapping) else value
 
 
-def _why_unusable(root: str, value: Any) -> str | None:
-    """Why a value must not reach the runtime, or None. Walks without recursion."""
+def _looked_through(root: str, value: Any) -> int | str:
+    """How many values there are, or why they must not reach the runtime. Walks without recursion."""
     if root == "now":
-        return None if type(value) is datetime and value.utcoffset() == timedelta(0) else "now is not a time in UTC"
+        return 1 if type(value) is datetime and value.utcoffset() == timedelta(0) else "now is not a time in UTC"
     pending = [value]
+    count = 0
     while pending:
         item = pending.pop()
+        count += 1
         kind = type(item)
         if kind is str:
             if not item.isascii() and not is_encodable(item):
@@ -82,7 +87,7 @@ def _why_unusable(root: str, value: Any) -> str | None:
                 return f"{root} holds a number that is not finite"
         elif item is not None and kind is not bool:
             return f"{root} holds {kind.__name__}, which is not JSON"
-    return None
+    return count
 
 
 def is_encodable(text: str) -> bool:

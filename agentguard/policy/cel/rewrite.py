@@ -2,22 +2,27 @@
 
 A part that is the same all through one evaluation (functions over paths and literals) is worked out once, outside the
 runtime, straight from the values of the call: nothing is taken apart on the way. In a loop, `in` asks an index instead
-of looking through its list again at each pass. In the second form, for long lists, a loop over such a part runs some
-elements at a time, so that other threads go on in between.
+of looking through its list again at each pass.
+
+The second form is for much data. The runtime takes a list apart, with all that is in it, when it is first looked at. So
+there, `size`, `in` and the elements of a list are found without it; a loop gets of each element only the fields that it
+reads, and runs some elements at a time, so that other threads go on in between.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
-from agentguard.policy.cel.functions.lists import Index
-from agentguard.policy.cel.functions.table import ABSENT, Bound, bind
+import re2
+
+from agentguard.policy.cel.functions.lists import Index, Place
+from agentguard.policy.cel.functions.table import ABSENT, Bound, Questions, bind
 from agentguard.policy.cel.functions.values import Refused, alike
-from agentguard.policy.cel.runtime import ERROR, PART, RUNTIME, Entry, Frame, evaluated
+from agentguard.policy.cel.runtime import ELEMENTS, ERROR, PART, RUNTIME, Entry, Frame, evaluated
 from agentguard.policy.cel.scope import NAMES
-from agentguard.policy.cel.tree import Call, Const, Ident, Items, Loop, Node, Select, constant, write_tree
+from agentguard.policy.cel.tree import Call, Const, Ident, Items, Loop, Node, Select, constant, parts_of, write_tree
 from agentguard.policy.words import shown
 
 Closure: TypeAlias = "Callable[[Frame], Any]"
@@ -43,11 +48,18 @@ class Rewritten:
     has_frame: bool
 
 
-def rewritten(tree: Node, types: Mapping[int, str], *, in_parts: bool = False) -> Rewritten:
+def rewritten(tree: Node, types: Mapping[int, str], *, for_much: bool = False) -> Rewritten:
     """The program of a tree. ``types`` are the checker's, by number. Raises ValueError."""
-    work = _Rewriter(types, in_parts)
+    work = _Rewriter(types, for_much)
     node = work.visit(tree, frozenset(), 0)
-    return Rewritten(RUNTIME.deserialize(write_tree(node)), tuple(work.plan), bool(work.plan) or work.checks)
+    return Rewritten(_program(node), tuple(work.plan), bool(work.plan) or work.checks)
+
+
+def _program(node: Node) -> Any:
+    try:
+        return RUNTIME.deserialize(write_tree(node))
+    except RuntimeError:
+        raise ValueError("with what it names, it has too many parts inside each other") from None
 
 
 def bound_variable(node: Node) -> str | None:
@@ -59,11 +71,11 @@ def bound_variable(node: Node) -> str | None:
 
 
 class _Rewriter:
-    def __init__(self, types: Mapping[int, str], in_parts: bool) -> None:
+    def __init__(self, types: Mapping[int, str], for_much: bool) -> None:
         self.plan: list[Entry] = []
         self.checks = False
         self._types = types
-        self._in_parts = in_parts
+        self._for_much = for_much
 
     def _entry(self, entry: Entry) -> Const:
         self.plan.append(entry)
@@ -75,7 +87,11 @@ class _Rewriter:
         closure = pure(node, variables) if asked is not None else None
         if asked is not None and closure is not None:
             gives = "@time_value" if asked.gives == "time" else "@value"
-            return Call(gives, (self._entry(_kept(closure, asked)),))
+            return Call(gives, (self._entry(closure),))
+        if asked is not None and isinstance(node, Select):
+            return self._member_of(node, variables, depth)
+        if self._for_much and (found := self._found_outside(node, variables)) is not None:
+            return found
         match node:
             case Select():
                 return replace(node, operand=self.visit(node.operand, variables, depth))
@@ -87,31 +103,99 @@ class _Rewriter:
                 return self._loop(node, variables, depth)
         return node
 
+    def _found_outside(self, node: Node, variables: frozenset[str]) -> Node | None:
+        """The size of a list, and an element of one, without taking the list apart."""
+        if isinstance(node, Call) and node.function == "size" and isinstance(node.arguments[0], Select | Call):
+            given = pure(node.arguments[0], variables)
+            return None if given is None else Call("@value", (self._entry(lambda frame: _size(given(frame))),))
+        if isinstance(node, Call) and node.function in ("_==_", "_!=_"):
+            return self._equal(node, variables)
+        closure = pure(node, variables) if _is_element(node) else None
+        return None if closure is None else Call("@value", (self._entry(closure),))
+
+    def _equal(self, node: Call, variables: frozenset[str]) -> Node | None:
+        """Two values compared, one of which stands at a path."""
+        one, other = (pure(part, variables) for part in node.arguments)
+        if one is None or other is None or any(isinstance(part, Ident) for part in node.arguments):
+            return None
+        wanted = node.function == "_==_"
+        return Call("@value", (self._entry(lambda frame: alike(one(frame), other(frame)) is wanted),))
+
+    def _matches(self, node: Call, variables: frozenset[str], depth: int) -> Node | None:
+        """A pattern in a loop, compiled once. The same library looks for it in the same way."""
+        given, pattern = node.arguments
+        if not isinstance(pattern, Const):
+            return None
+        search = re2.compile(str(pattern.value)).search
+
+        def run(_: Frame, __: object, value: Any) -> bool:
+            if type(value) is not str:
+                raise Refused("`matches` is of text")
+            return search(value) is not None
+
+        return Call("@call", (self._entry(run), Items((constant(0), self.visit(given, variables, depth)), True)))
+
     def _call(self, node: Call, variables: frozenset[str], depth: int) -> Node:
-        if node.function == "@in" and depth:
+        if node.function == "@in" and (depth or self._for_much):
             found = self._in(node, variables, depth)
             if found is not None:
                 return found
+        if node.function == "matches" and depth and (found := self._matches(node, variables, depth)) is not None:
+            return found
         bound = bind(node) if not _is_quick(node) else None
         if bound is not None:
             return self._bound(bound, variables, depth)
-        visited = replace(node, arguments=tuple(self.visit(part, variables, depth) for part in node.arguments))
-        if node.function in _ARITHMETIC and self._types.get(node.number) not in _NEVER_INFINITE:
-            self.checks = True
-            return Call("@finite", (visited,))
-        return visited
+        return self._finite(replace(node, arguments=self._operands(node, variables, depth)), node)
+
+    def _operands(self, node: Call, variables: frozenset[str], depth: int) -> tuple[Node, ...]:
+        """The arguments. What is not finite stays so through `+`, `-`, `*` and above a fraction: checked at its end."""
+        found = [self.visit(part, variables, depth) for part in node.arguments]
+        if node.function in ("_+_", "_-_", "_*_"):
+            found = [_unchecked(part) for part in found]
+        elif node.function == "_/_":
+            found[0] = _unchecked(found[0])
+        return tuple(found)
+
+    def _finite(self, visited: Call, node: Call) -> Call:
+        if node.function not in _ARITHMETIC or self._types.get(node.number) in _NEVER_INFINITE:
+            return visited
+        self.checks = True
+        return Call("@finite", (visited,))
+
+    def _member_of(self, node: Select, variables: frozenset[str], depth: int) -> Node:
+        """A member of what a function of ours gives: taken here, so that the rest is not handed over."""
+        names: list[str] = []
+        owner: Node = node
+        while isinstance(owner, Select):
+            names.append(owner.field)
+            owner = owner.operand
+        bound = bind(owner) if isinstance(owner, Call) else None
+        if bound is None or bound.gives == "time":
+            return replace(node, operand=self.visit(node.operand, variables, depth))
+        run = bound.run
+
+        def member(asked: Questions, *values: Any) -> Any:
+            found = run(asked, *values)
+            for name in reversed(names):
+                found = _member_at(found, name, name)
+            return found
+
+        return self._bound(replace(bound, run=member), variables, depth)
 
     def _bound(self, bound: Bound, variables: frozenset[str], depth: int) -> Node:
         """A call of ours of which some arguments are the expression's own: those are handed over in a list."""
         closures = [_argument(bound, at, variables) for at in range(len(bound.arguments))]
         handed = [self.visit(p, variables, depth) for p, c in zip(bound.arguments, closures, strict=True) if c is None]
+        stays, strict, call = closures[0] is not None, bound.is_strict, bound.run
 
-        def run(frame: Frame, entered: object, *values: Any) -> Any:
-            frame.entered -= bound.is_strict
+        def run(frame: Frame, _: object, *values: Any) -> Any:
+            frame.entered -= strict
             rest = iter(values)
-            with _refusing(frame, bound):
+            try:
                 given = [next(rest) if closure is None else closure(frame) for closure in closures]
-                return bound.run(_Asked(frame, closures), *given)
+                return call(frame if stays else _ANEW, *given)
+            except BaseException as error:
+                raise _refused(frame, bound, error) from None
 
         enter: Node = Call("@enter", ()) if bound.is_strict else constant(0)
         name = "@time_call" if bound.gives == "time" else "@call"
@@ -127,15 +211,12 @@ class _Rewriter:
             return None
 
         def run(frame: Frame, _: object, value: Any) -> bool:
-            held = closure(frame)
-            if type(held) is dict:
-                return type(value) is str and value in held
-            if type(held) is not list:
-                raise Refused("`in` looks into a list")
-            if type(value) in (list, dict):
-                return any(alike(value, other) for other in held)
-            return type(value) in _SCALARS and bool(frame.index(held, ()).where(value))
+            held = frame.members(number, closure)
+            if type(value) in _SCALARS:
+                return (type(value) is bool, value) in held.keys
+            return type(value) in (list, dict) and any(alike(value, other) for other in held.given)
 
+        number = len(self.plan)
         return Call("@call", (self._entry(run), Items((constant(0), self.visit(element, variables, depth)), True)))
 
     def _loop(self, node: Loop, variables: frozenset[str], depth: int) -> Node:
@@ -143,7 +224,7 @@ class _Rewriter:
             before = (self.visit(node.before[0], variables, depth),)
             result = self.visit(node.body[2], variables | {node.accumulator}, depth)
             return replace(node, before=before, body=(*node.body[:2], result))
-        if self._in_parts and depth == 0 and (kind := kind_of(node)) is not None:
+        if self._for_much and depth == 0 and (kind := kind_of(node)) is not None:
             source = pure(node.source, variables)
             if source is not None and variables.isdisjoint(_names(node)):
                 return Call("@loop", (self._entry(self._parts(node, kind, source)),))
@@ -155,7 +236,9 @@ class _Rewriter:
         inside = frozenset({*node.variables, node.accumulator})
         body = tuple(self.visit(part, inside, 1) for part in node.body)
         result = Ident(node.accumulator) if kind == "exists_one" else body[2]
-        program = RUNTIME.deserialize(write_tree(replace(node, source=Ident(PART), body=(*body[:2], result))))
+        part = Select(Ident(PART), ELEMENTS, False)
+        fields = _fields_read(node)
+        program = _program(replace(node, source=part, body=(*body[:2], result)))
 
         def run(frame: Frame) -> bool:
             given = source(frame)
@@ -164,8 +247,8 @@ class _Rewriter:
                 raise Refused("a loop runs over a list")
             error, found = None, 0
             for begin in range(0, len(elements), frame.at_a_time):
-                part = elements[begin : begin + frame.at_a_time]
-                answer = evaluated(program, RUNTIME.Activation({**frame.names, PART: part}), frame)
+                some = {ELEMENTS: _reduced(elements[begin : begin + frame.at_a_time], fields)}
+                answer = evaluated(program, RUNTIME.Activation({**frame.names, PART: some}), frame)
                 value = answer.value()
                 if answer.type() == ERROR:
                     error = value
@@ -193,31 +276,78 @@ def kind_of(loop: Loop) -> Kind | None:
     return None
 
 
-class _Asked:
-    """The questions of one call: lists that stay as they are have an index in the frame."""
+def _fields_read(loop: Loop) -> frozenset[str] | None:
+    """Which fields of its element a loop reads; None where it takes the element as a whole."""
+    name, found, pending = loop.variables[0], set(), list(loop.body)
+    while pending:
+        node = pending.pop()
+        if isinstance(node, Ident) and node.name == name:
+            return None
+        owner, field = _read_by_name(node)
+        if field is not None and owner == Ident(name):
+            found.add(field)
+        else:
+            pending += parts_of(node)
+    return frozenset(found)
 
-    def __init__(self, frame: Frame, closures: Sequence[Closure | None]) -> None:
-        self._frame = frame
-        self._stays = closures[0] is not None
 
-    def index(self, given: Any, place: Any) -> Index:
-        return self._frame.index(given, place) if self._stays else Index(given, place)
+def _read_by_name(node: Node) -> tuple[Node | None, str | None]:
+    if isinstance(node, Select):
+        return node.operand, node.field
+    if isinstance(node, Call) and node.function in ("_[_]", "_?._", "_[?_]"):
+        key = node.arguments[1]
+        return node.arguments[0], key.value if isinstance(key, Const) and type(key.value) is str else None
+    return None, None
 
 
-class _refusing:
+def _reduced(elements: list[Any], fields: frozenset[str] | None) -> list[Any]:
+    if fields is None:
+        return elements
+    return [
+        {field: element[field] for field in fields if field in element} if type(element) is dict else element
+        for element in elements
+    ]
+
+
+def _size(value: Any) -> int:
+    if type(value) is not str and type(value) is not list and type(value) is not dict:
+        raise Refused("`size` is of text, a list or an object")
+    return len(value)
+
+
+def _is_element(node: Node) -> bool:
+    """Whether a row of members goes through an element of a list."""
+    while isinstance(node, Select | Call):
+        if isinstance(node, Select):
+            if node.test_only:
+                return False
+            node = node.operand
+        elif node.function != "_[_]":
+            return False
+        elif isinstance(node.arguments[1], Const) and type(node.arguments[1].value) is str:
+            node = node.arguments[0]
+        else:
+            return True
+    return False
+
+
+class _Anew:
+    """Indexes of lists that the runtime has just made: each is made for one question."""
+
+    def index(self, given: Any, place: Place) -> Index:
+        return Index(given, place)
+
+
+_ANEW = _Anew()
+
+
+def _refused(frame: Frame, bound: Bound, error: BaseException) -> BaseException:
     """What a strict function refuses refuses the whole; a mistake of ours does so everywhere."""
-
-    def __init__(self, frame: Frame, bound: Bound) -> None:
-        self._frame = frame
-        self._bound = bound
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if error is None or (isinstance(error, Refused) and not self._bound.is_strict):
-            return
-        self._frame.refuse(Refused(f"`{self._bound.name}`: {error}") if isinstance(error, Refused) else error)
+    if not isinstance(error, Refused):
+        frame.refuse(error)
+    elif bound.is_strict:
+        frame.refuse(Refused(f"`{bound.name}`: {error}"))
+    return error
 
 
 def pure(node: Node, variables: frozenset[str]) -> Closure | None:
@@ -234,11 +364,13 @@ def pure(node: Node, variables: frozenset[str]) -> Closure | None:
         case Ident() if node.name in NAMES and node.name not in variables:
             return lambda frame: frame.names[node.name]
         case Select(test_only=False):
-            return _member(pure(node.operand, variables), lambda _: node.field, node.field)
+            found = _member(pure(node.operand, variables), lambda _: node.field, node.field)
+            return _kept(found, _asked(node))
         case Call(function="_[_]"):
             key = node.arguments[1]
             name = str(key.value) if isinstance(key, Const) else "a member"
-            return _member(pure(node.arguments[0], variables), pure(key, variables), name)
+            found = _member(pure(node.arguments[0], variables), pure(key, variables), name)
+            return _kept(found, _asked(node))
         case Call() if not _is_quick(node) and (bound := bind(node)) is not None:
             return _pure_call(bound, variables)
     return None
@@ -251,8 +383,10 @@ def _pure_call(bound: Bound, variables: frozenset[str]) -> Closure | None:
         return None
 
     def run(frame: Frame) -> Any:
-        with _refusing(frame, bound):
-            return bound.run(_Asked(frame, closures), *(closure(frame) for closure in ready))
+        try:
+            return bound.run(frame, *(closure(frame) for closure in ready))
+        except BaseException as error:
+            raise _refused(frame, bound, error) from None
 
     return run
 
@@ -279,19 +413,19 @@ def _member(operand: Closure | None, key: Closure | None, name: str) -> Closure 
     if operand is None or key is None:
         return None
 
-    def run(frame: Frame) -> Any:
-        owner, by = operand(frame), key(frame)
-        if type(owner) is dict and type(by) is str:
-            if by not in owner:
-                raise _Missing(f"{shown(name)} is missing")
-            return owner[by]
-        if type(owner) is list and type(by) is int:
-            if not 0 <= by < len(owner):
-                raise Refused("a list is too short")
-            return owner[by]
-        raise Refused(f"there is no member {shown(name)} in what is no object")
+    return lambda frame: _member_at(operand(frame), key(frame), name)
 
-    return run
+
+def _member_at(owner: Any, by: Any, name: str) -> Any:
+    if type(owner) is dict and type(by) is str:
+        if by not in owner:
+            raise _Missing(f"{shown(name)} is missing")
+        return owner[by]
+    if type(owner) is list and type(by) is int:
+        if not 0 <= by < len(owner):
+            raise Refused("a list is too short")
+        return owner[by]
+    raise Refused(f"there is no member {shown(name)} in what is no object")
 
 
 def _asked(node: Node) -> Bound | None:
@@ -305,14 +439,23 @@ def _asked(node: Node) -> Bound | None:
             return bind(node) if isinstance(node, Call) and not _is_quick(node) else None
 
 
-def _kept(closure: Closure, asked: Bound) -> Closure:
-    """What a strict function gives, and a member of it: missing there, the whole is refused."""
+def _kept(closure: Closure | None, asked: Bound | None) -> Closure | None:
+    """A member of what a strict function gives: missing there, the whole is refused."""
+    if closure is None or asked is None:
+        return closure
+    found, bound = closure, asked
 
     def run(frame: Frame) -> Any:
-        with _refusing(frame, asked):
-            return closure(frame)
+        try:
+            return found(frame)
+        except BaseException as error:
+            raise _refused(frame, bound, error) from None
 
     return run
+
+
+def _unchecked(node: Node) -> Node:
+    return node.arguments[0] if isinstance(node, Call) and node.function == "@finite" else node
 
 
 def _is_quick(node: Call) -> bool:
@@ -323,13 +466,10 @@ def _is_quick(node: Call) -> bool:
 
 def _names(node: Node) -> frozenset[str]:
     """Every name in a tree."""
-    match node:
-        case Ident():
-            return frozenset({node.name})
-        case Select():
-            return _names(node.operand)
-        case Call(arguments=parts) | Items(values=parts):
-            return frozenset().union(*map(_names, parts))
-        case Loop():
-            return frozenset().union(*map(_names, (node.source, *node.before, *node.body)))
-    return frozenset()
+    found, pending = set(), [node]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, Ident):
+            found.add(node.name)
+        pending += parts_of(node)
+    return frozenset(found)

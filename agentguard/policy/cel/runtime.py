@@ -40,23 +40,37 @@ BASE: Mapping[str, Any] = {
     "assurance": T.STRING,
     "now": T.TIMESTAMP,
 }
-# Where the elements stand that a loop is evaluated over at a time.
-PART = "@part"
+# Where the elements stand that a loop is evaluated over at a time: in an object, of which the runtime takes apart only
+# what it looks at, while it takes a list apart at once.
+PART, ELEMENTS = "@part", "elements"
 
 # How an expression asks for a value that is worked out here: by the number of its entry in the frame's plan.
 Entry: TypeAlias = "Callable[..., Any]"
 
 
+class Members:
+    """What `in` finds in a list, or in the names of an object."""
+
+    def __init__(self, given: Any) -> None:
+        if type(given) is not list and type(given) is not dict:
+            raise Refused("`in` looks into a list")
+        self.given: Sequence[Any] = given if type(given) is list else [*given]
+        scalars = (item for item in self.given if type(item) is not list and type(item) is not dict)
+        self.keys = frozenset((type(item) is bool, item) for item in scalars)
+
+
 class Frame:
     """What one evaluation knows: the names, what it worked out already, and whether anything refused."""
 
-    __slots__ = ("_indexes", "_worked_out", "at_a_time", "entered", "fault", "names", "plan")
+    __slots__ = ("_indexes", "_worked_out", "at_a_time", "entered", "fault", "names", "plan", "said")
 
     def __init__(self, plan: Sequence[Entry], names: Mapping[str, Any], at_a_time: int) -> None:
         self.plan = plan
         self.names = names
         self.at_a_time = at_a_time
         self.fault: str | None = None
+        # The last thing that a function or a path had to say, where the expression may go on without it.
+        self.said: str | None = None
         self.entered = 0
         self._worked_out: dict[int, Any] = {}
         self._indexes: dict[tuple[int, Place], tuple[Any, Index]] = {}
@@ -71,8 +85,23 @@ class Frame:
     def value(self, number: int) -> Any:
         """A value that is the same all through this evaluation, worked out when it is first asked for."""
         if number not in self._worked_out:
-            self._worked_out[number] = self.plan[number](self)
+            self._worked_out[number] = self.run(number)
         return self._worked_out[number]
+
+    def run(self, number: int, *values: Any) -> Any:
+        """What the plan says under this number."""
+        try:
+            return self.plan[number](self, *values)
+        except Refused as error:
+            self.said = str(error)
+            raise
+
+    def members(self, number: int, given: Callable[[Frame], Any]) -> Members:
+        """What one `in` looks into, made once."""
+        if number not in self._worked_out:
+            self._worked_out[number] = Members(given(self))
+        found: Members = self._worked_out[number]
+        return found
 
     def refuse(self, error: BaseException) -> None:
         """Keep the first refusal."""
@@ -118,16 +147,18 @@ def _time_value(number: int) -> datetime:
 
 
 def _call(number: int, values: list[Any]) -> Any:
-    return _handed(_frame().plan[number](_frame(), *values))
+    frame = _frame()
+    found = frame.run(number, *values)
+    return _handed(found) if type(found) is list or type(found) is dict else found
 
 
 def _time_call(number: int, values: list[Any]) -> datetime:
-    found: datetime = _frame().plan[number](_frame(), *values)
+    found: datetime = _frame().run(number, *values)
     return found
 
 
 def _loop(number: int) -> bool:
-    found: bool = _frame().plan[number](_frame())
+    found: bool = _frame().run(number)
     return found
 
 
@@ -216,11 +247,21 @@ def _environment(variables: Mapping[str, Any]) -> Any:
 
 
 # What runs: every program in one environment, so that one activation serves all conditions of a decision.
-RUNTIME = _environment({**BASE, PART: T.List(T.DYN)})
+RUNTIME = _environment({**BASE, PART: OPEN})
 NOTHING = RUNTIME.Activation({})
 ERROR = T.ERROR
 
-_SCALARS: Mapping[str, Any] = {"STRING": T.STRING, "INT": T.INT, "BOOL": T.BOOL, "DYN": T.DYN, "MAP": OPEN}
+# The types that a name can be declared with, beside lists of them.
+KINDS: Mapping[str, Any] = {
+    "STRING": T.STRING,
+    "INT": T.INT,
+    "DOUBLE": T.DOUBLE,
+    "BOOL": T.BOOL,
+    "TIMESTAMP": T.TIMESTAMP,
+    "DURATION": T.DURATION,
+    "DYN": T.DYN,
+    "MAP": OPEN,
+}
 
 
 @lru_cache(maxsize=4096)
@@ -232,4 +273,4 @@ def typed_environment(declared: tuple[tuple[str, str], ...]) -> Any:
 def _cel_type(word: str) -> Any:
     if word.startswith("LIST "):
         return T.List(_cel_type(word[5:]))
-    return _SCALARS[word]
+    return KINDS[word]

@@ -59,11 +59,11 @@ NAMES = ("args", "inputs", "kept", "counts", "origins", *_ALWAYS)
 
 @dataclass(frozen=True, slots=True)
 class Let:
-    """An expression under a name: its tree, its type in CEL's words, and what is known of its value."""
+    """An expression under a name: as it was written, its tree, and its type for the checker."""
 
+    text: str
     tree: Node
     kind: str
-    known: Known
 
 
 @dataclass(frozen=True, slots=True)

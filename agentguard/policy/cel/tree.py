@@ -116,6 +116,18 @@ _KINDS: Mapping[tuple[int, int], str] = {
 }
 
 
+def parts_of(node: Node) -> tuple[Node, ...]:
+    """The nodes right below a node."""
+    match node:
+        case Select():
+            return (node.operand,)
+        case Call(arguments=parts) | Items(values=parts):
+            return parts
+        case Loop():
+            return (node.source, *node.before, *node.body)
+    return ()
+
+
 def write_tree(node: Node) -> bytes:
     """The expression that this tree is, serialised."""
     numbers = itertools.count(1)

@@ -32,6 +32,11 @@ _EACH = re.compile(r"(.+)\.all\(\s*([A-Za-z_][A-Za-z0-9_]*)\s*,(.+)\)", re.DOTAL
 _PRIVATE = frozenset({"inputs", "kept", "claims"})
 
 
+def without_texts(text: str) -> str:
+    """An expression with nothing in its quotes."""
+    return _TEXT.sub("''", text)
+
+
 @lru_cache(maxsize=4096)
 def conjuncts(text: str) -> tuple[str, ...]:
     """The parts that must all be true, as they are written. The whole where it is not a row of `&&`."""

@@ -142,7 +142,8 @@ def _undeclared(name: str, text: str, scope: Scope) -> str:
             return f"there is no name {shown(name)}; did you mean `{root}.{name}`?"
     if re.search(rf"(?:==|!=|[\[,])\s*{re.escape(name)}\b", text):
         return f'there is no name {shown(name)}; text stands in quotes, such as `"{name}"`'
-    hint = expected(name, scope.names) if nearest(name, scope.names) else f"expected {', '.join(scope.names)}"
+    known = [*scope.names, *scope.lets]
+    hint = expected(name, known) if nearest(name, known) else f"expected {', '.join(known)}"
     return f"there is no name {shown(name)}; {hint}"
 
 

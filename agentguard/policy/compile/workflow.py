@@ -48,6 +48,7 @@ from agentguard.policy.compile.flow import flow_troubles
 from agentguard.policy.compile.hints import hints_of
 from agentguard.policy.compile.included import with_included
 from agentguard.policy.compile.keeps import compiled_keeps, keep_troubles, written_by_outsiders
+from agentguard.policy.compile.lets import let_troubles, named_in, with_lets
 from agentguard.policy.compile.limits import gives_nothing_back, limit_troubles, per_of
 from agentguard.policy.compile.parts import Parts, Written, check_people
 from agentguard.policy.compile.reaches import reach_troubles, reaches_of, read_kept
@@ -99,6 +100,7 @@ class _Workflow:
     def compile(self) -> Workflow | None:
         inputs = self._shape(("inputs",), self.file.inputs)
         kept = [name for step in self.file.steps.values() for name in step.keep]
+        self._lets()
         steps = [self._step(name, step, inputs, kept) for name, step in self.file.steps.items()]
         budgets = [self._budget(name, budget) for name, budget in self.file.budgets.items()]
         counting, first_uses = self._triggers()
@@ -202,6 +204,11 @@ class _Workflow:
             subjects=self.file.subjects,
             has_destinations=bool(tool.destinations or step.reaches),
         )
+        scope, wrong = with_lets(scope, named_in(self._texts(name, step), self.file.let), self.file.let)
+        for let, message in wrong:
+            self.say(("let", let), f"let.{let}, which step {shown(name)} uses: {message}")
+        if wrong:
+            return None
         self.scopes[name] = scope
         conditions = [
             self._condition((*here, "require", i), entry.that, scope, f"condition {i + 1} of {shown(name)}")
@@ -270,10 +277,23 @@ class _Workflow:
     def _words(self, name: str, step: models.StepEntry) -> frozenset[str]:
         """The words that this step's expressions begin with. By the word alone: one that stands in a text by chance
         costs a little time, or a refusal while the run has lost track, and nothing else."""
+        texts = self._texts(name, step)
+        texts += [self.file.let[let] for let in named_in(texts, self.file.let)]
+        return frozenset(word for text in texts for word in _NAME_IN_TEXT.findall(text))
+
+    def _texts(self, name: str, step: models.StepEntry) -> list[str]:
+        """The expressions of a step."""
         texts = [entry.that for entry in step.require]
         texts += [] if step.approval is None else [step.approval.when or ""]
-        texts += [budget.total or "" for budget in self.file.budgets.values() if name in budget.of]
-        return frozenset(word for text in texts for word in _NAME_IN_TEXT.findall(text))
+        return texts + [budget.total or "" for budget in self.file.budgets.values() if name in budget.of]
+
+    def _lets(self) -> None:
+        """Names that can be used, each by something."""
+        for let, message in let_troubles(self.file.let):
+            self.say(("let", let), f"let.{let}: {message}")
+        texts = [text for name, step in self.file.steps.items() for text in self._texts(name, step)]
+        for let in sorted(self.file.let.keys() - {*named_in(texts, self.file.let)}):
+            self.say(("let", let), f"let.{let}: no condition and no amount uses it; remove it")
 
     def _destinations(self, name: str, step: models.StepEntry, tool: ToolDeclaration) -> None:
         if (tool.destinations or step.reaches) and step.destinations is None:

@@ -72,6 +72,8 @@ Types: TypeAlias = Annotated[
 Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 # A name that conditions write after a dot.
 Word: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]
+# A name of the owner's own that conditions write as it is.
+LetName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,99}$")]
 ToolName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,199}$")]
 Text: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
 Line: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x20](?:[^\x00-\x1f]{0,998}[^\x00-\x20])?$")]

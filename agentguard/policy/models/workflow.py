@@ -11,6 +11,8 @@ from agentguard.policy.models.steps import StepEntry
 from agentguard.policy.models.words import (
     Day,
     Duration,
+    Expression,
+    LetName,
     Line,
     Name,
     PolicyFile,
@@ -46,6 +48,7 @@ class Workflow(PolicyFile):
     subjects: Annotated[list[Line], Field(min_length=1)]
     identity: WorkflowIdentity | None = None
     inputs: dict[Word, Schema] = {}
+    let: dict[LetName, Expression] = {}
     include: list[Name] = []
     steps: Annotated[dict[Name, StepEntry], Field(min_length=1)] = {}
     budgets: dict[Name, BudgetEntry] = {}

@@ -55,7 +55,20 @@ def as_double(value: Decimal) -> float:
 
 def alike(one: Any, other: Any) -> bool:
     """Equal in value and in type: ``5`` is ``5.0``, and neither is ``"5"`` or ``true``."""
-    return key_of(one) == key_of(other)
+    pending = [(one, other)]
+    while pending:
+        one, other = pending.pop()
+        if type(one) is dict and type(other) is dict:
+            if one.keys() != other.keys():
+                return False
+            pending += [(value, other[name]) for name, value in one.items()]
+        elif type(one) is list and type(other) is list:
+            if len(one) != len(other):
+                return False
+            pending += zip(one, other, strict=True)
+        elif scalar_key(one) is None or scalar_key(one) != scalar_key(other):
+            return False
+    return True
 
 
 def key_of(value: Any) -> object:
