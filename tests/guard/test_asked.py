@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from small_bundle import TEXT, small_bundle
+from small_bundle import TEXT, WHOLE, small_bundle
 
 from agentguard.approvals import ApprovalView
 from agentguard.errors import ApprovalPending, PolicyError
@@ -18,39 +18,46 @@ NAME = "kept.files[?id_ == args.id].filename"
 BECAUSE = "a file leaves the house"
 
 
-def bundle(show: dict[str, str]) -> dict[str, str]:
-    files = small_bundle(
-        {
-            "look": {"keep": {"files": "result.files"}},
-            "send": {
-                "effect": "send",
-                "args": {"id": TEXT, "pin": TEXT},
-                "approval": True,
-                "tool": {"secrets": ["pin"]},
-            },
-        }
-    )
+def bundle(show: dict[str, str], pin: Any = "", personal: list[str] | None = None) -> dict[str, str]:
+    hidden = {"personal": personal} if personal else {}
+    kind = TEXT if isinstance(pin, str) else WHOLE
+    send = {
+        "effect": "send",
+        "args": {"id": TEXT, "pin": kind},
+        "approval": True,
+        "tool": {"secrets": ["pin"]} | hidden,
+    }
+    files = small_bundle({"look": {"keep": {"files": "result.files"}}, "send": send})
     workflow = json.loads(files["w.yaml"].replace("2029-12-31", '"2029-12-31"'))
     workflow["inputs"] = {"ticket": TEXT}
     workflow["steps"]["send"]["approval"] |= {"because": BECAUSE, "show": show}
     return files | {"w.yaml": json.dumps(workflow)}
 
 
-def asked(show: dict[str, str], *, files: Any = FILES, id: str = "7", ticket: str = "T-1") -> ApprovalView:
+def asked(
+    show: dict[str, str],
+    *,
+    files: Any = FILES,
+    id: str = "7",
+    ticket: str = "T-1",
+    pin: Any = "s3cret-pin",
+    personal: list[str] | None = None,
+) -> ApprovalView:
     """The question that a call puts, as an approver sees it."""
 
     def look() -> dict[str, Any]:
         return {"files": files}
 
-    def send(id: str, pin: str) -> str:
+    def send(id: str, pin: Any) -> str:
         return "sent"
 
-    with in_memory_guard(bundle(show)) as guard:
+    send.__annotations__["pin"] = type(pin)
+    with in_memory_guard(bundle(show, pin, personal)) as guard:
         reading, sending = guard.wrap([look, send])
         with guard.run("w", inputs={"ticket": ticket}):
             reading()
             with pytest.raises(ApprovalPending) as caught:
-                sending(id=id, pin="s3cret-pin")
+                sending(id=id, pin=pin)
             assert not [r for r in guard.records() if "report.pdf" in json.dumps(r)]
         row = guard.operations.approval(caught.value.approval_id)
         assert row is not None
@@ -104,6 +111,22 @@ def test_a_secret_of_the_call_is_not_shown_by_another_way() -> None:
     found = rows(asked({"pin": "args.pin", "note": "inputs.ticket"}, ticket="my s3cret-pin here"))
 
     assert "s3cret" not in json.dumps(found)
+
+
+def test_an_argument_that_is_personal_still_finds_its_meaning() -> None:
+    """Records hold no personal value, and those who are asked see it: the file it stands for, too."""
+    found = rows(asked({"file": NAME, "given": "args.id"}, personal=["id"]))
+
+    assert (found["(file)"], found["(given)"]) == ('"report.pdf"', '"7"')
+
+
+def test_a_secret_number_is_hidden_wherever_the_run_has_it() -> None:
+    """A PIN is a number to some tools."""
+    found = rows(
+        asked({"pin": "args.pin", "files": "kept.files"}, files=[{"id_": "7", "code": 48151623}], pin=48151623)
+    )
+
+    assert "48151623" not in json.dumps(found)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,7 +18,8 @@ MAX_SHOWN_BYTES = 4_096
 
 def meanings(show: Mapping[str, Path], call: Call, run: RunState) -> list[Json]:
     """One entry a label: its ``value``, or why there is ``none``. What the call hides is hidden here, too."""
-    roots: dict[str, Any] = {"args": call.told.shown}
+    # Looked up by what was really given, also where a record may not hold that; what is hidden is taken out afterwards.
+    roots: dict[str, Any] = {"args": dict(call.request.arguments)}
     if "inputs" not in run.erased:
         roots["inputs"] = run.inputs
     if not run.unsettled and "kept" not in run.erased:
@@ -42,4 +44,8 @@ def _said(value: Json, unsaid: Callable[[str], str]) -> Json:
         return {unsaid(key): _said(item, unsaid) for key, item in value.items()}
     if isinstance(value, list):
         return [_said(item, unsaid) for item in value]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        text = json.dumps(value)
+        said = unsaid(text)
+        return value if said == text else said
     return value
