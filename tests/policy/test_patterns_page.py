@@ -15,10 +15,12 @@ from agentguard.policy import load, load_cases
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DOCS = Path(__file__).parents[2] / "docs"
+_SECTION = re.compile(r"(?ms)^## (.*?)\n(.*?)(?=^## |\Z)")
+_BLOCK = re.compile(r"(?ms)^```yaml\n(.*?)^```")
 SECTIONS = {
     f"{page}: {title}": text
     for page in ("patterns", "assistants")
-    for title, text in re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", (DOCS / f"{page}.md").read_text("utf-8"), re.M | re.S)
+    for title, text in _SECTION.findall((DOCS / f"{page}.md").read_text("utf-8"))
     if "```yaml" in text
 }
 
@@ -26,7 +28,7 @@ SECTIONS = {
 @pytest.mark.parametrize("title", SECTIONS)
 def test_a_pattern_decides_as_its_cases_say(title: str, tmp_path: Path) -> None:
     """Somebody will copy it. Each has a case that runs, and one that does not."""
-    for number, block in enumerate(re.findall(r"^```yaml\n(.*?)^```", SECTIONS[title], re.M | re.S)):
+    for number, block in enumerate(_BLOCK.findall(SECTIONS[title])):
         suffix = ".cases.yaml" if "\nkind: Cases\n" in block else ".yaml"
         (tmp_path / f"{number}{suffix}").write_text(block)
     bundle = load(tmp_path)
