@@ -9,6 +9,7 @@ from datetime import datetime
 from types import MappingProxyType
 
 from agentguard.core.provenance import NOTHING_SEEN, Seen
+from agentguard.core.sealed import sealed
 from agentguard.core.tallies import Tally
 from agentguard.core.values import Destination, Identity, Json, Risk, Sensitivity, Unavailable
 
@@ -26,6 +27,7 @@ class RunStatus(enum.StrEnum):
     ENDED = "ended"
 
 
+@sealed
 @dataclass(frozen=True, slots=True)
 class RunState:
     """One run as the ledger holds it. ``version`` grows with every change that a decision could see.
@@ -93,6 +95,7 @@ class ApprovalState:
     consumed: bool = False
 
 
+@sealed
 @dataclass(frozen=True, slots=True)
 class Facts:
     """All facts of one decision. ``approval`` None means: nobody has been asked about this request.

@@ -127,7 +127,8 @@ class Step:
 
     ``sources``: for each argument that must come from somewhere, the words of where. ``traced``: the arguments whose
     origins a condition of this step may ask for. ``rests_on_run``: whether anything in it looks at kept values or
-    origins. ``fills``: the arguments that the guard fills, each with its source. ``null_is_absent``: those for which
+    origins. ``all_hold``: true only where each of ``require`` is, and quicker to ask.
+    ``fills``: the arguments that the guard fills, each with its source. ``null_is_absent``: those for which
     null and absent are one. ``texts``: what the texts of its arguments may carry. ``reaches``: whom its tool
     tells without naming them in its arguments. ``per``: the argument by whose value calls are counted.
     ``counts_successes``: a call that failed and did nothing is given back.

@@ -8,8 +8,10 @@ from functools import lru_cache
 from typing import Any
 
 from agentguard.core.canonical import canonical_bytes, commitment, sha256
+from agentguard.core.sealed import sealed
 
 
+@sealed
 @dataclass(frozen=True, slots=True)
 class Request:
     """What is asked: this tool, with these arguments, in this run.

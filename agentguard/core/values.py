@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Self, TypeAlias
 
 from agentguard.core.reasons import Reason
+from agentguard.core.sealed import sealed
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
@@ -92,6 +93,7 @@ class Unavailable:
     detail: str = ""
 
 
+@sealed
 @dataclass(frozen=True, slots=True)
 class Identity:
     """A workload's identity as one verified assertion states it. Made by the identity verifier only.
@@ -127,6 +129,7 @@ class Place:
     parts: Mapping[str, str]
 
 
+@sealed
 @dataclass(frozen=True, slots=True)
 class Destination:
     """A place with what the catalog knows of it. ``sensitivity`` None means unclassified: listed nowhere.

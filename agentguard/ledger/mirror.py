@@ -91,9 +91,10 @@ class Mirror:
 
     def get(self, key: Key) -> Cell | None:
         """A cell, with every outcome that is owed to the log."""
-        if key in self.owed.cells:
-            return self.owed.cells[key]
-        return self.logged(key)
+        owed = self.owed.cells
+        if owed and key in owed:
+            return owed[key]
+        return self._hot[key] if key in self._hot else self.logged(key)
 
     def logged(self, key: Key) -> Cell | None:
         """A cell, as the log alone says."""

@@ -16,6 +16,7 @@ from agentguard.core.facts import Answer, ApprovalState, RunState
 from agentguard.core.growing import Growth
 from agentguard.core.policy import Counted
 from agentguard.core.provenance import Brought
+from agentguard.core.sealed import sealed
 from agentguard.core.values import Json, Risk, Sensitivity
 from agentguard.errors import LedgerError
 
@@ -80,6 +81,7 @@ class FirstUse:
     record: RecordData
 
 
+@sealed
 @dataclass(frozen=True, slots=True)
 class Admission:
     """One decision, to be made durable. Only a permit takes anything; a denial writes its record, and is counted.
@@ -121,6 +123,7 @@ class Admission:
     failure_did_nothing: bool = False
 
 
+@sealed
 @dataclass(frozen=True, slots=True)
 class Admitted:
     """The admission is durable. ``run`` is the run as it is now; None where there was no run. ``raised``: the records
@@ -148,6 +151,7 @@ class Outcome(enum.StrEnum):
     UNKNOWN = "unknown"
 
 
+@sealed
 @dataclass(frozen=True, slots=True)
 class Closing:
     """The outcome of one admitted call. Closing a call twice changes nothing the second time.

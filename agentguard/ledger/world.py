@@ -68,13 +68,15 @@ class Below(Protocol):
 class World:
     """See the module. ``changed`` are the cells as this and earlier operations of the batch left them."""
 
-    __slots__ = ("_first", "below", "changed", "entries")
+    __slots__ = ("_first", "_standings", "below", "changed", "entries")
 
     def __init__(self, below: Below, first: int) -> None:
         self.below = below
         self.changed: dict[Key, Cell | None] = {}
         self.entries: list[Entry] = []
         self._first = first
+        # How each run stands with others, until something is said of anybody.
+        self._standings: dict[str, fold.Standing] = {}
 
     def get(self, key: Key) -> Cell | None:
         """The cell as it is now."""
@@ -85,6 +87,8 @@ class World:
     def put(self, key: Key, cell: Cell | None) -> None:
         """Put a cell in its place. For the fold alone."""
         self.changed[key] = cell
+        if key[0] in _SAY_HOW_RUNS_STAND:
+            self._standings = {}
 
     def write(
         self, record: RecordData, changes: Sequence[Change] = (), private: Mapping[str, Json] | None = None
@@ -129,9 +133,16 @@ class World:
                 fresh += cell.amount
         return self.below.spent(named, start) + fresh
 
+    def standing(self, run_id: str, run: RunCell) -> fold.Standing:
+        """What everybody else says of a run."""
+        found = self._standings.get(run_id)
+        if found is None:
+            found = self._standings[run_id] = fold.standing(self, run_id, run)
+        return found
+
     def state(self, run_id: str, run: RunCell, at: int = 0, windows: Windows | None = None) -> RunState:
         """What a decision sees of a run, with what each budget has spent at that time."""
-        others = fold.standing(self, run_id, run)
+        others = self.standing(run_id, run)
         spent = dict(run.spent)
         if windows:
             for budget, per in windows.items():
@@ -168,7 +179,7 @@ class World:
 
     def is_as_decided(self, run_id: str, run: RunCell, version: int | None) -> bool:
         """Whether a run is what somebody saw who decided on it, active, and its subject not suspended."""
-        others = fold.standing(self, run_id, run)
+        others = self.standing(run_id, run)
         return (
             self._version(run, others) == version
             and fold.status_of(run, others) == RunStatus.ACTIVE
@@ -183,9 +194,11 @@ class World:
         """Where a run stands."""
         if run.status != fold.ACTIVE:  # no opinion changes that
             return run.status
-        return fold.status_of(run, fold.standing(self, run_id, run))
+        return fold.status_of(run, self.standing(run_id, run))
 
 
+# The kinds of cells that ``fold.standing`` looks at.
+_SAY_HOW_RUNS_STAND = frozenset({cells.WORLD, cells.CONTACTS, cells.SAID})
 # Looking a member up in its enum takes as long as a whole check.
 _STATUS: Mapping[str, RunStatus] = {str(status): status for status in RunStatus}
 _RISK: Mapping[int, Risk] = {int(risk): risk for risk in Risk}

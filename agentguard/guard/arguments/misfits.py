@@ -69,19 +69,31 @@ def first_place(error: Exception) -> str | None:
     return None
 
 
-def bind(function: Callable[..., Any], values: dict[str, Any], by_position: Collection[str] = ()) -> dict[str, Any]:
-    """The values, if the function takes each of them by its name, or by its position. Raises Misnamed."""
+def binder(
+    function: Callable[..., Any], by_position: Collection[str] = ()
+) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Gives values back if the function takes each of them by its name, or by its position. That raises Misnamed."""
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):
-        return values  # a builtin that says nothing of its parameters
-    args = [values[name] for name in by_position if name in values]
-    kwargs = {name: value for name, value in values.items() if name not in by_position}
-    try:
-        signature.bind(*args, **kwargs)
-    except TypeError:
-        raise misnamed(signature, args, kwargs) from None
-    return values
+        return lambda values: values  # a builtin that says nothing of its parameters
+    parameters = list(signature.parameters.values())
+    plain = not by_position and all(p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) for p in parameters)
+    taken = frozenset(p.name for p in parameters)
+    needed = frozenset(p.name for p in parameters if p.default is p.empty)
+
+    def bind(values: dict[str, Any]) -> dict[str, Any]:
+        if plain and needed <= values.keys() <= taken:
+            return values
+        args = [values[name] for name in by_position if name in values]
+        kwargs = {name: value for name, value in values.items() if name not in by_position}
+        try:
+            signature.bind(*args, **kwargs)
+        except TypeError:
+            raise misnamed(signature, args, kwargs) from None
+        return values
+
+    return bind
 
 
 def misnamed(signature: inspect.Signature, args: Collection[Any], kwargs: Mapping[str, Any]) -> Misnamed:

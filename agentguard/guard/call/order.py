@@ -100,7 +100,8 @@ def _events(
             attempt.admission = admission
         windows = {charge.budget: charge.per for charge in admission.charges}
         try:
-            answer = yield Wait(guard.ledger.admit(admission, windows=windows))
+            admitted = guard.ledger.admit(admission, windows=windows)
+            answer = admitted.result() if admitted.done else (yield Wait(admitted))
         except Unstorable:
             arguments, identity, attempt.admission = left_out(arguments), None, None
             continue

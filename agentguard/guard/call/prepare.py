@@ -12,6 +12,7 @@ from agentguard.core.fill import Filling, without_nulls
 from agentguard.core.reaches import reached
 from agentguard.core.reasons import Reason
 from agentguard.core.request import Request
+from agentguard.core.sealed import sealed
 from agentguard.core.values import Destination, Json, Unavailable
 from agentguard.destinations import compared, derive, other_spellings, rewrite
 from agentguard.errors import LedgerError
@@ -36,6 +37,7 @@ class GuardedTool(Protocol):
     def framework(self) -> str: ...
 
 
+@sealed
 @dataclass(frozen=True, slots=True)
 class ReadArguments:
     """The arguments of one call: the caller's object, read once into bytes of our own.
@@ -69,6 +71,7 @@ class ReadArguments:
         return self.made[data]
 
 
+@sealed
 @dataclass(frozen=True, slots=True)
 class Call:
     """One call before any fact: its request, where it goes, what its tool gets, and what is wrong with it already.

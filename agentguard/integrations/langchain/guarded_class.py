@@ -22,7 +22,7 @@ from pydantic import BaseModel
 from agentguard.errors import ConfigurationError, ToolCallRefused
 from agentguard.guard import CanaryGate, Gate
 from agentguard.guard.arguments.late import Change
-from agentguard.guard.arguments.misfits import bind
+from agentguard.guard.arguments.misfits import binder
 from agentguard.guard.arguments.signature import hints_of
 from agentguard.guard.functions import own_place
 from agentguard.integrations.langchain.arguments import Arguments, Read, body_of
@@ -127,6 +127,7 @@ def _namespace(
     # LangChain reads these annotations at every call, to see what it must pass; short ones are read quickly.
     for entry in (_run, _arun):
         entry.__annotations__ = {"config": RunnableConfig}
+        vars(entry)["__signature__"] = inspect.signature(entry)  # it asks for that at every call, too
 
     def run(self: BaseTool, tool_input: Any, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -230,13 +231,14 @@ def _fits(original: BaseTool, arguments: Arguments, *, awaited: bool) -> Fits:
     body = body_of(original)
     if isinstance(original, StructuredTool | Tool) and type(original)._run in (StructuredTool._run, Tool._run):
         body = (original.coroutine if awaited else None) or original.func
-    filled_in = [p.name for p in parameters_of(body) if p.name in arguments.runtime]
+    filled_in = dict.fromkeys(p.name for p in parameters_of(body) if p.name in arguments.runtime)
+    bind = None if body is None or arguments.single is not None else binder(body)
 
     def fits(values: dict[str, Any]) -> dict[str, Any]:
         if body is None and not awaited and isinstance(original, StructuredTool | Tool):
             raise NotImplementedError(f"{type(original).__name__} does not support sync invocation.")
-        if body is not None and arguments.single is None:
-            bind(body, {**dict.fromkeys(filled_in), **values})
+        if bind is not None:
+            bind({**filled_in, **values} if filled_in else values)
         return values
 
     return fits
@@ -320,7 +322,7 @@ def _direct(func: Callable[..., Any], arguments: Arguments) -> tuple[Fits, Calla
     def invoke(ready: dict[str, Any]) -> Any:
         return func(*[ready.pop(name) for name in by_position if name in ready], **ready)
 
-    return lambda values: bind(func, values, by_position), invoke
+    return binder(func, by_position), invoke
 
 
 def _disguise(door: Callable[..., Any], func: Callable[..., Any]) -> Callable[..., Any]:

@@ -18,7 +18,7 @@ from agentguard.errors import ConfigurationError
 from agentguard.guard.arguments.given import Codec, Given
 from agentguard.guard.arguments.json_schema import JsonShape
 from agentguard.guard.arguments.late import Change
-from agentguard.guard.arguments.misfits import Misfit, bind
+from agentguard.guard.arguments.misfits import Misfit, binder
 from agentguard.guard.arguments.signature import Signature
 from agentguard.guard.functions import is_guarded
 from agentguard.policy.json_schema.extent import NestedTooDeep
@@ -66,9 +66,10 @@ class DefinedShape:
     def __init__(self, shape: JsonShape, body: Callable[..., Any]) -> None:
         self._shape = shape
         self._body = body
+        self._bind = binder(body)
 
     def given(self, values: Mapping[str, Any]) -> Given:
-        return Given(self._shape.for_body(values, self._body), lambda judged: bind(self._body, judged))
+        return Given(self._shape.for_body(values, self._body), self._bind)
 
     def call(self, body: Callable[..., Any], ready: Any) -> Any:
         return body(**ready)

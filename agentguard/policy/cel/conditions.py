@@ -87,6 +87,11 @@ class _Program:
         texts = (text, *(let.text for let in scope.lets.values()))
         self._members = frozenset(word for written in texts for word in _WORD.findall(written))
 
+    @property
+    def is_quick(self) -> bool:
+        """Whether it is evaluated in one go: nothing in it is counted or carried over."""
+        return not self._runs.has_frame and not self.found.costs
+
     def _value(self, view: View) -> Any:
         """The value, or a Fault. Never raises."""
         try:

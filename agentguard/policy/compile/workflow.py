@@ -33,6 +33,7 @@ from agentguard.policy.cel.conditions import (
     compile_condition,
     to_micros,
 )
+from agentguard.policy.cel.joined import JoinedConditions
 from agentguard.policy.cel.scope import Scope
 from agentguard.policy.compile.asked import shown_to_people
 from agentguard.policy.compile.fill import (
@@ -233,6 +234,7 @@ class _Workflow:
             not_after=tuple(step.not_after),
             at_most=step.at_most,
             require=tuple(condition for condition in conditions if condition is not None),
+            all_hold=_joined(conditions, scope),
             up_to=None if place.up_to is None else Sensitivity.parse(place.up_to),
             allow_unclassified=place.unclassified == "allow",
             max_age=identity.max_age,
@@ -445,3 +447,8 @@ def _risk(written: Mapping[models.RiskWord, models.RiskEntry]) -> Mapping[Risk, 
         lower = default.lower_ceiling_by if entry.lower_ceiling_by is None else entry.lower_ceiling_by
         rules[level] = RiskRule(effects, lower)
     return MappingProxyType(rules)
+
+
+def _joined(conditions: Sequence[CompiledCondition | None], scope: Scope) -> JoinedConditions | None:
+    known = [condition for condition in conditions if condition is not None]
+    return JoinedConditions(known, scope) if len(known) > 1 and len(known) == len(conditions) else None
