@@ -8,6 +8,7 @@ unfrozen twin, and takes its own class at the end. Whoever has one cannot change
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -16,32 +17,23 @@ T = TypeVar("T")
 def sealed(cls: type[T]) -> type[T]:
     """For a dataclass with ``frozen=True, slots=True``: the same class with a quicker ``__init__``."""
     fields: tuple[dataclasses.Field[Any], ...] = dataclasses.fields(cls)  # type: ignore[arg-type]
-    twin = type(f"_{cls.__name__}", (), {"__slots__": tuple(field.name for field in fields)})
+    alike: list[tuple[str, Any, Any]] = [(field.name, Any, _default(field)) for field in fields]
+    twin = dataclasses.make_dataclass(f"_{cls.__name__}", alike, slots=True, eq=False, repr=False)
     # The twin must be laid out alike; Python refuses the change of class where it is not.
-    object.__new__(twin).__class__ = cls  # type: ignore[assignment]
-    known: dict[str, Any] = {"_twin": twin, "_cls": cls, "_put": object.__setattr__, "_make": _MAKE}
-    parameters: list[str] = []
-    lines = ["_put(self, '__class__', _twin)"]
-    for field in fields:
-        name = field.name
-        if field.default_factory is not dataclasses.MISSING:
-            known[f"_of_{name}"] = field.default_factory
-            parameters.append(f"{name}=_make")
-            lines.append(f"self.{name} = _of_{name}() if {name} is _make else {name}")
-        else:
-            known[f"_of_{name}"] = field.default
-            parameters.append(name if field.default is dataclasses.MISSING else f"{name}=_of_{name}")
-            lines.append(f"self.{name} = {name}")
-    lines.append("self.__class__ = _cls")
-    if hasattr(cls, "__post_init__"):
-        lines.append("self.__post_init__()")
-    body = "\n    ".join(lines)
-    exec(f"def __init__(self, {', '.join(parameters)}):\n    {body}", known)  # noqa: S102  names of our own fields
-    made = known["__init__"]
-    made.__qualname__ = f"{cls.__qualname__}.__init__"
-    made.__annotations__ = dict(vars(cls)["__init__"].__annotations__)
-    setattr(cls, "__init__", made)  # noqa: B010  a class of any kind
+    setattr(object.__new__(twin), "__class__", cls)  # noqa: B010
+    fill, put = vars(twin)["__init__"], object.__setattr__
+
+    @functools.wraps(vars(cls)["__init__"])
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        put(self, "__class__", twin)
+        fill(self, *args, **kwargs)
+        self.__class__ = cls
+
+    setattr(cls, "__init__", __init__)  # noqa: B010  a class of any kind
     return cls
 
 
-_MAKE: Any = object()
+def _default(field: dataclasses.Field[Any]) -> Any:
+    if field.default_factory is not dataclasses.MISSING:
+        return dataclasses.field(default_factory=field.default_factory)
+    return dataclasses.field(default=field.default)
