@@ -152,6 +152,7 @@ class Step:
     sources: Mapping[str, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
     traced: frozenset[str] = frozenset()
     rests_on_run: bool = False
+    all_hold: Condition | None = None
     texts: tuple[TextRule, ...] = ()
     hints: tuple[Hint, ...] = ()
     fills: Mapping[str, Source] = field(default_factory=lambda: MappingProxyType({}))
