@@ -497,6 +497,9 @@ def _against_the_step(step: Step, request: Request, policy: Policy, facts: Facts
     known = facts.unread is None  # else nothing is said of the arguments, nor of what follows from them
     if known and step.arguments.refusal(request.arguments) is not None:
         yield "no", "arguments_invalid"
+    for rule in step.refers if known and run is not None else ():
+        if rule.refusal(request.arguments, run.inputs, run.kept, facts.spellings) is not None:
+            yield "no", "arguments_invalid"
 
     for name, source in step.fills.items() if known and run is not None else ():
         held = _held(source, run)

@@ -83,6 +83,19 @@ class Shape(Protocol):
         """Why these arguments do not fit, or None where they do. Never raises."""
 
 
+class Refers(Protocol):
+    """A compiled rule of an argument that refers to the run's inputs, or to what it kept."""
+
+    def refusal(
+        self,
+        arguments: Mapping[str, Any],
+        inputs: Mapping[str, Any],
+        kept: Mapping[str, Any],
+        spellings: Mapping[str, str],
+    ) -> str | None:
+        """Why these arguments do not fit, or None where they do. Never raises."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tool:
     """What the decision must know of a tool. ``fingerprint`` None means the bundle pins no definition."""
@@ -131,7 +144,8 @@ class Step:
     ``fills``: the arguments that the guard fills, each with its source. ``null_is_absent``: those for which
     null and absent are one. ``texts``: what the texts of its arguments may carry. ``reaches``: whom its tool
     tells without naming them in its arguments. ``per``: the argument by whose value calls are counted.
-    ``counts_successes``: a call that failed and did nothing is given back.
+    ``counts_successes``: a call that failed and did nothing is given back. ``refers``: rules of
+    arguments that refer to the run.
     """
 
     name: str
@@ -154,6 +168,7 @@ class Step:
     rests_on_run: bool = False
     all_hold: Condition | None = None
     texts: tuple[TextRule, ...] = ()
+    refers: tuple[Refers, ...] = ()
     hints: tuple[Hint, ...] = ()
     fills: Mapping[str, Source] = field(default_factory=lambda: MappingProxyType({}))
     null_is_absent: frozenset[str] = frozenset()

@@ -130,6 +130,13 @@ def arguments_fit(case: Case, step: Step, result: StepResult) -> None:
     refusal = step.arguments.refusal(case.request.arguments)
     if refusal is not None:
         refuse(result, step, Reason.ARGUMENTS_INVALID, refusal)
+    run = case.run
+    if not step.refers or run is None:
+        return
+    for rule in step.refers:
+        refusal = rule.refusal(case.request.arguments, run.inputs, run.kept, case.facts.spellings)
+        if refusal is not None:
+            refuse(result, step, Reason.ARGUMENTS_INVALID, refusal)
 
 
 def the_run_has_not_lost_track(case: Case, step: Step, result: StepResult) -> None:

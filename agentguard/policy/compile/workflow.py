@@ -53,6 +53,7 @@ from agentguard.policy.compile.lets import let_troubles, named_in, with_lets
 from agentguard.policy.compile.limits import gives_nothing_back, limit_troubles, per_of
 from agentguard.policy.compile.parts import Parts, Written, check_people
 from agentguard.policy.compile.reaches import reach_troubles, reaches_of, read_kept
+from agentguard.policy.compile.refers import refers_to_kept, with_references
 from agentguard.policy.compile.sources import SourceWords, is_reserved, source_troubles, sources, without_sources
 from agentguard.policy.compile.text import text_rules, text_troubles
 from agentguard.policy.json_schema.shapes import CompiledShape, compile_shape
@@ -190,9 +191,13 @@ class _Workflow:
         said = gives_nothing_back(tool) if tool is not None and step.counting is not None else None
         if said is not None:
             self.note((*here, "counting"), said)
-        shape = self._shape((*here, "arguments"), without_fill(without_sources(step.arguments)))
+        plain = without_fill(without_sources(step.arguments))
+        plain, refers, misreferred = with_references(plain, self.file.inputs, declared.kept)
+        for path, message in misreferred:
+            self.say((*here, "arguments", *path), message)
+        shape = self._shape((*here, "arguments"), plain)
         self._keeps(name, step)
-        if shape is None or inputs is None or tool is None or troubles or filling or limits:
+        if shape is None or inputs is None or tool is None or troubles or filling or limits or misreferred:
             return None
         fills = fills_of(step, tool, declared)
         reaches = reaches_of(step, lambda *path: self.written.source(*here, *path))
@@ -245,10 +250,12 @@ class _Workflow:
             sources=sources(step.arguments, self.words),
             traced=frozenset(step.arguments if "origins" in self._words(name, step) else ()),
             rests_on_run=reads_kept(fills)
+            or refers_to_kept(refers)
             or not {"kept", "origins"}.isdisjoint(self._words(name, step))
             or _rest_on_run(texts)
             or read_kept(reaches),
             texts=texts,
+            refers=refers,
             hints=hints_of(step, conditions),
             fills=fills,
             null_is_absent=nulls_of(step.arguments),
