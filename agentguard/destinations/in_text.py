@@ -6,10 +6,13 @@ Every link that is found is a place, and one that names no single place spoils t
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from agentguard.core.reasons import Reason
-from agentguard.core.text.links import Found, Link, addresses_of, links_in
 from agentguard.core.values import Json, Unavailable
+
+if TYPE_CHECKING:
+    from agentguard.core.text.links import Link
 
 # The kinds of place that can be found in a text.
 KINDS = ("email", "host", "url")
@@ -19,6 +22,8 @@ _NOT_OF_THE_WEB = ("mailto:", "tel:", "sms:", "smsto:", "mms:")
 
 def found_in_text(kind: str, value: Json, where: str) -> Iterator[str | Unavailable]:
     """What a text holds of this kind, as its kind reads it."""
+    from agentguard.core.text.links import links_in  # loaded with the first text that is looked at
+
     if not isinstance(value, str):
         yield _ambiguous("not_a_string", where)
         return
@@ -31,6 +36,8 @@ def found_in_text(kind: str, value: Json, where: str) -> Iterator[str | Unavaila
 
 
 def _of_kind(kind: str, link: Link, where: str) -> Iterator[str | Unavailable]:
+    from agentguard.core.text.links import Found, addresses_of
+
     if kind == "email":
         yield from addresses_of(link)
     elif link.found is Found.URL:

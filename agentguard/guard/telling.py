@@ -7,7 +7,6 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
-from agentguard.core.text.marks import DISGUISED, marks_in
 from agentguard.core.text.rules import texts_of
 from agentguard.core.text.told import Telling
 from agentguard.core.values import Json
@@ -20,6 +19,8 @@ MAX_RETURNED = 1024 * 1024
 
 def telling(tool: str, call: int, given: Json, result: Any, *, failed: bool = False) -> Telling:
     """What a call brought. What a failure says is its tool's, and no source for anything. Never raises."""
+    from agentguard.core.text.marks import marks_in
+
     try:
         marks = frozenset(mark for mark, _ in marks_in(_bounded(result)))
     except Exception:  # a result of any kind
@@ -38,6 +39,8 @@ def not_run(tool: str, call: int, given: Json) -> Telling:
 
 
 def _given(arguments: Json) -> frozenset[bytes]:
+    from agentguard.core.text.marks import DISGUISED, marks_in
+
     found = marks_in(list(texts_of(arguments)), written=True)
     return frozenset(mark for mark, what in found if what not in DISGUISED)
 

@@ -6,8 +6,7 @@ import zlib
 from base64 import b64decode, b64encode
 from typing import Any
 
-from agentguard.core.text.marks import SIZE
-from agentguard.core.text.told import Returned, Telling, Told
+from agentguard.core.text.told import SIZE, Returned, Telling, Told
 from agentguard.core.values import Json
 
 

@@ -24,8 +24,8 @@ from hashlib import blake2b
 
 from agentguard.core.text.links import Found, Link, address_key, addresses_of, link_key, links_of
 from agentguard.core.text.readings import is_unseen
+from agentguard.core.text.told import SIZE
 
-SIZE = 8
 _PIECE = 16 * 1024
 _MOST_KEPT = 200_000
 _MOST_DIGITS = 64

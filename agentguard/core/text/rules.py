@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from agentguard.core.text.links import Found, Link, address_key, addresses_of, link_key, links_in
 from agentguard.core.values import Json
 
 # A source that trusted code filled: a link in it may also be the beginning of a longer one.
-_GIVEN = ("inputs", "kept")
+GIVEN = ("inputs", "kept")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +25,7 @@ class TextRule:
     def tools(self) -> frozenset[str]:
         """The tools whose results must be remembered for it."""
         words = self.nothing_of | (self.links or frozenset()) | (self.addresses or frozenset())
-        return frozenset(word for word in words if word.partition(".")[0] not in _GIVEN)
+        return frozenset(word for word in words if word.partition(".")[0] not in GIVEN)
 
 
 def texts_of(value: Json) -> Iterator[str]:
@@ -42,39 +41,6 @@ def texts_of(value: Json) -> Iterator[str]:
             yield item
         elif item is not None and not isinstance(item, bool):
             yield str(item)
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """The links and addresses that trusted code gave: each by its key, and those that others may stand below."""
-
-    links: frozenset[str] = frozenset()
-    below: tuple[str, ...] = ()
-    addresses: frozenset[str] = frozenset()
-
-    @classmethod
-    def of(cls, value: Json) -> Known | None:
-        """What stands in an input or a kept value; None where it could not be looked at."""
-        links: set[str] = set()
-        below: set[str] = set()
-        addresses: set[str] = set()
-        for text in texts_of(value):
-            found = links_in(text)
-            if found is None:
-                return None
-            for link in (*found, Link(Found.URL, f"https://{text}"), Link(Found.URL, text)):
-                key = link_key(link.target) if link.found is Found.URL else None
-                addresses |= {address_key(address) for address in addresses_of(link)}
-                addresses |= {link.target.casefold()} if link.found is Found.MENTION else set()
-                if key is not None:
-                    links.add(key)
-                    whole = not any(sign in key for sign in "/?#")
-                    below |= {f"{key}{sign}" for sign in ("/?#" if whole else "/" if link.target.endswith("/") else "")}
-        return cls(frozenset(links), tuple(sorted(below)), frozenset(addresses))
-
-    def covers(self, key: str) -> bool:
-        """Whether a link is one of these, or below one that is a host or ends in a slash."""
-        return key in self.links or any(key.startswith(start) for start in self.below)
 
 
 def source_value(word: str, inputs: Mapping[str, Json], kept: Mapping[str, Json]) -> Json:

@@ -17,6 +17,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from hashlib import blake2b
 
+# Bytes of one mark.
+SIZE = 8
 # Marks of one run that are held exactly, of eight bytes each; some 3 MiB of ordinary mail.
 MAX_MARKS = 60_000
 # The filter for what comes after: with 100,000 more marks 1 of 100 unknown words may be held, with 250,000 1 of 7.
