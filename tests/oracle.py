@@ -271,6 +271,13 @@ def _standing_at(text: str, value: Any) -> list[Any]:
     return _standing_at(rest, value[name]) if isinstance(value, dict) and name in value else []
 
 
+def _leaves(value: Any) -> list[Any]:
+    """Every value in a value that holds no others."""
+    if isinstance(value, dict):
+        return [leaf for each in value.values() for leaf in _leaves(each)]
+    return [leaf for each in value for leaf in _leaves(each)] if isinstance(value, list) else [value]
+
+
 def _same(one: Any, other: Any) -> bool:
     """Equal, and both text or both numbers; a number may be whole or have decimals."""
     return isinstance(one, str) is isinstance(other, str) and not isinstance(other, bool) and bool(one == other)
@@ -309,7 +316,7 @@ def _comes_from(
         return True
     sources: dict[str, int | None] = {}
     for name, given in run.inputs.items():
-        if any(_same(form, given) for form in forms):
+        if any(_same(form, leaf) for form in forms for leaf in _leaves(given)):
             sources |= {"inputs": 0, f"inputs.{name}": 0}
     if run.seen.overflowed:
         listed = "catalog" in words and bool(places) and all(place.sensitivity is not None for place in places)
@@ -318,7 +325,7 @@ def _comes_from(
         if any(key in mark.values for key in keys) and not mark.source.startswith(("kept.", "@")):
             sources[mark.source] = min(mark.order, sources.get(mark.source) or mark.order)
     for name, kept in run.kept.items():
-        if any(_same(form, kept) for form in forms):
+        if any(_same(form, leaf) for form in forms for leaf in _leaves(kept)):
             mine = [m for m in run.seen.marks if m.source == f"kept.{name}"]
             sources[f"kept.{name}"] = min((m.order for m in mine if any(k in m.values for k in keys)), default=None)
     texts = [_bare(str(form)) for form in forms]

@@ -255,7 +255,7 @@ class Trail:
         return Origins(tuple(map(self._part, parts, others)))
 
     def _part(self, leaf: Json, spelt: Json) -> Part:
-        scalars = [part for part in (leaf, spelt) if _is_scalar(part)]
+        scalars = [part for part in (leaf, spelt) if _is_scalar(part)] if _is_scalar(leaf) else []
         keys = {digest(part) for part in scalars} - {None}  # what has no exact form is equal to nothing
         given = set().union(*(self._given.get(part, ()) for part in scalars))
         holding = [mark for mark in self._seen.marks if not keys.isdisjoint(mark.values)]
