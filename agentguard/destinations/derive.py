@@ -14,7 +14,6 @@ missing.
 from __future__ import annotations
 
 import json
-import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -25,6 +24,7 @@ from typing import TypeAlias, cast
 
 from agentguard.core.credentials import SECRET, without_credentials
 from agentguard.core.declarations import DestinationDeclaration
+from agentguard.core.paths import Every, parse_place
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Destination, Json, Place, Unavailable
 from agentguard.destinations.catalog import Catalog
@@ -34,10 +34,6 @@ from agentguard.destinations.kinds import Ambiguous, Derived, Kind, Promised, fi
 # A path step: a member's name, or None for "every element".
 Path: TypeAlias = "tuple[str | None, ...]"
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
-_EVERY = re.compile(r"\[\*\]")
-_QUOTED = re.compile(r'\["(?:[^"\\]|\\.)*"\]')
-MAX_PATH = 500
 # The parts of a place that can be declared secret, by kind; of every kind all of it, as `id`.
 ID = "id"
 PARTS: Mapping[str, frozenset[str]] = MappingProxyType(
@@ -330,41 +326,14 @@ def _replace(value: Json, path: Path, kind: Kind, options: Mapping[str, Json]) -
 
 @lru_cache(maxsize=4096)
 def _path(text: str | None) -> Path | None:
-    """A parsed path, or None. The first step is a name without a dot."""
-    if not text or len(text) > MAX_PATH:
-        return None
-    steps: list[str | None] = []
-    at = 0
-    while at < len(text):
-        if steps and text[at] == ".":
-            found = _NAME.match(text, at + 1)
-        elif text[at] == "[":
-            found = _EVERY.match(text, at) if steps else None
-            found = found or _QUOTED.match(text, at)
-        else:
-            found = None if steps else _NAME.match(text, at)
-        if found is None:
-            return None
-        step = _step(found[0])
-        if step is _BAD:
-            return None
-        steps.append(cast("str | None", step))
-        at = found.end()
-    return tuple(steps)
-
-
-_BAD = object()
-
-
-def _step(text: str) -> object:
-    if text == "[*]":
-        return None
-    if not text.startswith("["):
-        return text
+    """A parsed path of names and ``[*]``, or None. The first step is a name."""
     try:
-        return json.loads(text[1:-1])
+        steps = parse_place(text or "")
     except ValueError:
-        return _BAD
+        return None
+    plain = tuple(step if isinstance(step, str) else None for step in steps)
+    whole = all(isinstance(step, str | Every) for step in steps)
+    return plain if whole and plain[0] is not None else None
 
 
 def _shown(path: Path) -> str:
