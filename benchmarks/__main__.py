@@ -17,7 +17,19 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import calls, conditions, decision, destinations, durable, identity, large, processes, revocation
+from benchmarks import (
+    calls,
+    conditions,
+    decision,
+    destinations,
+    durable,
+    identity,
+    large,
+    peers,
+    processes,
+    revocation,
+    start,
+)
 from benchmarks.measure import FULL, QUICK, Effort
 from benchmarks.report import judge, table
 
@@ -25,6 +37,8 @@ LIBRARIES = (
     "agentguard",
     "cedarpy",
     "pycasbin",
+    "guardian-angel",
+    "ctrlrun",
     "langchain-core",
     "cel-expr-python",
     "jsonschema-rs",
@@ -65,7 +79,7 @@ def main() -> None:
 def measure(effort: Effort, folder: Path, console: Console) -> dict[str, Any]:
     """All parts, with a progress bar."""
     steps = 4 + 2 * len(effort.workflows) + 1 + 2 * len(effort.callers) + identity.STEPS + destinations.STEPS
-    steps += processes.STEPS + large.STEPS + conditions.STEPS
+    steps += processes.STEPS + large.STEPS + conditions.STEPS + peers.STEPS + start.STEPS
     columns = (TextColumn("{task.description:32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("", total=steps)
@@ -75,6 +89,8 @@ def measure(effort: Effort, folder: Path, console: Console) -> dict[str, Any]:
 
         found: dict[str, Any] = {
             "machine": _machine(),
+            "start": start.measure(effort, folder, tick),
+            "peers": peers.measure(effort, folder, tick),
             "calls": calls.measure(effort, folder, tick),
             "decision": decision.measure(effort, folder, tick),
             "durable": durable.measure(effort, folder, tick),

@@ -10,6 +10,8 @@ from pathlib import Path
 from agentguard.destinations import kind_names
 
 ROOT = Path(__file__).resolve().parent.parent
+PEERS = ("agentguard, in memory", "agentguard, durable", "cedarpy + a log line", "pycasbin + a log line",
+         "guardian-angel", "ctrlrun")  # fmt: skip
 
 
 def test_the_quick_form_gives_every_key(tmp_path: Path) -> None:
@@ -23,6 +25,8 @@ def test_the_quick_form_gives_every_key(tmp_path: Path) -> None:
     found = json.loads(out.read_text())
     parts = {
         "calls",
+        "start",
+        "peers",
         "conditions",
         "decision",
         "durable",
@@ -33,6 +37,8 @@ def test_the_quick_form_gives_every_key(tmp_path: Path) -> None:
         "revocation",
     }
     assert found.keys() == parts | {"machine", "aims"}
+    assert found["peers"].keys() == {"bare", *PEERS}
+    assert min(found["start"].values()) > 0
     assert found["calls"].keys() == {"function", "async_function", "langchain_tool"}
     assert all(row.keys() == {"bare", "guarded_in_memory", "guarded_durable"} for row in found["calls"].values())
     columns = {"load_s", "plain", "three_conditions", "cedarpy", "cedarpy_parsed_once", "pycasbin"}
@@ -58,5 +64,5 @@ def test_the_quick_form_gives_every_key(tmp_path: Path) -> None:
     assert all(by.keys() == {"100"} for by in found["conditions"].values())
     assert all(cell.keys() == {"ms", "mib", "wait_ms"} for by in found["conditions"].values() for cell in by.values())
     assert found["revocation"].keys() == {"signals", "p50_ms", "p99_ms"}
-    assert len(found["aims"]) == 17
+    assert len(found["aims"]) == 19
     assert "| Aim |" in tables.read_text()
