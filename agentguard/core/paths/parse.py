@@ -173,4 +173,4 @@ class _Reader:
             return Literal(_WORDS[word[0]])
         if word is not None:
             self._at -= len(word[0])
-        raise self._wrong("expected a text in quotes, a number, true, false, null, or `inputs.…`, `kept.…`, `args.…`")
+        raise self._wrong("expected a text in quotes, a number, true, false, null, or `inputs.X`, `kept.X`, `args.X`")
