@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from agentguard.destinations import kind_names
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -14,6 +16,7 @@ PEERS = ("agentguard, in memory", "agentguard, durable", "cedarpy + a log line",
          "guardian-angel", "ctrlrun")  # fmt: skip
 
 
+@pytest.mark.timeout(700)  # some seconds where nothing else runs
 def test_the_quick_form_gives_every_key(tmp_path: Path) -> None:
     """A benchmark that is broken is found out here, and not on the day it is needed."""
     out, tables = tmp_path / "found.json", tmp_path / "found.md"
