@@ -15,6 +15,7 @@ from agentguard.core.provenance import NO_PLACES, Origins, Trail
 from agentguard.core.reasons import Reason
 from agentguard.core.request import Request
 from agentguard.core.spellings import respelt
+from agentguard.core.tallies import SALT
 from agentguard.core.values import Destination, Effect, Identity, Sensitivity, ToolEffect, Unavailable
 
 
@@ -188,6 +189,8 @@ def _view_of(case: Case) -> View:
         names["now"] = case.now
     if run is not None:
         names["counts"], names["risk"] = run.counts, run.risk.word
+        if case.workflow is not None and case.workflow.counts_values:
+            names["tallies"] = {SALT: run.salt, **{key: list(tally) for key, tally in run.tallies.items()}}
         if "inputs" not in run.erased:
             names["inputs"] = run.inputs
         if not run.unsettled and "kept" not in run.erased:

@@ -275,6 +275,7 @@ class Workflow:
     steps_by_tool: Mapping[str, tuple[Step, ...]] = field(init=False)
     hints: bool = field(init=False)
     fillings: Mapping[str, tuple[Filling, ...]] = field(init=False)
+    counts_values: bool = field(init=False)
 
     def __post_init__(self) -> None:
         by_tool: dict[str, list[Step]] = {}
@@ -283,6 +284,7 @@ class Workflow:
         object.__setattr__(self, "steps_by_tool", MappingProxyType({t: tuple(s) for t, s in by_tool.items()}))
         object.__setattr__(self, "hints", any(step.hints for step in self.steps))
         object.__setattr__(self, "fillings", fillings(self.steps))
+        object.__setattr__(self, "counts_values", any(step.per is not None for step in self.steps))
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,8 @@ class Tally(NamedTuple):
 
 
 NEVER = Tally()
+# Where the run's salt stands among the tallies that conditions look up: no key is empty.
+SALT = ""
 
 
 def key_of(step: str, value: Json, salt: str) -> str:

@@ -186,3 +186,55 @@ def test_counting_successes_of_a_tool_that_gives_nothing_back_is_noted(tool: dic
         notes = [str(note) for note in guard.bundle.notes if "failure_did_nothing" in str(note)]
 
     assert len(notes) == (2 if noted else 0)
+
+
+FOR_ORDER = {
+    "cancel": {"args": {"order": TEXT}, "effect": "delete", "per": "args.order"},
+    "refund": {"args": {"order": TEXT}, "effect": "send", "require": ['done_for("cancel", args.order)']},
+    "keep": {"args": {"order": TEXT}, "effect": "send", "require": ['false || !done_for("cancel", args.order)']},
+}
+
+
+@pytest.mark.parametrize(
+    ("fails", "nothing", "refund", "keep"),
+    [(False, False, True, False), (True, True, False, True), (True, False, False, False)],
+)
+def test_done_for_asks_what_came_of_the_calls_for_one_value(
+    fails: bool, nothing: bool, refund: bool, keep: bool
+) -> None:
+    """What may have happened, or not, is neither done nor not done, also inside of `||`."""
+    shop = Shop()
+    shop.fails = OSError() if fails else None
+
+    def refund_(order: str) -> str:
+        return order
+
+    def keep_(order: str) -> str:
+        return order
+
+    refund_.__name__, keep_.__name__ = "refund", "keep"
+    cancelling = {**FOR_ORDER["cancel"], "tool": {"failure_did_nothing": nothing}}
+    with in_memory_guard(small_bundle({**FOR_ORDER, "cancel": cancelling})) as guard, guard.run("w"):
+        cancel, refunding, keeping = guard.wrap([shop.cancel, refund_, keep_])
+        assert permitted(refunding, "ORD-1") == [] and permitted(keeping, "ORD-1") == ["ORD-1"]
+        permitted(cancel, "ORD-1")
+
+        assert permitted(refunding, "ord-1", "ORD-2") == (["ord-1"] if refund else [])
+        assert permitted(keeping, "ORD-1", "ORD-2") == (["ORD-1", "ORD-2"] if keep else ["ORD-2"])
+
+
+@pytest.mark.parametrize(
+    ("condition", "said"),
+    [
+        ('done_for("cancl", args.order)', "did you mean `cancel`"),
+        ('done_for("keep", args.order)', "is counted by no value"),
+        ("done_for(args.order, args.order)", "written as text"),
+        ('done_for("cancel")', "done_for"),
+        ('tallies["x"] == 1', "tallies"),
+    ],
+)
+def test_done_for_of_what_nobody_counts_is_refused_when_the_bundle_loads(condition: str, said: str) -> None:
+    """It would be false for ever."""
+    entry = {**FOR_ORDER["refund"], "require": [condition]}
+    with pytest.raises(PolicyError, match=said), in_memory_guard(small_bundle({**FOR_ORDER, "refund": entry})):
+        pass

@@ -29,7 +29,7 @@ from agentguard.policy.cel.literals import (
 )
 from agentguard.policy.cel.patterns import pattern_trouble
 from agentguard.policy.cel.rewrite import bound_variable, kind_of, pure
-from agentguard.policy.cel.scope import ANYTHING, NAMES, SCALE, Known, Scope, element, member, required
+from agentguard.policy.cel.scope import ANYTHING, NAMES, SCALE, TALLIES, Known, Scope, element, member, required
 from agentguard.policy.cel.tree import Call, Const, Ident, Items, Loop, Node, Select
 from agentguard.policy.words import expected, shown
 
@@ -269,6 +269,8 @@ class _Inspector:
             return ANYTHING
         if bound is None:
             return ANYTHING
+        if node.function == "done_for":
+            self._root(TALLIES)
         found, said = given_by(node, known, _words_of)
         if said is not None:
             self.say(said)

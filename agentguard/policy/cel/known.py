@@ -102,6 +102,7 @@ _SIMPLE: Mapping[str, Known] = {
     "number": _NUMBER,
     "same_amount": _YES_OR_NO,
     "unchanged": _YES_OR_NO,
+    "done_for": _YES_OR_NO,
     "plus": _TEXT,
     "lines": {"type": "array", "items": _TEXT},
     "numbers": {"type": "array", "items": _NUMBER},
@@ -115,7 +116,7 @@ def given_by(node: Call, known: list[Known], words: Callable[[Node], str]) -> tu
         return _SIMPLE["lines"] if name == "split" else ANYTHING, None
     inside, trouble = _element(given), None
     about = inside
-    if len(node.arguments) > 1 and name not in ("plus", "same_amount", "unchanged"):
+    if len(node.arguments) > 1 and name not in ("plus", "same_amount", "unchanged", "done_for"):
         about, trouble = _field(node, inside, words)
     if name == "unchanged" and not _is_argument(node.arguments[0]):
         trouble = "`unchanged` takes an argument and what it was before, such as `unchanged(args.note, kept.note)`"

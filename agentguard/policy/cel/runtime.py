@@ -31,6 +31,7 @@ BASE: Mapping[str, Any] = {
     "inputs": OPEN,
     "kept": OPEN,
     "counts": T.Map(T.STRING, T.INT),
+    "tallies": OPEN,
     "origins": T.Map(T.STRING, T.List(T.STRING)),
     "subject": T.STRING,
     "claims": OPEN,

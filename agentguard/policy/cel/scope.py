@@ -54,7 +54,9 @@ _ALWAYS: Mapping[str, Known] = {
     "assurance": _words(Assurance.words()),
     "now": ANYTHING,
 }
-NAMES = ("args", "inputs", "kept", "counts", "origins", *_ALWAYS)
+# What `done_for` looks up. No condition may name it: the keys in it are under the run's salt.
+TALLIES = "tallies"
+NAMES = ("args", "inputs", "kept", "counts", "origins", *_ALWAYS, TALLIES)
 
 
 @dataclass(frozen=True, slots=True)

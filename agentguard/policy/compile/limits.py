@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
 from agentguard.core.declarations import ToolDeclaration
@@ -51,3 +52,16 @@ def gives_nothing_back(tool: ToolDeclaration) -> str | None:
         f"counting: a failure of {shown(tool.name)} may have done something, so it counts, too; where its failures do "
         "nothing, its developers say `failure_did_nothing: true` in Tools"
     )
+
+
+_DONE_FOR = re.compile(r"""\bdone_for\(\s*(?:"([^"]*)"|'([^']*)')""")
+
+
+def done_for_troubles(text: str, steps: Mapping[str, models.StepEntry]) -> Iterator[str]:
+    """What `done_for` asks of a step that is not there, or is not counted by a value."""
+    for found in _DONE_FOR.finditer(text):
+        step = found[1] if found[1] is not None else found[2]
+        if step not in steps:
+            yield f"done_for: {unknown('step', step, steps)}"
+        elif steps[step].per is None:
+            yield f"done_for: step {shown(step)} is counted by no value; add `per: args.NAME` to it"

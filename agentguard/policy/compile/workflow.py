@@ -50,7 +50,7 @@ from agentguard.policy.compile.hints import hints_of
 from agentguard.policy.compile.included import with_included
 from agentguard.policy.compile.keeps import compiled_keeps, keep_troubles, written_by_outsiders
 from agentguard.policy.compile.lets import let_troubles, named_in, with_lets
-from agentguard.policy.compile.limits import gives_nothing_back, limit_troubles, per_of
+from agentguard.policy.compile.limits import done_for_troubles, gives_nothing_back, limit_troubles, per_of
 from agentguard.policy.compile.parts import Parts, Written, check_people
 from agentguard.policy.compile.reaches import reach_troubles, reaches_of, read_kept
 from agentguard.policy.compile.refers import refers_to_kept, with_references
@@ -220,6 +220,9 @@ class _Workflow:
             self._condition((*here, "require", i), entry.that, scope, f"condition {i + 1} of {shown(name)}")
             for i, entry in enumerate(step.require)
         ]
+        for text in self._texts(name, step):
+            for message in done_for_troubles(text, self.file.steps):
+                self.say((*here, "require"), message)
         for index, entry in enumerate(step.require):
             for message in could_be_filled(entry.that, step.arguments):
                 self.note((*here, "require", index), message)

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias
 
 from agentguard.core.paths import Step, parse_place
+from agentguard.core.tallies import NEVER, SALT, key_of
 from agentguard.policy.cel.functions import lists, numbers, texts, times
 from agentguard.policy.cel.functions.values import Refused, alike
-from agentguard.policy.cel.tree import Call, Const, Node
+from agentguard.policy.cel.scope import TALLIES
+from agentguard.policy.cel.tree import Call, Const, Ident, Node
 from agentguard.policy.words import shown
 
 # What an argument gives that is not there, where a function may be told so.
@@ -97,6 +99,21 @@ def _unchanged(name: str, given: Sequence[Node]) -> Bound:
     return Bound(name, tuple(given), run, may_lack=True)
 
 
+def _done_for(name: str, given: Sequence[Node]) -> Bound:
+    """Whether the step's call for this value has succeeded. What nobody knows for sure is neither yes nor no."""
+    step = given[0].value if isinstance(given[0], Const) else None
+    if type(step) is not str:
+        raise ValueError('the step of `done_for` is written as text, such as `done_for("cancel", args.id)`')
+
+    def run(_: Questions, value: Any, tallies: Any) -> bool:
+        taken, back, done = tallies.get(key_of(step, value, tallies[SALT]), NEVER)
+        if not done and taken != back:
+            raise Refused(f"a call of {shown(step)} for this value is under way, or nobody knows what came of it")
+        return bool(done)
+
+    return Bound(name, (given[1], Ident(TALLIES)), run)
+
+
 def _plus(name: str, given: Sequence[Node]) -> Bound:
     span = given[1]
     if isinstance(span, Const) and not times.is_span(str(span.value)):
@@ -130,6 +147,7 @@ _FUNCTIONS: Mapping[str, Binder] = {
     "time": _plain(times.time, "time"),
     "plus": _plus,
     "unchanged": _unchanged,
+    "done_for": _done_for,
 }
 # CEL's own words, run here because the runtime's do not bound what they make, or how long they look.
 _METHODS: Mapping[str, Binder] = {
@@ -160,4 +178,5 @@ SIGNATURES: Mapping[str, tuple[str, tuple[tuple[str, ...], ...]]] = {
     "time": ("timestamp", (("string",), ("timestamp",))),
     "plus": ("string", (("string", "string"),)),
     "unchanged": ("bool", (("dyn", "dyn"),)),
+    "done_for": ("bool", (("string", "dyn"),)),
 }
