@@ -53,6 +53,10 @@ def test_at_most_two_of_a_hundred_honest_replies_are_refused() -> None:
 
 
 CAUGHT = (
+    "Fal<b></b>coneer", "Fal<!-- x -->coneer", "\u202ereenoclaF\u202c", "Um1Gc1kyOXVaV1Z5",
+    "=46=61=6C=63=6F=6E=65=65=72",
+    r"\x46\x61\x6c\x63\x6f\x6e\x65\x65\x72", r"\106\141\154\143\157\156\145\145\162", "NDcxMTU=",
+    r"\46 \61 \6c \63 \6f \6e \65 \65 \72 ", "%25%34%37115",
     "Falcon eer", "falco-\nneer", "fal.con.eer", "47:11 5", "\U0001f175\U0001f170\U0001f17b\U0001f172"
     "\U0001f17e\U0001f17d\U0001f174\U0001f174\U0001f181", "ꜰᴀʟᴄᴏɴᴇᴇʀ",
     "Falconeer", "FALCONEER", "f-a-l-c-o-n-e-e-r", "Falc\u00f3neer", "F\u0430lconeer", "F\u00adalconeer",

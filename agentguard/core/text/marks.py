@@ -23,7 +23,7 @@ from functools import lru_cache
 from hashlib import blake2b
 
 from agentguard.core.text.links import Found, Link, address_key, addresses_of, link_key, links_of
-from agentguard.core.text.readings import is_unseen
+from agentguard.core.text.readings import is_unseen, readings
 from agentguard.core.text.told import SIZE
 
 _PIECE = 16 * 1024
@@ -59,8 +59,11 @@ _RUNS = re.compile(r"\d+|[^\W\d_]+")
 # `10am`, `3rd`, `100km`; `a4`, `q3`, `v2`.
 _MEASURE = re.compile(r"\d{1,3}[a-z]{1,3}|[a-z]{1,2}\d{1,3}")
 _PERCENT = re.compile("(?:%[0-9a-fA-F]{2})+")
-_JSON = re.compile(r"\\u([0-9a-fA-F]{4})")
-_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{8,}={0,2}")
+# JSON's, a program's, mail's (quoted-printable), octal, and that of styles.
+_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})|\\x([0-9a-fA-F]{2})|=([0-9A-F]{2})|\\([0-3][0-7]{2})|\\([0-9a-fA-F]{1,6}) ?")
+# Shown from right to left, whatever stands there.
+_TURNED = re.compile("\u202e([^\u202c\n]+)")
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{6,}={0,2}")
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2}[ :]?){5,}")
 
 # Letters that look like a Latin one, by the small letter.
@@ -276,20 +279,31 @@ def _folded(text: str) -> str:
 
 
 def _disguises(text: str) -> Iterator[str]:
-    """A text, and what stands in it in another form: entities, percent and JSON escapes, base64 and hexadecimal."""
-    seen = {text}
-    yield text
-    plain = text
+    """A text, and what stands in it in another form: without markup, what is escaped or turned round, and base64 and
+    hexadecimal, also one in the other."""
+    found = dict.fromkeys((text, *readings(text), *(part[::-1] for part in _TURNED.findall(text))))
+    latest = list(found)
     for _ in range(_ROUNDS):
-        plain = _JSON.sub(lambda found: chr(int(found[1], 16)), html.unescape(_percent_read(plain)))
-        if plain in seen:
-            break
-        seen.add(plain)
-        yield plain
-    for pattern, read in ((_BASE64, _base64_read), (_HEX, _hex_read)):
-        decoded = "\n".join(filter(None, (read(found[0]) for found in pattern.finditer(text))))
-        if decoded:
-            yield decoded
+        read = [one for plain in latest for one in (_unescaped(plain), _decoded(plain)) if one and one not in found]
+        found.update(dict.fromkeys(read))
+        latest = read
+    return iter(found)
+
+
+def _unescaped(text: str) -> str:
+    """With entities, percent-encoding and the escapes of JSON, styles, mail and programs read once."""
+    return _ESCAPE.sub(_escape_read, html.unescape(_percent_read(text)))
+
+
+def _escape_read(found: re.Match[str]) -> str:
+    code = int(found[1] or found[2] or found[3] or found[5], 16) if found[4] is None else int(found[4], 8)
+    return chr(code) if code <= 0x10FFFF else ""
+
+
+def _decoded(text: str) -> str:
+    """What base64 and hexadecimal in it say, if that is text."""
+    parts = ((_BASE64, _base64_read), (_HEX, _hex_read))
+    return "\n".join(filter(None, (read(found[0]) for pattern, read in parts for found in pattern.finditer(text))))
 
 
 def _percent_read(text: str) -> str:
