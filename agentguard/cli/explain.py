@@ -176,6 +176,7 @@ def described(result: CaseResult) -> dict[str, Any]:
         "origins": dict(result.origins),
         "request_digest": result.request.digest,
         "hint": result.hint,
+        "costs": [{"step": step, "condition": text, "steps": steps} for step, text, steps in result.costs],
     }
 
 
@@ -220,6 +221,11 @@ def _lines(data: Mapping[str, Any], everything: bool) -> Iterable[tuple[str, str
         if found.reason in tuple(Reason):
             meant = reasons()[Reason(found.reason)]
             yield "", f"  {meant.means}" + ("" if meant.turn == "nobody" else f" Whose turn it is: {meant.turn}.")
+    for cost in data.get("costs") or ():
+        from agentguard.policy.cel.cost import MAX_STEPS
+
+        said = f"{cost['steps']:,} of {MAX_STEPS:,} steps: {cost['condition']}"
+        yield "cost", f"a condition of {display.shown(cost['step'])} takes {display.shown(said, 1_000)}"
     if data.get("hint") is not None:
         yield "hint", f"the model is told: {display.shown(str(data['hint']), 1_000)}"
     if none:

@@ -6,14 +6,16 @@ and answers are as the case says. A case that tells a story has that played firs
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from agentguard.core.case import unpack
 from agentguard.core.decision import Decision
 from agentguard.core.facts import Facts
 from agentguard.core.hints import hint_for
 from agentguard.core.paths import Path
+from agentguard.core.policy import Policy
 from agentguard.core.provenance import UNKNOWN, Trail
 from agentguard.core.request import Request
 from agentguard.core.values import Destination, Effect, Json, Unavailable
@@ -21,6 +23,7 @@ from agentguard.guard.imagined import World
 from agentguard.guard.in_force import UsableBundle
 from agentguard.guard.story import told
 from agentguard.policy.cases import Case
+from agentguard.policy.cel.conditions import CompiledCondition
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,7 @@ class CaseResult:
 
     ``shown``: the arguments without declared secrets. ``origins``: in words, where each argument came from, as far as
     the case says what tools returned. ``hint``: what the model is told beside the refusal.
-    ``played``: the steps of the case's story.
+    ``played``: the steps of the case's story. ``costs``: by step and condition, the steps that its loops take.
     """
 
     case: Case
@@ -42,6 +45,7 @@ class CaseResult:
     problems: tuple[str, ...]
     hint: str | None = None
     played: frozenset[str] = frozenset()
+    costs: tuple[tuple[str, str, int], ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -76,7 +80,18 @@ def evaluate(usable: UsableBundle, case: Case, *, now: datetime) -> CaseResult:
         problems=tuple(_differences(case, decision)),
         played=frozenset(run.counts) if case.run.calls else frozenset(),
         hint=hint_for(world.workflow, call.request.tool, run) if decision.effect is Effect.DENY else None,
+        costs=tuple(_costs(call.request, usable.bundle.policy, facts, case.workflow)),
     )
+
+
+def _costs(request: Request, policy: Policy, facts: Facts, workflow: str) -> Iterator[tuple[str, str, int]]:
+    """What the loops of the conditions cost that this call is judged by."""
+    view = unpack(request, policy, facts).view
+    for step in policy.workflows[workflow].steps_by_tool.get(request.tool, ()):
+        for condition in step.require:
+            steps = condition.cost(view) if isinstance(condition, CompiledCondition) else None
+            if steps:
+                yield step.name, condition.text, steps
 
 
 def _origins(facts: Facts, request: Request, places: Mapping[str, Path]) -> dict[str, list[str]]:

@@ -266,6 +266,16 @@ def explain(call: Call, bundle: Path, *more: str, rows: int = 5, target: str = "
     return found
 
 
+def test_explain_says_what_the_loops_of_conditions_cost(call: Call, bundle: Path) -> None:
+    workflow = next(path for path in bundle.rglob("*.yaml") if "require:" in path.read_text())
+    text = workflow.read_text()
+    workflow.write_text(text.replace("args.table in kept.tables", "kept.tables.exists(t, t == args.table)"))
+    assert workflow.read_text() != text
+    (cost,) = explain(call, bundle, "--done", "look-up")["costs"]  # type: ignore[misc]
+    assert cost["condition"] == "kept.tables.exists(t, t == args.table)"
+    assert cost["steps"] > 0
+
+
 @pytest.mark.parametrize(
     ("more", "rows", "effect", "reasons"),
     [

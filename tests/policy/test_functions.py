@@ -268,6 +268,10 @@ REFUSED = [
     "kept.files.join(',') == ''",
     "kept.text.split(kept.true).size() == 1",
     "kept.gone.split(',').size() == 1",
+    "kept.files.exists(f, number(f.nothing) == 1)",
+    "kept.files.exists(f, time(f.nothing) < now)",
+    "kept.files.exists(f, time(f.id) < now)",
+    "kept.files.exists(f, 'a,b'.split(f.size).size() == 2)",
 ]
 
 
