@@ -165,6 +165,10 @@ def _put_run(at: Cells, run_id: str, run: RunCell, **changed: Any) -> None:
     at.put((cells.RUN, run_id), run._replace(version=run.version + 1, **changed))
 
 
+# One object for all runs: nobody changes a cell.
+_NONE: dict[str, Any] = {}
+
+
 def _start(
     at: Cells, number: int, private: Private, run_id: str, workflow: str, digest: str, subject: str,
     requester: str | None, started: int, risk: int, holder: str,
@@ -173,8 +177,8 @@ def _start(
     kept: Any = private.get("kept") or {}
     salt = str(private.get("salt") or "")
     run = RunCell(
-        number, workflow, digest, subject, requester, started, 1, ACTIVE, risk, None, {}, frozenset(), {}, frozenset(),
-        inputs, kept, {}, NOTHING_SEEN, frozenset(), salt, holder,
+        number, workflow, digest, subject, requester, started, 1, ACTIVE, risk, None, _NONE, frozenset(), _NONE,
+        frozenset(), inputs, kept or _NONE, _NONE, NOTHING_SEEN, frozenset(), salt, holder,
     )  # fmt: skip
     at.put((cells.RUN, run_id), run)
 
