@@ -178,6 +178,8 @@ def test_no_private_marker_is_in_a_record_a_log_or_a_listing(guard: Guard, log: 
         "to": "[personal]", "letter": {"text": "[personal]", "subject": PUBLIC}, "pin": "[redacted]",
     }  # fmt: skip
     assert (written["personal"], written["redacted"]) == (["/letter/text", "/to"], ["/pin"])
+    (place,) = one(guard, "site.open")["destinations"]
+    assert place["commitment"].startswith("sha256:"), "what is read from a personal argument is committed to, too"
 
 
 def test_a_kept_value_of_a_personal_result_stays_personal_where_it_is_passed_on(guard: Guard) -> None:
