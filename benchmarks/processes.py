@@ -20,6 +20,8 @@ from benchmarks.calls import plain
 from benchmarks.measure import Effort, Tick, percentile
 
 CALLERS = (1, 16)
+# A caller that could not begin is an error, not something to wait for.
+_BEGIN_SECONDS = 60.0
 STEPS = 3 * len(CALLERS)
 
 
@@ -75,19 +77,20 @@ def _child(policy: str, home: str, place: str, callers: int, seconds: float) -> 
         def call(mine: list[float]) -> None:
             with guard.run("wf-5", inputs={"ticket": "EXP-7"}):
                 tool(**ARGUMENTS)
-                ready.wait()
+                ready.wait(_BEGIN_SECONDS)
                 began.wait()
                 while not stop.is_set():
                     started = time.perf_counter()
                     tool(**ARGUMENTS)
                     mine.append(time.perf_counter() - started)
 
-        threads = [threading.Thread(target=call, args=(mine,)) for mine in times]
+        threads = [threading.Thread(target=call, args=(mine,), daemon=True) for mine in times]
         for thread in threads:
             thread.start()
-        ready.wait()
+        ready.wait(_BEGIN_SECONDS)
         print("ready", flush=True)
-        sys.stdin.readline()
+        if not sys.stdin.readline():
+            raise SystemExit("whoever measures is gone")
         started = time.perf_counter()
         began.set()
         time.sleep(seconds)
