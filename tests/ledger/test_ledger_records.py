@@ -6,6 +6,7 @@ import random
 import sqlite3
 import threading
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from ledger_kit import EVERYTHING, T0, at, got, record, seqs, text
 
 from agentguard.errors import LedgerError
 from agentguard.ledger import LogLedger, RecordFilter
+from agentguard.ledger.log import SavedCell
+from agentguard.ledger.sqlite.files import open_file
 from agentguard.ledger.sqlite.schema import BLOCK
 from agentguard.ledger.sqlite.store import SqliteLog
 
@@ -146,3 +149,21 @@ def test_a_limit_below_nought_is_refused(ledger: LogLedger, how: dict[str, Any])
     """SQLite would read it as no limit at all."""
     with pytest.raises(LedgerError, match="limit"):
         list(ledger.records(EVERYTHING, **how))
+
+
+def test_a_list_of_cells_is_the_same_in_pages_of_any_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where many have one place: what a page begins with is told by place and name."""
+    monkeypatch.setattr("agentguard.ledger.sqlite.store._PAGE", 3)
+    file = open_file(tmp_path / "l")
+    log = SqliteLog(file)
+    log.enter(write=True)
+    found = [SavedCell(("spend", f"n{n:02}"), b'["b",%d,1]' % n, True, "ab"[n % 2], 1 + n // 4) for n in range(20)]
+    log.save(1, found)
+    everything = [name for name, _ in log.list("spend")]
+    assert everything == [f"n{n:02}" for n in reversed(range(20))]
+    assert [name for name, _ in log.list("spend", about="a")] == everything[1::2]
+    assert [name for name, _ in log.list("spend", before=4, after=2)] == ["n11", "n10", "n09", "n08"]
+    assert [name for name, _ in log.list("spend", equal={(0,): "b"}, above={(1,): 15})] == everything[:4]
+    assert list(log.list("spend", equal={(0,): "c"})) == []
+    log.leave()
+    log.close()
