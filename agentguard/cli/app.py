@@ -61,7 +61,7 @@ COMMANDS = {
     "subjects": Entry("agentguard.cli.subjects", "Suspend a workload or restore it; stop its runs."),
     "credentials": Entry("agentguard.cli.credentials", "Revoke or activate a credential that tools use."),
     "signals": Entry("agentguard.cli.signals", "Receive security events by push or poll; see who is silent."),
-    "ledger": Entry("agentguard.cli.ledger", "Erase personal data; add a ledger up again; carry an old one over."),
+    "ledger": Entry("agentguard.cli.ledger", "Erase personal data; add up or carry over a ledger."),
     "assertion": Entry("agentguard.cli.assertion", "Judge one identity assertion."),
     "destination": Entry("agentguard.cli.destination", "Say which place a value leads to."),
     "destinations": Entry("agentguard.cli.destinations", "Compare the catalog with the records; import others."),

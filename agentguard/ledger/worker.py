@@ -59,9 +59,9 @@ class Worker:
         self._torn = True
         self._attempt: _Attempt | None = None
 
-    def do(self, batch: list[Promise[Any]]) -> list[Promise[Any]]:
-        """Do these, after the outcomes that could not even be begun."""
-        late = [promise for promise in self.late if not promise.done and promise not in batch]
+    def do(self, batch: list[Promise[Any]], *, alone: bool = False) -> list[Promise[Any]]:
+        """Do these, after the outcomes that could not even be begun; or this one ``alone``."""
+        late = [] if alone else [promise for promise in self.late if not promise.done and promise not in batch]
         try:
             for _ in range(_MOST_BEHIND):
                 with contextlib.suppress(Behind):
@@ -76,7 +76,7 @@ class Worker:
             everybody = isinstance(error, LedgerError) or self.log.concerns_everybody(error)
             if everybody or len(batch) + len(late) == 1:
                 return self._refuse([*late, *batch], error, broke=not everybody)
-        return [each for promise in (*late, *batch) if not promise.done for each in self.do([promise])]
+        return [each for promise in (*late, *batch) if not promise.done for each in self.do([promise], alone=True)]
 
     def _undo(self) -> None:
         self._torn = True

@@ -68,7 +68,7 @@ class Places:
         if path.root not in ("inputs", "kept") and any(isinstance(step, Where | Named) for step in path.steps):
             yield (
                 f"{shown(path)} chooses one element, and what a tool returned is not held; `keep` it, and write "
-                "`kept.NAME[?…]`"
+                "`kept.NAME[?X]`"
             )
         yield from self._outsiders(path)
 
