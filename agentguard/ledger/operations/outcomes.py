@@ -33,7 +33,7 @@ def check_closing(asked: Closing) -> Closing:
     return asked
 
 
-def close(world: World, asked: Closing) -> RunState | None:
+def close(world: World, asked: Closing, *, plainly: bool = False) -> RunState | None:
     """The outcome of one admitted call; the second time, nothing."""
     call = world.get((cells.CALL, asked.decision_id))
     run = world.run(asked.run_id)
@@ -49,7 +49,8 @@ def close(world: World, asked: Closing) -> RunState | None:
         if asked.grown:
             private["grown"] = [write_growth(growth) for growth in asked.grown]
         if asked.brought is not None:
-            private["brought"] = write_brought(asked.brought)
+            # None: all that the run had seen is lost, which needs no writing.
+            private["brought"] = None if plainly else write_brought(asked.brought)
         change = ("close", asked.decision_id, asked.run_id, asked.step, str(asked.outcome), sorted(asked.dropped))
         world.write(_with_growth(asked, run), [change], private)
     after = world.run(asked.run_id)
@@ -72,8 +73,8 @@ def _with_growth(asked: Closing, run: RunCell | None) -> RecordData:
 def close_plainly(world: World, asked: Closing) -> RunState | None:
     """The outcome of a call of which no more can be stored than that it is unknown."""
     record = {**asked.record, "outcome": Outcome.UNKNOWN.value, "kept": []}
-    gone = None if asked.brought is None else asked.brought.gone()
-    return close(world, replace(asked, outcome=Outcome.UNKNOWN, record=record, kept={}, grown=(), brought=gone))
+    asked = replace(asked, outcome=Outcome.UNKNOWN, record=record, kept={}, grown=())
+    return close(world, asked, plainly=True)
 
 
 def open_calls(world: World, _: None) -> Sequence[RecordData]:
