@@ -78,7 +78,7 @@ def main() -> None:
 
 def measure(effort: Effort, folder: Path, console: Console) -> dict[str, Any]:
     """All parts, with a progress bar."""
-    steps = 4 + 2 * len(effort.workflows) + 1 + 2 * len(effort.callers) + identity.STEPS + destinations.STEPS
+    steps = 5 + 2 * len(effort.workflows) + 1 + 2 * len(effort.callers) + identity.STEPS + destinations.STEPS
     steps += processes.STEPS + large.STEPS + conditions.STEPS + peers.STEPS + start.STEPS
     columns = (TextColumn("{task.description:32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:

@@ -47,6 +47,59 @@ steps:
 _ARGUMENTS = "{table: {type: string}, rows: {type: integer, minimum: 1, maximum: 50000}, ticket: {type: string}}"
 ARGUMENTS = {"table": "orders", "rows": 500, "ticket": "EXP-7"}
 
+# One workflow with everything that a call may have to do with, but for people.
+_FULL_TOOLS = """apiVersion: agentguard/v1
+kind: Tools
+tools:
+  look: {effect: read, untrusted_results: [note]}
+  fetch: {effect: read, destinations: [{argument: target, kind: url}]}
+"""
+_FULL_PLACES = """apiVersion: agentguard/v1
+kind: Destinations
+destinations:
+  - {kind: url, pattern: "https://files.bench.example/*", sensitivity: internal}
+"""
+_FULL = f"""apiVersion: agentguard/v1
+kind: Workflow
+metadata: {{name: full, version: 1, owner: bench, review_by: 2099-12-31}}
+subjects: [{SUBJECT}]
+identity: {{max_age: 60s}}
+inputs:
+  ticket: {{type: string}}
+steps:
+  look:
+    tool: look
+    arguments: {{ticket: {{type: string, from: inputs.ticket}}}}
+    keep: {{tables: result.tables}}
+  fetch:
+    tool: fetch
+    after: [look]
+    arguments:
+      table: {{type: string, from: look}}
+      rows: {{type: integer, minimum: 1, maximum: 50000}}
+      target: {{type: string}}
+      ticket: {{type: string}}
+    destinations: {{up_to: internal}}
+    require:
+      - args.ticket == inputs.ticket
+      - args.rows <= 1000
+      - args.table in kept.tables
+budgets:
+  rows: {{sum: args.rows, of: fetch, at_most: 1000000000000, per: 1d}}
+"""
+FULL_ARGUMENTS = {**ARGUMENTS, "target": "https://files.bench.example/orders.csv"}
+
+
+def write_full_bundle(folder: Path) -> Path:
+    """A destination, three conditions, a budget with a window, and values that are kept and followed."""
+    folder.mkdir(parents=True)
+    (folder / "trust.yaml").write_text(_TRUST)
+    (folder / "tools.yaml").write_text(_FULL_TOOLS)
+    (folder / "destinations.yaml").write_text(_FULL_PLACES)
+    (folder / "full.yaml").write_text(_FULL)
+    return folder
+
+
 CASBIN_MODEL = """[request_definition]
 r = sub, obj, act, table, rows, ticket, input
 [policy_definition]

@@ -42,8 +42,11 @@ def test_the_quick_form_gives_every_key(tmp_path: Path) -> None:
     assert found.keys() == parts | {"machine", "aims"}
     assert found["peers"].keys() == {"bare", *PEERS}
     assert min(found["start"].values()) > 0
-    assert found["calls"].keys() == {"function", "async_function", "langchain_tool"}
-    assert all(row.keys() == {"bare", "guarded_in_memory", "guarded_durable"} for row in found["calls"].values())
+    assert found["calls"].keys() == {
+        "function", "async_function", "langchain_tool", "langchain_tool_with_everything",
+    }  # fmt: skip
+    ledgers = {"bare", "guarded_in_memory", "guarded_unsynced", "guarded_durable"}
+    assert all(row.keys() == ledgers and min(row.values()) > 0 for row in found["calls"].values())
     columns = {"load_s", "plain", "three_conditions", "cedarpy", "cedarpy_parsed_once", "pycasbin"}
     assert [row.keys() for row in found["decision"].values()] == [columns]
     durable = found["durable"]
@@ -67,5 +70,5 @@ def test_the_quick_form_gives_every_key(tmp_path: Path) -> None:
     assert all(by.keys() == {"100"} for by in found["conditions"].values())
     assert all(cell.keys() == {"ms", "mib", "wait_ms"} for by in found["conditions"].values() for cell in by.values())
     assert found["revocation"].keys() == {"signals", "p50_ms", "p99_ms"}
-    assert len(found["aims"]) == 19
+    assert len(found["aims"]) == 22
     assert "| Aim |" in tables.read_text()
