@@ -36,7 +36,4 @@ def reached(
     found = value_at(reach.value, {"inputs": inputs, "kept": kept, "args": arguments})
     if isinstance(found, Missing):
         return Unavailable(Reason.DESTINATION_MISSING, f"`reaches`: {found.detail}")
-    places = found if isinstance(found, list) else [found]
-    if any(place is None for place in places):
-        return Unavailable(Reason.DESTINATION_MISSING, f"`reaches`: `{reach.value}`: null is no place")
-    return places
+    return found if isinstance(found, list) else [found]

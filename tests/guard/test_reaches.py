@@ -134,5 +134,6 @@ def test_two_steps_of_one_tool_reach_whom_each_says() -> None:
         (cancel,) = guard.wrap([cancel_event])
         with guard.run("w", inputs={"me": "me@corp.example"}):
             assert cancel(event_id="own") == "cancelled"
+            assert "destination_missing" in denied(guard, cancel, "1")
         with guard.run("w", inputs={"me": "me@evil.example"}):
             assert "destination_unclassified" in denied(guard, cancel, "own")
