@@ -399,7 +399,7 @@ def _against_the_text(rule: TextRule, request: Request, run: RunState, facts: Fa
         words += [f"n:{number}" for number in re.findall(r"[0-9]+", rest) if len(number) in (4, 5)]
         words += [f"a:{address}" for address in addresses] + [f"u:{link[8:]}" for link in links]
         given = str(run.inputs)
-        year = 0 if isinstance(facts.now, Unavailable) else facts.now.year
+        year = 0 if _clock(facts) is None else facts.now.year  # of a clock that cannot be trusted nothing is believed
         for word in words:
             known = word[2:] in re.split(r"[^a-z0-9@./:]", given) or word in {f"n:{year + n}" for n in (-1, 0, 1)}
             if not known and _is_out_of(word, rule.nothing_of, run):
