@@ -306,7 +306,10 @@ def _comes_from(
         return False
     if isinstance(value, dict | list):
         names = list(value) if isinstance(value, dict) else range(len(value))
-        return len(names) > 0 and all(_comes_from(value[n], spelt[n], words, places, run, workflow) for n in names)
+        if len(names) == 0:  # of nothing, only the places of the call can be known
+            listed = "catalog" in words and bool(places) and all(place.sensitivity is not None for place in places)
+            return listed and not run.seen.overflowed
+        return all(_comes_from(value[n], spelt[n], words, places, run, workflow) for n in names)
     if value is None or isinstance(value, bool):
         return False
     forms = [value, spelt]
