@@ -306,12 +306,11 @@ def _comes_from(
         return False
     if isinstance(value, dict | list):
         names = list(value) if isinstance(value, dict) else range(len(value))
-        if len(names) == 0:  # of nothing, only the places of the call can be known
-            listed = "catalog" in words and bool(places) and all(place.sensitivity is not None for place in places)
-            return listed and not run.seen.overflowed
-        return all(_comes_from(value[n], spelt[n], words, places, run, workflow) for n in names)
-    if value is None or isinstance(value, bool):
-        return False
+        if len(names) > 0:
+            return all(_comes_from(value[n], spelt[n], words, places, run, workflow) for n in names)
+    listed = "catalog" in words and bool(places) and all(place.sensitivity is not None for place in places)
+    if value is None or isinstance(value, bool | dict | list):
+        return listed and not run.seen.overflowed
     forms = [value, spelt]
     plain = [int(form) if isinstance(form, float) and form == int(form) else form for form in forms]
     keys = [hashlib.sha256(json.dumps(form).encode()).digest() for form in plain]
@@ -322,7 +321,6 @@ def _comes_from(
         if any(_same(form, leaf) for form in forms for leaf in _leaves(given)):
             sources |= {"inputs": 0, f"inputs.{name}": 0}
     if run.seen.overflowed:
-        listed = "catalog" in words and bool(places) and all(place.sensitivity is not None for place in places)
         return "inputs" in sources and (listed or bool(words & sources.keys()))
     for mark in run.seen.marks:
         if any(key in mark.values for key in keys) and not mark.source.startswith(("kept.", "@")):
@@ -338,9 +336,7 @@ def _comes_from(
     known = [order for order in sources.values() if order is not None]
     if outside and (not known or min(outside) <= min(known)):
         return False
-    if "catalog" in words and places and all(place.sensitivity is not None for place in places):
-        return True
-    return bool(words & sources.keys())
+    return listed or bool(words & sources.keys())
 
 
 def _by_value(step: Step, request: Request, run: RunState) -> Iterator[tuple[str, str]]:
