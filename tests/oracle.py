@@ -339,6 +339,12 @@ def _comes_from(
     return listed or bool(words & sources.keys())
 
 
+def _without_spelling(text: str) -> str:
+    seen = (c for c in unicodedata.normalize("NFKC", text).casefold() if unicodedata.category(c)[0] not in "CZ")
+    blank = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800"
+    return unicodedata.normalize("NFKC", re.sub(f"[{blank}\ufe00-\ufe0f\U000e0100-\U000e01ef]", "", "".join(seen)))
+
+
 def _by_value(step: Step, request: Request, run: RunState) -> Iterator[tuple[str, str]]:
     """Calls of a step that is counted by one plain argument."""
     name = str(step.per).removeprefix("args.")
@@ -348,7 +354,7 @@ def _by_value(step: Step, request: Request, run: RunState) -> Iterator[tuple[str
         yield "no", "arguments_invalid"
         return
     for each in values:
-        plain = " ".join(unicodedata.normalize("NFKC", each).casefold().split()) if isinstance(each, str) else each
+        plain = _without_spelling(each) if isinstance(each, str) else each
         written = json.dumps([step.name, plain], separators=(",", ":"), ensure_ascii=False)
         digest = hashlib.sha256(f"{run.salt}.{written}".encode()).hexdigest()[:32]
         found = [tally for key, tally in run.tallies.items() if key == f"{step.name} {digest}"]

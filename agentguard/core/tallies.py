@@ -6,8 +6,8 @@ The rules:
 2. Where successes are counted, a call that failed is given back, and only where a failure did nothing: of a tool that
    reads, or whose declaration says so.
 3. Values are counted by digests under the run's salt: what was counted can be read from no record.
-4. A text counts without case, width and spaces around it, so that no spelling makes another value. Destinations have
-   their canonical form already. A whole number may be written with decimals.
+4. A text counts without case, width, spaces and what nobody sees, so that no spelling makes another value.
+   Destinations have their canonical form already. A whole number may be written with decimals.
 5. So many different values are counted for a step of one run, and no more: past that, nothing new is permitted.
 
 Pure.
@@ -15,11 +15,13 @@ Pure.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from agentguard.core.canonical import canonical_bytes, commitment
+from agentguard.core.text.readings import is_unseen
 from agentguard.core.values import Json
 
 # A run that changes a thousand different orders is no single task; each digest is kept while the run is.
@@ -27,6 +29,8 @@ MOST_VALUES = 1_000
 # Values of one call.
 MOST_AT_ONCE = 100
 _DIGITS = 32
+# Spaces of every kind, and control characters.
+_SPACES = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 
 
 class Tally(NamedTuple):
@@ -56,9 +60,17 @@ SALT = ""
 def key_of(step: str, value: Json, salt: str) -> str:
     """What stands for a step and one value of the argument that it is counted by."""
     if isinstance(value, str):
-        value = " ".join(unicodedata.normalize("NFKC", value).casefold().split())
+        value = _folded(value)
     found = commitment(salt, canonical_bytes([step, value]))
     return f"{step} {found.removeprefix('sha256:')[:_DIGITS]}"
+
+
+def _folded(text: str) -> str:
+    """Without case, width, spaces, and what nobody sees."""
+    if not text.isascii():
+        text = "".join(sign for sign in unicodedata.normalize("NFKC", text) if not is_unseen(ord(sign)))
+        text = unicodedata.normalize("NFKC", text.casefold())
+    return _SPACES.sub("", text.casefold())
 
 
 def keys_of(step: str, value: Json, salt: str) -> Sequence[str] | None:
