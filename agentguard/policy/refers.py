@@ -62,6 +62,9 @@ class Reference:
             choices = [respelt(each, spellings) for each in (allowed if isinstance(allowed, list) else [allowed])]
             fits = all(any(same_json(respelt(value, spellings), each) for each in choices) for value in found)
             return None if fits else f"`{where}` is not among `{self.text}`"
+        found = [value for value in found if value is not None]  # where the type allows null, a pattern is for text
+        if not found:
+            return None
         written = self._quoted(roots)
         if isinstance(written, Missing):
             return f"`{where}`: `pattern`: {written.detail}"
@@ -82,7 +85,7 @@ class Reference:
                 return value
             if isinstance(value, bool) or not isinstance(value, str | int) or len(str(value)) > MAX_QUOTED:
                 return Missing(f"`{part}` is no text or whole number of at most {MAX_QUOTED} characters")
-            parts.append(re2.escape(str(value)))
+            parts.append(f"(?:{re2.escape(str(value))})")  # a sign behind it is of all of it
         return "".join(parts)
 
 

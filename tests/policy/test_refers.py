@@ -131,3 +131,35 @@ def test_what_refers_to_nothing_is_refused_when_the_bundle_loads(
         bundle(tmp_path, argument)
 
     assert said in str(wrong.value) and "w.yaml:" in str(wrong.value)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "values", "fitting"),
+    [
+        ("{inputs.user}+", ["ann", "annn", "annann"], ["ann", "annann"]),
+        ("{inputs.user}?", ["an", "ann", ""], ["ann", ""]),
+        ("{inputs.user}{2}", ["annn", "annann"], ["annann"]),
+        (r"C:\\{inputs.user}", [r"C:\ann", "C:ann"], [r"C:\ann"]),
+        ("[a-c]{inputs.user}|[]x]{inputs.user}", ["aann", "xann", "]ann", "ann"], ["aann", "xann", "]ann"]),
+        (r"\[{inputs.user}\]", ["[ann]", "a"], ["[ann]"]),
+    ],
+)
+def test_a_sign_behind_what_is_quoted_is_of_all_of_it(pattern: str, values: list[Any], fitting: list[Any]) -> None:
+    """`{inputs.user}+` of ann is no annn."""
+    assert ran({**TEXT, "pattern": pattern}, values) == fitting
+
+
+@pytest.mark.parametrize("pattern", ["[{inputs.user}]", "[^a-{inputs.user}]", "[]{inputs.user}]", r"\Q{inputs.user}\E"])
+def test_what_is_quoted_is_no_class_of_characters(tmp_path: Path, pattern: str) -> None:
+    """There it would be single letters."""
+    with pytest.raises(PolicyError, match="cannot stand in"):
+        bundle(tmp_path, {**TEXT, "pattern": pattern})
+
+
+def test_a_pattern_says_nothing_of_null() -> None:
+    """A default that is None is null, and the type says whether that may be."""
+    assert ran({"type": ["string", "null"], "pattern": "Hotel: {kept.hotel}"}, [None, "x", "Hotel: Ritz"]) == [
+        None,
+        "Hotel: Ritz",
+    ]
+    assert ran({"type": "string", "pattern": "Hotel: {kept.hotel}"}, [None]) == []

@@ -14,7 +14,9 @@ from agentguard.policy.words import shown, unknown
 Trouble: TypeAlias = "tuple[tuple[Any, ...], str]"
 
 _ROOTS = ("inputs", "kept")
-_QUOTED = re.compile(r"(?<!\\)\{((?:inputs|kept)[.\[][^{}]*)\}")
+_QUOTED = re.compile(r"(?<!\\)(?:\\\\)*(\{((?:inputs|kept)[.\[][^{}]*)\})")
+# A class of characters, as far as it goes, and text that `\Q` quotes: what a run holds cannot stand in either.
+_ELSEWHERE = re.compile(r"\\Q(?:(?!\\E).)*|\\.|\[\^?\]?(?:\[:\w+:\]|\\.|[^\]\\])*", re.DOTALL)
 _ALTERNATIVES = ("anyOf", "oneOf", "additionalProperties")
 
 
@@ -82,13 +84,17 @@ class _References:
         parts: list[str | Path] = []
         at = 0
         for found in _QUOTED.finditer(text):
-            path = self._path(found[1], where)
+            path = self._path(found[2], where)
             if path is None:
                 return
-            parts += [text[at : found.start()], path]
+            if any(other.start() < found.start(1) < other.end() for other in _ELSEWHERE.finditer(text)):
+                message = f"{'.'.join(map(str, where))}: {shown(found[1])} cannot stand in `[...]` or behind `\\Q`"
+                self.troubles.append((where, message))
+                return
+            parts += [text[at : found.start(1)], path]
             at = found.end()
         parts.append(text[at:])
-        if compiled_pattern("".join(part if isinstance(part, str) else "x" for part in parts)) is None:
+        if compiled_pattern("".join(part if isinstance(part, str) else "(?:x)" for part in parts)) is None:
             message = f"{'.'.join(map(str, where))}: {shown(text)} is not a regular expression (RE2)"
             self.troubles.append((where, message))
             return
