@@ -355,6 +355,7 @@ def _by_value(step: Step, request: Request, run: RunState) -> Iterator[tuple[str
         return
     for each in values:
         plain = _without_spelling(each) if isinstance(each, str) else each
+        plain = f"{plain:g}" if type(plain) in (int, float) else plain
         written = json.dumps([step.name, plain], separators=(",", ":"), ensure_ascii=False)
         digest = hashlib.sha256(f"{run.salt}.{written}".encode()).hexdigest()[:32]
         found = [tally for key, tally in run.tallies.items() if key == f"{step.name} {digest}"]

@@ -7,7 +7,7 @@ The rules:
    reads, or whose declaration says so.
 3. Values are counted by digests under the run's salt: what was counted can be read from no record.
 4. A text counts without case, width, spaces and what nobody sees, so that no spelling makes another value.
-   Destinations have their canonical form already. A whole number may be written with decimals.
+   Destinations have their canonical form already. A whole number may be written with decimals, and as text.
 5. So many different values are counted for a step of one run, and no more: past that, nothing new is permitted.
 
 Pure.
@@ -61,6 +61,8 @@ def key_of(step: str, value: Json, salt: str) -> str:
     """What stands for a step and one value of the argument that it is counted by."""
     if isinstance(value, str):
         value = _folded(value)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        value = canonical_bytes(value).decode()
     found = commitment(salt, canonical_bytes([step, value]))
     return f"{step} {found.removeprefix('sha256:')[:_DIGITS]}"
 

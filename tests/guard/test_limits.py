@@ -238,3 +238,27 @@ def test_done_for_of_what_nobody_counts_is_refused_when_the_bundle_loads(conditi
     entry = {**FOR_ORDER["refund"], "require": [condition]}
     with pytest.raises(PolicyError, match=said), in_memory_guard(small_bundle({**FOR_ORDER, "refund": entry})):
         pass
+
+
+@pytest.mark.parametrize(
+    ("order", "per", "loads"),
+    [
+        ({"type": "object", "properties": {"id": TEXT, "note": TEXT}}, "args.order", False),
+        ({"type": "object", "properties": {"id": TEXT, "note": TEXT}}, "args.order.id", True),
+        ({"type": "array", "items": {"type": "object", "properties": {"id": TEXT}}}, "args.order", False),
+        ({"type": "array", "items": {"type": "object", "properties": {"id": TEXT}}}, "args.order[*].id", True),
+        ({"type": "array", "items": {"type": "array", "items": TEXT}}, "args.order", False),
+        ({"type": "array", "items": {"type": "array", "items": TEXT}}, "args.order[*]", False),
+        ({"type": "array", "items": {"type": "array", "items": TEXT}}, "args.order[*][*]", True),
+        ({"anyOf": [TEXT, {"type": "object", "properties": {"id": TEXT}}]}, "args.order", False),
+        ({"type": ["string", "integer"]}, "args.order", True),
+    ],
+)
+def test_what_is_counted_by_is_text_or_a_number(order: dict[str, Any], per: str, loads: bool) -> None:
+    """Of an object, another field would make another value."""
+    step = {"at_most": 1, "per": per, "args": {"order": order}}
+    if loads:
+        with guard_with(step):
+            return
+    with pytest.raises(PolicyError, match="name the text or number in it"), guard_with(step):
+        pass

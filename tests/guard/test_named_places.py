@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
-from small_bundle import TEXT, WHOLE, guard_of
+from small_bundle import TEXT, WHOLE, guard_of, small_bundle
 
 from agentguard.core import provenance
 from agentguard.errors import PolicyError, ToolCallDenied
 from agentguard.guard import Guard
+from agentguard.testing import in_memory_guard
 
 EVIL, GOOD = "DE89370400440532013000", "DE02120300000000202051"
 INBOX = {"effect": "read", "tool": {"untrusted_results": ["[*].body"]}}
@@ -216,6 +218,34 @@ def test_what_the_model_wrote_comes_from_nowhere(source: str) -> None:
     assert "is what the model wrote" in str(refused.value)
     bound = {**look, "args": {"name": {**TEXT, "enum": ["ann"]}}}
     with guard_of({"look": bound, "pay": pay(source)}):
+        pass
+
+
+LAUNDERED = {
+    "fill": {**TEXT, "fill": "kept.who"}, "from": {**TEXT, "from": "kept.whom[*]"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("word", LAUNDERED)
+@pytest.mark.parametrize(
+    ("enum", "loads"), [("kept.theirs", False), ("kept.said", False), ("kept.ours", True), ("inputs.team", True)]
+)
+def test_a_list_that_outsiders_or_the_model_write_binds_nobody(word: str, enum: str, loads: bool) -> None:
+    """Else what outsiders list is picked by the model, kept, and the owner's word from then on."""
+    read = {
+        "args": {"x": TEXT},
+        "keep": {"theirs": "result.theirs[*].id", "ours": "result.ours[*].id", "said": "args.x"},
+        "tool": {"untrusted_results": ["theirs[*].id", "ours[*].text"]},
+    }
+    pick = {"args": {"x": {**TEXT, "enum": enum}}, "keep": {"who": "args.x", "whom": {"add": "args.x"}}}
+    files = small_bundle({"read": read, "pick": pick, "pay": {"effect": "send", "args": {"to": LAUNDERED[word]}}})
+    workflow = json.loads(files["w.yaml"].replace("2029-12-31", '"@"'))
+    workflow["inputs"] = {"team": {"type": "array", "items": TEXT}}
+    files["w.yaml"] = json.dumps(workflow).replace('"@"', "2029-12-31")
+    if loads:
+        with in_memory_guard(files):
+            return
+    with pytest.raises(PolicyError, match=r"the model"), in_memory_guard(files):
         pass
 
 

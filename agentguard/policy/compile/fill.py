@@ -16,6 +16,7 @@ from agentguard.core.values import Sensitivity
 from agentguard.policy import models
 from agentguard.policy.cel.why import conjuncts
 from agentguard.policy.compile.keeps import keep_path, written_by_outsiders
+from agentguard.policy.compile.places import Places
 from agentguard.policy.words import shown, unknown
 
 Trouble: TypeAlias = "tuple[tuple[Any, ...], str]"
@@ -157,19 +158,21 @@ def _outsiders(
     words = sorted({str(part.steps[0]) for part in source.references() if part.root == "kept"})
     for word in words:
         for name, keeping in declared.kept.get(word, ()):
-            why = _written_by(keeping, word, declared.tools.get(keeping.tool))
+            why = _written_by(keeping, word, declared)
             if why is not None:
                 yield word, f"is written by {why} (step {shown(name)})"
                 break
 
 
-def _written_by(step: models.StepEntry, word: str, tool: ToolDeclaration | None) -> str | None:
+def _written_by(step: models.StepEntry, word: str, declared: Declared) -> str | None:
     """Who else than the owners of a tool can write what a step keeps under this name."""
     entry = step.keep[word]
     kept = keep_path(entry)
     if kept is not None and kept.root == "args":
         schema = step.arguments.get(str(kept.steps[0]) if kept.steps else "", {})
-        return None if schema.keys() & {FILL, "from", "enum", "const"} else "the model"
+        bound = Places(declared.workflow, {}, declared.tools).binds(schema, frozenset({word}))
+        return None if bound else "the model"
+    tool = declared.tools.get(step.tool)
     outside = None if tool is None else written_by_outsiders(entry, tool)
     return None if outside is None else f"outsiders: `untrusted_results` of {shown(step.tool)} says {shown(outside)}"
 

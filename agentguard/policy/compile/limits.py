@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from agentguard.core.declarations import ToolDeclaration
-from agentguard.core.paths import Path, parse
+from agentguard.core.paths import Every, Path, parse
 from agentguard.core.values import ToolEffect
 from agentguard.policy import models
 from agentguard.policy.words import shown, unknown
@@ -42,6 +42,33 @@ def limit_troubles(step: models.StepEntry) -> Iterator[Trouble]:
                 ("per",),
                 f"per: {shown(name)} may be left out, and then there is nothing to count by; make it required",
             )
+        else:
+            yield from _uncountable(part.text, step.arguments[name], part.steps[1:])
+
+
+def _uncountable(text: str, schema: Any, rest: Sequence[Any]) -> Iterator[Trouble]:
+    """Why what stands there is no text or number, nor a list of them: whoever writes another field of an object, or
+    one more list around it, has another value."""
+    pending = [(schema, tuple(rest), False)]
+    while pending:
+        part, steps, in_list = pending.pop()
+        if not isinstance(part, Mapping):
+            continue
+        pending += [(each, steps, in_list) for key in ("anyOf", "oneOf") for each in part.get(key) or ()]
+        types = part.get("type")
+        words = types if isinstance(types, list) else [types]
+        if steps:
+            step, inside = steps[0], part.get("properties")
+            if isinstance(step, str) and isinstance(inside, Mapping):
+                pending.append((inside.get(step), steps[1:], False))
+            elif isinstance(step, Every | int):
+                pending.append((part.get("items"), steps[1:], isinstance(step, Every)))
+        elif "object" in words or ("array" in words and in_list):
+            what = "an object" if "object" in words else "a list of lists"
+            yield ("per",), f"per: {shown(text)} is {what}; name the text or number in it that is counted by"
+            return
+        elif "array" in words:
+            pending.append((part.get("items"), (), True))
 
 
 def gives_nothing_back(tool: ToolDeclaration) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from agentguard.core.declarations import ToolDeclaration
 from agentguard.core.paths import Named, Path, Step, Where, may_meet, parse
@@ -26,7 +27,7 @@ from agentguard.policy.keeps import levels
 from agentguard.policy.words import shown
 
 # What an argument may say so that the model does not choose its value.
-_BOUND = ("from", "fill", "enum", "const")
+_BOUND = frozenset({"from", "fill", "const"})
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.){1,500})"|\'([^\'\\]{1,500})\'')
 
 
@@ -83,7 +84,22 @@ class Places:
             if may_meet(path.steps, outside):
                 yield f"outsiders write there: `untrusted_results` of {shown(path.root)} says {shown(written)}"
 
-    def writers(self, name: str, rest: tuple[Step, ...] | None = None) -> Iterator[str]:
+    def binds(self, schema: Mapping[str, Any], above: frozenset[str] = frozenset()) -> bool:
+        """Whether an argument's schema leaves its value to the owner. An `enum` that refers to the run does so where
+        neither outsiders nor the model write what it refers to. ``above``: the kept names that led here."""
+        enum = schema.get("enum")
+        if _BOUND & schema.keys() or not isinstance(enum, str):
+            return bool(_BOUND & schema.keys()) or enum is not None
+        try:
+            read = [part for part in parse(enum, ("inputs", "kept")).references() if part.root == "kept" and part.steps]
+        except ValueError:  # said where the reference is read
+            return True
+        places = [(str(part.steps[0]), part.steps[1:]) for part in read]
+        return not any(True for name, rest in places if name not in above for _ in self.writers(name, rest, above))
+
+    def writers(
+        self, name: str, rest: tuple[Step, ...] | None = None, above: frozenset[str] = frozenset()
+    ) -> Iterator[str]:
         """Who writes what is kept under a name, if not the owners of its tools. ``rest``: the place in it; without it,
         only whether the model does."""
         for step_name, step in self.workflow.steps.items():
@@ -93,7 +109,7 @@ class Places:
                 continue
             if path.root == "args":
                 schema = step.arguments.get(str(path.steps[0]) if path.steps else "", {})
-                if not any(key in schema for key in _BOUND):
+                if not self.binds(schema, above | {name}):
                     yield (
                         f"`kept.{name}` is what the model wrote (step {shown(step_name)} keeps {shown(path)}); say "
                         "where that argument comes from, too"
