@@ -90,6 +90,16 @@ PLACE = " (condition 2 of `refund`, refund.yaml:32)"
             "args.cents > 1 && args.note == 'x'",
             "`args.note == 'x'` cannot be worked out: `note` is missing",
         ),
+        (
+            "max([args.cents, kept.cents * 1.5]) > 1.0",
+            "`max([args.cents, kept.cents * 1.5]) > 1.0` cannot be worked out: a whole number and a number with "
+            "decimals do not go together; write `double(...)` around each: args.cents is 5000, kept.cents is not "
+            "recorded",
+        ),
+        (
+            "max([args.cents, kept.gone + 1]) > 1",
+            "`max([args.cents, kept.gone + 1]) > 1` cannot be worked out: `gone` is missing",
+        ),
         ("args.cents > 1000", "`args.cents > 1000` is true: args.cents is 5000"),
         ("kept.gone == 1 && args.cents == 4", "`args.cents == 4` is false: args.cents is 5000"),
     ],

@@ -114,7 +114,7 @@ class _Program:
                 frame = Frame(runs.plan, prepared.names, at_a_time)
                 answer = evaluated(runs.program, prepared.activation, frame)
                 if frame.fault is not None or frame.entered:
-                    return Fault(frame.fault or "a function was given what is missing or wrong")
+                    return Fault(frame.fault or self._not_given(answer))
                 said = frame.said
             value = answer.value()
             # An error's value is text; no other text is a boolean or a number either.
@@ -140,15 +140,25 @@ class _Program:
         prepared = self._prepared(view)
         return bill(self.found.costs, prepared.names).steps if type(prepared) is Prepared else None
 
+    def _not_given(self, answer: Any) -> str:
+        """Why a function of ours was entered and never run: what it was to be given is itself an error."""
+        value = answer.value()
+        if type(value) is str and answer.type() == ERROR:
+            return self._why(value)
+        return "a function was given what is missing or wrong"
+
     def _why(self, error: object) -> str:
         """The runtime's error without the values it quotes."""
         text = str(error)
         missing = _MISSING_KEY.match(text)
         if missing is not None:
             return f"{shown(missing[1]) if missing[1] in self._members else 'a member'} is missing"
+        if _TWO_KINDS.search(text) is not None:
+            return "a whole number and a number with decimals do not go together; write `double(...)` around each"
         return next((said for sign, said in _ERRORS if sign in text), "an error of the expression's own")
 
 
+_TWO_KINDS = re.compile(r"No matching overload.*\((?:double, int64|int64, double)\)")
 _ERRORS = (
     ("No matching overload", "values of types that do not go together"),
     ("divide by zero", "a division by zero"),
