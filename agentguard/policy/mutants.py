@@ -222,7 +222,7 @@ def _of_condition(text: str, where: Where, what: str) -> Iterator[tuple[Where, s
     for found in _COMPARISON.finditer(text):
         if all(at in outside for at in range(found.start(), found.end())):
             turned = _TURNED[found[0]]
-            near = why.source(text[max(0, found.start() - 30) : found.end() + 30])
+            near = why.source(_near(text, found))
             yield where, f"{what} with `{turned}` for `{found[0]}` in {near}", _with(where, _put(text, found, turned))
             number = _NUMBER.match(text, _skip(text, found.end()))
             if number is not None and found[0] in ("<", "<=", ">", ">="):
@@ -230,6 +230,12 @@ def _of_condition(text: str, where: Where, what: str) -> Iterator[tuple[Where, s
                 if not further.startswith("-"):
                     change = f"{what} with {further} for {number[0]}"
                     yield where, change, _with(where, _put(text, number, further))
+
+
+def _near(text: str, found: re.Match[str]) -> str:
+    """What stands around a sign, with dots where more does: a number cut in two reads as another one."""
+    start, end = max(0, found.start() - 30), found.end() + 30
+    return f"{'...' if start else ''}{text[start:end]}{'...' if end < len(text) else ''}"
 
 
 def _put(text: str, found: re.Match[str], instead: str) -> str:

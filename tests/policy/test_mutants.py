@@ -99,7 +99,7 @@ def test_every_rule_is_changed_and_named_with_its_line(directory: Path) -> None:
         "pay.yaml:15: step `pay`: condition 1 without `args.to == kept.to`",
         "pay.yaml:15: step `pay`: condition 1 without `args.cents <= 500`",
         "pay.yaml:15: step `pay`: condition 1 with `!=` for `==` in `args.to == kept.to && args.cents <= 500`",
-        "pay.yaml:15: step `pay`: condition 1 with `<` for `<=` in `s.to == kept.to && args.cents <= 500`",
+        "pay.yaml:15: step `pay`: condition 1 with `<` for `<=` in `...s.to == kept.to && args.cents <= 500`",
         "pay.yaml:15: step `pay`: condition 1 with 501 for 500",
         "pay.yaml:17: step `pay`: `approval.when` with `>=` for `>` in `args.cents > 100`",
         "pay.yaml:17: step `pay`: `approval.when` with 99 for 100",
