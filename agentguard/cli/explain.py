@@ -140,6 +140,8 @@ def _imagined(directory: Path, case: Case, now: datetime) -> dict[str, Any]:
     workflow = usable.bundle.policy.workflows.get(case.workflow)
     for step in sorted(case.run.done):
         if workflow is not None:
+            if "," in step:
+                raise ConfigurationError(f"--done: `{step}` names several steps; say `--done` once for each of them")
             common.choice(step, (known.name for known in workflow.steps), "--done")
     return described(evaluate(usable, case, now=now))
 

@@ -361,6 +361,10 @@ def test_the_command_of_the_page_says_what_the_page_says(bundle: Path, call: Cal
         (["DIR", "--workflow", "customer-export", "--tool", "tickets.get", "--args", "@/nowhere"], "cannot be read"),
         (["DIR", "--workflow", "customer-export", "--tool", "tickets.get", "--args", "\udcff"], "--args"),
         (["DIR", "--workflow", "customer-export", "--tool", "tickets.get", "--done", "lookup"], "look-up"),
+        (
+            ["DIR", "--workflow", "customer-export", "--tool", "tickets.get", "--done", "look-up,export"],
+            "say `--done` once for each",
+        ),
         (["DIR", "--workflow", "customer-export", "--tool", "tickets.get", "--age", "fast"], "--age"),
         (["DIR", "--workflow", "customer-export", "--tool", "tickets.get", "--age", "999999999d"], "--age"),
         (["DIR", "--workflow", "customer-export", "--tool", "tickets.get", "--age", "3661d"], "--age"),
