@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from small_bundle import small_bundle
 
 from agentguard.core.growing import Growth
 from agentguard.core.policy import Fault
+from agentguard.errors import PolicyError
+from agentguard.policy import load
 from agentguard.policy.keeps import MAX_TEXT, compile_keep
 
 ROOTS: dict[str, Any] = {
@@ -144,3 +148,50 @@ def test_what_adds_nothing_and_why(how: dict[str, Any], result: Any, left: Growt
 
     assert found == left
     assert said is not None and why in said
+
+
+def kept_total(tmp_path: Path, keep: Any, condition: str, second: Any = None) -> None:
+    """Loads a bundle with a step that keeps ``total`` so, and perhaps another, and a condition that reads it."""
+    tools: dict[str, dict[str, Any]] = {"look": {"args": {}, "keep": {"total": keep}}}
+    if second is not None:
+        tools["see"] = {"args": {}, "keep": {"total": second}}
+    tools["pay"] = {"args": {"cents": {"type": "integer"}}, "require": [condition]}
+    for name, text in small_bundle(tools).items():
+        (tmp_path / name).write_text(text)
+    load(tmp_path)
+
+
+NUMBER = {"from": "result.text", "match": "Total: ([0-9.]+)", "as": "number"}
+
+
+@pytest.mark.parametrize(
+    ("condition", "said"),
+    [
+        ("kept.total * 1.5 > 2.0", "`kept.total` may be a whole number or one with decimals, and `.` takes two"),
+        ("kept.total - 1 > 2", r"write `double\(kept.total\)`"),
+        ("kept.total == 'x'", "is never equal to"),
+    ],
+)
+def test_a_kept_number_may_be_whole_and_is_calculated_with_as_decimals(
+    tmp_path: Path, condition: str, said: str
+) -> None:
+    """Else it is refused on the day on which the bill says 100.00 and not 100.50."""
+    with pytest.raises(PolicyError, match=said):
+        kept_total(tmp_path, NUMBER, condition)
+
+
+@pytest.mark.parametrize(
+    ("keep", "condition", "second"),
+    [
+        (NUMBER, "double(kept.total) * 1.5 > 2.0 && kept.total > 4.0 && kept.total > 4", None),
+        (NUMBER, "same_amount(double(args.cents), kept.total)", None),
+        (NUMBER, "kept.total * 1.5 > 2.0", "result.total"),
+        ({**NUMBER, "from": "result[*].text"}, "sum(kept.total) > 2.0 && kept.total[0] * 1.5 > 2.0", None),
+        ({**NUMBER, "from": "result.*"}, "max(kept.total) > 2.0", None),
+        ({"add": "result[*].text", "match": "([0-9.]+)", "as": "number"}, "kept.total[0] * 1.5 > 2.0", None),
+        ({"by": "result.key", "value": "result.text", "as": "number"}, "kept.total['x'] * 1.5 > 2.0", None),
+        ("result.total", "kept.total * 1.5 > 2.0", None),
+    ],
+)
+def test_of_other_kept_values_nothing_is_known(tmp_path: Path, keep: Any, condition: str, second: Any) -> None:
+    kept_total(tmp_path, keep, condition, second)

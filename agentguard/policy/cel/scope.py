@@ -90,7 +90,7 @@ class Scope:
         *,
         arguments: Known,
         inputs: Known,
-        kept: Iterable[str],
+        kept: Iterable[str] | Mapping[str, Known],
         origins: Iterable[str],
         steps: tuple[str, ...],
         subjects: Iterable[str],
@@ -101,7 +101,7 @@ class Scope:
         names = {
             "args": arguments,
             "inputs": inputs,
-            "kept": closed(dict.fromkeys(kept, ANYTHING)),
+            "kept": closed({**dict.fromkeys(kept, ANYTHING), **(kept if isinstance(kept, Mapping) else {})}),
             "origins": closed(dict.fromkeys(arguments["properties"], words)),
             "counts": closed({step: {"type": "integer"} for step in steps}),
             **_ALWAYS,

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from agentguard.core.declarations import ToolDeclaration
-from agentguard.core.paths import Path, Step, Where, may_meet, parse, parse_place
+from agentguard.core.paths import Every, Path, Step, Values, Where, may_meet, parse, parse_place
 from agentguard.policy import models
+from agentguard.policy.cel.scope import ANYTHING, Known
 from agentguard.policy.keeps import ROOTS, Form, Keep, compile_keep
 from agentguard.policy.words import shown, unknown
 
@@ -34,6 +35,22 @@ def compiled_keeps(step: models.StepEntry) -> tuple[tuple[Keep, ...], list[Troub
 def form_of(entry: models.KeepEntry) -> Form:
     """Whether it takes the place of the last one, or grows."""
     return "put" if entry.by is not None else "add" if entry.add is not None else "set"
+
+
+def known_of_kept(steps: Mapping[str, models.StepEntry]) -> Mapping[str, Known]:
+    """What conditions know of each kept value: that it is a number, where ``as`` makes one of it in every step."""
+    found: dict[str, Known] = {}
+    for step in steps.values():
+        for name, entry in step.keep.items():
+            known = _known_of(entry)
+            found[name] = known if found.get(name, known) == known else ANYTHING
+    return found
+
+
+def _known_of(entry: models.KeepEntry) -> Known:
+    path = keep_path(entry)
+    one = form_of(entry) == "set" and path is not None and not any(isinstance(at, Every | Values) for at in path.steps)
+    return {"type": entry.as_type} if one and entry.as_type == "number" else ANYTHING
 
 
 def keep_troubles(

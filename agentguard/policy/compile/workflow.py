@@ -34,7 +34,7 @@ from agentguard.policy.cel.conditions import (
     to_micros,
 )
 from agentguard.policy.cel.joined import JoinedConditions
-from agentguard.policy.cel.scope import Scope
+from agentguard.policy.cel.scope import Known, Scope
 from agentguard.policy.compile.asked import shown_to_people
 from agentguard.policy.compile.fill import (
     Declared,
@@ -48,7 +48,7 @@ from agentguard.policy.compile.fill import (
 from agentguard.policy.compile.flow import flow_troubles
 from agentguard.policy.compile.hints import hints_of
 from agentguard.policy.compile.included import with_included
-from agentguard.policy.compile.keeps import compiled_keeps, keep_troubles, written_by_outsiders
+from agentguard.policy.compile.keeps import compiled_keeps, keep_troubles, known_of_kept, written_by_outsiders
 from agentguard.policy.compile.lets import let_troubles, named_in, with_lets
 from agentguard.policy.compile.limits import done_for_troubles, gives_nothing_back, limit_troubles, per_of
 from agentguard.policy.compile.parts import Parts, Written, check_people
@@ -101,7 +101,7 @@ class _Workflow:
 
     def compile(self) -> Workflow | None:
         inputs = self._shape(("inputs",), self.file.inputs)
-        kept = [name for step in self.file.steps.values() for name in step.keep]
+        kept = known_of_kept(self.file.steps)
         self._lets()
         steps = [self._step(name, step, inputs, kept) for name, step in self.file.steps.items()]
         budgets = [self._budget(name, budget) for name, budget in self.file.budgets.items()]
@@ -164,7 +164,7 @@ class _Workflow:
         return shape
 
     def _step(
-        self, name: str, step: models.StepEntry, inputs: CompiledShape | None, kept: Iterable[str]
+        self, name: str, step: models.StepEntry, inputs: CompiledShape | None, kept: Mapping[str, Known]
     ) -> Step | None:
         here = ("steps", name)
         tool = self.parts.tools.get(step.tool)
