@@ -416,7 +416,7 @@ def test_the_words_in_files_are_the_words_of_the_core() -> None:
 def test_an_editor_accepts_what_the_loader_accepts(bundle_dir: Path) -> None:
     """A red line under a good file teaches owners to ignore red lines."""
     known = schemas()
-    assert set(known) == {"Trust", "Tools", "Destinations", "Workflow", "Cases"}
+    assert set(known) == {"Trust", "Tools", "Destinations", "Workflow", "Steps", "Cases"}
     for name in load(bundle_dir).files:
         content = yaml.load((bundle_dir / name).read_text(), Loader=yaml.BaseLoader)
         assert content["kind"] in known
