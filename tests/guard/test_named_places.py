@@ -258,3 +258,47 @@ def test_a_condition_sees_named_places_among_the_origins() -> None:
         desk.rows()
         assert desk.pays(GOOD)
         assert not desk.pays(EVIL)
+
+
+MAIL: dict[str, Any] = {"args": {}, "keep": {"word": "result.text"}, "tool": {"untrusted_results": ["text"]}}
+PEOPLE = {"args": {"q": TEXT}, "tool": {"untrusted_results": ["[*].nick", "nick"]}}
+
+
+@pytest.mark.parametrize(
+    ("keep", "place", "loads"),
+    [
+        ({"by": "result.nick", "value": "result.account"}, "kept.who[args.name]", False),
+        ({"by": "result.id", "value": "result.account"}, "kept.who[args.name]", True),
+        ({"by": "args.q", "value": "result.account"}, "kept.who[args.name]", True),
+        ("result[?id == kept.word].account", "kept.who", False),
+        ("result[?id == kept.mine].account", "kept.who", True),
+        ("result[?id == args.q].account", "kept.who", True),
+        ("result[?nick == args.q].account", "kept.who", False),
+        ({"by": "result.id", "value": "result.account"}, "kept.who[kept.word]", False),
+        ({"by": "result.id", "value": "result.account"}, "kept.who[kept.mine]", True),
+    ],
+)
+@pytest.mark.parametrize("word", ["fill", "from"])
+def test_whoever_chooses_what_is_kept_decides_it(word: str, keep: Any, place: str, loads: bool) -> None:
+    """Whose account stands under a name is decided by who says what the name is."""
+    if word == "from" and place == "kept.who":
+        keep, place = {"add": keep}, "kept.who[*]"
+    people = {**PEOPLE, "keep": {"who": keep, "mine": "args.q"}}
+    pay = {"effect": "send", "args": {"to": {**TEXT, word: place}, "name": TEXT}}
+    bundle = small_bundle({"mail": MAIL, "people": people, "pay": pay})
+    if word == "fill" and "kept.mine" in place:
+        loads = False  # what fills is never the model's word
+    if loads:
+        with in_memory_guard(bundle):
+            return
+    with pytest.raises(PolicyError), in_memory_guard(bundle):
+        pass
+
+
+@pytest.mark.parametrize("word", ["links", "addresses"])
+def test_a_link_does_not_come_from_what_the_model_wrote(word: str) -> None:
+    """Kept from an argument, it would allow itself."""
+    send = {"effect": "send", "args": {"body": {**TEXT, word: {"from": ["kept.site"]}}}}
+    note = {"args": {"site": TEXT}, "keep": {"site": "args.site"}}
+    with pytest.raises(PolicyError, match="is what the model wrote"), guard_of({"note": note, "send": send}):
+        pass

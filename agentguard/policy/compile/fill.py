@@ -173,6 +173,8 @@ def _written_by(step: models.StepEntry, word: str, declared: Declared) -> str | 
         bound = Places(declared.workflow, {}, declared.tools).binds(schema, frozenset({word}))
         return None if bound else "the model"
     tool = declared.tools.get(step.tool)
+    if Places(declared.workflow, {}, declared.tools).is_chosen(entry, frozenset({word})):
+        return "outsiders: they wrote what chooses it"
     outside = None if tool is None else written_by_outsiders(entry, tool)
     return None if outside is None else f"outsiders: `untrusted_results` of {shown(step.tool)} says {shown(outside)}"
 

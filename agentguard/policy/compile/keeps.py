@@ -96,10 +96,7 @@ def outsiders_places(tool: ToolDeclaration) -> Iterator[tuple[str, tuple[Step, .
 
 def keep_path(entry: models.KeepEntry) -> Path | None:
     """Where an entry finds its value; None where that cannot be read, which is told elsewhere."""
-    try:
-        return parse(entry.path, ROOTS)
-    except ValueError:
-        return None
+    return _path_or_none(entry.path)
 
 
 def written_by_outsiders(entry: models.KeepEntry, tool: ToolDeclaration) -> str | None:
@@ -108,10 +105,34 @@ def written_by_outsiders(entry: models.KeepEntry, tool: ToolDeclaration) -> str 
     path = keep_path(entry)
     if path is None or path.root != "result":
         return None
-    places = [path.steps, *looked_at_by(path.steps)]
+    places = [path.steps, *looked_at_by(path.steps), *keyed_by(entry)]
     return next(
         (text for text, outside in outsiders_places(tool) if any(may_meet(place, outside) for place in places)), None
     )
+
+
+def keyed_by(entry: models.KeepEntry) -> Iterator[tuple[Step, ...]]:
+    """Where in the result the key stands at which something is kept."""
+    by = None if entry.by is None else _path_or_none(entry.by)
+    if by is not None and by.root == "result":
+        yield by.steps
+        yield from looked_at_by(by.steps)
+
+
+def choosers(entry: models.KeepEntry) -> Iterator[Path]:
+    """The kept values that choose what an entry keeps, or at which key."""
+    for text in (entry.path, entry.by):
+        path = None if text is None else _path_or_none(text)
+        for part in () if path is None else path.references():
+            if part.root == "kept" and part.steps:
+                yield part
+
+
+def _path_or_none(text: str) -> Path | None:
+    try:
+        return parse(text, ROOTS)
+    except ValueError:  # told elsewhere
+        return None
 
 
 def looked_at_by(steps: tuple[Step, ...]) -> Iterator[tuple[Step, ...]]:

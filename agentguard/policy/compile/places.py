@@ -16,8 +16,10 @@ from agentguard.core.paths import Named, Path, Step, Where, may_meet, parse
 from agentguard.core.provenance import PLACE
 from agentguard.policy import models
 from agentguard.policy.compile.keeps import (
+    choosers,
     form_of,
     keep_path,
+    keyed_by,
     looked_at_by,
     name_troubles,
     outsiders_places,
@@ -79,6 +81,9 @@ class Places:
             return
         if path.root == "kept":
             yield from self.writers(str(path.steps[0]), path.steps[1:])
+            for part in path.references():
+                if part is not path and part.root == "kept" and self.is_outsiders(part):
+                    yield f"outsiders choose: `{part}` is theirs"
             return
         for written, outside in outsiders_places(self.tools[path.root]) if path.root in self.tools else ():
             if may_meet(path.steps, outside):
@@ -96,6 +101,25 @@ class Places:
             return True
         places = [(str(part.steps[0]), part.steps[1:]) for part in read]
         return not any(True for name, rest in places if name not in above for _ in self.writers(name, rest, above))
+
+    def is_chosen(self, entry: models.KeepEntry, above: frozenset[str] = frozenset()) -> bool:
+        """Whether outsiders wrote a kept value that chooses what an entry keeps."""
+        return any(self.is_outsiders(part, above) for part in choosers(entry))
+
+    def is_outsiders(self, place: Path, above: frozenset[str] = frozenset()) -> bool:
+        """Whether outsiders can write at a place in what is kept. The model's word is no outsider's."""
+        name = str(place.steps[0])
+        for step in self.workflow.steps.values() if name not in above else ():
+            entry, tool = step.keep.get(name), self.tools.get(step.tool)
+            if entry is None or tool is None:
+                continue
+            path = keep_path(entry)
+            if path is None or path.root != "result":
+                continue
+            places = [*_in_result(entry, path.steps, place.steps[1:]), *looked_at_by(path.steps), *keyed_by(entry)]
+            if _meets(places, tool) or self.is_chosen(entry, above | {name}):
+                return True
+        return False
 
     def writers(
         self, name: str, rest: tuple[Step, ...] | None = None, above: frozenset[str] = frozenset()
@@ -118,7 +142,12 @@ class Places:
             tool = self.tools.get(step.tool)
             if rest is None or tool is None:
                 continue
-            if any(isinstance(part, Where) for part in path.steps) and written_by_outsiders(entry, tool) is not None:
+            tested = any(isinstance(part, Where) for part in path.steps)
+            if (
+                (tested and written_by_outsiders(entry, tool) is not None)
+                or _meets(keyed_by(entry), tool)
+                or self.is_chosen(entry, above | {name})
+            ):
                 yield f"outsiders choose what is kept as `kept.{name}` (step {shown(step_name)})"
                 continue
             looked_at = [rest, *looked_at_by(rest)]
@@ -129,6 +158,12 @@ class Places:
                         f"outsiders write there: step {shown(step_name)} keeps {shown(path)}, and `untrusted_results` "
                         f"of {shown(step.tool)} says {shown(text)}"
                     )
+
+
+def _meets(places: Iterable[tuple[Step, ...]], tool: ToolDeclaration) -> bool:
+    """Whether outsiders can write at one of these places in a tool's result."""
+    outside = [steps for _, steps in outsiders_places(tool)]
+    return any(may_meet(place, theirs) for place in places for theirs in outside)
 
 
 def _in_result(entry: models.KeepEntry, path: tuple[Step, ...], rest: tuple[Step, ...]) -> Iterator[tuple[Step, ...]]:

@@ -66,6 +66,9 @@ def _source_troubles(name: str, key: str, given: Any, words: SourceWords) -> Ite
     for word in listed:
         if word not in known:
             yield (name, key), f"{name}.{key}: {unknown('source', word, known, words.meant)}"
+        elif word.startswith("kept."):
+            for message in words.places.writers(word.removeprefix("kept.")):
+                yield (name, key), f"{name}.{key}: {message}"
     if len(set(listed)) != len(listed):
         yield (name, key), f"{name}.{key}: a source is listed twice"
 
