@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from agentguard.errors import LedgerError
@@ -202,6 +203,18 @@ class Worker:
             if self.log.enter(write=True):
                 mirror.catch_up(write=True)
 
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """The turn to write, with all that others wrote folded in. What breaks inside leaves it torn, to be healed."""
+        if self._torn:
+            hand_out(self._heal())
+        self._torn = True
+        if self.log.enter(write=True):
+            self.mirror.catch_up(write=True)
+        yield
+        self.log.leave()
+        self._torn = False
+
     def flush(self) -> bool:
         """Write what is owed. False where it could not be written, and stays owed."""
         if self.late:
@@ -210,12 +223,8 @@ class Worker:
             if self._torn:
                 hand_out(self._heal())
             if self.mirror.owed.entries:
-                self._torn = True
-                if self.log.enter(write=True):
-                    self.mirror.catch_up(write=True)
-                self._pay()
-                self.log.leave()
-                self._torn = False
+                with self._turn():
+                    self._pay()
         except Exception:
             self._undo()
             return False
@@ -224,16 +233,10 @@ class Worker:
     def tidy(self) -> bool:
         """A little of what can wait. True where there is more of it."""
         try:
-            if self._torn:
-                hand_out(self._heal())
-            self._torn = True
-            if self.log.enter(write=True):
-                self.mirror.catch_up(write=True)
-            if self.mirror.unsaved >= LAG:
-                self.mirror.save()
-            more = self.log.index()
-            self.log.leave()
-            self._torn = False
+            with self._turn():
+                if self.mirror.unsaved >= LAG:
+                    self.mirror.save()
+                more = self.log.index()
         except Exception:  # cells and an index that lag are slower, not wrong
             self._undo()
             return False
@@ -242,15 +245,9 @@ class Worker:
     def purge(self) -> None:
         """Leave nothing of what was erased in any file. Raises LedgerError."""
         try:
-            if self._torn:
-                hand_out(self._heal())
-            self._torn = True
-            if self.log.enter(write=True):
-                self.mirror.catch_up(write=True)
-            self.mirror.save()
-            self.log.purge()
-            self.log.leave()
-            self._torn = False
+            with self._turn():
+                self.mirror.save()
+                self.log.purge()
         except Exception as error:
             self._undo()
             raise self.log.explain(error) from None
