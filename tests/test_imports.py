@@ -19,7 +19,7 @@ CHECKOUT = Path(__file__).parents[1]
 # Each layer may import those below it; parts of one layer never each other.
 LAYERS = (
     {"cli"},
-    {"server", "integrations", "testing"},
+    {"server", "integrations", "evidence", "testing"},
     {"guard"},
     {"policy", "identity", "destinations", "signals", "approvals", "ledger", "audit"},
     {"jose"},
