@@ -145,6 +145,8 @@ def _against_the_call(request: Request, policy: Policy, facts: Facts) -> Iterato
             today = (EPOCH + timedelta(microseconds=now)).strftime("%Y-%m-%d")
             if today > workflow.review_by.strftime("%Y-%m-%d"):
                 yield "workflow_overdue"
+        if workflow.draft:
+            yield "workflow_draft"
         if request.tool not in {step.tool for step in workflow.steps}:
             yield "no_matching_step"
         if identity is not None and identity.subject not in workflow.subjects:

@@ -254,7 +254,8 @@ class Workflow:
     ``digest`` covers its whole content: a run started under another digest does not go on. ``follows``: what tools
     return in its runs is remembered, because something in it asks where values come from. ``places``: the named places
     (``list_files[*].id_``) that it asks for, each by the source that it is known as. ``tells``: so are the marks of
-    what they return and are given, because something in it asks what a text carries.
+    what they return and are given, because something in it asks what a text carries. ``draft``: nobody has approved it
+    yet, so it permits nothing.
     """
 
     name: str
@@ -271,6 +272,7 @@ class Workflow:
     raise_at_first_use: tuple[FirstUseTrigger, ...] = ()
     follows: bool = False
     tells: bool = False
+    draft: bool = False
     places: Mapping[str, Path] = field(default_factory=lambda: MappingProxyType({}))
     steps_by_tool: Mapping[str, tuple[Step, ...]] = field(init=False)
     hints: bool = field(init=False)

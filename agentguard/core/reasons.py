@@ -31,6 +31,7 @@ class Reason(enum.StrEnum):
     WORKFLOW_UNKNOWN = "workflow_unknown"
     WORKFLOW_CHANGED = "workflow_changed"
     WORKFLOW_OVERDUE = "workflow_overdue"
+    WORKFLOW_DRAFT = "workflow_draft"
     NO_MATCHING_STEP = "no_matching_step"
     STEP_OUT_OF_ORDER = "step_out_of_order"
     STEP_EXCLUDED = "step_excluded"

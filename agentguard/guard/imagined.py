@@ -61,8 +61,10 @@ class World:
         self.usable = usable
         self.case = case
         self.at = at
-        self.policy: Policy = usable.bundle.policy
-        self.workflow = _workflow(self.policy, case.workflow)
+        # A draft is tried out here as if it were in force.
+        self.workflow = replace(_workflow(usable.bundle.policy, case.workflow), draft=False)
+        workflows = {**usable.bundle.policy.workflows, case.workflow: self.workflow}
+        self.policy: Policy = replace(usable.bundle.policy, workflows=workflows)
 
     @cached_property
     def engine(self) -> Engine:

@@ -486,6 +486,7 @@ DENYING: dict[str, Change] = {
     "clock in another zone": lambda c: c.with_facts(now=NOW.astimezone(timezone(timedelta(hours=1)))),
     "clock in no zone": lambda c: c.with_facts(now=NOW.replace(tzinfo=None)),
     "the day after review": lambda c: c.with_workflow(review_by=NOW.date() - timedelta(days=1)),
+    "a draft": lambda c: c.with_workflow(draft=True),
     "run stopped": lambda c: c.with_run(status=RunStatus.STOPPED),
     "run ended": lambda c: c.with_run(status=RunStatus.ENDED),
     "another run": lambda c: c.with_run(id="run-2"),

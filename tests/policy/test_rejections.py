@@ -32,6 +32,7 @@ MISTAKES: list[tuple[str, str, str, str, tuple[str, ...]]] = [
     (W, "  max_age: 60s", "  max_age: 60", "max_age: 60", ("a duration such as 60s",)),
     (W, "  max_age: 60s", "  max_age: 0s", "max_age: 0s", ("longer than nothing",)),
     (W, "  max_age: 60s", "  max_age: 1w", "max_age: 1w", ("a duration such as 60s",)),
+    (W, "subjects:\n", "status: final\nsubjects:\n", "status: final", ("found `final`", "expected `draft`")),
     (W, "      within: 30m", "      within: 99999d", "within", ("longer than 3660d",)),
     (W, "  - spiffe://corp.example/agent/exporter\n", "", "subjects:", ("a value is missing",)),
     (W, "subjects:\n  - spiffe://corp.example/agent/exporter", "subjects: []", "subjects: []", ("at least one",)),

@@ -57,6 +57,8 @@ def workflow_is_in_force(case: Case) -> tuple[Finding, ...]:
         found += deny(Reason.WORKFLOW_CHANGED, "the run was started under another version of its workflow")
     if case.now is not None and case.now.date() > workflow.review_by:
         found += deny(Reason.WORKFLOW_OVERDUE, f"review was due by {workflow.review_by}")
+    if workflow.draft:
+        found += deny(Reason.WORKFLOW_DRAFT, "it says `status: draft`: nobody has approved it yet")
     if case.request.tool not in workflow.steps_by_tool:
         found += deny(Reason.NO_MATCHING_STEP, f"no step uses `{case.request.tool}`")
     return found

@@ -106,6 +106,9 @@ class _Workflow:
         steps = [self._step(name, step, inputs, kept) for name, step in self.file.steps.items()]
         budgets = [self._budget(name, budget) for name, budget in self.file.budgets.items()]
         counting, first_uses = self._triggers()
+        if self.file.status is not None:
+            name = shown(self.file.metadata.name)
+            self.note(("status",), f"{name} is a draft: it permits nothing until somebody takes `status: draft` out")
         for path, message in flow_troubles(self.file.steps):
             self.say(path, message)
         keeps = {name: self.parts.keeps[self.file.metadata.name, name] for name in self.file.steps}
@@ -133,6 +136,7 @@ class _Workflow:
             raise_at_first_use=first_uses,
             follows=self._follows(steps),
             tells=self._tells(steps),
+            draft=self.file.status is not None,
             places=self.words.named,
         )
 

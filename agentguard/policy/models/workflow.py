@@ -45,6 +45,7 @@ class Workflow(PolicyFile):
 
     kind: Literal["Workflow"]
     metadata: Metadata
+    status: Literal["draft"] | None = None
     subjects: Annotated[list[Line], Field(min_length=1)]
     identity: WorkflowIdentity | None = None
     inputs: dict[Word, Schema] = {}
