@@ -9,6 +9,7 @@ import platform
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -47,10 +48,27 @@ LIBRARIES = (
 )
 
 
+Tick = Callable[[str], None]
+PARTS: dict[str, Callable[[Effort, Path, Tick], Any]] = {
+    "start": start.measure,
+    "peers": peers.measure,
+    "calls": calls.measure,
+    "decision": decision.measure,
+    "durable": durable.measure,
+    "processes": processes.measure,
+    "large": large.measure,
+    "identity": identity.measure,
+    "destinations": destinations.measure,
+    "revocation": revocation.measure,
+    "conditions": lambda effort, folder, tick: conditions.measure(effort, tick),
+}
+
+
 def main() -> None:
-    """Measure everything in one run."""
+    """Measure everything in one run, or the parts that were asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a few seconds; says that it works, not how fast it is")
+    parser.add_argument("--only", metavar="PART", nargs="+", choices=PARTS, help=f"measure these of {', '.join(PARTS)}")
     parser.add_argument("--json", metavar="FILE", help="write the JSON here; `-` is standard output")
     parser.add_argument("--markdown", metavar="FILE", help="write the tables here")
     parser.add_argument("--directory", default=".", help="measure the disk under this directory (default: here)")
@@ -59,7 +77,7 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix=".benchmark-", dir=given.directory))
     console = Console(stderr=True)
     try:
-        found = measure(effort, folder, console)
+        found = measure(effort, folder, console, given.only or list(PARTS))
     except KeyboardInterrupt:
         console.print("stopped; nothing was written")
         sys.exit(130)
@@ -76,31 +94,20 @@ def main() -> None:
     console.print(Markdown(tables))
 
 
-def measure(effort: Effort, folder: Path, console: Console) -> dict[str, Any]:
-    """All parts, with a progress bar."""
-    steps = 5 + 2 * len(effort.workflows) + 1 + 2 * len(effort.callers) + identity.STEPS + destinations.STEPS
-    steps += processes.STEPS + large.STEPS + conditions.STEPS + peers.STEPS + start.STEPS
-    columns = (TextColumn("{task.description:32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+def measure(effort: Effort, folder: Path, console: Console, parts: Sequence[str]) -> dict[str, Any]:
+    """These parts in order, with a progress bar."""
+    columns = (TextColumn("{task.description:44}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    found: dict[str, Any] = {"machine": _machine()}
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task("", total=steps)
+        task = progress.add_task("", total=len(parts))
+        for part in parts:
 
-        def tick(what: str) -> None:
-            progress.update(task, advance=1, description=what)
+            def tick(what: str, part: str = part) -> None:
+                progress.update(task, description=f"{part}: {what}")
 
-        found: dict[str, Any] = {
-            "machine": _machine(),
-            "start": start.measure(effort, folder, tick),
-            "peers": peers.measure(effort, folder, tick),
-            "calls": calls.measure(effort, folder, tick),
-            "decision": decision.measure(effort, folder, tick),
-            "durable": durable.measure(effort, folder, tick),
-            "processes": processes.measure(effort, folder, tick),
-            "large": large.measure(effort, folder, tick),
-            "identity": identity.measure(effort, folder, tick),
-            "destinations": destinations.measure(effort, folder, tick),
-            "revocation": revocation.measure(effort, folder, tick),
-            "conditions": conditions.measure(effort, tick),
-        }
+            tick("")
+            found[part] = PARTS[part](effort, folder, tick)
+            progress.advance(task)
     found["aims"] = judge(found)
     return found
 

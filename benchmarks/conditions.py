@@ -33,7 +33,6 @@ CONDITIONS: Mapping[str, str] = {
     "each looked up": "kept.files.all(f, one(kept.files, 'id', f.id).size == f.size)",
 }
 LENGTHS = (100, 1_000, 5_000, 20_000)
-STEPS = len(CONDITIONS)
 
 _TEXT = {"type": "string"}
 _ARGUMENTS = closed({"id": _TEXT, "size": {"type": "integer"}, "text": _TEXT})

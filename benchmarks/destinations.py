@@ -55,7 +55,6 @@ KINDS: Mapping[str, tuple[Callable[[int], Json], Callable[[int], Json], dict[str
         {},
     ),
 }
-STEPS = len(KINDS)
 
 
 def measure(effort: Effort, folder: Path, tick: Tick) -> dict[str, Any]:

@@ -46,7 +46,6 @@ KEYS: Mapping[str, Callable[[], Any]] = {
     "EdDSA": lambda: OKPKey.generate_key("Ed25519"),
 }
 PROOFS = ("wpt", "dpop")
-STEPS = len(KEYS) + 1 + len(PROOFS)
 
 
 def measure(effort: Effort, folder: Path, tick: Tick) -> dict[str, Any]:

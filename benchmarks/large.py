@@ -29,7 +29,6 @@ from benchmarks.bundles import ARGUMENTS, write_bundle
 from benchmarks.calls import plain
 from benchmarks.measure import Effort, Tick
 
-STEPS = 13
 _AT_ONCE = 10_000
 _TOGETHER = 500
 _BEGAN = datetime(2026, 1, 1, tzinfo=UTC)

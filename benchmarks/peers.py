@@ -19,7 +19,6 @@ from benchmarks.bundles import ARGUMENTS, SUBJECT, write_bundle
 from benchmarks.decision import casbin_decision, cedar_decision
 from benchmarks.measure import Call, Effort, Tick, compare
 
-STEPS = 1
 OURS = ("agentguard, in memory", "agentguard, durable")
 # What each does of what a guard is for, in a few words; and what it leaves to others.
 WHAT: dict[str, tuple[str, str]] = {

@@ -22,7 +22,6 @@ from benchmarks.measure import Effort, Tick, percentile
 CALLERS = (1, 16)
 # A caller that could not begin is an error, not something to wait for.
 _BEGIN_SECONDS = 60.0
-STEPS = 3 * len(CALLERS)
 
 
 def measure(effort: Effort, folder: Path, tick: Tick) -> dict[str, Any]:

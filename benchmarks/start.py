@@ -12,8 +12,6 @@ from typing import Any
 from benchmarks.bundles import ARGUMENTS, write_bundle
 from benchmarks.measure import Effort, Tick
 
-STEPS = 1
-
 # Everything is compiled to bytecode before it is measured.
 _CHILD = """
 import json, resource, sys, time

@@ -72,3 +72,18 @@ def test_the_quick_form_gives_every_key(tmp_path: Path) -> None:
     assert found["revocation"].keys() == {"signals", "p50_ms", "p99_ms"}
     assert len(found["aims"]) == 22
     assert "| Aim |" in tables.read_text()
+
+
+@pytest.mark.timeout(300)
+def test_one_part_can_be_measured_alone(tmp_path: Path) -> None:
+    out, tables = tmp_path / "found.json", tmp_path / "found.md"
+    given = ["--quick", "--only", "calls", "--json", str(out), "--markdown", str(tables), "--directory", str(tmp_path)]
+    ended = subprocess.run(
+        [sys.executable, "-m", "benchmarks", *given], cwd=ROOT, capture_output=True, text=True, timeout=250
+    )
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads(out.read_text())
+    assert found.keys() == {"machine", "calls", "aims"}
+    assert [aim["aim"].split()[0] for aim in found["aims"]] == ["a", "the", "with", "a"]
+    assert "SQLite, no sync" in tables.read_text()
+    assert "Cedar" not in tables.read_text()
