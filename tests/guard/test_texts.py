@@ -169,6 +169,17 @@ def test_addresses_that_stand_by_themselves_are_judged_as_addresses_where_someth
     assert not desk.passes("mailto:jane@long.example")
 
 
+def test_who_the_run_was_started_for_may_be_mentioned() -> None:
+    """`@Ann` in a reply to Ann is no address from elsewhere; a mention of a whole room is, whatever the inputs hold."""
+    with in_memory_guard(reply_with(links="none", addresses={"from": "inputs"})) as guard:
+        desk = Desk(guard)
+        with guard.run("w", inputs={"site": "here", "customer": "Ann"}):
+            for body in ("@Ann, your parcel has left", "<@ann> it has left", "thank you @ANN."):
+                assert desk.passes(body), body
+            for body in ("@Anne", "@bob", "@here", "<!here>", "@Ann/team", "ann@evil.example", "@Ann@evil.example"):
+                assert not desk.passes(body), body
+
+
 @pytest.mark.parametrize("desk", [{"addresses": "none"}], indirect=True)
 def test_no_address_means_no_address(desk: Desk) -> None:
     """Of links nothing is said, but what `mailto:` writes to is an address."""

@@ -273,6 +273,24 @@ def test_a_step_that_relies_on_what_outsiders_write_and_asks_nobody_is_noted(
     assert "relies on" not in "".join(map(str, load(tmp_path).notes))
 
 
+def test_one_note_says_of_all_steps_that_keep_a_value_that_outsiders_write_it(tmp_path: Path) -> None:
+    """Four ways to find a file are one thing to think about, not four."""
+    again = KEPT.replace("  act:", "  again: {tool: tickets.get, arguments: {}, keep: {text: result.tables}}\n  act:")
+    (tmp_path / "w.yaml").write_text(again.replace("REQUIRE", "'args.amount > 0 && kept.text == \"5\"'"))
+    (tmp_path / "tools.yaml").write_text(TOOLS)
+    notes = [str(note) for note in load(tmp_path).notes if "relies on" in str(note)]
+    assert len(notes) == 1
+    assert "kept by `look`, `again`" in notes[0]
+
+
+def test_nobody_is_told_to_fill_an_argument_with_what_outsiders_write(tmp_path: Path) -> None:
+    """A bundle that followed the advice would not load; to compare with it is allowed, and noted for what it is."""
+    (tmp_path / "tools.yaml").write_text(TOOLS)
+    for source, advised in (("kept.text", False), ("kept.first", False), ("kept.clean", True)):
+        (tmp_path / "w.yaml").write_text(KEPT.replace("REQUIRE", f"args.amount == {source}"))
+        assert ("only compares" in "".join(map(str, load(tmp_path).notes))) is advised, source
+
+
 @pytest.mark.parametrize(
     ("catalog", "reach", "noted"),
     [

@@ -46,6 +46,10 @@ def carried(rule: TextRule, value: Json, run: RunState, year: int | None) -> str
     return f"`{rule.argument}` carries {' and '.join(sorted(found))} that only {tools} returned"
 
 
+# A mention of these tells a whole room, and is nobody's name.
+_EVERYBODY = frozenset({"all", "channel", "everyone", "here", "team"})
+
+
 @dataclass(frozen=True, slots=True)
 class Known:
     """The links and addresses that trusted code gave: each by its key, and those that others may stand below."""
@@ -64,6 +68,8 @@ class Known:
             found = links_in(text)
             if found is None:
                 return None
+            name = text.strip().casefold()
+            addresses |= set() if name in _EVERYBODY else {f"@{name}"}  # whose name was given may be mentioned
             for link in (*found, Link(Found.URL, f"https://{text}"), Link(Found.URL, text)):
                 key = link_key(link.target) if link.found is Found.URL else None
                 addresses |= {address_key(address) for address in addresses_of(link)}

@@ -183,15 +183,17 @@ _ONE_ARGUMENT = re.compile(r"args\.([A-Za-z_][A-Za-z0-9_]*)")
 _ONE_SOURCE = re.compile(r"(?:inputs|kept)\.[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
 
 
-def could_be_filled(condition: str, arguments: Mapping[str, models.Schema]) -> Iterator[str]:
-    """What to note of a condition that only compares an argument with something the run holds."""
+def could_be_filled(condition: str, step: models.StepEntry, declared: Declared) -> Iterator[str]:
+    """What to note of a condition that only compares an argument with something the run holds, and could fill it."""
     for part in conjuncts(condition):
         sides = [side.strip() for side in part.split("==")]
         for one, other in (sides, sides[::-1]) if len(sides) == 2 else ():
             named = _ONE_ARGUMENT.fullmatch(one)
-            schema = arguments.get(named[1], {}) if named is not None else {}
+            schema = step.arguments.get(named[1], {}) if named is not None else {}
             if named is None or _ONE_SOURCE.fullmatch(other) is None or FILL in schema or schema.get("optional"):
                 continue
+            if any(_outsiders(parse(other, _ROOTS), step, schema, declared)):
+                continue  # what outsiders or the model wrote fills nothing, and may be compared with
             yield (
                 f"{shown(part.strip())} only compares; `fill: {other}` beside the type of {shown(named[1])} says the "
                 "same, and the model need not give it"

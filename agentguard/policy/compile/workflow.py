@@ -228,7 +228,7 @@ class _Workflow:
             for message in done_for_troubles(text, self.file.steps):
                 self.say((*here, "require"), message)
         for index, entry in enumerate(step.require):
-            for message in could_be_filled(entry.that, step.arguments):
+            for message in could_be_filled(entry.that, step, declared):
                 self.note((*here, "require", index), message)
         self._over_nothing((*here, "require"), conditions)
         approval = self._approval((*here, "approval"), step.approval, scope)
@@ -277,18 +277,22 @@ class _Workflow:
         """Kept values that outsiders write, and no person is asked: whoever writes them decides what this step does."""
         reads = {place[1] for condition in conditions if condition is not None for place in condition.found.reads
                  if place[0] == "kept" and len(place) > 1}  # fmt: skip
-        for other, entry in self.file.steps.items():
-            tool = self.parts.tools.get(entry.tool)
-            for word in sorted(reads & entry.keep.keys()) if tool is not None else ():
-                written = None if tool is None else written_by_outsiders(entry.keep[word], tool)
-                if written is not None:
-                    self.note(
-                        ("steps", name, "require"),
-                        f"step {shown(name)} relies on `kept.{word}` and asks nobody: outsiders write it (step "
-                        f"{shown(other)} keeps it, and `untrusted_results` of {shown(entry.tool)} says "
-                        f"{shown(written)}), so they decide what this step may do; a person can be asked with "
-                        "`approval`",
-                    )
+        for word in sorted(map(str, reads)):
+            keeping = [
+                (other, tool.name, written)
+                for other, entry in self.file.steps.items()
+                if word in entry.keep and (tool := self.parts.tools.get(entry.tool)) is not None
+                if (written := written_by_outsiders(entry.keep[word], tool)) is not None
+            ]
+            if keeping:
+                steps = ", ".join(shown(other) for other, _, _ in keeping)
+                _, tool_name, written = keeping[0]
+                self.note(
+                    ("steps", name, "require"),
+                    f"step {shown(name)} relies on `kept.{word}` and asks nobody: outsiders write it (kept by {steps}; "
+                    f"`untrusted_results` of {shown(tool_name)} says {shown(written)}), so they decide what this step "
+                    "may do; a person can be asked with `approval`",
+                )
 
     def _words(self, name: str, step: models.StepEntry) -> frozenset[str]:
         """The words that this step's expressions begin with. By the word alone: one that stands in a text by chance
