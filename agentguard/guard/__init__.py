@@ -6,6 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from agentguard.guard.arguments.given import Given
+    from agentguard.guard.arguments.json_schema import JsonShape
     from agentguard.guard.arguments.signature import Signature
     from agentguard.guard.canary import CanaryGate
     from agentguard.guard.gate import Gate
@@ -13,13 +15,17 @@ if TYPE_CHECKING:
     from agentguard.guard.operations import Operations
     from agentguard.guard.run import RunContext, current_run
 
-__all__ = ["CanaryGate", "Gate", "Guard", "Operations", "RunContext", "Signature", "current_run"]
+__all__ = [
+    "CanaryGate", "Gate", "Given", "Guard", "JsonShape", "Operations", "RunContext", "Signature", "current_run",
+]  # fmt: skip
 
 # Where each name lives; loaded on first use, so that a guard is imported without what only wrapped tools need.
 _HOME = {
     "CanaryGate": "canary",
     "Gate": "gate",
+    "Given": "arguments.given",
     "Guard": "guard",
+    "JsonShape": "arguments.json_schema",
     "Operations": "operations",
     "RunContext": "run",
     "Signature": "arguments.signature",

@@ -5,11 +5,10 @@ from __future__ import annotations
 import inspect
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any, NoReturn, Optional, Protocol
+from typing import Any, Optional, Protocol
 
 from agentguard.core.values import Json
 from agentguard.errors import ConfigurationError, ToolCallDenied, ToolCallRefused
-from agentguard.guard.arguments.given import Given
 from agentguard.guard.arguments.signature import Signature, hints_of
 from agentguard.guard.canary import CanaryGate
 from agentguard.guard.gate import Gate
@@ -28,12 +27,8 @@ class WrongArguments(ToolCallDenied, TypeError, ValueError):
     """Denied, because the arguments cannot be read. Whoever catches Python's own error for that catches this, too."""
 
 
-def _wrong(refused: ToolCallRefused) -> WrongArguments:
-    return WrongArguments(refused.decision_id, refused.hint)
-
-
 def _told(error: Exception, refused: ToolCallRefused) -> WrongArguments:
-    return _wrong(refused)
+    return WrongArguments(refused.decision_id, refused.hint)
 
 
 def is_guarded(function: object) -> bool:
@@ -55,51 +50,39 @@ def wrap_function(guard: MakesGates, function: Callable[..., Any]) -> Callable[.
     definition = {"name": name, "description": inspect.getdoc(function) or "", "parameters": signature.schema()}
     gate = guard.gate(name, definition=definition, framework="function")
     guarded = _door(gate, signature, function)
-    _canary(gate, signature, function)
-    gate.proved(["call"])
+    gate.prove(lambda canary: {"call": _door(canary, signature, canary.stand_in(function))})
     return guarded
 
 
 def _door(gate: Gate | CanaryGate, signature: Signature, function: Callable[..., Any]) -> Callable[..., Any]:
     guarded: Callable[..., Any]
+
+    def run(ready: tuple[list[Any], dict[str, Any]]) -> Any:
+        args, kwargs = ready
+        return function(*args, **kwargs)
+
     if inspect.isasyncgenfunction(function):
 
         def guarded_asyncgen(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-            try:
-                arguments = gate.given(lambda change: signature.given(args, kwargs, change), _told)
-            except Exception as error:
-                return _misread_stream(gate, error)  # recorded and raised at the first item: here nobody can wait
-            return gate.astream(arguments, _runner(function))
+            return gate.astream(lambda change: signature.given(args, kwargs, change), run, told=_told)
 
         guarded = guarded_asyncgen
     elif inspect.isgeneratorfunction(function):
 
         def guarded_generator(*args: Any, **kwargs: Any) -> Iterator[Any]:
-            try:
-                arguments = gate.given(lambda change: signature.given(args, kwargs, change), _told)
-            except Exception as error:
-                raise _wrong(gate.misread(error)) from error
-            return gate.stream(arguments, _runner(function))
+            return gate.stream(lambda change: signature.given(args, kwargs, change), run, told=_told)
 
         guarded = guarded_generator
     elif inspect.iscoroutinefunction(function):
 
         async def guarded_async(*args: Any, **kwargs: Any) -> Any:
-            try:
-                arguments = gate.given(lambda change: signature.given(args, kwargs, change), _told)
-            except Exception as error:
-                raise _wrong(await gate.amisread(error)) from error
-            return await gate.acall(arguments, _runner(function))
+            return await gate.acall(lambda change: signature.given(args, kwargs, change), run, told=_told)
 
         guarded = guarded_async
     else:
 
         def guarded_function(*args: Any, **kwargs: Any) -> Any:
-            try:
-                arguments = gate.given(lambda change: signature.given(args, kwargs, change), _told)
-            except Exception as error:
-                raise _wrong(gate.misread(error)) from error
-            return gate.call(arguments, _runner(function))
+            return gate.call(lambda change: signature.given(args, kwargs, change), run, told=_told)
 
         guarded = guarded_function
     for attribute in ("__name__", "__doc__", "__module__"):
@@ -143,73 +126,3 @@ def own_place(function: Callable[..., Any]) -> str:
     there that was never wrapped, or not yet.
     """
     return f"{getattr(function, '__qualname__', type(function).__qualname__)}.<locals>.guarded"
-
-
-async def _misread_stream(gate: Gate | CanaryGate, error: Exception) -> AsyncIterator[Any]:
-    yield await _misread(gate, error)
-
-
-async def _misread(gate: Gate | CanaryGate, error: Exception) -> NoReturn:
-    raise _wrong(await gate.amisread(error)) from error
-
-
-def _runner(function: Callable[..., Any]) -> Callable[[tuple[list[Any], dict[str, Any]]], Any]:
-    def run(ready: tuple[list[Any], dict[str, Any]]) -> Any:
-        args, kwargs = ready
-        return function(*args, **kwargs)
-
-    return run
-
-
-def _canary(gate: Gate, signature: Signature, function: Callable[..., Any]) -> None:
-    """Call the same door over a gate that refuses: the body must not be reached."""
-    tripped: list[str] = []
-
-    class _AnyArguments(Signature):
-        def given(self, args: Any, kwargs: Any, change: Any = None) -> Given:
-            return Given({})
-
-    stand_in = _same_kind(function, tripped)
-    door = _door(
-        gate.canary,
-        _AnyArguments(signature.signature, signature.fields, signature.codec),
-        stand_in,
-    )
-    try:
-        _exhaust(door())
-    except ToolCallDenied:
-        if not tripped and gate.canary.refused:
-            return
-    raise ConfigurationError(f"`{gate.name}` cannot be guarded: its canary call was not refused")
-
-
-def _same_kind(function: Callable[..., Any], tripped: list[str]) -> Callable[..., Any]:
-    async def asyncgen() -> AsyncIterator[None]:
-        tripped.append("reached")
-        yield
-
-    def generator() -> Iterator[None]:
-        tripped.append("reached")
-        yield
-
-    async def coroutine() -> None:
-        tripped.append("reached")
-
-    def plain() -> None:
-        tripped.append("reached")
-
-    if inspect.isasyncgenfunction(function):
-        return asyncgen
-    if inspect.isgeneratorfunction(function):
-        return generator
-    return coroutine if inspect.iscoroutinefunction(function) else plain
-
-
-def _exhaust(result: Any) -> None:
-    """Drive a canary's result to its first step, without an event loop."""
-    if inspect.iscoroutine(result):
-        result.send(None)
-    elif hasattr(result, "__anext__"):
-        result.__anext__().send(None)
-    elif hasattr(result, "__next__"):
-        next(result)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import aclosing
-from typing import Any, NoReturn, TypeAlias, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
+from contextlib import aclosing, suppress
+from typing import Any, NoReturn, TypeVar
 
 from agentguard.core.reasons import Reason
-from agentguard.core.values import Json, Unavailable
+from agentguard.core.values import Unavailable
 from agentguard.errors import ConfigurationError, ToolCallRefused
 from agentguard.guard.arguments.given import Given
-from agentguard.guard.arguments.late import Change, Late, as_late
-from agentguard.guard.arguments.misfits import what_is_wrong
+from agentguard.guard.arguments.late import Late, Misread, Read, Told, as_raised
 from agentguard.guard.asks import Events
 from agentguard.guard.call.order import events
-from agentguard.guard.canary import CanaryGate
+from agentguard.guard.canary import Entries, Refuses, is_refusal, prove
 from agentguard.guard.drive import advance, advance_async, drive, drive_async, finish
 from agentguard.guard.engine import Engine
 from agentguard.guard.failures import says_failed
@@ -23,15 +22,16 @@ from agentguard.guard.results import refuse_work
 from agentguard.guard.run import RunContext, current_run
 
 R = TypeVar("R")
-Arguments: TypeAlias = Given | Late | Mapping[str, Json]
 
 
 class Gate:
     """Judges every call of one tool. ``tool`` is its name in the policy, ``name`` the one it was wrapped under.
 
-    ``arguments`` are those of one call as they were given; a mapping is JSON that is handed on as it is. ``run`` gets
-    what they make ready of the bytes that were judged, before the call is admitted. ``hidden``: the arguments that
-    every step of the tool fills, ``optional``: those that some do; adapters do not show the one, and open the other.
+    Each entry of a wrapped tool hands over how one call is read, and how the tool is run. ``read`` gets what is done to
+    the arguments as they came, before the tool's own types read them (None: nothing), and makes ``Given`` of them; what
+    it raises is on record as a denial before the caller gets it, in the words of ``told``. ``run`` gets what the
+    arguments make ready of the bytes that were judged. ``hidden``: the arguments that every step of the tool fills,
+    ``optional``: those that some do; adapters do not show the one, and open the other.
     """
 
     def __init__(
@@ -50,66 +50,54 @@ class Gate:
         self.framework = framework
         self.hidden = hidden
         self.optional = optional
-        self.canary = CanaryGate()
         self._guard = guard
 
-    def given(
-        self,
-        read: Callable[[Change | None], Given],
-        told: Callable[[Exception, ToolCallRefused], Exception] | None = None,
-    ) -> Given | Late:
-        """One call's arguments, read at once; or how they are read, where the guard fills some of them in this run.
+    def call(self, read: Read, run: Callable[[Any], R], *, call_id: str | None = None, told: Told = as_raised) -> R:
+        """Run the tool if it may run. Raises ToolCallRefused, LedgerError, or what the tool or ``told`` raises."""
 
-        ``read`` gets what is to be done to the arguments as they came, before the tool's own types read them. ``told``
-        makes of its error and the refusal what the caller gets where they are read late. Raises what ``read`` raises.
-        """
-        if not self._is_filled(current_run(self._guard)):
-            return read(None)
-        return Late(read) if told is None else Late(read, told)
-
-    def _is_filled(self, context: RunContext | None) -> bool:
-        if context is None:
-            return False
-        workflow = self._guard.bundle.policy.workflows.get(context.workflow)
-        return workflow is not None and self.tool in workflow.fillings
-
-    def call(self, arguments: Arguments, run: Callable[[Any], R], *, call_id: str | None = None) -> R:
-        """Run the tool if it may run. Raises ToolCallRefused, LedgerError, or what the tool raises."""
-
-        def run_now(values: dict[str, Any]) -> R:
+        def run_now(values: Any) -> R:
             result = run(values)
             refuse_work(result, self.name)
             return result
 
-        result: R = drive(self._events(arguments, call_id), self._guard.identify, run_now)
+        result: R = drive(self._events(read, call_id, told), self._guard.identify, run_now)
         return result
 
     async def acall(
         self,
-        arguments: Arguments,
+        read: Read,
         run: Callable[[Any], Awaitable[R]],
         *,
         call_id: str | None = None,
+        told: Told = as_raised,
     ) -> R:
         """As ``call``, for a tool that is awaited."""
 
-        async def run_now(values: dict[str, Any]) -> R:
+        async def run_now(values: Any) -> R:
             result = await run(values)
             refuse_work(result, self.name)
             return result
 
-        result: R = await drive_async(self._events(arguments, call_id), self._guard.identify_async, run_now)
+        result: R = await drive_async(self._events(read, call_id, told), self._guard.identify_async, run_now)
         return result
 
     def stream(
         self,
-        arguments: Arguments,
+        read: Read,
         run: Callable[[Any], Iterator[R]],
         *,
         call_id: str | None = None,
+        told: Told = as_raised,
     ) -> Iterator[R]:
-        """As ``call``, for a tool that yields. Decided before the first item, in the run it was called in."""
-        pending = self._events(arguments, call_id, streamed=True)
+        """As ``call``, for a tool that yields. Decided before the first item, in the run it was called in.
+
+        What cannot be read is denied at once, as Python does with a generator's arguments.
+        """
+        context = current_run(self._guard)
+        arguments = self._read(read, told, context)
+        pending = events(self._guard, self, arguments, _id_of(arguments, call_id), context, streamed=True)
+        if isinstance(arguments, Misread):
+            drive(pending, self._guard.identify, _nothing)
         return self._stream(pending, run)
 
     def _stream(self, pending: Events, run: Callable[[Any], Iterator[R]]) -> Iterator[R]:
@@ -127,14 +115,14 @@ class Gate:
 
     def astream(
         self,
-        arguments: Arguments,
+        read: Read,
         run: Callable[[Any], AsyncGenerator[R, None]],
         *,
         call_id: str | None = None,
+        told: Told = as_raised,
     ) -> AsyncIterator[R]:
-        """As ``stream``, for a tool that yields asynchronously."""
-        pending = self._events(arguments, call_id, streamed=True)
-        return self._astream(pending, run)
+        """As ``stream``, for a tool that yields asynchronously. What cannot be read is denied at the first item."""
+        return self._astream(self._events(read, call_id, told, streamed=True), run)
 
     async def _astream(self, pending: Events, run: Callable[[Any], AsyncGenerator[R, None]]) -> AsyncIterator[R]:
         try:
@@ -153,27 +141,23 @@ class Gate:
         finally:
             pending.close()
 
-    def misread(self, why: Exception | str, *, call_id: str | None = None) -> ToolCallRefused:
-        """Record, as a denial, that a call could not be read. Whoever called is then told why, or gets this refusal.
+    def deny(self, why: str, *, call_id: str | None = None) -> None:
+        """Record a denial of a call that comes to no tool, and why, in words of our own. Raises LedgerError."""
+        with suppress(ToolCallRefused):
+            drive(self._denied(why, call_id), self._guard.identify, _nothing)
 
-        Raises LedgerError where nothing could be recorded.
+    async def adeny(self, why: str, *, call_id: str | None = None) -> None:
+        """As ``deny``, from a task."""
+        with suppress(ToolCallRefused):
+            await drive_async(self._denied(why, call_id), self._guard.identify_async, _nothing)
+
+    def prove(self, entries: Entries, *, refuses: Refuses = is_refusal) -> None:
+        """Call each entry over a gate that refuses, and record that it did. Raises ConfigurationError if one did not.
+
+        ``entries`` makes them as those of the wrapped tool are made, with the canary for this gate, and its stand-in
+        for what runs. ``refuses``: whether what an entry returned, or raised, says that it refused.
         """
-        try:
-            drive(self._misread(why, call_id), self._guard.identify, _nothing)
-        except ToolCallRefused as refused:
-            return refused
-        return _nothing(None)
-
-    async def amisread(self, why: Exception | str, *, call_id: str | None = None) -> ToolCallRefused:
-        """As ``misread``, from a task."""
-        try:
-            await drive_async(self._misread(why, call_id), self._guard.identify_async, _nothing)
-        except ToolCallRefused as refused:
-            return refused
-        return _nothing(None)
-
-    def proved(self, entries: Sequence[str]) -> None:
-        """Record that these public entries of the wrapped tool were seen to refuse."""
+        proved = prove(self.name, entries, refuses)
         data = record(
             "canary",
             self._guard.last_known_time,
@@ -181,22 +165,34 @@ class Gate:
             framework=self.framework,
             definition=self.definition,
             policy_revision=self._guard.bundle.revision,
-            why=f"refused through {', '.join(entries)}",
+            why=f"refused through {', '.join(proved)}",
             outcome="refused",
         )
         self._guard.ledger.append(data).result()
 
-    def _misread(self, why: Exception | str, call_id: str | None) -> Events:
-        detail = why if isinstance(why, str) else f"could not be read: {what_is_wrong(why)}"
-        return self._events(Unavailable(Reason.ARGUMENTS_INVALID, detail), call_id)
-
-    def _events(self, arguments: Arguments | Unavailable, call_id: str | None, *, streamed: bool = False) -> Events:
-        if not isinstance(arguments, Given | Late | Unavailable):
-            arguments = Given(arguments)
+    def _events(self, read: Read, call_id: str | None, told: Told, *, streamed: bool = False) -> Events:
         context = current_run(self._guard)
-        if isinstance(arguments, Given) and self._is_filled(context):
-            arguments = as_late(arguments)
-        return events(self._guard, self, arguments, call_id, context, streamed=streamed)
+        arguments = self._read(read, told, context)
+        return events(self._guard, self, arguments, _id_of(arguments, call_id), context, streamed=streamed)
+
+    def _read(self, read: Read, told: Told, context: RunContext | None) -> Given | Late:
+        """The arguments, read now; or how they are read, where the guard fills some of them in this run."""
+        if context is not None:
+            workflow = self._guard.bundle.policy.workflows.get(context.workflow)
+            if workflow is not None and self.tool in workflow.fillings:
+                return Late(read, told)
+        try:
+            return read(None)
+        except Exception as error:
+            return Misread.of(error, told)
+
+    def _denied(self, why: str, call_id: str | None) -> Events:
+        unread = Unavailable(Reason.ARGUMENTS_INVALID, why)
+        return events(self._guard, self, unread, call_id, current_run(self._guard))
+
+
+def _id_of(arguments: Given | Late, call_id: str | None) -> str | None:
+    return arguments.call_id if call_id is None and isinstance(arguments, Given) else call_id
 
 
 class _Items(Generator[R, Any, Any]):

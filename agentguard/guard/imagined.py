@@ -19,8 +19,7 @@ from agentguard.core.reasons import Reason
 from agentguard.core.request import Request
 from agentguard.core.values import Assurance, Destination, Identity, Json, Unavailable
 from agentguard.errors import ConfigurationError
-from agentguard.guard.arguments.given import Given
-from agentguard.guard.arguments.late import as_late
+from agentguard.guard.arguments.late import Late, as_raised, json_as_it_is
 from agentguard.guard.call.fill import filled
 from agentguard.guard.call.judge import judge
 from agentguard.guard.call.prepare import Call, prepare
@@ -98,7 +97,7 @@ class World:
         ``answers``: what people say to a first decision; None where nobody was asked.
         """
         gate = self.gate(tool)
-        given = as_late(Given(_json(arguments, "the arguments")))
+        given = Late(json_as_it_is(_json(arguments, "the arguments")), as_raised)
         found: list[tuple[Call, Facts, Decision]] = []
         for reading in filled(self.policy, self.workflow.name, gate.tool, given, run):
             call = prepare(self.engine, gate, reading.arguments, None, self.context, run, reading.filling)

@@ -51,6 +51,7 @@ from agentguard.errors import (
     ToolCallDenied,
 )
 from agentguard.guard import Guard, Signature
+from agentguard.guard.arguments.late import json_as_it_is
 from agentguard.ledger import Unstorable, memory_ledger
 
 from .conftest import Clock, Tools
@@ -207,7 +208,7 @@ def test_arguments_that_are_not_what_they_seem_are_refused_on_record(guard: Guar
     gate = guard.gate("get_ticket", definition={}, framework="test")
 
     with guard.run("customer-export", inputs=TICKET), pytest.raises(ToolCallDenied):
-        gate.call(arguments, ran.append)
+        gate.call(json_as_it_is(arguments), ran.append)
 
     assert ran == []
     assert "arguments_invalid" in reasons(guard) or "condition_false" in reasons(guard)
@@ -223,7 +224,7 @@ def test_arguments_that_no_record_can_hold_are_denied_on_record(guard: Guard, la
     gate = guard.gate("get_ticket", definition={}, framework="test")
 
     with guard.run("customer-export", inputs=TICKET), pytest.raises(ToolCallDenied):
-        gate.call({"ticket_id": TOO_LARGE[large]}, ran.append)
+        gate.call(json_as_it_is({"ticket_id": TOO_LARGE[large]}), ran.append)
 
     (denied,) = guard.records(kind="decision")
     assert ran == [] and denied["arguments"] == {} and "arguments_too_large" in denied["reasons"]
@@ -242,9 +243,9 @@ def test_arguments_that_no_question_can_hold_are_denied_on_record(
 
     monkeypatch.setattr(guard.ledger, "ask", ask)
     with guard.run("customer-export", inputs=TICKET):
-        look.call({"ticket_id": "EXP-7"}, lambda _: {"tables": ["orders"]})
+        look.call(json_as_it_is({"ticket_id": "EXP-7"}), lambda _: {"tables": ["orders"]})
         with pytest.raises(ToolCallDenied):
-            export.call(BIG | {"password": "x"}, ran.append)
+            export.call(json_as_it_is(BIG | {"password": "x"}), ran.append)
     (_, asked, denied) = guard.records(kind="decision")
 
     assert asked["effect"] == "escalate" and denied["effect"] == "deny"
@@ -257,7 +258,8 @@ def test_an_id_of_a_call_that_no_record_can_hold_changes_nothing(guard: Guard, t
     """Models and their servers write it, and nothing is decided by it."""
     gate = guard.gate("get_ticket", definition={}, framework="test")
     with guard.run("customer-export", inputs=TICKET):
-        assert gate.call({"ticket_id": "EXP-7"}, lambda values: values, call_id=call_id) == {"ticket_id": "EXP-7"}
+        read = json_as_it_is({"ticket_id": "EXP-7"})
+        assert gate.call(read, lambda values: values, call_id=call_id) == {"ticket_id": "EXP-7"}
 
     assert len(list(guard.records(kind="outcome"))) == 1
 
@@ -275,7 +277,7 @@ def test_what_the_caller_changes_during_the_call_changes_nothing(guard: Guard) -
     gate = guard.gate("get_ticket", definition={}, framework="test")
     with guard.run("customer-export", inputs=TICKET), pytest.MonkeyPatch.context() as patch:
         patch.setattr(guard, "identity_at_once", slow)
-        gate.call(mine, ran.append)
+        gate.call(json_as_it_is(mine), ran.append)
 
     assert ran == [{"ticket_id": "EXP-7"}]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,8 +10,8 @@ import pytest
 
 from agentguard.core.canonical import bytes_in_order, canonical_bytes, read_canonical, sha256
 from agentguard.errors import ToolCallDenied
-from agentguard.guard import CanaryGate
-from agentguard.guard.arguments.given import Given
+from agentguard.guard.arguments.late import Read, Told, as_raised
+from agentguard.guard.canary import Entries, Refuses, is_refusal, prove
 
 
 @dataclass
@@ -49,12 +49,15 @@ class ScriptedGate:
         self.name = name
         self.framework = framework
         self.definition = sha256(b"")
-        self.canary = CanaryGate()
 
-    def given(self, read: Callable[..., Given], told: object = None) -> Given:
-        return read(None)
-
-    def _judge(self, given: Given, call_id: str | None) -> Any:
+    def _judge(self, read: Read, call_id: str | None, told: Told) -> Any:
+        try:
+            given = read(None)
+        except Exception as error:
+            self.keeper.misread.append((self.name, call_id))
+            raise told(error, ToolCallDenied("d-0")) from None
+        if call_id is None:
+            call_id = given.call_id
         in_order, canonical = bytes_in_order(dict(given.values))
         self.keeper.judged.append((self.name, read_canonical(canonical), call_id))
         ready = given.ready(read_canonical(in_order))
@@ -62,26 +65,27 @@ class ScriptedGate:
             raise self.keeper.refusal
         return ready
 
-    def call(self, arguments: Given, run: Callable[[Any], Any], *, call_id: str | None = None) -> Any:
-        return run(self._judge(arguments, call_id))
+    def call(self, read: Read, run: Callable[[Any], Any], *, call_id: str | None = None, told: Told = as_raised) -> Any:
+        return run(self._judge(read, call_id, told))
 
     async def acall(
         self,
-        arguments: Given,
+        read: Read,
         run: Callable[[Any], Awaitable[Any]],
         *,
         call_id: str | None = None,
+        told: Told = as_raised,
     ) -> Any:
-        return await run(self._judge(arguments, call_id))
+        return await run(self._judge(read, call_id, told))
 
-    def misread(self, why: Exception | str, *, call_id: str | None = None) -> None:
+    def deny(self, why: str, *, call_id: str | None = None) -> None:
         self.keeper.misread.append((self.name, call_id))
 
-    async def amisread(self, why: Exception | str, *, call_id: str | None = None) -> None:
-        self.misread(why, call_id=call_id)
+    async def adeny(self, why: str, *, call_id: str | None = None) -> None:
+        self.deny(why, call_id=call_id)
 
-    def proved(self, entries: Sequence[str]) -> None:
-        self.keeper.proved[self.name] = list(entries)
+    def prove(self, entries: Entries, *, refuses: Refuses = is_refusal) -> None:
+        self.keeper.proved[self.name] = prove(self.name, entries, refuses)
 
 
 @pytest.fixture

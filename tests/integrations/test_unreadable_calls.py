@@ -126,6 +126,14 @@ def test_a_function_called_with_other_arguments_leaves_a_denial(
     ]
 
 
+def test_a_generator_is_denied_when_it_is_called(guard: Guard, run: None) -> None:
+    """As Python does with its arguments. Whoever probes it without reading an item must be seen to."""
+    with pytest.raises(ToolCallDenied):
+        guard.wrap(_generator)(SECRET)
+
+    the_denial(guard)
+
+
 LANGCHAIN: list[Callable[[BaseTool, Any], Any]] = [
     lambda t, args: t.invoke({"type": "tool_call", "id": "call-7", "name": t.name, "args": args}),
     lambda t, args: asyncio.run(t.ainvoke({"type": "tool_call", "id": "call-7", "name": t.name, "args": args})),

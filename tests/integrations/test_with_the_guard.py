@@ -7,11 +7,11 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from guard.conftest import FILES, Clock
-from langchain_core.tools import StructuredTool, tool
+from langchain_core.tools import InjectedToolCallId, StructuredTool, tool
 from openai.lib.responses_tool_runner import RegisteredFunction
 
 from agentguard.errors import ConfigurationError, ToolCallDenied
@@ -55,6 +55,22 @@ def test_a_langchain_call_is_decided_recorded_and_run(guard: Guard) -> None:
     assert "no_run" in decisions[-1]["reasons"]
     (canary,) = [item for item in records if item["kind"] == "canary"]
     assert "invoke" in canary["why"] and "coroutine" not in canary["why"]
+
+
+def test_the_id_of_a_call_that_stands_among_its_arguments_is_on_record(guard: Guard) -> None:
+    """A tool that takes its call's id may be called by code, which gives the id by itself. It is not judged."""
+
+    @tool("get_ticket")
+    def look(ticket_id: str, tool_call_id: Annotated[str, InjectedToolCallId]) -> str:
+        """Look a ticket up."""
+        return tool_call_id
+
+    guarded = guard.wrap(look)
+    with guard.run("customer-export", inputs={"ticket": "EXP-7"}):
+        assert guarded.func("EXP-7", tool_call_id="call-9") == "call-9"
+
+    (decision,) = guard.records(kind="decision")
+    assert decision["call_id"] == "call-9" and decision["arguments"] == {"ticket_id": "EXP-7"}
 
 
 def test_openai_calls_are_decided_recorded_and_run(guard: Guard) -> None:

@@ -43,12 +43,14 @@ class Given:
 
     ``ready`` is called before the call is admitted, and everything that can fail fails there. ``coerced``: where the
     tool's types made another value of what was given, as JSON pointers; ``retyped``: where of another type.
+    ``call_id``: the call's id, where it stood among its arguments.
     """
 
     values: Mapping[str, Json]
     ready: Callable[[dict[str, Json]], Any] = _as_it_is
     coerced: tuple[str, ...] = ()
     retyped: tuple[str, ...] = ()
+    call_id: str | None = None
 
 
 class Codec:

@@ -1,15 +1,14 @@
-"""Arguments that are read once it is known what the guard fills in them.
+"""How the arguments of a call are read, and what the caller is told where they cannot be.
 
-A door reads what the caller gave by the tool's own types, and refuses what is missing. Where a step fills an argument,
-the model leaves it out, and what belongs there is known only when the run has been looked up. So the door hands over
-how it reads, and the order of events reads when it knows.
+A door says how it reads what the caller gave, by the tool's own types. Where a step fills an argument, the model leaves
+it out, and what belongs there is known only when the run has been looked up: then the order of events reads.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from dataclasses import dataclass, field
+from typing import Any, NoReturn, TypeAlias
 
 from agentguard.core.canonical import canonical_bytes, read_canonical
 from agentguard.core.fill import Filling, Missing, value_of
@@ -17,19 +16,45 @@ from agentguard.core.values import Json
 from agentguard.errors import ToolCallRefused
 from agentguard.guard.arguments.given import Given
 
+# What is done to the arguments as they came, before the tool's own types read them; None where nothing is.
 Change: TypeAlias = "Callable[[Mapping[str, Any]], dict[str, Any]]"
+# Reads one call's arguments. Raises what its framework raises for those that do not fit.
+Read: TypeAlias = "Callable[[Change | None], Given]"
+# What the caller gets for arguments that could not be read: made of the error, and of the refusal that is on record.
+Told: TypeAlias = Callable[[Exception, ToolCallRefused], Exception]
 
 
-def _as_raised(error: Exception, refused: ToolCallRefused) -> Exception:
+def as_raised(error: Exception, refused: ToolCallRefused) -> Exception:
+    """The error itself, as without a guard."""
     return error
+
+
+def json_as_it_is(values: Mapping[str, Json]) -> Read:
+    """Reads arguments that are JSON already, and are handed on as they are."""
+    return lambda change: Given(values if change is None else change(values))
 
 
 @dataclass(frozen=True, slots=True)
 class Late:
-    """How a door reads one call. ``told``: what the caller gets where that fails, made of the error and the refusal."""
+    """A call that is read when its run is known."""
 
-    read: Callable[[Change | None], Given]
-    told: Callable[[Exception, ToolCallRefused], Exception] = _as_raised
+    read: Read
+    told: Told
+
+
+class Misread(Late):
+    """A call that could not be read: whoever reads it finds the same error."""
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, error: Exception, told: Told) -> Misread:
+        """Of what reading it raised."""
+
+        def raised(change: Change | None) -> NoReturn:
+            raise error
+
+        return cls(raised, told)
 
 
 @dataclass(slots=True)
@@ -60,8 +85,3 @@ class Filler:
             else:
                 found[name] = read_canonical(canonical_bytes(value))  # the caller's own, whatever is done to it
         return found
-
-
-def as_late(given: Given) -> Late:
-    """A call whose door read it without asking what is filled: what it lacks is put into what the door read."""
-    return Late(lambda change: given if change is None else replace(given, values=change(given.values)))

@@ -129,7 +129,10 @@ def _events(
         refused = ApprovalRefused if Reason.APPROVAL_REFUSED in decision.reasons else ToolCallDenied
         denial = refused(admission.decision_id, admission.record["hint"])
         if judged.misread is not None and isinstance(arguments, Late):
-            raise arguments.told(judged.misread, denial) from judged.misread
+            told = arguments.told(judged.misread, denial)
+            if told is judged.misread:
+                raise told
+            raise told from judged.misread
         raise denial
     yield from _give_up(guard, gate, call)
 

@@ -36,5 +36,5 @@ def wrap(guard: Guard, tool: Any) -> Any:
     definition: Json = {"name": tool.name, "description": tool.description, "parameters": arguments.schema}
     gate = guard.gate(tool.name, definition=definition, framework="langchain")
     guarded = shut_doors(tool, gate, arguments)
-    gate.proved(prove(tool, gate))
+    prove(tool, gate, arguments)
     return guarded

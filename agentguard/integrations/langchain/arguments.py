@@ -56,8 +56,10 @@ class Read:
 
     def for_body(self, fits: Callable[[dict[str, Any]], dict[str, Any]]) -> Given:
         """As ``given``, with what was set aside. ``fits`` raises for what the body does not take."""
-        ready = self.given.ready
-        return replace(self.given, ready=lambda judged: fits({**ready(judged), **self.aside}))
+        given, aside, ready = self.given, self.aside, self.given.ready
+        return Given(
+            given.values, lambda judged: fits({**ready(judged), **aside}), given.coerced, given.retyped, self.call_id
+        )
 
 
 class Shape(ABC):
@@ -245,24 +247,6 @@ class Arguments:
         return replace(found, values={**found.values, **unnamed}, ready=ready)
 
 
-class AnyArguments(Arguments):
-    """Reads every call as empty. For the canary, whose calls must come as far as the gate."""
-
-    def __init__(self, like: Arguments) -> None:
-        self.name = like.name
-        self.schema = like.schema
-        self.shape = like.shape
-        self.injected = like.injected
-        self.single = like.single
-        self.runtime = like.runtime
-
-    def from_framework(self, given: object, call_id: str | None, change: Change | None = None) -> Read:
-        return Read(Given({}), {}, call_id)
-
-    def from_code(self, args: Sequence[Any], kwargs: Mapping[str, Any], change: Change | None = None) -> Read:
-        return Read(Given({}))
-
-
 def body_of(tool: BaseTool) -> Callable[..., Any] | None:
     """The function whose parameters are the tool's."""
     if isinstance(tool, StructuredTool | Tool):
@@ -319,4 +303,4 @@ def _annotations(schema: Any, body: Callable[..., Any] | None) -> dict[str, Any]
     return found
 
 
-__all__ = ["AnyArguments", "Arguments", "Read", "RunnableConfig", "body_of"]
+__all__ = ["Arguments", "Read", "RunnableConfig", "body_of"]

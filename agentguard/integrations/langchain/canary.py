@@ -1,15 +1,10 @@
-"""Proves at wrapping time that every public entry refuses: the same doors, over a gate that always says no.
-
-The body behind those doors is a tripwire, never the tool. A framework release that opens a way round is found here,
-when the program starts, and not after something ran.
-"""
+"""Every public entry of a LangChain tool, for the guard to prove that each refuses."""
 
 from __future__ import annotations
 
-import asyncio
 import copy
-import threading
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from langchain_core.messages import ToolMessage
@@ -17,9 +12,9 @@ from langchain_core.tools import BaseTool
 from langsmith import tracing_context
 from pydantic import BaseModel
 
-from agentguard.errors import ConfigurationError, ToolCallRefused
+from agentguard.errors import ToolCallRefused
 from agentguard.guard import CanaryGate, Gate
-from agentguard.integrations.langchain.arguments import AnyArguments, Arguments
+from agentguard.integrations.langchain.arguments import Arguments
 from agentguard.integrations.langchain.guarded_class import shut_doors, subclass
 
 _CALL = {"type": "tool_call", "id": "canary", "name": "canary", "args": {}}
@@ -57,86 +52,44 @@ ASYNC: dict[str, Callable[[Any], Awaitable[Any]]] = {
 }
 
 
-def prove(tool: BaseTool, gate: Gate) -> list[str]:
-    """The entries that were seen to refuse. Raises ConfigurationError if one did not, or reached the body."""
-    tripped: list[str] = []
-    stand_in = _trapped(tool, tripped)
-    canary = shut_doors(stand_in, gate.canary, AnyArguments(Arguments.of(tool)))
-    canary.callbacks = None
-    proof = _Proof(tool.name, canary, gate.canary, tripped)
-    # A thread of its own: the caller may be inside an event loop, and inside a traced call.
-    thread = threading.Thread(target=proof.run, name="agentguard-canary")
-    thread.start()
-    thread.join()
-    for problem in proof.problems:
-        raise ConfigurationError(
-            f"`{tool.name}` cannot be guarded: {problem}; this release of langchain-core is not one agentguard knows"
-        )
-    return proof.proved
+def prove(tool: BaseTool, gate: Gate, arguments: Arguments) -> None:
+    """Raises ConfigurationError if an entry did not refuse, or reached the body."""
+
+    def entries(canary: CanaryGate) -> dict[str, Callable[[], Any]]:
+        door = shut_doors(_stand_in(tool, canary), canary, arguments)
+        door.callbacks = None
+        found: dict[str, Callable[[], Any]] = {name: partial(_untraced, call, door) for name, call in SYNC.items()}
+        found |= {name: partial(_auntraced, call, door) for name, call in ASYNC.items()}
+        for name in ("func", "coroutine"):
+            if getattr(door, name, None) is None:
+                del found[name]
+        return found
+
+    gate.prove(entries, refuses=_is_refusal)
 
 
-class _Proof:
-    def __init__(self, name: str, canary: BaseTool, gate: CanaryGate, tripped: list[str]) -> None:
-        self.name = name
-        self.canary = canary
-        self.gate = gate
-        self.tripped = tripped
-        self.proved: list[str] = []
-        self.problems: list[str] = []
-
-    def run(self) -> None:
-        try:
-            with tracing_context(enabled=False):
-                for entry, call in SYNC.items():
-                    if entry != "func" or getattr(self.canary, "func", None) is not None:
-                        self._judge(entry, self.gate.refused, _outcome(call, self.canary))
-                asyncio.run(self._run_async())
-        except BaseException as error:
-            self.problems.append(f"its canary calls failed with {type(error).__name__}")
-
-    async def _run_async(self) -> None:
-        for entry, call in ASYNC.items():
-            if entry == "coroutine" and getattr(self.canary, "coroutine", None) is None:
-                continue
-            before = self.gate.refused
-            try:
-                outcome: object = await call(self.canary)
-            except Exception as error:
-                outcome = error
-            self._judge(entry, before, outcome)
-
-    def _judge(self, entry: str, before: int, outcome: object) -> None:
-        message = isinstance(outcome, ToolMessage) and outcome.status == "error"
-        if self.tripped:
-            self.problems.append(f"its entry `{entry}` reached the tool unguarded")
-        elif self.gate.refused == before or not (message or isinstance(outcome, ToolCallRefused)):
-            self.problems.append(f"its entry `{entry}` did not refuse a canary call")
-        else:
-            self.proved.append(entry)
+def _is_refusal(outcome: object) -> bool:
+    return (isinstance(outcome, ToolMessage) and outcome.status == "error") or isinstance(outcome, ToolCallRefused)
 
 
-def _outcome(call: Callable[[Any], Any], tool: BaseTool) -> object:
-    try:
-        outcome: object = call(tool)
-    except Exception as error:
-        return error
-    return outcome
+def _untraced(call: Callable[[Any], Any], door: BaseTool) -> Any:
+    with tracing_context(enabled=False):
+        return call(door)
 
 
-def _trapped(tool: BaseTool, tripped: list[str]) -> BaseTool:
+async def _auntraced(call: Callable[[Any], Awaitable[Any]], door: BaseTool) -> Any:
+    with tracing_context(enabled=False):
+        return await call(door)
+
+
+def _stand_in(tool: BaseTool, canary: CanaryGate) -> BaseTool:
     """The same class and fields, with bodies that only say that they were reached."""
-
-    def trap(*_: Any, **__: Any) -> None:
-        tripped.append("reached")
-
-    async def atrap(*_: Any, **__: Any) -> None:
-        tripped.append("reached")
-
-    made = subclass(type(tool), {"_run": trap, "_arun": atrap})
+    body, abody = canary.stand_in(BaseTool._run), canary.stand_in(BaseTool._arun)
+    made = subclass(type(tool), {"_run": body, "_arun": abody})
     stand_in = BaseModel.__copy__(tool)
-    for name, body in (("func", trap), ("coroutine", atrap)):
+    for name, trap in (("func", body), ("coroutine", abody)):
         if stand_in.__dict__.get(name) is not None:
-            stand_in.__dict__[name] = body
+            stand_in.__dict__[name] = trap
     object.__setattr__(stand_in, "__class__", made)
     return stand_in
 

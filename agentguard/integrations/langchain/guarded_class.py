@@ -103,26 +103,18 @@ def _namespace(
     hidden = frozenset(FILTERED_ARGS) | arguments.injected
 
     def _run(self: BaseTool, *args: Any, config: Any = None, run_manager: Any = None, **kwargs: Any) -> Any:
-        call_id = _CallId(_call_id(args))
-        try:
-            given = gate.given(lambda change: call_id.of(_read(arguments, args, kwargs, change)).for_body(fits))
-        except Exception as error:
-            gate.misread(error, call_id=_call_id(args))
-            raise
-        return gate.call(given, lambda ready: call(ready, config, run_manager), call_id=call_id.known)
+        return gate.call(
+            lambda change: _read(arguments, args, kwargs, change).for_body(fits),
+            lambda ready: call(ready, config, run_manager),
+            call_id=_call_id(args),
+        )
 
     async def _arun(self: BaseTool, *args: Any, config: Any = None, run_manager: Any = None, **kwargs: Any) -> Any:
-        call_id = _CallId(_call_id(args))
-        try:
-            given = gate.given(lambda change: call_id.of(_read(arguments, args, kwargs, change)).for_body(afits))
-        except Exception as error:
-            await gate.amisread(error, call_id=_call_id(args))
-            raise
-
-        async def run(ready: dict[str, Any]) -> Any:
-            return await acall(ready, config, run_manager)
-
-        return await gate.acall(given, run, call_id=call_id.known)
+        return await gate.acall(
+            lambda change: _read(arguments, args, kwargs, change).for_body(afits),
+            lambda ready: acall(ready, config, run_manager),
+            call_id=_call_id(args),
+        )
 
     # LangChain reads these annotations at every call, to see what it must pass; short ones are read quickly.
     for entry in (_run, _arun):
@@ -198,19 +190,6 @@ def _read(arguments: Arguments, args: tuple[Any, ...], kwargs: dict[str, Any], c
     return arguments.from_code(args, kwargs, change)
 
 
-class _CallId:
-    """The id of a call: as the framework said it, or as it stood among the arguments, once those are read."""
-
-    __slots__ = ("known",)
-
-    def __init__(self, known: str | None) -> None:
-        self.known = known
-
-    def of(self, read: Read) -> Read:
-        self.known = read.call_id
-        return read
-
-
 def _call_id(args: tuple[Any, ...]) -> str | None:
     given = args[0].call_id if len(args) == 1 and type(args[0]) is _Given else None
     return given if isinstance(given, str) else None
@@ -278,14 +257,8 @@ def _func_door(gate: Gate | CanaryGate, arguments: Arguments, func: Callable[...
     fits, invoke = _direct(func, arguments)
 
     def guarded_func(*args: Any, **kwargs: Any) -> Any:
-        call_id = _CallId(None)
         try:
-            given = gate.given(lambda change: call_id.of(arguments.from_code(args, kwargs, change)).for_body(fits))
-        except Exception as error:
-            gate.misread(error)
-            raise
-        try:
-            return gate.call(given, invoke, call_id=call_id.known)
+            return gate.call(lambda change: arguments.from_code(args, kwargs, change).for_body(fits), invoke)
         except ToolCallRefused as refused:
             raise_refusal(refused)
 
@@ -298,15 +271,8 @@ def _coroutine_door(
     fits, invoke = _direct(func, arguments)
 
     async def guarded_coroutine(*args: Any, **kwargs: Any) -> Any:
-        call_id = _CallId(None)
         try:
-            given = gate.given(lambda change: call_id.of(arguments.from_code(args, kwargs, change)).for_body(fits))
-        except Exception as error:
-            await gate.amisread(error)
-            raise
-
-        try:
-            return await gate.acall(given, invoke, call_id=call_id.known)
+            return await gate.acall(lambda change: arguments.from_code(args, kwargs, change).for_body(fits), invoke)
         except ToolCallRefused as refused:
             raise_refusal(refused)
 

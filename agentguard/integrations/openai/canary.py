@@ -1,32 +1,16 @@
-"""Proves at wrapping time that each entry to a function refuses: the same entries, a gate that says no, a tripwire."""
+"""The entries of a function that a model may call, for the guard to prove that each refuses."""
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
-import inspect
-import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from agentguard.errors import ConfigurationError, ToolCallDenied
-from agentguard.guard.arguments.given import Given
-from agentguard.integrations.openai.functions import GuardedFunction
+from agentguard.guard.canary import REFUSED
+from agentguard.integrations.openai.functions import GuardedFunction, Shape
 
 if TYPE_CHECKING:
-    from agentguard.guard import Gate
-
-_REFUSED = str(ToolCallDenied("canary"))
-
-
-class _AnyArguments:
-    """A shape that everything fits, so that the call comes as far as the gate."""
-
-    def given(self, values: Mapping[str, Any]) -> Given:
-        return Given({})
-
-    def call(self, body: Callable[..., Any], ready: Any) -> Any:
-        return body()
+    from agentguard.guard import CanaryGate, Gate
 
 
 class Tools(Protocol):
@@ -49,69 +33,38 @@ class Tools(Protocol):
 def prove(
     gate: Gate,
     definition: dict[str, Any],
+    shape: Shape,
     body: Callable[..., Any],
     tools_of: Callable[[Iterable[GuardedFunction]], Tools],
-) -> list[str]:
-    """The entries that were seen to refuse. Raises ConfigurationError if one did not, or reached the body."""
-    tripped: list[str] = []
+) -> None:
+    """Raises ConfigurationError if an entry did not refuse, or reached the body."""
 
-    def trap() -> None:
-        tripped.append("reached")
+    def entries(canary: CanaryGate) -> dict[str, Callable[[], Any]]:
+        function = GuardedFunction(canary, gate.name, definition, shape, canary.stand_in(body))
+        return _entries(tools_of([function]), gate.name)
 
-    async def atrap() -> None:
-        tripped.append("reached")
-
-    trapped = atrap if inspect.iscoroutinefunction(body) else trap
-    function = GuardedFunction(gate.canary, gate.name, definition, _AnyArguments(), trapped)
-    proof = _Proof(tools_of([function]), gate)
-    # A thread of its own: the caller may be inside an event loop.
-    thread = threading.Thread(target=proof.run, name="agentguard-canary")
-    thread.start()
-    thread.join()
-    if tripped or proof.problem is not None:
-        raise ConfigurationError(f"`{gate.name}` cannot be guarded: {proof.problem or 'its canary reached the tool'}")
-    return proof.proved
+    gate.prove(entries, refuses=lambda outcome: outcome == str(REFUSED))
 
 
-class _Proof:
-    def __init__(self, tools: Tools, gate: Gate) -> None:
-        self._tools = tools
-        self._gate = gate
-        self.proved: list[str] = []
-        self.problem: str | None = None
-        self._seen = gate.canary.refused
+def _entries(tools: Tools, name: str) -> dict[str, Callable[[], Any]]:
+    """Each gives the text that a model is answered with."""
+    chat = {"role": "assistant", "tool_calls": [
+        {"id": "canary", "type": "function", "function": {"name": name, "arguments": "{}"}},
+    ]}  # fmt: skip
+    items = [{"type": "function_call", "call_id": "canary", "name": name, "arguments": "{}"}]
 
-    def run(self) -> None:
-        try:
-            asyncio.run(self._run())
-        except Exception as error:
-            self.problem = f"its canary call failed with {type(error).__name__}: {error}"
+    async def aanswered(message: Any, member: str) -> Any:
+        return (await tools.aanswer(message))[0][member]
 
-    async def _run(self) -> None:
-        name = self._gate.name
-        chat = {"role": "assistant", "tool_calls": [
-            {"id": "canary", "type": "function", "function": {"name": name, "arguments": "{}"}},
-        ]}  # fmt: skip
-        items = [{"type": "function_call", "call_id": "canary", "name": name, "arguments": "{}"}]
-        synchronous = not self._tools.has_async
-        for form, message in (("chat", chat), ("responses", items)):
-            if synchronous:
-                self._judge(f"answer({form})", self._tools.answer(message)[0])
-            self._judge(f"aanswer({form})", (await self._tools.aanswer(message))[0])
-        if self._runner_exists():
-            if synchronous:
-                self._judge("registered", {"output": self._tools.registered[0].execute({})})
-            self._judge("async_registered", {"output": await self._tools.async_registered[0].execute({})})
-
-    @staticmethod
-    def _runner_exists() -> bool:
-        """Older releases of the client have no tool runner, so no entry there."""
-        return importlib.util.find_spec("openai.lib.responses_tool_runner") is not None
-
-    def _judge(self, entry: str, answer: dict[str, Any]) -> None:
-        """One more refusal by the canary gate, and its text in the answer."""
-        self._seen += 1
-        if answer.get("output", answer.get("content")) != _REFUSED or self._gate.canary.refused != self._seen:
-            self.problem = f"its entry `{entry}` did not refuse a canary call"
-        else:
-            self.proved.append(entry)
+    found: dict[str, Callable[[], Any]] = {}
+    if not tools.has_async:
+        found["answer(chat)"] = lambda: tools.answer(chat)[0]["content"]
+        found["answer(responses)"] = lambda: tools.answer(items)[0]["output"]
+    found["aanswer(chat)"] = lambda: aanswered(chat, "content")
+    found["aanswer(responses)"] = lambda: aanswered(items, "output")
+    # Older releases of the client have no tool runner, so no entry there.
+    if importlib.util.find_spec("openai.lib.responses_tool_runner") is not None:
+        if not tools.has_async:
+            found["registered"] = lambda: tools.registered[0].execute({})
+        found["async_registered"] = lambda: tools.async_registered[0].execute({})
+    return found

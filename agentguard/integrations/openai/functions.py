@@ -122,27 +122,17 @@ class GuardedFunction:
             **definition, "parameters": shown_schema(parameters, gate.hidden, gate.optional, strict=strict)
         }  # fmt: skip
 
+        def run(ready: Any) -> Any:
+            return shape.call(body, ready)
+
+        async def arun(ready: Any) -> Any:
+            return await (run(ready) if self.asynchronous else asyncio.to_thread(run, ready))
+
         def call(read: Read, call_id: str | None) -> Any:
-            try:
-                arguments = gate.given(lambda change: _fitting(shape, read, change))
-            except Exception as error:
-                gate.misread(error, call_id=call_id)
-                raise
-            return gate.call(arguments, lambda ready: shape.call(body, ready), call_id=call_id)
+            return gate.call(lambda change: _fitting(shape, read, change), run, call_id=call_id)
 
         async def acall(read: Read, call_id: str | None) -> Any:
-            try:
-                arguments = gate.given(lambda change: _fitting(shape, read, change))
-            except Exception as error:
-                await gate.amisread(error, call_id=call_id)
-                raise
-
-            async def run(ready: Any) -> Any:
-                if inspect.iscoroutinefunction(body):
-                    return await shape.call(body, ready)
-                return await asyncio.to_thread(shape.call, body, ready)
-
-            return await gate.acall(arguments, run, call_id=call_id)
+            return await gate.acall(lambda change: _fitting(shape, read, change), arun, call_id=call_id)
 
         self.call = call
         self.acall = acall

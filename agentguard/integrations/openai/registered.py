@@ -52,7 +52,7 @@ def wrap(guard: Guard, tool: Any) -> Any:
         shape = defined_shape(function, model, tool.execute)
     gate = open_gate(guard, function)
     guarded = GuardedFunction(gate, function["name"], function, shape, tool.execute)
-    gate.proved(prove(gate, function, tool.execute, OpenAITools.of))
+    prove(gate, function, shape, tool.execute, OpenAITools.of)
     # The runner would ask a model of the client's for what the guard fills, so it gets the definition alone.
     filled = gate.hidden or gate.optional
     offered: Any = shown_definition(guarded) if filled else copy.deepcopy(tool.tool)

@@ -54,7 +54,7 @@ class OpenAITools:
             if definition["name"] in self._functions:
                 raise ConfigurationError(f"two functions are called `{definition['name']}`")
             function = GuardedFunction(gate, definition["name"], definition, shape, body)
-            gate.proved(prove(gate, definition, body, OpenAITools.of))
+            prove(gate, definition, shape, body, OpenAITools.of)
             self._functions[function.name] = function
 
     @classmethod
@@ -127,7 +127,7 @@ class OpenAITools:
         function, problem = self._look_up(call)
         try:
             if function is None:
-                self._stray(call.name).misread(problem, call_id=call.id)
+                self._stray(call.name).deny(problem, call_id=call.id)
                 return Said(as_error(problem))
             return Said(as_text(function.call(lambda: read_arguments(call.arguments), call.id)))
         except Exception as error:
@@ -138,7 +138,7 @@ class OpenAITools:
         function, problem = self._look_up(call)
         try:
             if function is None:
-                await self._stray(call.name).amisread(problem, call_id=call.id)
+                await self._stray(call.name).adeny(problem, call_id=call.id)
                 return Said(as_error(problem))
             return Said(as_text(await function.acall(lambda: read_arguments(call.arguments), call.id)))
         except Exception as error:
