@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -31,6 +31,8 @@ class Whereabouts(enum.StrEnum):
 
 # Past so many runs it is quicker to read every open request than to ask for those of each run.
 _MANY = 200
+# Records between two words of progress.
+_TELL_EVERY = 1_000
 
 SWEPT = (Whereabouts.GONE, Whereabouts.LEFT)
 
@@ -341,6 +343,19 @@ class Operations:
     ) -> Iterator[dict[str, Any]]:
         """Records in order, each with its sequence number."""
         return self._ledger.records(wanted or RecordFilter(), after=after, before=before, limit=limit, newest=newest)
+
+    def history(
+        self, *, kinds: Collection[str], on_record: Callable[[int, int], None] | None = None
+    ) -> Iterator[tuple[RecordData, Mapping[str, Json]]]:
+        """Every record in order; those of these ``kinds`` with what lies beside them and was not erased.
+
+        ``on_record`` hears (read, in all).
+        """
+        last = self._ledger.last() if on_record is not None else 0
+        for data, private in self._ledger.history(kinds):
+            if on_record is not None and data["seq"] % _TELL_EVERY == 0:
+                on_record(data["seq"], last)
+            yield data, private
 
 
 def _where(alive: bool | None, waiting: bool) -> Whereabouts:

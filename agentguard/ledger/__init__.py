@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agentguard.ledger.cells import read_brought, read_growth
 from agentguard.ledger.ledger import LogLedger
 from agentguard.ledger.memory import memory_ledger
 from agentguard.ledger.promise import Promise
@@ -53,5 +54,7 @@ __all__ = [
     "is_address",
     "memory_ledger",
     "open_ledger",
+    "read_brought",
+    "read_growth",
     "without_password",
 ]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 
 from agentguard.core.facts import Answer, RunState, RunStatus
 from agentguard.core.signals import Signal
 from agentguard.core.values import Json, Risk
 from agentguard.errors import LedgerError
 from agentguard.ledger.engine import Engine
-from agentguard.ledger.entry import decode, known_text, micros
+from agentguard.ledger.entry import decode, known_text, micros, open_private
 from agentguard.ledger.log import Opener
 from agentguard.ledger.operations import admissions, approvals, erasing, outcomes, records, runs, said
 from agentguard.ledger.promise import Promise
@@ -217,6 +218,27 @@ class LogLedger:
         if newest and limit is not None:
             return iter(list(self._pages(wanted, after, before, limit, newest=True))[::-1])
         return self._pages(wanted, after, before, limit, newest=False)
+
+    def history(self, kinds: Collection[str], *, after: int = 0) -> Iterator[tuple[RecordData, Mapping[str, Json]]]:
+        """Durable records in order; those of these ``kinds`` with what is kept beside them and was not erased."""
+        while True:
+            page = self._rows(after)
+            for number, body, private in page:
+                data = decode(number, body)
+                yield data, open_private(number, private) if data.get("kind") in kinds else {}
+            if len(page) < _PAGE:
+                return
+            after = page[-1][0]
+
+    def last(self) -> int:
+        """The number of the last durable record."""
+        return self.engine.ask(SETTLED, lambda world, _: self.engine.log.last(), _nothing).result()
+
+    def _rows(self, after: int) -> list[tuple[int, bytes, bytes | None]]:
+        def look(world: World, _: None) -> list[tuple[int, bytes, bytes | None]]:
+            return list(islice(self.engine.log.rows(after), _PAGE))
+
+        return self.engine.ask(SETTLED, look, _nothing).result()
 
     def listen(self, listener: Callable[[bytes], None]) -> None:
         """Show the public bytes (canonical JSON) of every record that this object writes, once they are durable."""
