@@ -55,6 +55,8 @@ COMMANDS = {
     "explain": Entry("agentguard.cli.explain", "Say why a call is, or was, decided so: finding by finding."),
     "show": Entry("agentguard.cli.show", "Show a workflow in full, with the steps that it includes."),
     "schema": Entry("agentguard.cli.schema", "Print the JSON Schema of policy files, for editors."),
+    "learn": Entry("agentguard.cli.learn", "Draft a workflow out of what an agent did."),
+    "replay": Entry("agentguard.cli.replay", "Decide recorded calls anew under a bundle: what would change?"),
     "approvals": Entry("agentguard.cli.approvals", "List, read and answer the calls that wait for a person."),
     "audit": Entry("agentguard.cli.audit", "Read the records: list, show, follow."),
     "runs": Entry("agentguard.cli.runs", "List runs, stop one, set its risk."),

@@ -1,0 +1,122 @@
+"""A draft as YAML for its owner: each line with what stands behind it, and each question where it is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from agentguard import display
+from agentguard.evidence.learn.arguments import Learnt
+from agentguard.evidence.learn.draft import OWNER, LearntStep, LearntWorkflow
+from agentguard.policy.yaml.write import as_yaml
+
+# Behind a line of policy, at this column where there is room.
+_COLUMN = 72
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What the traffic cannot say of a workflow."""
+
+    name: str
+    version: int
+    owner: str
+    review_by: date
+    subjects: Sequence[str]
+    inputs: Mapping[str, Any]
+    approvers: Sequence[str]
+
+
+def workflow_yaml(draft: LearntWorkflow, head: Head) -> str:
+    """The file of a drafted workflow."""
+    return "".join(f"{line}\n" for line in _lines(draft, head))
+
+
+def _lines(draft: LearntWorkflow, head: Head) -> Iterator[str]:
+    questions = sum(len(step.questions) for step in draft.steps)
+    behind = f"{_of(draft.runs, 'run')} of {_of(draft.requesters, 'requester')} on {_of(draft.days, 'day')}"
+    yield f"# Drafted from {behind}."
+    yield f"# {_of(len(draft.set_aside), 'run')} broke what most runs agree on; nothing was learnt from them."
+    yield f"# {_of(questions, 'question')} for an owner, each marked {OWNER}. Until they are answered and the step's"
+    yield "# `approval` is taken out, a person is asked at every call. Values in comments are an agent's, and perhaps"
+    yield "# an attacker's: they are shown, not proposed."
+    yield "apiVersion: agentguard/v1"
+    yield "kind: Workflow"
+    yield "metadata:"
+    yield from _block({"name": head.name, "version": head.version, "owner": head.owner}, "  ")
+    yield f"  review_by: {head.review_by.isoformat()}"
+    yield "status: draft  # permits nothing until this line is taken out"
+    yield from _block({"subjects": [*head.subjects]}, "")
+    if head.inputs:
+        yield "inputs:"
+        yield from _block(head.inputs, "  ")
+    yield "steps:"
+    for step in draft.steps:
+        yield from _step(step, head)
+    for tool, why in sorted(draft.left_out.items()):
+        yield f"# left out: {display.shown(tool, 80)}: {display.shown(why, 120)}"
+
+
+def _step(step: LearntStep, head: Head) -> Iterator[str]:
+    support = f"{_of(step.runs, 'run')} of {_of(step.requesters, 'requester')} on {_of(step.days, 'day')}"
+    yield _said(f"  {step.name}:", f"{support}; {step.breaks} more were set aside")
+    yield from _block({"tool": step.tool}, "    ")
+    if step.after:
+        yield _said(_one({"after": [*step.after]}, "    "), "; ".join(sorted(set(step.after.values()))))
+    yield _said(f"    at_most: {step.at_most}", step.most_calls)
+    if step.per is not None:
+        yield from _block({"per": step.per}, "    ")
+    yield "    arguments: {}" if not step.arguments else "    arguments:"
+    for name, learnt in step.arguments.items():
+        yield from _argument(name, learnt)
+    if step.reach is not None and step.reach.up_to is not None:
+        yield f"    destinations: {{up_to: {step.reach.up_to.word}}}"
+    if step.questions:
+        yield from (f"    # {OWNER}: {display.plain(question)}" for question in step.questions)
+        yield "    approval:"
+        because = "nobody has said yet what this step may do; see the draft"
+        yield from _block({"because": because, "from": [*head.approvers], "quorum": 1, "within": "4h"}, "      ")
+
+
+def _argument(name: str, learnt: Learnt) -> Iterator[str]:
+    first, *more = _block({name: dict(learnt.schema)}, "      ")
+    mark = f"{OWNER}: " if learnt.question is not None else ""
+    yield _said(first, mark + learnt.says)
+    yield from more
+
+
+def _block(data: Mapping[str, Any], margin: str) -> list[str]:
+    return as_yaml(data, margin).splitlines()
+
+
+def _one(data: Mapping[str, Any], margin: str) -> str:
+    lines = _block(data, margin)
+    return lines[0] if len(lines) == 1 else "\n".join(lines)
+
+
+def _said(line: str, comment: str) -> str:
+    if not comment or "\n" in line:
+        return line
+    return f"{line.ljust(_COLUMN)}  # {display.plain(comment)}"
+
+
+def _of(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def tools_yaml(tools: Mapping[str, Mapping[str, Any]]) -> str:
+    """A file of tools that nobody has declared yet."""
+    head = (
+        "# Drafted from transcripts. Nobody has declared these tools, so each may do anything, and all that it\n"
+        "# returns counts as outsiders' text, until somebody who knows it says less.\n"
+    )
+    return head + as_yaml({"apiVersion": "agentguard/v1", "kind": "Tools", "tools": tools})
+
+
+def trust_yaml(subjects: Iterable[str]) -> str:
+    """A file that lets this process speak for the subjects of a draft."""
+    local = {"name": "local", "profile": "local", "issuer": "urn:agentguard:local", "audience": "agentguard"}
+    issuer = {**local, "max_age": "60s", "max_lifetime": "60s", "subjects": [*subjects]}
+    return as_yaml({"apiVersion": "agentguard/v1", "kind": "Trust", "issuers": [issuer]})

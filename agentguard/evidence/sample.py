@@ -1,0 +1,42 @@
+"""Which runs are looked at where there are too many: always the same ones, and never more than so many."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+def rank(run_id: str) -> int:
+    """A number that nobody chooses: by it runs are sampled, and held back."""
+    return int.from_bytes(hashlib.sha256(run_id.encode("utf-8", "backslashreplace")).digest()[:8], "big")
+
+
+class Sample(Generic[T]):
+    """The ``most`` runs of the lowest rank. ``left_out`` counts the others."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._held: list[tuple[int, int, T]] = []
+        self._number = 0
+        self.left_out = 0
+
+    def wants(self, run_id: str) -> bool:
+        """Whether a run of this name would be among them now; one that is not now never will be."""
+        return len(self._held) < self._most or rank(run_id) < -self._held[0][0]
+
+    def add(self, run_id: str, run: T) -> None:
+        """One more run."""
+        self._number += 1
+        entry = (-rank(run_id), -self._number, run)
+        if len(self._held) < self._most:
+            heapq.heappush(self._held, entry)
+        else:
+            self.left_out += 1
+            heapq.heappushpop(self._held, entry)
+
+    def runs(self) -> list[T]:
+        """What was chosen, in the order in which it came."""
+        return [entry[2] for entry in sorted(self._held, key=lambda entry: -entry[1])]

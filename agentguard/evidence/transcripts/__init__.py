@@ -1,0 +1,1 @@
+"""Transcripts that people already have: OpenAI messages, LangSmith and OpenTelemetry traces, MCP logs."""
