@@ -65,6 +65,10 @@ def _think(request: Request, policy: Policy, facts: Facts) -> Opinion:
     return Opinion("deny", frozenset(everything), None)
 
 
+def _day(micros: int) -> str:
+    return (EPOCH + timedelta(microseconds=micros)).strftime("%Y-%m-%d")
+
+
 def _insist_on_kinds(facts: Facts) -> None:
     """A fact is of its kind, or Unavailable; the approval may also be absent. What is neither is somebody's bug."""
     kinds: list[tuple[Any, tuple[type, ...]]] = [
@@ -129,6 +133,8 @@ def _against_the_call(request: Request, policy: Policy, facts: Facts) -> Iterato
             yield "run_stopped"
         elif str(run.status) != "active":
             yield "run_ended"
+        elif run.observed is not None and now is not None and _day(now) > run.observed.until.isoformat():
+            yield "observing_over"
         if identity is not None and run.subject != identity.subject:
             yield "subject_changed"
         if identity is not None and run.subject_suspended:
@@ -141,11 +147,9 @@ def _against_the_call(request: Request, policy: Policy, facts: Facts) -> Iterato
     else:
         if run is not None and run.workflow_digest != workflow.digest:
             yield "workflow_changed"
-        if now is not None:
-            today = (EPOCH + timedelta(microseconds=now)).strftime("%Y-%m-%d")
-            if today > workflow.review_by.strftime("%Y-%m-%d"):
-                yield "workflow_overdue"
-        if workflow.draft:
+        if now is not None and _day(now) > workflow.review_by.strftime("%Y-%m-%d"):
+            yield "workflow_overdue"
+        if workflow.draft and (run is None or run.observed is None or run.observed.steps is not None):
             yield "workflow_draft"
         if request.tool not in {step.tool for step in workflow.steps}:
             yield "no_matching_step"

@@ -247,7 +247,8 @@ def line_of(data: dict[str, Any]) -> tuple[Text, Text]:
         (f"{_cell(word):<10} ", COLOURS.get(word, "")),
         f"{_cell(what):<24} ",
     )
-    return head, Text.assemble(f"{_cell(reasons)}  " if reasons else "", (_cell(who), "dim"))
+    mark = ("not enforced  ", "yellow") if data.get("enforced") is False else ""
+    return head, Text.assemble(mark, f"{_cell(reasons)}  " if reasons else "", (_cell(who), "dim"))
 
 
 def _cell(text: Any) -> str:

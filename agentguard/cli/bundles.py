@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agentguard.cli import common
 from agentguard.errors import ConfigurationError, PolicyError, PolicyProblem
 
 if TYPE_CHECKING:
@@ -35,8 +36,10 @@ def load(directory: Path, *, on_file: Callable[[int, int], None] | None = None) 
 def usable(bundle: Bundle) -> UsableBundle:
     """The bundle as a guard uses it, if what it names can be verified, too. Raises PolicyError with all problems."""
     from agentguard.guard.in_force import UsableBundle
+    from agentguard.policy.observing import observing_problems
 
-    problems = [*_issuer_problems(bundle), *_stream_problems(bundle)]
+    today = common.now_utc().date()
+    problems = [*_issuer_problems(bundle), *_stream_problems(bundle), *observing_problems(bundle, today)]
     try:
         made = UsableBundle.of(bundle)
     except PolicyError as error:

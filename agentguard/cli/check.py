@@ -87,10 +87,11 @@ def _notes(usable: UsableBundle) -> list[PolicyProblem]:
     """What is no mistake, and what it will do: also of reviews, of subjects, and of places that never change."""
     from agentguard.cli import bundles
     from agentguard.identity import could_assert
+    from agentguard.policy.observing import observing_notes
 
     bundle = usable.bundle
     today, where = common.now_utc().date(), str(bundle.directory)
-    notes = [*bundle.notes, *bundles.unreachable(usable)]
+    notes = [*bundle.notes, *bundles.unreachable(usable), *observing_notes(bundle, today)]
     for name, workflow in sorted(bundle.policy.workflows.items()):
         if workflow.review_by < today:
             notes.append(PolicyProblem(where, 0, f"the review of `{name}` is overdue, so it permits nothing"))

@@ -200,10 +200,18 @@ def _show(data: Mapping[str, Any], json: bool, everything: bool) -> None:
     common.rows(_lines(data, everything))
 
 
+_NOT_ENFORCED = {
+    "permit": ", in a run that is observed",
+    "escalate": ", not enforced: people would have been asked, and it ran, because its run is observed",
+    "deny": ", not enforced: it would have been refused, and ran, because its run is observed",
+}
+
+
 def _lines(data: Mapping[str, Any], everything: bool) -> Iterable[tuple[str, str]]:
     from agentguard.audit import reasons
 
-    yield "effect", display.shown(str(data.get("effect")))
+    effect = str(data.get("effect"))
+    yield "effect", display.shown(effect) + (_NOT_ENFORCED.get(effect, "") if data.get("enforced") is False else "")
     for name in ("workflow", "step", "tool", "time", "run_id", "subject", "requester", "risk", "assurance"):
         if data.get(name) is not None:
             yield name.replace("_", " "), display.shown(str(data[name]))

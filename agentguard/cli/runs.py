@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,13 +12,15 @@ from agentguard.approvals import account
 from agentguard.approvals.view import moment
 from agentguard.cli import common
 from agentguard.cli.common import JsonOption, LedgerOption, WhyOption
+from agentguard.cli.findings import told
 from agentguard.core.credentials import cleaned
 from agentguard.core.facts import RunStatus
 from agentguard.core.values import Json, Risk
 from agentguard.errors import ConfigurationError, LedgerError
 
 if TYPE_CHECKING:
-    from agentguard.core.facts import RunState
+    from agentguard.core.facts import Observed, RunState
+    from agentguard.guard import Operations
 
 app = common.new_app("List runs, read one, stop it, or set how far it is trusted.")
 
@@ -38,7 +40,8 @@ def list_(
 ) -> None:
     """List runs, newest first. Of those under way it is shown which ones nobody is inside any more.
 
-    `waiting`: for a person. `gone`: the process ended and left it open. `left`: it waited, and nobody went on with it.
+    `observed`: it began observed, so what would be refused in it runs. `waiting`: for a person. `gone`: the process
+    ended and left it open. `left`: it waited, and nobody went on with it.
 
     Example: agentguard runs list --active
     """
@@ -78,7 +81,8 @@ def list_(
 
 @app.command()
 def show(run: RunId, ledger: LedgerOption = None, json: JsonOption = False) -> None:
-    """Show one run: whose it is, what it has done, and which of its calls have no outcome yet.
+    """Show one run: whose it is, what it has done, and which of its calls have no outcome yet. Of an observed run also
+    the newest calls that would have been refused, or put to people, and why.
 
     Example: agentguard runs show r-5f0c
     """
@@ -88,15 +92,44 @@ def show(run: RunId, ledger: LedgerOption = None, json: JsonOption = False) -> N
             raise LedgerError(f"there is no run `{run}` in this ledger; `agentguard runs list` shows them")
         waiting = [call for call in operations.open_calls() if call.get("run_id") == run]
         where = operations.whereabouts()
+        unenforced = [] if state.observed is None else list(_unenforced(operations, run))
     if json:
-        common.print_json({**to_json(state, where), "open_calls": [call.get("decision_id") for call in waiting]})
+        more = {} if state.observed is None else {"not_enforced": unenforced}
+        calls = [call.get("decision_id") for call in waiting]
+        common.print_json({**to_json(state, where), "open_calls": calls, **more})
         return
     pairs = [(name.replace("_", " "), what) for name, leaf in to_json(state, where).items() for what in [_text(leaf)]]
     pairs += [
         ("open call", f"{display.shown(str(c.get('tool')))} {display.shown(str(c.get('decision_id')))}")
         for c in waiting
     ]
-    common.rows(pairs)
+    common.rows([*pairs, *((f"would {_WOULD[each['effect']]}", _why(each)) for each in unenforced)])
+
+
+_WOULD = {"deny": "be refused", "escalate": "be asked"}
+# Of the calls that would have been refused so many are shown; `agentguard audit list --run` shows all.
+_MOST_SHOWN = 20
+
+
+def _unenforced(operations: Operations, run: str) -> Iterator[dict[str, Any]]:
+    """The newest calls of a run that ran though they were not permitted, oldest first."""
+    from agentguard.ledger import RecordFilter
+
+    found: list[dict[str, Any]] = []
+    for effect in _WOULD:
+        wanted = RecordFilter(run_id=run, kind="decision", effect=effect)
+        newest = operations.records(wanted, limit=_MOST_SHOWN, newest=True)
+        found += [data for data in newest if data.get("enforced") is False]
+    names = ("seq", "time", "decision_id", "effect", "tool", "step", "reasons", "findings")
+    for data in sorted(found, key=lambda data: int(data["seq"]))[-_MOST_SHOWN:]:
+        yield {name: data.get(name) for name in names}
+
+
+def _why(data: Mapping[str, Any]) -> str:
+    """One call on a line: what, and what is wrong with it, under the nearest step."""
+    findings = data["findings"] if isinstance(data["findings"], list) else []
+    said = "; ".join(str(found) for found in told(findings, data["effect"]) if not isinstance(found, str))
+    return f"{display.shown(str(data['tool']))} {display.shown(str(data['decision_id']))} {said}"
 
 
 @app.command()
@@ -197,6 +230,7 @@ def to_json(run: RunState, where: Mapping[str, str] | None = None) -> dict[str, 
         "subject": run.subject,
         "requester": run.requester,
         "status": str(run.status),
+        "observed": None if run.observed is None else _observed(run.observed),
         "risk": run.risk.word,
         "subject_suspended": run.subject_suspended,
         "credential_refused": run.credential_refused,
@@ -204,8 +238,8 @@ def to_json(run: RunState, where: Mapping[str, str] | None = None) -> dict[str, 
         "started_at": moment(run.started_at),
         "inputs": cleaned(dict(run.inputs)),
         "kept": list[Json](sorted(run.kept)),
-        "calls": dict(sorted(run.counts.items())),
-        "succeeded": list[Json](sorted(run.succeeded)),
+        "calls": {name or "(no step)": calls for name, calls in sorted(run.counts.items())},
+        "succeeded": list[Json](sorted(name for name in run.succeeded if name)),
         "unsettled": list[Json](sorted(run.unsettled)),
         "spent_micros": dict(sorted(run.spent.items())),
         "high_water": None if run.high_water is None else run.high_water.word,
@@ -216,7 +250,18 @@ def to_json(run: RunState, where: Mapping[str, str] | None = None) -> dict[str, 
 def _standing(run: RunState, where: Mapping[str, str]) -> str:
     """Where a run stands, and that nobody is inside it where that is so."""
     found = where.get(run.id, "inside")
-    return str(run.status) if found == "inside" else f"{run.status}, {found}"
+    parts = [str(run.status), *([] if found == "inside" else [found]), *([] if run.observed is None else ["observed"])]
+    return ", ".join(parts)
+
+
+def _observed(observed: Observed) -> dict[str, Json]:
+    """Until when, of which steps (null: all), and what would have come of it."""
+    return {
+        "until": str(observed.until),
+        "steps": None if observed.steps is None else list[Json](sorted(observed.steps)),
+        "would_be_refused": observed.refused,
+        "would_be_asked": observed.asked,
+    }
 
 
 def _text(leaf: Json) -> str:

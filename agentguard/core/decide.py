@@ -126,6 +126,11 @@ def _decide(request: Request, policy: Policy, facts: Facts) -> Decision:
     return Decision(Effect.DENY, _in_order(findings), tool_effect=case.effect)
 
 
+def judged_under(request: Request, policy: Policy, facts: Facts, step: Step) -> StepResult:
+    """What one step takes of a call that it may not permit. Raises what a check raises."""
+    return _judge(unpack(request, policy, facts), step)
+
+
 def best_of(decisions: Sequence[Decision], workflow: Workflow) -> tuple[int, Decision]:
     """Of several decisions on one call, each under other steps of its tool: which one stands, and what it is.
 

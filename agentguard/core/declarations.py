@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 
 from agentguard.core.values import Assurance, Json, Sensitivity, ToolEffect
 
@@ -149,3 +149,13 @@ class StreamTrust:
     max_silence: timedelta | None = None
     required_for: tuple[Sensitivity, ...] = ()
     older: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Observe:
+    """That runs of a workflow begin observed up to a day (UTC): all of its ``steps`` (None), or these."""
+
+    workflow: str
+    steps: frozenset[str] | None
+    until: date
+    source: Source

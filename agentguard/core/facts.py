@@ -5,8 +5,9 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from types import MappingProxyType
+from typing import NamedTuple
 
 from agentguard.core.provenance import NOTHING_SEEN, Seen
 from agentguard.core.sealed import sealed
@@ -27,6 +28,16 @@ class RunStatus(enum.StrEnum):
     ENDED = "ended"
 
 
+class Observed(NamedTuple):
+    """That a run began observed: until which day (UTC) it lasts, of which steps (None: all), and what would have been
+    refused and asked so far."""
+
+    until: date
+    steps: frozenset[str] | None = None
+    refused: int = 0
+    asked: int = 0
+
+
 @sealed
 @dataclass(frozen=True, slots=True)
 class RunState:
@@ -43,6 +54,7 @@ class RunState:
     ``erased``: what of it was erased, for ever (``inputs``, ``kept``); what was followed goes with what was kept.
     ``tallies``: calls of steps that are counted by a value or by success, each under its key (``core.tallies``).
     ``zones``: where its calls have been. ``contacts``: where any admitted call of its subject has been, in any run.
+    ``observed``: None: every decision in it is enforced (``core.observing``).
     """
 
     id: str
@@ -70,6 +82,7 @@ class RunState:
     salt: str = field(default="", repr=False)
     erased: frozenset[str] = frozenset()
     tallies: Mapping[str, Tally] = field(default_factory=dict)
+    observed: Observed | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ class Reason(enum.StrEnum):
     NO_RUN = "no_run"
     RUN_UNAVAILABLE = "run_unavailable"
     RUN_ENDED = "run_ended"
+    OBSERVING_OVER = "observing_over"
     RUN_STOPPED = "run_stopped"
     WORKFLOW_UNKNOWN = "workflow_unknown"
     WORKFLOW_CHANGED = "workflow_changed"

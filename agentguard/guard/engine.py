@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TextIO
 
-from agentguard.core.facts import RunState
+from agentguard.core.facts import Observed, RunState
 from agentguard.core.policy import Workflow
 from agentguard.core.values import Identity, Unavailable
 from agentguard.destinations import Catalog
@@ -21,6 +21,7 @@ from agentguard.guard.records import RecordData
 from agentguard.guard.result_paths import ResultPath
 from agentguard.ledger import LogLedger, Promise, RecordFilter
 from agentguard.policy import Bundle
+from agentguard.policy.observing import is_in_force
 
 
 class Engine:
@@ -85,6 +86,13 @@ class Engine:
     def subject_for(self, workflow: Workflow) -> str | None:
         """Whom the local issuer speaks for in a run of this workflow; None where assertions come from outside."""
         return self._in_force.verification.subject_for(workflow)
+
+    def observed_today(self, workflow: str) -> Observed | None:
+        """How a run of this workflow begins observed; None: it is enforced, also where the clock cannot be believed."""
+        known, moment = self.bundle.observed.get(workflow), self.now()
+        if known is None or isinstance(moment, Unavailable) or not is_in_force(known, moment.date()):
+            return None
+        return Observed(known.until, known.steps)
 
     def secret_paths(self, tool: str) -> tuple[tuple[str | None, ...], ...]:
         """Where this tool's declared secrets stand in its arguments."""

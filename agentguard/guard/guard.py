@@ -21,12 +21,14 @@ from agentguard.guard.engine import Engine
 from agentguard.guard.identities import Identities, Source
 from agentguard.guard.in_force import InForce, UsableBundle
 from agentguard.guard.noted import Decided, noting
+from agentguard.guard.observing import check_observing
 from agentguard.guard.operations import Operations
 from agentguard.guard.options import check_options
 from agentguard.guard.records import RecordData, record, storable, wanted
 from agentguard.guard.run import RunContext
 from agentguard.ledger import LogLedger, open_ledger
 from agentguard.policy import Bundle, Reloader
+from agentguard.policy.observing import observing_notes
 from agentguard.signals import Receiver, Streams
 
 if TYPE_CHECKING:
@@ -57,6 +59,12 @@ class Guard(Engine):
         self._reloader: Reloader[InForce] = reloader
         # People stop a run whatever the clock does. What it tells them stands, so that they can put it right.
         self.operations = Operations(ledger, self._watched.told)
+        self._warn()
+
+    def _warn(self) -> None:
+        """Say what is not enforced, where the program's own log shows it."""
+        for note in observing_notes(self.bundle, self.last_known_time.date()):
+            logging.getLogger("agentguard").warning("%s", note)
 
     @classmethod
     def load(
@@ -89,6 +97,7 @@ class Guard(Engine):
         identities = Identities(home=place, source=identity, issuer=issuer, subject=subject)
 
         def in_force(bundle: Bundle, before: InForce | None) -> InForce:
+            check_observing(bundle, clock)
             usable = UsableBundle.of(bundle)
             return InForce(usable, identities.under(bundle, before=None if before is None else before.verification))
 
@@ -120,6 +129,7 @@ class Guard(Engine):
         """
         before = self.bundle.revision
         self._reloader.reload()
+        self._warn()
         data = record("reload", self.last_known_time, policy_revision=self.bundle.revision, why=f"was {before}")
         self.ledger.append(data).result()
 

@@ -86,7 +86,10 @@ class Operations:
 
     def _entered(self, run: RunState, by: str) -> RecordData:
         about = {"run_id": run.id, "workflow": run.workflow, "subject": run.subject, "requester": run.requester}
-        return record("run", self._clock(), outcome="entered to sweep it", by=checked.who(by), **about)
+        enforced = run.observed is None
+        return record(
+            "run", self._clock(), enforced=enforced, outcome="entered to sweep it", by=checked.who(by), **about
+        )
 
     def set_risk(self, run_id: str, risk: Risk | str, *, by: str, why: str) -> RunState:
         """Set how far people trust the run; what that takes away is the policy's to say. Raises ValueError.
@@ -109,6 +112,7 @@ class Operations:
             run_id=run_id,
             workflow=state.workflow,
             subject=state.subject,
+            enforced=state.observed is None,
             outcome=what,
             risk=None if risk is None else risk.word,
             by=checked.who(by),
@@ -130,7 +134,17 @@ class Operations:
         found = next(iter(self.records(RecordFilter(decision_id=decision_id, kind="decision"), limit=1)), None)
         if found is None:
             raise LedgerError(f"there is no decision `{decision_id}` in this ledger; `agentguard runs list` shows runs")
-        about = ("run_id", "workflow", "workflow_version", "step", "subject", "tool", "tool_effect", "call_id")
+        about = (
+            "run_id",
+            "workflow",
+            "workflow_version",
+            "step",
+            "enforced",
+            "subject",
+            "tool",
+            "tool_effect",
+            "call_id",
+        )
         data = record(
             "operation",
             self._clock(),

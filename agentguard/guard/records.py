@@ -13,7 +13,7 @@ from agentguard.core.credentials import cleaned, without_credentials
 from agentguard.core.decision import Decision
 from agentguard.core.facts import Facts, RunState
 from agentguard.core.hints import hint_for
-from agentguard.core.policy import Policy, Tool
+from agentguard.core.policy import Policy, Step, Tool
 from agentguard.core.reasons import Reason
 from agentguard.core.request import Request
 from agentguard.core.values import RECORD_KINDS, Effect, Identity, Json, Unavailable
@@ -31,9 +31,9 @@ PERSONAL = "[personal]"
 MAX_NAME = 128
 
 FIELDS = (
-    "kind", "time", "decision_id", "effect", "reasons", "findings", "policy_revision", "workflow", "workflow_version",
-    "step", "run_id", "subject", "requester", "issuer", "assurance", "assertion_id", "tool", "tool_effect",
-    "framework", "call_id", "arguments", "order", "redacted", "personal", "coerced", "arguments_digest",
+    "kind", "time", "decision_id", "effect", "enforced", "reasons", "findings", "policy_revision", "workflow",
+    "workflow_version", "step", "run_id", "subject", "requester", "issuer", "assurance", "assertion_id", "tool",
+    "tool_effect", "framework", "call_id", "arguments", "order", "redacted", "personal", "coerced", "arguments_digest",
     "request_digest", "definition", "destinations", "risk", "approval_id", "approved_by", "signal", "outcome", "error",
     "kept", "by", "why", "hint", "changes", "commitments",
 )  # fmt: skip
@@ -102,10 +102,12 @@ def decision_record(
     order: Mapping[str, Sequence[str]],
     framework: str,
     encoded: bytes | None,
+    step: Step | None,
+    enforced: bool,
 ) -> RecordData:
     """The record of one decision: everything a reviewer needs to understand and repeat it.
 
-    ``encoded``: the canonical bytes of ``arguments``, None where they have none.
+    ``encoded``: the canonical bytes of ``arguments``, None where they have none. ``step``: the one it runs under.
     """
     run = facts.run if isinstance(facts.run, RunState) else None
     workflow = policy.workflows.get(request.workflow)
@@ -119,7 +121,8 @@ def decision_record(
         policy_revision=policy.revision,
         workflow=request.workflow or None,
         workflow_version=None if workflow is None else workflow.version,
-        step=None if decision.step is None else decision.step.name,
+        enforced=enforced,
+        step=None if step is None else step.name,
         run_id=request.run_id or None,
         requester=None if run is None else run.requester,
         tool=request.tool,
@@ -185,7 +188,7 @@ def outcome_record(
 
 
 _OF_THE_CALL = (
-    "decision_id", "policy_revision", "workflow", "workflow_version", "step", "run_id", "subject", "tool",
+    "decision_id", "enforced", "policy_revision", "workflow", "workflow_version", "step", "run_id", "subject", "tool",
     "tool_effect", "framework", "call_id", "request_digest",
 )  # fmt: skip
 

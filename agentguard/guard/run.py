@@ -18,6 +18,7 @@ from agentguard.errors import ApprovalPending, ConfigurationError, ToolCallDenie
 from agentguard.guard.asks import Ask, Identify, Wait
 from agentguard.guard.drive import Shield, drive, drive_async
 from agentguard.guard.engine import Engine
+from agentguard.guard.observing import observed_words
 from agentguard.guard.places import Place, innermost
 from agentguard.guard.records import RecordData, new_id, record
 from agentguard.jose.nonce import nonce
@@ -167,6 +168,7 @@ class RunContext:
             requester=self._requester,
             inputs=inputs,
             salt=nonce(),
+            observed=guard.observed_today(self.workflow),
         )
         data = record(
             "run",
@@ -179,7 +181,9 @@ class RunContext:
             issuer=identity.issuer,
             assurance=identity.assurance.word,
             requester=self._requester,
+            enforced=state.observed is None,
             outcome="started",
+            why=observed_words(state.observed),
         )
         yield Wait(guard.ledger.start_run(state, data))
 
@@ -253,6 +257,7 @@ class RunContext:
             policy_revision=self.guard.bundle.revision,
             subject=state.subject,
             requester=state.requester,
+            enforced=state.observed is None,
             outcome=outcome,
             error=error,
         )

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 from zlib import compress, decompress
 
 import orjson
 
 from agentguard.core.coarse import Coarse
-from agentguard.core.facts import Answer, RunStatus
+from agentguard.core.facts import Answer, Observed, RunStatus
 from agentguard.core.growing import Growth
 from agentguard.core.provenance import NOTHING_SEEN, Brought, Mark, Seen
 from agentguard.core.tallies import Tally
@@ -48,7 +48,7 @@ class RunCell(NamedTuple):
     ``number`` is that of the record that started it. ``inputs``, ``kept`` None: erased, for ever. ``happened``: what
     rules that raise risk count, each with its time and what repeats it. ``unsettled``: calls whose outcome nobody
     knows, each in a cell of its own. ``holder``: the ledger object that is inside it. ``tallies``: see
-    ``core.tallies``.
+    ``core.tallies``. ``observed``: whether it began observed, and what would have been refused.
     """
 
     number: int
@@ -73,16 +73,18 @@ class RunCell(NamedTuple):
     salt: str
     holder: str | None
     tallies: Mapping[str, Tally] = {}
+    observed: Observed | None = None
 
 
 class Back(NamedTuple):
     """What the outcome of a call changes: its ``tallies``, and where a failure ``did_nothing`` what it ``spent`` of the
-    run's budgets, and of those with a window (budget, when, amount)."""
+    run's budgets, and of those with a window (budget, when, amount); ``apart``: of what observed calls spend."""
 
     tallies: tuple[str, ...] = ()
     did_nothing: bool = False
     spent: Mapping[str, int] = {}
     windowed: tuple[tuple[str, int, int], ...] = ()
+    apart: bool = False
 
 
 NOTHING_BACK = Back()
@@ -243,6 +245,12 @@ def name(*parts: str) -> str:
     return "".join(f"{len(part)}:{part}" for part in parts)
 
 
+def apart(text: str) -> str:
+    """The name under which what observed calls take stands apart: of a budget, or of a subject. A word of a policy and
+    the name of a subject have no such sign."""
+    return f"\x1f{text}"
+
+
 def is_live(key: Key, cell: Cell) -> bool:
     """Whether a list of what is still open shows it."""
     if isinstance(cell, RunCell):
@@ -284,10 +292,11 @@ def decode(kind: str, data: bytes) -> Cell:
     if kind == RUN:
         *plain, succeeded, spent, zones, inputs, kept, happened, seen, unsettled, salt, holder = fields[:_RUN_BEFORE]
         tallies = {key: Tally(*found) for key, found in fields[_RUN_BEFORE].items()} if fields[_RUN_BEFORE:] else {}
+        observed = read_observed(fields[_RUN_BEFORE + 1]) if fields[_RUN_BEFORE + 1 :] else None
         times = {what: tuple((at, call) for at, call in found) for what, found in happened.items()}
         run: RunCell = cls(
             *plain, frozenset(succeeded), spent, frozenset(zones), inputs, kept, times, read_seen(seen),
-            frozenset(unsettled), salt, holder, tallies,
+            frozenset(unsettled), salt, holder, tallies, observed,
         )  # fmt: skip
         return run
     if kind == SAID:
@@ -315,8 +324,12 @@ def _flat(cell: Cell) -> list[Any]:
         fields[11], fields[13] = sorted(cell.succeeded), sorted(cell.zones)
         fields[17], fields[18] = write_seen(cell.seen), sorted(cell.unsettled)
         fields[_RUN_BEFORE] = {key: list(tally) for key, tally in cell.tallies.items()}
+        if cell.observed is None:
+            fields.pop()  # as before anything was observed
+        else:
+            fields[-1] = write_observed(cell.observed)
     elif isinstance(cell, CallCell):
-        fields[-1] = list(cell.back)
+        fields[-1] = list(cell.back if cell.back.apart else cell.back[:-1])
     elif isinstance(cell, ContactsCell):
         fields[1] = sorted(cell.zones)
     elif isinstance(cell, SaidCell):
@@ -325,9 +338,26 @@ def _flat(cell: Cell) -> list[Any]:
 
 
 def _read_back(
-    tallies: list[str], did_nothing: bool, spent: dict[str, int], windowed: list[tuple[str, int, int]]
+    tallies: list[str],
+    did_nothing: bool,
+    spent: dict[str, int],
+    windowed: list[tuple[str, int, int]],
+    apart: bool = False,
 ) -> Back:
-    return Back(tuple(tallies), did_nothing, spent, tuple((budget, when, amount) for budget, when, amount in windowed))
+    windows = tuple((budget, when, amount) for budget, when, amount in windowed)
+    return Back(tuple(tallies), did_nothing, spent, windows, apart)
+
+
+def write_observed(observed: Observed) -> Json:
+    """That a run is observed, as JSON."""
+    steps: Json = None if observed.steps is None else list[Json](sorted(observed.steps))
+    return [observed.until.isoformat(), steps, observed.refused, observed.asked]
+
+
+def read_observed(stored: Any) -> Observed:
+    """The other way."""
+    until, steps, refused, asked = stored
+    return Observed(date.fromisoformat(until), None if steps is None else frozenset(steps), refused, asked)
 
 
 def write_seen(seen: Seen) -> Json:

@@ -118,9 +118,13 @@ def standing(at: Cells, run_id: str, run: RunCell) -> Standing:
     """How a run stands with others. Looked up for every call, so each cell is looked at once."""
     keys = _standing_keys(run_id, run.subject, run.requester)
     found: list[Any] = [at.get(key) for key in keys]
-    if not any(found):
+    apart = None if run.observed is None else at.get((cells.CONTACTS, cells.apart(run.subject)))
+    if not any(found) and apart is None:
         return _NOTHING_SAID
     everything, contacts, subject = found[0], found[1], found[2]
+    if isinstance(apart, ContactsCell):  # an observed run has been where enforced ones were, and observed ones
+        known = contacts or ContactsCell()
+        contacts = ContactsCell(known.version + apart.version, known.zones | apart.zones)
     said: list[SaidCell] = [cell for cell in found[2:] if cell is not None]
     return Standing(
         (0 if everything is None else everything.version)
@@ -171,7 +175,7 @@ _NONE: dict[str, Any] = {}
 
 def _start(
     at: Cells, number: int, private: Private, run_id: str, workflow: str, digest: str, subject: str,
-    requester: str | None, started: int, risk: int, holder: str,
+    requester: str | None, started: int, risk: int, holder: str, observed: Sequence[Any] | None = None,
 ) -> None:  # fmt: skip
     inputs: Any = private.get("inputs")
     kept: Any = private.get("kept") or {}
@@ -179,6 +183,7 @@ def _start(
     run = RunCell(
         number, workflow, digest, subject, requester, started, 1, ACTIVE, risk, None, _NONE, frozenset(), _NONE,
         frozenset(), inputs, kept or _NONE, _NONE, NOTHING_SEEN, frozenset(), salt, holder,
+        observed=None if observed is None else cells.read_observed(observed),
     )  # fmt: skip
     at.put((cells.RUN, run_id), run)
 
@@ -212,9 +217,9 @@ def _touch(at: Cells, number: int, private: Private, run_id: str) -> None:
 
 def _call(
     at: Cells, number: int, private: Private, decision_id: str, run_id: str, step: str, owner: str,
-    keeps: Sequence[str], spent: Mapping[str, str], read: int | None, zones: Sequence[str],
+    keeps: Sequence[str], spent: Mapping[str, str], read: int | None, zones: Sequence[str], observed: str | None = None,
 ) -> None:  # fmt: skip
-    """A call was admitted."""
+    """A call was admitted. ``observed``: what was decided of a call that is not enforced."""
     run = _must_run(at, run_id)
     high = run.high_water if read is None else max(read, run.high_water or 0)
     after = run.spent
@@ -227,22 +232,36 @@ def _call(
         run._replace(version=run.version + 1, counts=counts, spent=after, high_water=high, zones=been),
     )
     at.put((cells.CALL, decision_id), CallCell(number, run_id, step, owner, tuple(keeps)))
+    if observed is not None:
+        _count_observed(at, run_id, observed)
     if zones:
-        known = contacts_of(at, run.subject)
+        subject = run.subject if observed is None else cells.apart(run.subject)
+        known = contacts_of(at, subject)
         if not known.zones.issuperset(zones):
             reached = known._replace(version=known.version + 1, zones=known.zones.union(zones))
-            at.put((cells.CONTACTS, run.subject), reached)
+            at.put((cells.CONTACTS, subject), reached)
+
+
+def _count_observed(at: Cells, run_id: str, effect: str) -> None:
+    """What would have been refused, and what people would have been asked."""
+    run = _must_run(at, run_id)
+    known = run.observed
+    if known is not None and effect != "permit":
+        after = known._replace(refused=known.refused + (effect == "deny"), asked=known.asked + (effect == "escalate"))
+        at.put((cells.RUN, run_id), run._replace(observed=after))
 
 
 def _spend(
-    at: Cells, number: int, private: Private, decision_id: str, workflow: str, budget: str, when: int, amount: str
-) -> None:
-    at.put((cells.SPEND, name(decision_id, budget)), SpendCell(name(workflow, budget), when, int(amount)))
+    at: Cells, number: int, private: Private, decision_id: str, workflow: str, budget: str, when: int, amount: str,
+    apart: bool = False,
+) -> None:  # fmt: skip
+    of = name(workflow, cells.apart(budget) if apart else budget)
+    at.put((cells.SPEND, name(decision_id, budget)), SpendCell(of, when, int(amount)))
 
 
 def _tally(
     at: Cells, number: int, private: Private, decision_id: str, run_id: str, keys: Sequence[str], did_nothing: bool,
-    spent: Mapping[str, str], windowed: Sequence[tuple[str, int, str]],
+    spent: Mapping[str, str], windowed: Sequence[tuple[str, int, str]], apart: bool = False,
 ) -> None:  # fmt: skip
     """What an admitted call is counted for, and what its outcome may give back."""
     run = _must_run(at, run_id)
@@ -254,7 +273,7 @@ def _tally(
         at.put((cells.RUN, run_id), run._replace(tallies=tallies))
     amounts = {budget: int(amount) for budget, amount in spent.items()}
     windows = tuple((budget, when, int(amount)) for budget, when, amount in windowed)
-    at.put((cells.CALL, decision_id), call._replace(back=Back(tuple(keys), did_nothing, amounts, windows)))
+    at.put((cells.CALL, decision_id), call._replace(back=Back(tuple(keys), did_nothing, amounts, windows, apart)))
 
 
 def _taken_once(tally: Tally) -> Tally:
@@ -275,7 +294,8 @@ def _counted(at: Cells, run: RunCell, decision_id: str, back: Back, outcome: str
         changed["spent"] = {**run.spent, **{each: run.spent.get(each, 0) - n for each, n in back.spent.items()}}
     for budget, when, amount in back.windowed if given_back else ():
         place = (cells.SPEND, name(decision_id, budget, "back"))
-        at.put(place, SpendCell(name(run.workflow, budget), when, -amount))
+        of = name(run.workflow, cells.apart(budget) if back.apart else budget)
+        at.put(place, SpendCell(of, when, -amount))
     return changed
 
 

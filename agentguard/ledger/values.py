@@ -96,6 +96,8 @@ class Admission:
     ``tallies`` are the keys under which its step counts this call (``core.tallies``), each at most ``step_at_most``
     times; ``counts_successes``: without those that were given back. ``failure_did_nothing``: a failure of this call
     gives them back, and every charge that ``returns``.
+    ``observed``: what was decided of a call that runs all the same, because its run is observed. Where that is no
+    permit, it takes without limits; and what outlasts its run stands apart: it counts for no enforced run.
     """
 
     decision_id: str
@@ -121,6 +123,7 @@ class Admission:
     tallies: tuple[str, ...] = ()
     counts_successes: bool = False
     failure_did_nothing: bool = False
+    observed: str | None = None
 
 
 @sealed

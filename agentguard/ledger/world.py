@@ -126,7 +126,13 @@ class World:
         if per is None:
             return run.spent.get(budget, 0)
         start = at - per // _MICROSECOND
-        named = name(run.workflow, budget)
+        total = self._spent_since(name(run.workflow, budget), start)
+        # What observed calls spent counts for no enforced run; an observed one sees both.
+        if run.observed is not None:
+            total += self._spent_since(name(run.workflow, cells.apart(budget)), start)
+        return total
+
+    def _spent_since(self, named: str, start: int) -> int:
         fresh = 0
         for key, cell in self.changed.items():
             if key[0] == cells.SPEND and isinstance(cell, SpendCell) and cell.budget == named and cell.at > start:
@@ -175,6 +181,7 @@ class World:
             run.salt,
             _erased(run),
             run.tallies,
+            run.observed,
         )
 
     def is_as_decided(self, run_id: str, run: RunCell, version: int | None) -> bool:

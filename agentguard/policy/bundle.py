@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from agentguard.core.declarations import CatalogEntry, IssuerTrust, StreamTrust, ToolDeclaration
+from agentguard.core.declarations import CatalogEntry, IssuerTrust, Observe, StreamTrust, ToolDeclaration
 from agentguard.core.policy import Policy, Shape
 from agentguard.errors import PolicyProblem
 
@@ -23,6 +24,7 @@ class Bundle:
     ``workflows_inputs`` check what a run is started with; ``keeps`` are found by (workflow, step); ``tool_by_alias``
     maps every exact name and alias to the tool's name. ``full`` is each workflow as it is written, with
     the steps it includes. ``notes`` say of what is no mistake that it does something else than it seems to.
+    ``observed``: the workflows whose runs begin observed, by name.
     """
 
     directory: Path
@@ -38,3 +40,4 @@ class Bundle:
     files: tuple[str, ...]
     full: Mapping[str, FullWorkflow]
     notes: tuple[PolicyProblem, ...] = ()
+    observed: Mapping[str, Observe] = field(default_factory=lambda: MappingProxyType({}))

@@ -6,12 +6,13 @@ Everything that reads YAML or compiles a condition is imported from here, and th
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from agentguard.core.canonical import NotCanonical, canonical_bytes, sha256
+from agentguard.core.declarations import Observe
 from agentguard.core.policy import Policy
 from agentguard.errors import PolicyError, PolicyProblem
 from agentguard.policy.bundle import Bundle
@@ -20,7 +21,7 @@ from agentguard.policy.compile.destinations import add_destinations, check_zones
 from agentguard.policy.compile.included import add_steps, in_full, unused
 from agentguard.policy.compile.parts import Parts, Written
 from agentguard.policy.compile.tools import add_tools, core_tools
-from agentguard.policy.compile.trust import add_trust, core_streams
+from agentguard.policy.compile.trust import add_trust, core_streams, observed
 from agentguard.policy.compile.workflow import add_workflow
 from agentguard.policy.models import KINDS
 from agentguard.policy.words import expected, listed, shown
@@ -65,6 +66,7 @@ class _Loader:
         self.parts = Parts()
         self.written: dict[str, list[Written]] = {kind: [] for kind in KINDS}
         self.broken: set[str] = set()
+        self.observed: Mapping[str, Observe] = {}
 
     def load(self) -> Bundle:
         listing = list_files(self.directory)
@@ -154,6 +156,7 @@ class _Loader:
                 add_steps(self.parts, written)
             for written in self.written["Workflow"]:
                 add_workflow(self.parts, written)
+            self.observed = observed(self.parts, self.written["Trust"]) if not self.broken else {}
             for written, message in unused(self.parts):
                 self.parts.note(written.source("metadata", "name"), message)
 
@@ -185,6 +188,7 @@ class _Loader:
             files=files,
             full=MappingProxyType({name: in_full(written) for name, written in parts.full.items()}),
             notes=tuple(_in_order(parts.told(parts.notes))),
+            observed=self.observed,
         )
 
 

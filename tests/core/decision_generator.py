@@ -16,7 +16,7 @@ from types import SimpleNamespace
 from core_cases import EXPORT, FINGERPRINT, NOW, SUBJECT, TICK, Case, Says, good
 
 from agentguard.core.coarse import NOTHING_COARSE, pieces_of
-from agentguard.core.facts import Answer, RunState, RunStatus
+from agentguard.core.facts import Answer, Observed, RunState, RunStatus
 from agentguard.core.fill import Listed
 from agentguard.core.paths import parse
 from agentguard.core.policy import ApprovalRule, Fault, RiskRule, StreamRule, Tool, Zone
@@ -265,6 +265,8 @@ NUDGES: dict[str, Change] = {
     "comes from the inputs, outsiders had it after": after(
         came("inputs"), marks(outsiders(1, "the Orders"), inputs={"t": "orders"})
     ),
+    "observed, on its last day": lambda c: c.with_run(observed=Observed(NOW.date())),
+    "a draft that is observed": lambda c: c.with_workflow(draft=True).with_run(observed=Observed(NOW.date())),
     "nobody knows how a call ended, and the step rests on nothing of it": lambda c: c.with_run(unsettled=UNSETTLED),
     "nobody knows how a call ended, and what must come from somewhere is not given": lambda c: c.with_run(
         unsettled=UNSETTLED
@@ -487,6 +489,10 @@ DENYING: dict[str, Change] = {
     "clock in no zone": lambda c: c.with_facts(now=NOW.replace(tzinfo=None)),
     "the day after review": lambda c: c.with_workflow(review_by=NOW.date() - timedelta(days=1)),
     "a draft": lambda c: c.with_workflow(draft=True),
+    "a draft of which one step is observed": lambda c: c.with_workflow(draft=True).with_run(
+        observed=Observed(NOW.date(), frozenset({"export"}))
+    ),
+    "observed, the day after": lambda c: c.with_run(observed=Observed(NOW.date() - timedelta(days=1))),
     "run stopped": lambda c: c.with_run(status=RunStatus.STOPPED),
     "run ended": lambda c: c.with_run(status=RunStatus.ENDED),
     "another run": lambda c: c.with_run(id="run-2"),

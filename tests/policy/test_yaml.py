@@ -94,7 +94,7 @@ def test_a_plain_value_is_text_or_json(text: str, value: Any) -> None:
     assert type(found) is type(value)
 
 
-@pytest.mark.parametrize("key", ["review_by", "now"])
+@pytest.mark.parametrize("key", ["review_by", "now", "until"])
 def test_a_date_stays_text_where_a_date_is_expected(key: str) -> None:
     """`review_by: 2027-06-30` should need no quotes."""
     assert one(f"{key}: 2027-06-30") == {key: "2027-06-30"}

@@ -43,6 +43,8 @@ def run_is_active(case: Case) -> tuple[Finding, ...]:
     if run.status is not _ACTIVE:
         stopped = run.status is RunStatus.STOPPED
         return deny(Reason.RUN_STOPPED if stopped else Reason.RUN_ENDED, f"run is {run.status}")
+    if run.observed is not None and case.now is not None and case.now.date() > run.observed.until:
+        return deny(Reason.OBSERVING_OVER, f"the run was observed until {run.observed.until}; start another")
     return NOTHING
 
 
@@ -57,11 +59,16 @@ def workflow_is_in_force(case: Case) -> tuple[Finding, ...]:
         found += deny(Reason.WORKFLOW_CHANGED, "the run was started under another version of its workflow")
     if case.now is not None and case.now.date() > workflow.review_by:
         found += deny(Reason.WORKFLOW_OVERDUE, f"review was due by {workflow.review_by}")
-    if workflow.draft:
+    if workflow.draft and not _is_observed(case.run):
         found += deny(Reason.WORKFLOW_DRAFT, "it says `status: draft`: nobody has approved it yet")
     if case.request.tool not in workflow.steps_by_tool:
         found += deny(Reason.NO_MATCHING_STEP, f"no step uses `{case.request.tool}`")
     return found
+
+
+def _is_observed(run: RunState | None) -> bool:
+    """Whether nothing in the run is enforced: then a draft is tried out."""
+    return run is not None and run.observed is not None and run.observed.steps is None
 
 
 def _is_outside_a_run(facts: Facts) -> bool:

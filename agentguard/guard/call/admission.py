@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from agentguard.core.canonical import NotCanonical, canonical_bytes, commitment, member_order
-from agentguard.core.decision import Decision
+from agentguard.core.decision import Decision, Spend
 from agentguard.core.facts import Facts, RunState
+from agentguard.core.observing import Unenforced
 from agentguard.core.policy import Policy, Tool
 from agentguard.core.values import Assurance, Effect, Identity, Json, Sensitivity, ToolEffect, Unavailable
 from agentguard.guard.call.prepare import Call, GuardedTool, zones_of
@@ -24,11 +26,20 @@ REPLAY_MARGIN = timedelta(seconds=60)
 
 
 def admission_of(
-    guard: Engine, gate: GuardedTool, call: Call, policy: Policy, facts: Facts, decision: Decision, *, readable: bool
+    guard: Engine,
+    gate: GuardedTool,
+    call: Call,
+    policy: Policy,
+    facts: Facts,
+    decision: Decision,
+    *,
+    readable: bool,
+    observed: Unenforced | None = None,
 ) -> Admission:
     """The record of a decision, and what the ledger is asked to make durable with it.
 
-    Where its arguments were not ``readable``, a call that looks like another may be a different one.
+    Where its arguments were not ``readable``, a call that looks like another may be a different one. ``observed``: how
+    it runs though the decision is not enforced.
     """
     decision_id = new_id("d")
     now = facts.now if isinstance(facts.now, datetime) else guard.last_known_time
@@ -58,11 +69,31 @@ def admission_of(
         order={} if call.request.in_order is call.request.canonical and whole else member_order(call.told.shown),
         framework=gate.framework,
         encoded=call.request.canonical if whole else _encoded(call.told.shown),
+        step=decision.step if observed is None else observed.step,
+        enforced=observed is None,
     )
     workflow = policy.workflows.get(call.request.workflow)
     watches = risk_watches(workflow, facts.run, data, now, readable=readable)
-    first = first_uses(workflow, facts.run, facts.destinations, data, now)
-    return _admission(decision_id, decision, call, policy, facts, now, data, salts, watches, first)
+    runs = decision.effect is Effect.PERMIT or observed is not None
+    first = first_uses(workflow, facts.run, facts.destinations, data, now) if runs else ()
+    admission = _admission(decision_id, decision, call, policy, facts, now, data, salts, watches, first)
+    return admission if observed is None else _as_it_runs(admission, decision, observed)
+
+
+def _as_it_runs(admission: Admission, decision: Decision, observed: Unenforced) -> Admission:
+    """A call that is observed takes what its step takes, apart, and uses nobody's approval up. Only what would have
+    been permitted keeps to its limits: past them it would have been refused, and is decided anew."""
+    step = observed.step
+    return replace(
+        admission,
+        step="" if step is None else step.name,
+        step_at_most=admission.step_at_most if decision.effect is Effect.PERMIT else None,
+        charges=_charges(observed.spends),
+        approval_id=None,
+        tallies=observed.tallies,
+        counts_successes=step is not None and step.counts_successes,
+        observed=str(decision.effect),
+    )
 
 
 def _encoded(shown: Json) -> bytes | None:
@@ -88,7 +119,7 @@ def _admission(
     run = facts.run if isinstance(facts.run, RunState) else None
     identity = facts.identity if isinstance(facts.identity, Identity) else None
     single_use = None if identity is None or _may_come_again(identity) else identity
-    permit = decision.effect is Effect.PERMIT
+    permit = data["enforced"] is False or decision.effect is Effect.PERMIT
     return Admission(
         decision_id=decision_id,
         permit=permit,
@@ -101,12 +132,7 @@ def _admission(
         salts=salts,
         personal=call.told.personal,
         step_at_most=None if decision.step is None else decision.step.at_most,
-        charges=tuple(
-            Charge(s.budget.name, s.amount, s.budget.at_most, s.budget.per, s.budget.counts_successes)
-            for s in decision.spends
-        )
-        if permit
-        else (),
+        charges=_charges(decision.spends) if permit else (),
         assertion_key=None if single_use is None else (single_use.issuer, single_use.assertion_id),
         assertion_until=None if single_use is None else single_use.expires_at + REPLAY_MARGIN,
         approval_id=decision.approval if permit else None,
@@ -117,6 +143,12 @@ def _admission(
         tallies=decision.tallies if permit else (),
         counts_successes=decision.step is not None and decision.step.counts_successes,
         failure_did_nothing=_did_nothing(policy.tools.get(call.request.tool), decision),
+    )
+
+
+def _charges(spends: Sequence[Spend]) -> tuple[Charge, ...]:
+    return tuple(
+        Charge(s.budget.name, s.amount, s.budget.at_most, s.budget.per, s.budget.counts_successes) for s in spends
     )
 
 

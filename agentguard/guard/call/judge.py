@@ -9,6 +9,7 @@ from typing import Any
 from agentguard.core.decide import best_of, decide
 from agentguard.core.decision import Decision, Finding
 from agentguard.core.facts import Facts, RunState
+from agentguard.core.observing import Unenforced, is_observed, unenforced
 from agentguard.core.policy import Policy
 from agentguard.core.values import Effect, Identity, Unavailable
 from agentguard.guard.arguments.late import Late
@@ -35,6 +36,12 @@ class Judged:
     readable: bool
     misread: Exception | None
     identity: Identity | Unavailable
+
+    def unenforced(self, policy: Policy) -> Unenforced | None:
+        """How the call runs all the same, because its run is observed; None: its decision is enforced."""
+        call = self.call
+        readable = self.readable and call.unread is None and call.error is None
+        return unenforced(call.request, policy, self.facts, self.decision, readable=readable)
 
 
 def judge_filled(
@@ -100,7 +107,7 @@ def judge(call: Call, policy: Policy, facts: Facts) -> tuple[Decision, Exception
     """The decision, and the error that the caller gets instead of a denial."""
     decision = decide(call.request, policy, facts)
     problem, error = call.problem, call.error
-    if problem is None and decision.effect is Effect.PERMIT:
+    if problem is None and (decision.effect is Effect.PERMIT or is_observed(call.request, policy, facts, decision)):
         problem = call.impossible  # people may be asked all the same: the same call can be made in another way
     if problem is None:
         return decision, None

@@ -7,6 +7,7 @@ and asynchronously by ``drive``. In order:
    where the tool is given that. What the tool gets is read from the bytes, so that nothing can fail after the permit.
 2. Facts are gathered: identity by a fresh assertion, the run, approvals, credentials, the clock.
 3. ``core.decide``.
+   Of a run that is observed, ``core.observing`` says which decisions are enforced: nobody else does.
 4. ``ledger.admit``: one transaction. If the world has moved, gather and decide again.
    The first look may use the run as this guard saw it last: ``admit`` permits nothing by a state that has changed
    since. Everything but a permit is decided again on what the ledger says now.
@@ -21,6 +22,7 @@ from collections.abc import Generator
 from dataclasses import replace
 from typing import Any
 
+from agentguard.core.facts import RunState
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Effect, Identity, Unavailable
 from agentguard.errors import ApprovalRefused, ToolCallDenied
@@ -92,7 +94,10 @@ def _events(
         if known is not None and decision.effect is not Effect.PERMIT:
             continue
         # 4
-        admission = admission_of(guard, gate, call, bundle.policy, facts, decision, readable=judged.readable)
+        observed = judged.unenforced(bundle.policy) if isinstance(run, RunState) and run.observed is not None else None
+        admission = admission_of(
+            guard, gate, call, bundle.policy, facts, decision, readable=judged.readable, observed=observed
+        )
         if admission.permit:
             attempt.keeps = keeps_of(bundle, admission)
             if attempt.keeps:
@@ -114,7 +119,7 @@ def _events(
         attempt.follow(bundle.policy, call.request, answer.run)
         note(guard, Decided(admission.decision_id, gate.tool, decision.effect, call_id))
         # 6 and 7
-        if decision.effect is Effect.PERMIT and decision.step is not None:
+        if admission.permit:
             return (yield from perform(attempt, call))
         # 5
         if decision.effect is Effect.ESCALATE:
@@ -145,6 +150,7 @@ def _give_up(guard: Engine, gate: GuardedTool, call: Call | None) -> Generator[A
         at,
         decision_id=decision_id,
         effect=str(Effect.DENY),
+        enforced=True,
         reasons=[str(Reason.CONFLICT)],
         tool=gate.tool,
         framework=gate.framework,

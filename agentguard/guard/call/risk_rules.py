@@ -51,10 +51,10 @@ def first_uses(
     decision: RecordData,
     at: datetime,
 ) -> tuple[FirstUse, ...]:
-    """What this permit reaches that may be new to its subject, each with the record of the rise it may cause."""
+    """What a call that runs reaches that may be new to its subject, each with the record of the rise it may cause."""
     if workflow is None or not workflow.raise_at_first_use or not isinstance(run, RunState):
         return ()
-    if decision["effect"] != Effect.PERMIT or isinstance(destinations, Unavailable):
+    if isinstance(destinations, Unavailable):
         return ()
     reached = {
         "zone": frozenset(place.zone for place in destinations if place.zone is not None),
@@ -85,6 +85,7 @@ def _rise(
         run_id=run.id,
         subject=run.subject,
         requester=run.requester,
+        enforced=decision["enforced"],
         signal={"event": "raise_risk", "time": rfc3339(at), "credential": None},
         risk=rule.to.word,
         outcome=str(SignalEffect.SET_RISK),

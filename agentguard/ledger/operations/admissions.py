@@ -10,7 +10,7 @@ from agentguard.core.canonical import MAX_INTEGER, commitment
 from agentguard.core.facts import RunStatus
 from agentguard.core.policy import Counted
 from agentguard.core.tallies import NEVER
-from agentguard.core.values import Json, Risk
+from agentguard.core.values import Effect, Json, Risk
 from agentguard.errors import LedgerError
 from agentguard.jose.nonce import nonce
 from agentguard.ledger import cells, fold
@@ -52,8 +52,10 @@ def check_admission(asked: Admission, windows: Windows) -> ReadyAdmission:
     if type(asked.permit) is not bool:
         raise LedgerError(f"an admission's `permit` is {type(asked.permit).__name__}; expected true or false")
     known_text(asked.decision_id, "a decision id")
-    if asked.permit and (asked.run_id is None or asked.step is None):
+    if asked.permit and (asked.run_id is None or (asked.step is None and asked.observed is None)):
         raise LedgerError("a permit names no run or no step; only a call inside a run can be admitted")
+    if asked.observed is not None and (not asked.permit or asked.approval_id is not None):
+        raise LedgerError("what is observed runs, and uses no approval up")
     for charge in asked.charges:
         _check_charge(charge)
     for zone in asked.zones:
@@ -114,11 +116,14 @@ def _as_decided(world: World, run: RunCell | None, asked: Admission) -> bool:
         and asked.run_id is not None
         and run.workflow == asked.workflow
         and world.is_as_decided(asked.run_id, run, asked.run_version)
+        and (asked.observed is None or run.observed is not None)
     )
 
 
 def _step_or_budget(world: World, ready: ReadyAdmission, run: RunCell) -> Refusal | None:
     asked = ready.asked
+    if asked.observed not in (None, Effect.PERMIT):
+        return None
     if asked.step_at_most is not None and max(_used(asked, run), default=0) >= asked.step_at_most:
         return Refusal.STEP_USED_UP
     taken: dict[str, int] = {}
@@ -168,6 +173,10 @@ def _taken(world: World, ready: ReadyAdmission, run: RunCell | None, private: di
         for charge in asked.charges:
             into = per_run if charge.per is None else windowed
             into[charge.budget] = into.get(charge.budget, 0) + charge.amount
+        observed = () if asked.observed is None else (asked.observed,)
+        apart = () if asked.observed is None else (True,)
+        if asked.observed is not None:
+            _fit(world, run, asked, ready.at, per_run, windowed)
         read = None if asked.read_sensitivity is None else int(asked.read_sensitivity)
         zones = sorted(asked.zones)
         changes.append(
@@ -181,10 +190,11 @@ def _taken(world: World, ready: ReadyAdmission, run: RunCell | None, private: di
                 _texts(per_run),
                 read,
                 zones,
+                *observed,
             )
         )
         for budget, amount in windowed.items():
-            changes.append(("spend", asked.decision_id, run.workflow, budget, ready.at, str(amount)))
+            changes.append(("spend", asked.decision_id, run.workflow, budget, ready.at, str(amount), *apart))
         returned = {charge.budget for charge in asked.charges if charge.returns}
         if asked.tallies or returned:
             spent = _texts({budget: amount for budget, amount in per_run.items() if budget in returned})
@@ -198,6 +208,7 @@ def _taken(world: World, ready: ReadyAdmission, run: RunCell | None, private: di
                     asked.failure_did_nothing,
                     spent,
                     windows,
+                    *apart,
                 )
             )
         if asked.approval_id is not None:
@@ -205,12 +216,13 @@ def _taken(world: World, ready: ReadyAdmission, run: RunCell | None, private: di
     if run is None or not (asked.watches or asked.first_uses):
         return changes
     reaches: dict[str, set[str]] = {}
-    salt = fold.contacts_of(world, run.subject).salt
+    subject = _subjects(run, asked)[-1]
+    salt = fold.contacts_of(world, subject).salt
     for first in asked.first_uses if asked.permit else ():
         if first.kind != "zone" and not salt:
             private["reached_salt"] = salt = nonce()
         reaches.setdefault(first.kind, set()).update(_marks(first, salt))
-    changes += [("reach", run.subject, kind, sorted(values)) for kind, values in sorted(reaches.items())]
+    changes += [("reach", subject, kind, sorted(values)) for kind, values in sorted(reaches.items())]
     longest: dict[str, timedelta] = {}
     calls: dict[str, str | None] = {}
     for watch in _news(run, asked.watches, ready.at):
@@ -220,6 +232,22 @@ def _taken(world: World, ready: ReadyAdmission, run: RunCell | None, private: di
         since = ready.at - within // _MICROSECOND
         changes.append(("count", asked.run_id, str(what), ready.at, since, calls[what]))
     return changes
+
+
+def _fit(
+    world: World, run: RunCell, asked: Admission, at: int, per_run: dict[str, int], windowed: dict[str, int]
+) -> None:
+    """No budget stops an observed call, and none holds more than its number can: past that it is full."""
+    windows = {charge.budget: charge.per for charge in asked.charges}
+    for amounts in (per_run, windowed):
+        for budget, amount in amounts.items():
+            left = MAX_AMOUNT - world.spent(run, budget, windows[budget], at)
+            amounts[budget] = max(0, min(amount, left))
+
+
+def _subjects(run: RunCell, asked: Admission) -> tuple[str, ...]:
+    """Under which names it stands what the subject has reached; the last is where this call's stands."""
+    return (run.subject,) if asked.observed is None else (run.subject, cells.apart(run.subject))
 
 
 def _texts(amounts: Mapping[str, int]) -> dict[str, Json]:
@@ -238,7 +266,8 @@ def _due(world: World, ready: ReadyAdmission, run: RunCell | None) -> list[tuple
         watch for watch in _news(run, asked.watches, ready.at) if _counted(run, watch, ready.at) + 1 >= watch.at_least
     ]
     if asked.permit:
-        reached += [first for first in asked.first_uses if _is_first(world, run, first)]
+        subjects = _subjects(run, asked)
+        reached += [first for first in asked.first_uses if _is_first(world, subjects, first)]
     words = fold.said_of(world, "run", asked.run_id).words
     due = [rule for rule in reached if _level(words, rule.source) < rule.to]
     return [(rule, encode(rule.record, [("raise", asked.run_id, rule.source, int(rule.to), ready.at)])) for rule in due]
@@ -249,14 +278,21 @@ def _level(words: Mapping[str, cells.Word], source: str) -> int:
     return 0 if found is None else found.risk or 0
 
 
-def _is_first(world: World, run: RunCell, first: FirstUse) -> bool:
-    contacts = fold.contacts_of(world, run.subject)
+def _is_first(world: World, subjects: Sequence[str], first: FirstUse) -> bool:
+    return bool(frozenset(first.values).difference(*(_known(world, subject, first) for subject in subjects)))
+
+
+def _known(world: World, subject: str, first: FirstUse) -> frozenset[str]:
+    """What of this the subject has reached before."""
+    contacts = fold.contacts_of(world, subject)
     if first.kind != "zone" and not contacts.salt:
-        return bool(first.values)
-    known = contacts.zones if first.kind == "zone" else frozenset()
-    return any(
-        value not in known and world.get((cells.REACHED, name(run.subject, first.kind, value))) is None
-        for value in _marks(first, contacts.salt)
+        return frozenset()
+    zones = contacts.zones if first.kind == "zone" else frozenset()
+    marks = zip(first.values, _marks(first, contacts.salt), strict=True)
+    return frozenset(
+        value
+        for value, mark in marks
+        if value in zones or world.get((cells.REACHED, name(subject, first.kind, mark))) is not None
     )
 
 

@@ -43,10 +43,12 @@ def start(world: World, asked: Start) -> RunState:
     run = asked.run
     if world.run(run.id) is not None:
         raise LedgerError(f"there is a run `{run.id}` already; a run's id is used once")
-    change = (
+    change: tuple[Any, ...] = (
         "start", run.id, run.workflow, run.workflow_digest, run.subject, run.requester, asked.at, int(run.risk),
         world.below.owner,
     )  # fmt: skip
+    if run.observed is not None:
+        change = (*change, cells.write_observed(run.observed._replace(refused=0, asked=0)))
     private: dict[str, Json] = {"inputs": dict(run.inputs), "salt": run.salt}
     if run.kept:
         private["kept"] = dict(run.kept)

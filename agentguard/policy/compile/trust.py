@@ -1,15 +1,17 @@
-"""``Trust``: groups, issuers and streams of signals."""
+"""``Trust``: groups, issuers, streams of signals, and what is observed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
-from agentguard.core.declarations import IssuerTrust, Source, StreamTrust
+from agentguard.core.declarations import IssuerTrust, Observe, Source, StreamTrust
 from agentguard.core.policy import StreamRule
 from agentguard.core.values import Assurance, Sensitivity
 from agentguard.policy import models
 from agentguard.policy.compile.parts import Parts, Written
+from agentguard.policy.words import unknown
 
 
 def add_trust(parts: Parts, written: Written) -> None:
@@ -28,6 +30,36 @@ def add_trust(parts: Parts, written: Written) -> None:
         apart = parts.is_new("a stream from and to", f"{stream.issuer} {stream.audience}", source)
         if parts.is_new("stream", stream.name, source) and apart:
             parts.streams[stream.name] = _stream(stream, source)
+
+
+def observed(parts: Parts, written: Iterable[Written]) -> Mapping[str, Observe]:
+    """What Trust observes, by workflow. Called when every workflow is known."""
+    found: dict[str, Observe] = {}
+    for document in written:
+        trust: models.Trust = document.model
+        for index, entry in enumerate(trust.observe):
+            source = document.source("observe", index)
+            workflow = parts.workflows.get(entry.workflow)
+            if workflow is None:
+                parts.say(source, f"observe: {unknown('workflow', entry.workflow, parts.workflows)}")
+                continue
+            names = {step.name for step in workflow.steps}
+            if entry.step is not None and entry.step not in names:
+                parts.say(source, f"observe: {unknown(f'step of `{workflow.name}`', entry.step, names)}")
+                continue
+            steps = None if entry.step is None else frozenset({entry.step})
+            before = found.get(workflow.name)
+            if before is None:
+                found[workflow.name] = Observe(workflow.name, steps, entry.until, source)
+            elif steps is None or before.steps is None or steps <= before.steps:
+                twice = "once as a whole, or each of its steps once"
+                parts.say(source, f"observe: `{workflow.name}` is observed {twice}; the first is at {before.source}")
+            elif entry.until != before.until:
+                what = f"observe: steps of one workflow have one `until`; {before.source} says {before.until}"
+                parts.say(source, what)
+            else:
+                found[workflow.name] = replace(before, steps=before.steps | steps)
+    return MappingProxyType(found)
 
 
 def _issuer(issuer: models.Issuer, source: Source) -> IssuerTrust:

@@ -1,4 +1,4 @@
-"""`kind: Trust`: issuers, streams of security events, and groups of approvers."""
+"""`kind: Trust`: issuers, streams of security events, groups of approvers, and what is only observed."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from agentguard.policy.models.words import (
     Address,
     AnyJson,
     AssuranceWord,
+    Day,
     Duration,
     Environment,
     Line,
@@ -113,6 +114,14 @@ class Stream(StrictModel):
         return self
 
 
+class Observe(StrictModel):
+    """A workflow, or one step of it, whose decisions are recorded and not enforced in runs begun up to a day."""
+
+    workflow: Name
+    step: Name | None = None
+    until: Day
+
+
 class Trust(PolicyFile):
     """Whose identity assertions count, whose signals are believed, and who belongs to which group of approvers."""
 
@@ -120,3 +129,4 @@ class Trust(PolicyFile):
     groups: dict[Name, Annotated[list[UserName], Field(min_length=1)]] = {}
     issuers: list[Issuer] = []
     streams: list[Stream] = []
+    observe: list[Observe] = []

@@ -26,7 +26,7 @@ MAX_DEPTH = 64
 MAX_NODES = 50_000
 
 # Where a date or a moment is expected, it may be written without quotes. Anywhere else YAML readers differ on it.
-DATE_KEYS = frozenset({"review_by", "now", "issued_after"})
+DATE_KEYS = frozenset({"review_by", "until", "now", "issued_after"})
 
 # libyaml is ten times as fast; the pure parser gives the same events.
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
