@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TextIO, TypeAlias, TypeVar, overload
@@ -33,8 +32,6 @@ from agentguard.signals import Receiver, Streams
 
 if TYPE_CHECKING:
     from agentguard.guard.gate import Gate
-
-ADAPTERS = "agentguard.adapters"
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -146,7 +143,7 @@ class Guard(Engine):
 
         Raises ConfigurationError for what could not be guarded, and for a tool that the bundle does not list.
         """
-        from agentguard.guard.functions import is_guarded, wrap_function
+        from agentguard.guard.wrapping import wrap_one
 
         if isinstance(tools, Mapping):
             raise ConfigurationError(
@@ -154,10 +151,7 @@ class Guard(Engine):
             )
         if isinstance(tools, list | tuple | set | frozenset | Iterator) and not callable(tools):
             return self._wrap_all(tools)
-        if is_guarded(tools):
-            return wrap_function(self, tools)
-        adapter = _adapter_for(tools)
-        return wrap_function(self, tools) if adapter is None else adapter.load()(self, tools)
+        return wrap_one(self, tools)
 
     def _wrap_all(self, tools: Iterable[Any]) -> list[Any]:
         wrapped: list[Any] = []
@@ -247,10 +241,3 @@ class _Unlisted(ConfigurationError):
         known = ", ".join(sorted(bundle.tool_by_alias)) or "none"
         said = " or ".join(f"`{name}`" for name in names)
         super().__init__(f"no tool or alias in this bundle is called {said}; Tools lists: {known}")
-
-
-def _adapter_for(tool: object) -> EntryPoint | None:
-    """The adapter of the framework that one of the tool's classes comes from."""
-    roots = [cls.__module__.partition(".")[0] for cls in type(tool).__mro__]
-    found = {entry.name: entry for entry in entry_points(group=ADAPTERS)}
-    return next((found[root] for root in roots if root in found), None)

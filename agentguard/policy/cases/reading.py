@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from types import MappingProxyType
+from typing import NamedTuple
 
 from agentguard.core.canonical import parse_json
 from agentguard.core.facts import RunStatus
-from agentguard.core.policy import Fault
+from agentguard.core.policy import Fault, Workflow
 from agentguard.core.values import Assurance, Destination, Effect, Risk, Sensitivity
 from agentguard.errors import PolicyError, PolicyProblem
 from agentguard.policy.bundle import Bundle
@@ -189,24 +190,39 @@ def _check_names(cases: Iterable[Case], bundle: Bundle | None, problems: list[Po
     if bundle is None:
         return
     found: dict[tuple[str, str], list[Case]] = {}
+    declared: dict[str, _Names] = {}
     for case in cases:
-        for message in _unknown_names(case, bundle):
+        for message in _unknown_names(case, bundle, declared):
             found.setdefault((case.file, message), []).append(case)
     for (file, message), (case, *more) in found.items():
         also = f" and {len(more)} more" if more else ""
         problems.append(PolicyProblem(file, case.line, f"{shown(case.name)}{also}: {message}"))
 
 
-def _unknown_names(case: Case, bundle: Bundle) -> list[str]:
+class _Names(NamedTuple):
+    """What the steps of one workflow are called, and what they keep: the same for all of its cases."""
+
+    steps: frozenset[str]
+    kept: frozenset[str]
+
+    @classmethod
+    def of(cls, workflow: Workflow, bundle: Bundle) -> _Names:
+        steps = frozenset(step.name for step in workflow.steps)
+        keeps = (keep.name for step in steps for keep in bundle.keeps.get((workflow.name, step), ()))
+        return cls(steps, frozenset(keeps))
+
+
+def _unknown_names(case: Case, bundle: Bundle, declared: dict[str, _Names]) -> list[str]:
     policy = bundle.policy
     workflow = policy.workflows.get(case.workflow)
     if workflow is None:
         return [unknown("workflow", case.workflow, policy.workflows)]
     tools = dict.fromkeys((case.call.tool, *(e.tool for e in case.run.seen), *(e.tool for e in case.run.calls)))
-    steps = {step.name for step in workflow.steps}
-    kept = {keep.name for step in steps for keep in bundle.keeps.get((workflow.name, step), ())}
+    if workflow.name not in declared:
+        declared[workflow.name] = _Names.of(workflow, bundle)
+    steps, kept = declared[workflow.name]
     done = {*case.run.done, *case.run.counts, *([case.expect.step] if case.expect.step is not None else ())}
-    named: tuple[tuple[str, Iterable[str], Iterable[str]], ...] = (
+    named: tuple[tuple[str, Iterable[str], Collection[str]], ...] = (
         ("tool", tools, policy.tools),
         ("zone", sorted(case.run.zones | (case.run.contacts or frozenset())), policy.zones),
         ("stream", sorted(case.silent_streams), policy.streams),
@@ -214,4 +230,4 @@ def _unknown_names(case: Case, bundle: Bundle) -> list[str]:
         ("kept value", sorted(case.run.kept), kept),
         ("budget", sorted(case.run.spent), [budget.name for budget in workflow.budgets]),
     )
-    return [unknown(what, name, known) for what, names, known in named for name in names if name not in set(known)]
+    return [unknown(what, name, known) for what, names, known in named for name in names if name not in known]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -103,13 +104,19 @@ class Scope:
             "inputs": inputs,
             "kept": closed({**dict.fromkeys(kept, ANYTHING), **(kept if isinstance(kept, Mapping) else {})}),
             "origins": closed(dict.fromkeys(arguments["properties"], words)),
-            "counts": closed({step: {"type": "integer"} for step in steps}),
+            "counts": _counts(steps),
             **_ALWAYS,
             "subject": {"type": "string", "enum": list(subjects)},
         }
         if not has_destinations:
             del names["destination"], names["destinations"]
         return cls(names, steps)
+
+
+@lru_cache(maxsize=64)
+def _counts(steps: tuple[str, ...]) -> Known:
+    """The same for each step of a workflow."""
+    return closed({step: {"type": "integer"} for step in steps})
 
 
 def member(known: Known, name: str) -> Known | None:

@@ -33,14 +33,18 @@ class Declared:
     workflow: models.Workflow
     tools: Mapping[str, ToolDeclaration]
     catalog: Sequence[CatalogEntry]
+    kept: Mapping[str, list[tuple[str, models.StepEntry]]]
 
-    @property
-    def kept(self) -> Mapping[str, list[tuple[str, models.StepEntry]]]:
-        found: dict[str, list[tuple[str, models.StepEntry]]] = {}
-        for name, step in self.workflow.steps.items():
+    @classmethod
+    def of(
+        cls, workflow: models.Workflow, tools: Mapping[str, ToolDeclaration], catalog: Sequence[CatalogEntry]
+    ) -> Declared:
+        """Made once for a workflow: each of its steps looks things up in it."""
+        kept: dict[str, list[tuple[str, models.StepEntry]]] = {}
+        for name, step in workflow.steps.items():
             for word in step.keep:
-                found.setdefault(word, []).append((name, step))
-        return found
+                kept.setdefault(word, []).append((name, step))
+        return cls(workflow, tools, catalog, kept)
 
 
 def without_fill(arguments: Mapping[str, models.Schema]) -> dict[str, models.Schema]:

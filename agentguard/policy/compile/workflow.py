@@ -85,6 +85,7 @@ class _Workflow:
         self.before = len(parts.problems)
         self.steps = tuple(self.file.steps)
         self.scopes: dict[str, Scope] = {}
+        self.declared = Declared.of(self.file, parts.tools, parts.catalog)
         self.words = SourceWords.of(self.file, parts.tools, parts.tool_by_alias)
 
     def say(self, path: tuple[Any, ...], message: str) -> None:
@@ -182,7 +183,7 @@ class _Workflow:
         ]
         for path, message in troubles:
             self.say((*here, "arguments", *path), message)
-        declared = Declared(self.file, self.parts.tools, self.parts.catalog)
+        declared = self.declared
         filling = list(fill_troubles(step, tool, declared))
         for path, message in filling:
             self.say((*here, "arguments", *path), message)

@@ -131,13 +131,14 @@ def _decode(raw: bytes) -> tuple[str, Trouble | None]:
         return "", (line, f"holds the control character U+{ord(control.group()):04X}; remove it")
     if not text.isascii():
         for index, character in enumerate(text):
-            if character > "\x7f" and not _is_seen(character):
+            if character > "\x7f" and not is_seen(character):
                 line = text.count("\n", 0, index) + 1
                 return "", (line, f"holds the invisible character U+{ord(character):04X}; remove it")
     return text, None
 
 
-def _is_seen(character: str) -> bool:
+def is_seen(character: str) -> bool:
+    """Whether a person sees this character; an allow-list."""
     code = ord(character)
     if any(low <= code <= high for low, high in _UNSEEN):
         return False
@@ -242,7 +243,7 @@ class _Builder:
         self._put(value, line, line)
 
     def _escaped(self, text: str, line: int) -> None:
-        hidden = next((c for c in text if not (c in "\n\t" or " " <= c <= "~" or (c > "~" and _is_seen(c)))), None)
+        hidden = next((c for c in text if not (c in "\n\t" or " " <= c <= "~" or (c > "~" and is_seen(c)))), None)
         if hidden is not None:
             self.say(line, f"holds the invisible character U+{ord(hidden):04X}; remove it")
 

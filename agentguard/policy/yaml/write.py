@@ -11,6 +11,8 @@ from agentguard import display
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./@-]*(?: [A-Za-z0-9_./@-]+)*")
 _WORDS = re.compile(r"yes|no|on|off|y|n|true|false|null", re.IGNORECASE)
+# Python writes `1e-07`, which strict YAML refuses: a nought before an exponent's digits.
+_EXPONENT = re.compile(r"e([+-]?)0+([0-9])")
 # So much stands in one line.
 _WIDTH = 100
 
@@ -23,7 +25,7 @@ def as_yaml(data: Mapping[str, Any], margin: str = "") -> str:
 def _mapping(data: Mapping[str, Any], margin: str) -> Iterator[str]:
     for key, value in data.items():
         name = _scalar(key)
-        short = _short(value)
+        short = in_line(value)
         if not isinstance(value, dict | list) or not value or len(margin) + len(name) + len(short) + 2 <= _WIDTH:
             yield f"{margin}{name}: {short}"
         elif isinstance(value, dict):
@@ -36,7 +38,7 @@ def _mapping(data: Mapping[str, Any], margin: str) -> Iterator[str]:
 
 
 def _item(item: Any, margin: str) -> Iterator[str]:
-    short = _short(item)
+    short = in_line(item)
     if not isinstance(item, dict) or not item or len(margin) + len(short) + 2 <= _WIDTH:
         yield f"{margin}- {short}"
         return
@@ -45,17 +47,18 @@ def _item(item: Any, margin: str) -> Iterator[str]:
     yield from rest
 
 
-def _short(value: Any) -> str:
+def in_line(value: Any) -> str:
+    """One value in one line, in flow style."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{_scalar(key)}: {_short(item)}" for key, item in value.items()) + "}"
+        return "{" + ", ".join(f"{_scalar(key)}: {in_line(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
-        return "[" + ", ".join(map(_short, value)) + "]"
+        return "[" + ", ".join(map(in_line, value)) + "]"
     return _scalar(value)
 
 
 def _scalar(value: Any) -> str:
     if not isinstance(value, str):
-        return json.dumps(value)
+        return _EXPONENT.sub(r"e\1\2", json.dumps(value))
     if _PLAIN.fullmatch(value) is not None and _WORDS.fullmatch(value) is None:
         return value
     return "".join(map(_character, json.dumps(value, ensure_ascii=False)))
