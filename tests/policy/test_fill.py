@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,39 @@ def test_what_others_write_fills_nothing_by_itself(tmp_path: Path, fill: str) ->
     """Neither an outsider nor the model decides where money goes because it stood in a text."""
     with pytest.raises(PolicyError, match="ask a person each time"):
         bundle(tmp_path, {**TEXT, "fill": fill})
+
+
+LISTED = {
+    "tool": {"untrusted_results": ["[*].text", "[*].title"]},
+    "keep": {"files": {"add": "result", "key": "id"}, "by_mail": {"by": "result[0].text", "value": "result[0].id"}},
+}
+
+
+@pytest.mark.parametrize(
+    ("fill", "said"),
+    [
+        ("kept.files[?owner == inputs.boss].id", None),
+        ("kept.files[?owner == inputs.boss].text", "outsiders write there: step `read` keeps `result`"),
+        ("kept.files[?title == inputs.boss].id", "outsiders write there"),
+        ("kept.files[?owner == kept.files[0].text].id", "outsiders choose: `kept.files[0].text` is theirs"),
+        ("kept.files", "outsiders write there"),
+        ("kept.by_mail[inputs.boss]", "outsiders choose what is kept as `kept.by_mail`"),
+    ],
+)
+def test_a_clean_field_of_what_is_kept_fills_and_what_outsiders_write_or_choose_does_not(
+    tmp_path: Path, fill: str, said: str | None
+) -> None:
+    """A file has an id that the drive gives and a text that anybody writes: it is the id that is shared. Which file it is
+    may not hang on what anybody writes either."""
+    files = small_bundle({"read": LISTED, "send": {"args": {"to": {**TEXT, "fill": fill}}}})
+    files["w.yaml"] = files["w.yaml"].replace('"steps":', '"inputs": {"boss": {"type": "string"}}, "steps":')
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    if said is None:
+        assert load(tmp_path).policy.workflows["w"].steps[1].fills
+        return
+    with pytest.raises(PolicyError, match=re.escape(said)):
+        load(tmp_path)
 
 
 def test_a_person_who_is_asked_only_sometimes_is_not_enough(tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from agentguard.core.provenance import CATALOG
 from agentguard.core.values import Sensitivity
 from agentguard.policy import models
 from agentguard.policy.cel.why import conjuncts
-from agentguard.policy.compile.keeps import keep_path, written_by_outsiders
 from agentguard.policy.compile.places import Places
 from agentguard.policy.words import shown, unknown
 
@@ -96,9 +95,9 @@ def fill_troubles(step: models.StepEntry, tool: ToolDeclaration | None, declared
         if isinstance(source, str):
             yield (name, FILL), f"{name}.fill: {source}"
             continue
-        for word, why in _outsiders(source, step, schema, declared):
+        for why in _outsiders(source, step, schema, declared):
             message = (
-                f"`kept.{word}` {why}, and what such as these write fills nothing by itself; ask a person each time "
+                f"{why}; what outsiders or the model write fills nothing by itself: ask a person each time "
                 "(`approval` without `when`), or let the value be a listed place (`from: catalog` beside `fill`)"
             )
             yield (name, FILL), f"{name}.fill: {message}"
@@ -150,37 +149,18 @@ def _listed(name: str, step: models.StepEntry, tool: ToolDeclaration, catalog: S
     return Listed(fitting[0].removeprefix(f"{label}:") if isinstance(label, str) else fitting[0])
 
 
-def _outsiders(
-    source: Source, step: models.StepEntry, schema: models.Schema, declared: Declared
-) -> Iterator[tuple[str, str]]:
-    """The kept values that a source reads and outsiders can write, where nobody is asked and no catalog lists it."""
+def _outsiders(source: Source, step: models.StepEntry, schema: models.Schema, declared: Declared) -> Iterator[str]:
+    """Why outsiders or the model can write what a source leads to, where nobody is asked and no catalog lists it."""
     named = schema.get("from")
     listed = named in (CATALOG, [CATALOG])
     asks = step.approval is not None and step.approval.when is None
     if listed or asks or not isinstance(source, Path):
         return
-    words = sorted({str(part.steps[0]) for part in source.references() if part.root == "kept"})
-    for word in words:
-        for name, keeping in declared.kept.get(word, ()):
-            why = _written_by(keeping, word, declared)
-            if why is not None:
-                yield word, f"is written by {why} (step {shown(name)})"
-                break
-
-
-def _written_by(step: models.StepEntry, word: str, declared: Declared) -> str | None:
-    """Who else than the owners of a tool can write what a step keeps under this name."""
-    entry = step.keep[word]
-    kept = keep_path(entry)
-    if kept is not None and kept.root == "args":
-        schema = step.arguments.get(str(kept.steps[0]) if kept.steps else "", {})
-        bound = Places(declared.workflow, {}, declared.tools).binds(schema, frozenset({word}))
-        return None if bound else "the model"
-    tool = declared.tools.get(step.tool)
-    if Places(declared.workflow, {}, declared.tools).is_chosen(entry, frozenset({word})):
-        return "outsiders: they wrote what chooses it"
-    outside = None if tool is None else written_by_outsiders(entry, tool)
-    return None if outside is None else f"outsiders: `untrusted_results` of {shown(step.tool)} says {shown(outside)}"
+    places = Places(declared.workflow, {}, declared.tools)
+    yield from places.outsiders(source)
+    for part in source.references():
+        if part is not source and part.root == "kept":
+            yield from places.writers(str(part.steps[0]))
 
 
 _ONE_ARGUMENT = re.compile(r"args\.([A-Za-z_][A-Za-z0-9_]*)")

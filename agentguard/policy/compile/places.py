@@ -73,10 +73,10 @@ class Places:
                 f"{shown(path)} chooses one element, and what a tool returned is not held; `keep` it, and write "
                 "`kept.NAME[?X]`"
             )
-        yield from self._outsiders(path)
+        yield from self.outsiders(path)
 
-    def _outsiders(self, path: Path) -> Iterator[str]:
-        """Why somebody else than the owner of the place can write there."""
+    def outsiders(self, path: Path) -> Iterator[str]:
+        """Why somebody else than the owner of the place can write there, or choose what stands there."""
         if path.root == "inputs":
             return
         if path.root == "kept":

@@ -37,7 +37,8 @@ def _refused(step: Step, name: str, schema: Json) -> str | None:
     if schema["default"] is None and name in step.null_is_absent:
         return None
     default = json.dumps(schema["default"])
-    remedy = f"; write `type: [..., {default!s}]`".replace("null", '"null"') if schema["default"] is None else ""
+    absent = '; write `null_is_absent: true` where null means nothing here, else `type: [..., "null"]`'
+    remedy = absent if schema["default"] is None else ""
     return (
         f"the default of {shown(name)}, {shown(default)}, does not fit the schema there, so a call that leaves "
         f"{shown(name)} out is refused, whatever `optional` says{remedy}"
