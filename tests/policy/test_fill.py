@@ -132,8 +132,8 @@ LISTED = {
 def test_a_clean_field_of_what_is_kept_fills_and_what_outsiders_write_or_choose_does_not(
     tmp_path: Path, fill: str, said: str | None
 ) -> None:
-    """A file has an id that the drive gives and a text that anybody writes: it is the id that is shared. Which file it is
-    may not hang on what anybody writes either."""
+    """A file has an id that the drive gives, and a text that anybody writes. Which file is shared may not hang on what
+    anybody writes either."""
     files = small_bundle({"read": LISTED, "send": {"args": {"to": {**TEXT, "fill": fill}}}})
     files["w.yaml"] = files["w.yaml"].replace('"steps":', '"inputs": {"boss": {"type": "string"}}, "steps":')
     for name, text in files.items():
