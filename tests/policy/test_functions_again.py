@@ -196,15 +196,35 @@ def test_equality_is_the_same_in_both_forms(one: Any, other: Any) -> None:
 
 
 @FEW
-@given(text=st.from_regex(r"\A(?:EUR |\$|-|\+)?[0-9]{1,4}(?:,[0-9]{3}){0,2}(?:\.[0-9]{1,3})?(?:%| EUR|x)?\Z"))
-def test_a_number_is_read_as_by_hand(text: str) -> None:
-    bare = text.removeprefix("EUR ").removeprefix("$").removesuffix("%").removesuffix(" EUR")
-    sign, digits = (bare[0], bare[1:]) if bare[0] in "+-" else ("", bare)
-    whole, _, decimals = digits.partition(".")
-    groups = whole.split(",")
-    plain = len(groups) == 1 or (len(groups[0]) <= 3 and (bool(decimals) or len(groups) > 2))
-    is_one = plain and not digits.endswith("x")
-    agrees("number(kept.text)", float(sign + digits.replace(",", "")) if is_one else NO, text=text)
+@given(
+    before=st.sampled_from(["", "EUR ", "USD", "$", "\u20ac\u00a0", "ABC ", "ABC"]),
+    sign=st.sampled_from(["", "-", "+"]),
+    groups=st.tuples(st.integers(0, 1999), st.lists(st.sampled_from(["234", "000", "56"]), max_size=2)),
+    between=st.sampled_from([",", ",", "\u00a0", "\u202f", " "]),
+    decimals=st.sampled_from(["", ".5", ".505", ",50", ",505"]),
+    behind=st.sampled_from(["", "%", " EUR", "EUR", "\u20ac", "x", " ABC"]),
+)
+def test_a_number_is_read_as_by_hand(
+    before: str, sign: str, groups: tuple[int, list[str]], between: str, decimals: str, behind: str
+) -> None:
+    first, rest = str(groups[0]), groups[1]
+    text = f"{before}{sign}{between.join([first, *rest])}{decimals}{behind}"
+    marks = [mark.strip() for mark in (before, behind) if mark]
+    known = len(marks) <= 1 and all(mark in ("EUR", "USD", "$", "\u20ac", "%") for mark in marks)
+    grouped = bool(rest) and all(len(group) == 3 for group in rest) and len(first) <= 3
+    if not rest:
+        plain = not decimals.startswith(",")
+    elif between == ",":
+        plain = grouped and not decimals.startswith(",") and (bool(decimals) or len(rest) > 1)
+        # A comma of decimals behind commas of thousands is one more group, where it has three digits.
+        plain = plain or (grouped and decimals == ",505")
+    else:
+        plain = grouped and between != " " and decimals != ",505"
+    if between == "," and decimals == ",505":
+        value = first + "".join(rest) + "505"
+    else:
+        value = first + "".join(rest) + decimals.replace(",", ".")
+    agrees("number(kept.text)", float(sign + value) if known and plain else NO, text=text)
 
 
 @FEW

@@ -13,12 +13,33 @@ _HALF_A_CENT = Decimal("0.005")
 # More digits than a number with decimals holds.
 _MAX_DIGITS = 15
 
-_NUMBER = r"(?:[0-9]+|[0-9]{1,3}(?:,[0-9]{3})+(?=\.)|[0-9]{1,3}(?:,[0-9]{3}){2,})(?:\.[0-9]+)?"
-# A currency's sign or its three letters stand before or behind, or a percent sign behind.
-_SIGNS = r"(?:[$\u20ac\u00a3\u00a5]|[A-Z]{3})"
-_WHOLE = re.compile(rf"\s*(?:{_SIGNS}\s*)?([+-]?)(?:{_SIGNS}\s*)?({_NUMBER})\s*(?:{_SIGNS}|%)?\s*", re.ASCII)
-_RUN = re.compile(r"(?:(?<![0-9A-Za-z.,])-)?[0-9][0-9.,]*", re.ASCII)
+# A gap inside a number: nobody breaks a line there. An ordinary space stands between two numbers.
+_GAP = "\u00a0\u202f"
+# Thousands are parted by commas or by gaps. With one comma and no point behind it, it may be either sign; a comma of
+# decimals is read only where gaps part the thousands.
+_NUMBER = (
+    r"(?:(?:[0-9]+|[0-9]{1,3}(?:,[0-9]{3})+(?=\.)|[0-9]{1,3}(?:,[0-9]{3}){2,})(?:\.[0-9]+)?"
+    rf"|[0-9]{{1,3}}(?P<gap>[{_GAP}])[0-9]{{3}}(?:(?P=gap)[0-9]{{3}})*(?:\.[0-9]+|,[0-9]{{1,2}})?)"
+)
+# Currencies by their signs, and by the codes of ISO 4217 that are in use: other capitals are part of some name.
+_CODES = (
+    "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CLP CNY "
+    "COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD HKD HNL HTG HUF IDR ILS "
+    "INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA MKD MMK MNT MOP "
+    "MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR "
+    "SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX USD UYU UZS VES VND VUV "
+    "WST XAF XCD XOF XPF YER ZAR ZMW ZWG"
+)
+_SIGNS = rf"(?:[$\u00a3\u00a5\u20a0-\u20c0]|{_CODES.replace(' ', '|')})"
+# A currency stands before or behind, once; or a percent sign behind.
+_WHOLE = re.compile(
+    rf"\s*(?P<sign>[+-]?)(?:(?P<before>{_SIGNS})[\s{_GAP}]*(?P<inner>[+-]?))?(?P<number>{_NUMBER})"
+    rf"(?:[\s{_GAP}]*(?P<behind>{_SIGNS}|%))?\s*",
+    re.ASCII,
+)
+_RUN = re.compile(rf"(?:(?<![0-9A-Za-z.,])-)?[0-9][0-9.,]*(?:[{_GAP}][0-9][0-9.,]*)*", re.ASCII)
 _ONE = re.compile(_NUMBER, re.ASCII)
+_BETWEEN = re.compile(f"[{_GAP}]")
 
 
 def number(value: Any) -> float:
@@ -26,9 +47,9 @@ def number(value: Any) -> float:
     if type(value) is not str:
         return as_double(as_decimal(number_of(value, "what it reads")))
     found = _WHOLE.fullmatch(value) if len(value) <= 100 else None
-    if found is None:
-        raise Refused("a text is not one number")
-    return _parsed(found[1] + found[2])
+    if found is None or (found["before"] and found["behind"]) or (found["sign"] and found["inner"]):
+        raise Refused("a text is not one number, with one currency or percent sign at most")
+    return _parsed(found["sign"] + (found["inner"] or "") + found["number"])
 
 
 def numbers(value: Any) -> list[float]:
@@ -43,7 +64,8 @@ def numbers(value: Any) -> list[float]:
 
 
 def _parsed(written: str) -> float:
-    exact = Decimal(written.replace(",", ""))
+    whole = _BETWEEN.sub("", written)
+    exact = Decimal(whole.replace(",", "." if whole != written else ""))
     if len(exact.as_tuple().digits) > _MAX_DIGITS:
         raise Refused(f"a number has more than {_MAX_DIGITS} digits")
     return as_double(exact)
