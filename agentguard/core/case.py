@@ -47,11 +47,15 @@ class Case:
         """Where an argument came from, or None where that cannot be found out."""
         if run.unsettled or run.erased:
             return None
+        value = self.request.arguments[argument]
+        return self.trail(run).origins(value, (self.facts.as_called or self.request.arguments).get(argument, value))
+
+    def trail(self, run: RunState) -> Trail:
+        """What finds out where values came from."""
         if self._trail is None:
             places = NO_PLACES if self.workflow is None else self.workflow.places
             self._trail = Trail(run.inputs, run.kept, run.seen, places, self.request.arguments)
-        value = self.request.arguments[argument]
-        return self._trail.origins(value, (self.facts.as_called or self.request.arguments).get(argument, value))
+        return self._trail
 
 
 @dataclass(slots=True)

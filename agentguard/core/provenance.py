@@ -254,6 +254,21 @@ class Trail:
             return None
         return Origins(tuple(map(self._part, parts, others)))
 
+    def is_clean(self, leaf: Json, source: str) -> bool:
+        """Whether a text or number comes from a source, and no outsider had it first."""
+        part = self._part(leaf, leaf)
+        return source in part.clean and not part.outsider_first and not part.lost
+
+    def held_at(self, source: str) -> Iterator[Json]:
+        """The texts and numbers that stand at a named place in what the run holds, and were clean when they came."""
+        path = self._places.get(source)
+        if path is None or path.root not in self._roots:
+            return
+        came = frozenset[bytes]().union(*(mark.values for mark in self._seen.marks if mark.source == source))
+        for leaf in self._leaves_of(path):
+            if path.root == INPUTS or digest(leaf) in came:
+                yield leaf
+
     def _part(self, leaf: Json, spelt: Json) -> Part:
         scalars = [part for part in (leaf, spelt) if _is_scalar(part)] if _is_scalar(leaf) else []
         keys = {digest(part) for part in scalars} - {None}  # what has no exact form is equal to nothing

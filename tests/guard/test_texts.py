@@ -205,3 +205,89 @@ def test_links_come_from_where_they_may(desk: Desk) -> None:
     desk.call("get_webpage", "you asked for https://evil.example/x", url="https://evil.example/x")
     assert not desk.passes("https://evil.example/x")
     assert not desk.passes("https://docs.example/a?leak=1")
+
+
+SITES = [
+    {"url": "https://clean.example/", "note": "see https://evil.example/ and https://clean.example/deep"},
+    {"url": "https://other.example/a", "note": "https://slash.example/x/"},
+]
+
+
+def kept_sites(links: Any, untrusted: list[str]) -> dict[str, str]:
+    """A bundle that keeps a list of sites, of which outsiders write what it says, and a text with links from there."""
+    return with_inputs(small_bundle({
+        "list_sites": {
+            "keep": {"sites": "result", "notes": "result[*].note"}, "tool": {"untrusted_results": untrusted},
+        },
+        "reply": {"args": {"body": {"type": "string", "links": {"from": links}}}, "effect": "send"},
+    }))  # fmt: skip
+
+
+@pytest.mark.parametrize(("links", "untrusted", "yes", "no"), [
+    ("kept.sites", ["[*].note"], ["https://clean.example/", "https://other.example/a", "https://slash.example/x/"],
+     ["https://evil.example/secret", "https://clean.example/?leak=1", "https://slash.example/x/y", "https://b.example"]),
+    ("kept.sites", [], ["https://clean.example/?leak=1", "https://evil.example/secret", "https://slash.example/x/y"],
+     ["https://other.example/a/b", "https://slash.example/y"]),
+    ("kept.notes", ["[*].note"], ["https://evil.example/", "https://slash.example/x/"],
+     ["https://evil.example/?leak=1", "https://slash.example/x/y", "https://clean.example/"]),
+    ("kept.sites[*].url", ["[*].note"], ["https://clean.example/?q=1", "https://other.example/a"],
+     ["https://evil.example/", "https://slash.example/x/", "https://other.example/a/b"]),
+    (["inputs.site", "kept.sites[*].url"], ["[*].note"], ["https://shop.example/help/x", "https://clean.example/x"],
+     ["https://evil.example/"]),
+])  # fmt: skip
+def test_what_lies_below_a_link_that_outsiders_wrote_is_not_from_there(
+    links: Any, untrusted: list[str], yes: list[str], no: list[str]
+) -> None:
+    """Of theirs the very link passes, or its sender could be sent anything (`?leak=`) at a host of their own."""
+    with in_memory_guard(kept_sites(links, untrusted)) as guard, guard.run("w", inputs=INPUTS):
+        list_sites, reply = guard.wrap([_list_sites, _reply])
+
+        def passes(body: str) -> bool:
+            try:
+                return bool(reply(body=body) == "sent")
+            except ToolCallDenied:
+                return False
+
+        assert not passes(yes[-1]) or "shop" in yes[-1]  # nothing is kept yet
+        list_sites()
+        assert [link for link in yes if not passes(f"see {link} here")] == []
+        assert [link for link in no if passes(f"see {link} here")] == []
+
+
+def _list_sites() -> list[dict[str, str]]:
+    return SITES
+
+
+def _reply(body: str) -> str:
+    return "sent"
+
+
+_list_sites.__name__, _reply.__name__ = "list_sites", "reply"
+
+
+def test_a_result_of_another_shape_is_all_outsiders_so_its_links_stand_for_themselves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A place that outsiders write only when the tool answers in another form."""
+    files = kept_sites("kept.sites", ["[*].note"])
+    with in_memory_guard(files) as guard, guard.run("w", inputs=INPUTS):
+        list_sites, reply = guard.wrap([_list_sites, _reply])
+        monkeypatch.setitem(globals(), "SITES", {"url": "https://evil.example/"})
+        list_sites()
+        assert reply(body="https://evil.example/") == "sent"
+        with pytest.raises(ToolCallDenied):
+            reply(body="https://evil.example/?leak=1")
+
+
+def test_a_place_of_another_shape_vouches_for_no_link(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`untrusted_results` says which form the result has; of another one nothing is clean, whatever was kept."""
+    files = with_inputs(small_bundle({
+        "list_sites": {"keep": {"page": "result.page"}, "tool": {"untrusted_results": ["[*].note"]}},
+        "reply": {"args": {"body": {"type": "string", "links": {"from": "kept.page.url"}}}, "effect": "send"},
+    }))  # fmt: skip
+    with in_memory_guard(files) as guard, guard.run("w", inputs=INPUTS):
+        list_sites, reply = guard.wrap([_list_sites, _reply])
+        monkeypatch.setitem(globals(), "SITES", {"page": {"url": "https://evil.example/"}})
+        list_sites()
+        with pytest.raises(ToolCallDenied):
+            reply(body="https://evil.example/")

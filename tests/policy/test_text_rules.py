@@ -29,6 +29,9 @@ def step_with(tmp_path: Any, **rule: Any) -> Any:
     ({"links": {"from": []}}, "links: expected `none`"),
     ({"links": {"of": ["read_inbox"]}}, "links: expected `none`"),
     ({"links": {"from": ["catalog"]}}, "links: there is no source `catalog`"),
+    ({"links": {"from": "read_inbox[*].url"}}, "is not held letter by letter; `keep` it"),
+    ({"links": {"from": "kept.sites[*].url"}}, "did you mean `site`"),
+    ({"links": {"from": "kept.site[?id == args.bdy].url"}}, "did you mean `body`"),
     ({"addresses": True}, "addresses: expected `none`"),
     ({"addresses": {"from": "read_inbx"}}, "did you mean `read_inbox`?"),
     ({"addresses": {"from": ["read_inbox", "read_inbox"]}}, "a source is listed twice"),
@@ -50,6 +53,8 @@ def test_a_rule_of_a_text_that_could_not_be_meant_is_refused(tmp_path: Any, rule
     ({"links": "none"}, False, False),
     ({"addresses": {"from": ["inputs"]}}, False, False),
     ({"links": {"from": ["kept.site"]}}, False, True),
+    ({"links": {"from": ["kept.site[*].url"]}}, False, True),
+    ({"links": {"from": ["inputs"]}}, False, False),
     ({"links": {"from": "read_inbox"}}, True, True),
     ({"carries_nothing_of": ["read_inbox"]}, True, True),
 ])  # fmt: skip

@@ -18,7 +18,8 @@ def texts_lead_where_they_may(case: Case, step: Step, result: StepResult) -> Non
         if rule.links is not None or rule.addresses is not None:
             from agentguard.core.checks.text_rules import leads_elsewhere
 
-            for reason, detail in leads_elsewhere(rule, case.request.arguments[rule.argument], case.run):
+            value = case.request.arguments[rule.argument]
+            for reason, detail in leads_elsewhere(rule, value, case.run, case.trail(case.run)):
                 refuse(result, step, reason, detail)
 
 

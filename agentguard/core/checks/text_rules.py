@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from agentguard.core.facts import RunState
+from agentguard.core.provenance import PLACE, Trail, is_place
 from agentguard.core.reasons import Reason
 from agentguard.core.text.links import Found, Link, address_key, addresses_of, link_key, links_in
 from agentguard.core.text.marks import DISGUISED, mark_of, marks_in, year_marks
 from agentguard.core.text.readings import MAX_TEXT
-from agentguard.core.text.rules import GIVEN, TextRule, source_value, texts_of
+from agentguard.core.text.rules import GIVEN, TextRule, root_of, source_value, texts_of
 from agentguard.core.values import Json
 
+# Texts that say where links may lead, looked at for one link. One would do; more are there where somebody tries.
+_MOST_ASKED = 8
 
-def leads_elsewhere(rule: TextRule, value: Json, run: RunState) -> Iterator[tuple[Reason, str]]:
+
+def leads_elsewhere(rule: TextRule, value: Json, run: RunState, trail: Trail) -> Iterator[tuple[Reason, str]]:
     """What speaks against the links and addresses in a value."""
     links: set[Link] = set()
     for text in texts_of(value):
@@ -23,7 +26,8 @@ def leads_elsewhere(rule: TextRule, value: Json, run: RunState) -> Iterator[tupl
             yield Reason.LINK_NOT_ALLOWED, f"`{rule.argument}` is too long, or holds too many links, to be looked at"
             return
         links.update(found)
-    for reason in sorted({reason for link in links if (reason := _against(link, rule, run)) is not None}):
+    judge = _Judge(rule, run, trail)
+    for reason in sorted({reason for link in links if (reason := judge.against(link)) is not None}):
         yield reason, _said(rule, reason)
 
 
@@ -50,90 +54,98 @@ def carried(rule: TextRule, value: Json, run: RunState, year: int | None) -> str
 _EVERYBODY = frozenset({"all", "channel", "everyone", "here", "team"})
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """The links and addresses that trusted code gave: each by its key, and those that others may stand below."""
+class _Sources:
+    """Where links and addresses may come from: what these words hold in one run, read once for a whole text.
 
-    links: frozenset[str] = frozenset()
-    below: tuple[str, ...] = ()
-    addresses: frozenset[str] = frozenset()
+    What stands in inputs, at a named place, and cleanly in what is kept, may have more below it where it is a host or
+    ends in a slash. A link that outsiders wrote, or had first, is that very link and no other.
+    """
 
-    @classmethod
-    def of(cls, value: Json) -> Known | None:
-        """What stands in an input or a kept value; None where it could not be looked at."""
-        links: set[str] = set()
-        below: set[str] = set()
-        addresses: set[str] = set()
-        for text in texts_of(value):
-            found = links_in(text)
-            if found is None:
-                return None
-            name = text.strip().casefold()
-            addresses |= set() if name in _EVERYBODY else {f"@{name}"}  # whose name was given may be mentioned
-            for link in (*found, Link(Found.URL, f"https://{text}"), Link(Found.URL, text)):
-                key = link_key(link.target) if link.found is Found.URL else None
-                addresses |= {address_key(address) for address in addresses_of(link)}
-                addresses |= {link.target.casefold()} if link.found is Found.MENTION else set()
-                if key is not None:
-                    links.add(key)
-                    whole = not any(sign in key for sign in "/?#")
-                    below |= {f"{key}{sign}" for sign in ("/?#" if whole else "/" if link.target.endswith("/") else "")}
-        return cls(frozenset(links), tuple(sorted(below)), frozenset(addresses))
+    def __init__(self, words: frozenset[str], run: RunState, trail: Trail) -> None:
+        self._run, self._trail = run, trail
+        self._tools = sorted(word for word in words if root_of(word) not in GIVEN)
+        self._links: set[str] = set()
+        self._addresses: set[str] = set()
+        self._below: dict[str, dict[str, str]] = {}
+        for word in sorted(words.difference(self._tools)):
+            for value in trail.held_at(word) if is_place(word) else [source_value(word, run.inputs, run.kept)]:
+                for text in texts_of(value):
+                    self._add(text, word)
+        self._lengths = {len(start) for start in self._below}
 
-    def covers(self, key: str) -> bool:
-        """Whether a link is one of these, or below one that is a host or ends in a slash."""
-        return key in self.links or any(key.startswith(start) for start in self.below)
+    def _add(self, text: str, word: str) -> None:
+        found = links_in(text)
+        name = text.strip().casefold()
+        if found is not None and name not in _EVERYBODY:  # whose name was given may be mentioned
+            self._addresses.add(f"@{name}")
+        for link in () if found is None else (*found, Link(Found.URL, f"https://{text}"), Link(Found.URL, text)):
+            key = link_key(link.target) if link.found is Found.URL else None
+            self._addresses |= {address_key(address) for address in addresses_of(link)}
+            self._addresses |= {link.target.casefold()} if link.found is Found.MENTION else set()
+            if key is None:
+                continue
+            self._links.add(key)
+            is_host = not any(sign in key for sign in "/?#")
+            for sign in "/?#" if is_host else "/" if link.target.endswith("/") else "":
+                texts = self._below.setdefault(f"{key}{sign}", {})
+                if len(texts) < _MOST_ASKED:
+                    texts.setdefault(text, word)
+
+    def hold_link(self, key: str) -> bool:
+        """Whether a link is one of these, or below one that others may stand below."""
+        if key in self._links or any(_returned(self._run, tool, f"u:{key}") for tool in self._tools):
+            return True
+        starts = [self._below[key[:length]] for length in self._lengths if key[:length] in self._below]
+        return any(self._vouches(text, word) for texts in starts for text, word in texts.items())
+
+    def hold_address(self, address: str) -> bool:
+        """Whether an address, or a mention, is one of these."""
+        return address in self._addresses or any(_returned(self._run, tool, f"a:{address}") for tool in self._tools)
+
+    def _vouches(self, text: str, word: str) -> bool:
+        return root_of(word) == "inputs" or is_place(word) or self._trail.is_clean(text, word)
 
 
 def _said(rule: TextRule, reason: Reason) -> str:
     what, allowed = ("an address", rule.addresses) if reason is Reason.ADDRESS_NOT_ALLOWED else ("a link", rule.links)
-    return f"`{rule.argument}` holds {what}" + (f" that is not from {', '.join(sorted(allowed))}" if allowed else "")
+    words = ", ".join(sorted(word.removeprefix(PLACE) for word in allowed or ()))
+    return f"`{rule.argument}` holds {what}" + (f" that is not from {words}" if words else "")
 
 
-def _against(link: Link, rule: TextRule, run: RunState) -> Reason | None:
-    """What speaks against a link, or None.
+class _Judge:
+    """What speaks against each link of one text."""
 
-    An address that stands by itself is a link, too, for mail clients and GitHub: where nothing is said of addresses, it
-    is judged as that; and where nothing is said of links, `mailto:` is judged as an address.
-    """
-    by_itself = link.found in (Found.EMAIL, Found.MENTION)
-    if rule.links is not None and not (by_itself and rule.addresses is not None) and not _known(link, rule.links, run):
-        return Reason.LINK_NOT_ALLOWED
-    writes = by_itself or bool(addresses_of(link))
-    if rule.addresses is not None and writes and not _known(link, rule.addresses, run):
-        return Reason.ADDRESS_NOT_ALLOWED
-    return None
+    def __init__(self, rule: TextRule, run: RunState, trail: Trail) -> None:
+        self._links = None if rule.links is None else _Sources(rule.links, run, trail)
+        self._addresses = None if rule.addresses is None else _Sources(rule.addresses, run, trail)
+
+    def against(self, link: Link) -> Reason | None:
+        """What speaks against a link, or None.
+
+        An address that stands by itself is a link, too, for mail clients and GitHub: where nothing is said of
+        addresses, it is judged as that; and where nothing is said of links, `mailto:` is judged as an address.
+        """
+        by_itself = link.found in (Found.EMAIL, Found.MENTION)
+        as_link = self._links is not None and not (by_itself and self._addresses is not None)
+        if as_link and self._links is not None and not _known(link, self._links):
+            return Reason.LINK_NOT_ALLOWED
+        writes = by_itself or bool(addresses_of(link))
+        if self._addresses is not None and writes and not _known(link, self._addresses):
+            return Reason.ADDRESS_NOT_ALLOWED
+        return None
 
 
-def _known(link: Link, sources: frozenset[str], run: RunState) -> bool:
+def _known(link: Link, sources: _Sources) -> bool:
     """Whether a link, or every address that it writes to, comes from one of these sources."""
     if link.found is Found.MENTION:
-        return _address_known(link.target.casefold(), sources, run)
+        return sources.hold_address(link.target.casefold())
     addresses = [address_key(address) for address in addresses_of(link)]
     if addresses:
-        return all(_address_known(address, sources, run) for address in addresses)
+        return all(map(sources.hold_address, addresses))
     key = link_key(link.target) if link.found is Found.URL else None
     if key is None:  # no address of the web, or one that can be read in two ways
         return False
-    for word in sources:
-        if word.partition(".")[0] in GIVEN:
-            known = Known.of(source_value(word, run.inputs, run.kept))
-            if known is not None and known.covers(key):
-                return True
-        elif _returned(run, word, f"u:{key}"):
-            return True
-    return False
-
-
-def _address_known(address: str, sources: frozenset[str], run: RunState) -> bool:
-    for word in sources:
-        if word.partition(".")[0] in GIVEN:
-            known = Known.of(source_value(word, run.inputs, run.kept))
-            if known is not None and address in known.addresses:
-                return True
-        elif _returned(run, word, f"a:{address}"):
-            return True
-    return False
+    return sources.hold_link(key)
 
 
 def _returned(run: RunState, tool: str, word: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -24,8 +25,20 @@ class TextRule:
     @property
     def tools(self) -> frozenset[str]:
         """The tools whose results must be remembered for it."""
-        words = self.nothing_of | (self.links or frozenset()) | (self.addresses or frozenset())
-        return frozenset(word for word in words if word.partition(".")[0] not in GIVEN)
+        words = self.nothing_of | self.sources
+        return frozenset(word for word in words if root_of(word) not in GIVEN)
+
+    @property
+    def sources(self) -> frozenset[str]:
+        """Where links and addresses may come from. One that begins with ``@`` is a named place in an input or in what
+        is kept."""
+        return (self.links or frozenset()) | (self.addresses or frozenset())
+
+
+def root_of(word: str) -> str:
+    """What a source begins with: `inputs`, `kept`, or the name of a tool."""
+    given = re.match(r"@?(inputs|kept)(?![\w-])", word)
+    return word if given is None else given[1]
 
 
 def texts_of(value: Json) -> Iterator[str]:

@@ -30,6 +30,8 @@ from agentguard.policy.words import shown
 
 # What an argument may say so that the model does not choose its value.
 _BOUND = frozenset({"from", "fill", "const"})
+# What a text may hold, where it may come from a place.
+_OF_TEXTS = ("links", "addresses")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.){1,500})"|\'([^\'\\]{1,500})\'')
 
 
@@ -54,9 +56,10 @@ class Places:
         words: set[str] = set()
         for step in self.workflow.steps.values():
             for schema in step.arguments.values():
-                named = schema.get("from")
-                listed = named if isinstance(named, list) else [named]
-                words |= {word for word in listed if isinstance(word, str)}
+                texts = [schema[key].get("from") for key in _OF_TEXTS if isinstance(schema.get(key), dict)]
+                for named in (schema.get("from"), *texts):
+                    listed = named if isinstance(named, list) else [named]
+                    words |= {word for word in listed if isinstance(word, str)}
             for text in _conditions(step):
                 words |= {found[0] or found[1] for found in _QUOTED.findall(text)} if "origins" in text else set()
         found = {PLACE + word: self.read(word) for word in sorted(words)}

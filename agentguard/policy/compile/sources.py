@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -61,6 +61,21 @@ class SourceWords:
             named=MappingProxyType(named),
         )
 
+    def as_sources(self, listed: Iterable[str]) -> frozenset[str]:
+        """The words as provenance knows them: plain ones, and named places."""
+        return frozenset(word if word in self.in_from else PLACE + word for word in listed)
+
+    def troubles(self, word: str, arguments: Mapping[str, models.Schema]) -> Iterator[str]:
+        """What is wrong with one word of `from`, in a step with these arguments."""
+        if word in self.in_from:
+            yield from self.places.writers(word.removeprefix("kept.")) if word.startswith("kept.") else ()
+            return
+        path = self.places.read(word)
+        if path is None:
+            yield unknown("source", word, self.in_from, self.meant)
+        else:
+            yield from self.places.troubles(path, arguments)
+
 
 def is_reserved(tool: str) -> bool:
     """Whether a tool's name is a word for another source."""
@@ -71,12 +86,7 @@ def sources(arguments: Mapping[str, models.Schema], words: SourceWords) -> Mappi
     """What each argument that must come from somewhere may come from."""
     found = {name: schema[FROM] for name, schema in arguments.items() if FROM in schema}
     listed = {name: [given] if isinstance(given, str) else given for name, given in found.items()}
-    return MappingProxyType(
-        {
-            name: frozenset(word if word in words.in_from else PLACE + word for word in given)
-            for name, given in listed.items()
-        }
-    )
+    return MappingProxyType({name: words.as_sources(given) for name, given in listed.items()})
 
 
 def without_sources(arguments: Mapping[str, models.Schema]) -> dict[str, models.Schema]:
@@ -97,7 +107,7 @@ def source_troubles(
             yield (name, FROM), f"{name}.from: {_EXPECTED}"
             continue
         for word in named:
-            for message in _word_troubles(word, arguments, words):
+            for message in words.troubles(word, arguments):
                 yield (name, FROM), f"{name}.from: {message}"
         if len(set(named)) != len(named):
             yield (name, FROM), f"{name}.from: a source is listed twice"
@@ -107,18 +117,6 @@ def source_troubles(
         why = _cannot_pass(schema)
         if why is not None:
             yield (name, FROM), f"{name}.from: {why}"
-
-
-def _word_troubles(word: str, arguments: Mapping[str, models.Schema], words: SourceWords) -> Iterator[str]:
-    """What is wrong with one word of `from`."""
-    if word in words.in_from:
-        yield from words.places.writers(word.removeprefix("kept.")) if word.startswith("kept.") else ()
-        return
-    path = words.places.read(word)
-    if path is None:
-        yield unknown("source", word, words.in_from, words.meant)
-    else:
-        yield from words.places.troubles(path, arguments)
 
 
 def _is_destination(name: str, tool: ToolDeclaration) -> bool:

@@ -6,24 +6,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from agentguard.core.text.rules import TextRule
+from agentguard.core.provenance import CATALOG
+from agentguard.core.text.rules import GIVEN, TextRule
 from agentguard.policy import models
 from agentguard.policy.compile.sources import SourceWords, Trouble
-from agentguard.policy.words import unknown
+from agentguard.policy.words import shown, unknown
 
 NOTHING_OF, LINKS, ADDRESSES = "carries_nothing_of", "links", "addresses"
 KEYS = (NOTHING_OF, LINKS, ADDRESSES)
 _EXPECTED = "expected `none`, or where they may come from: `{from: [inputs.site, get_webpage]}`"
 
 
-def text_rules(arguments: Mapping[str, models.Schema]) -> tuple[TextRule, ...]:
+def text_rules(arguments: Mapping[str, models.Schema], words: SourceWords) -> tuple[TextRule, ...]:
     """What is said of the texts of a step's arguments."""
     return tuple(
         TextRule(
             name,
             frozenset(_listed(schema.get(NOTHING_OF, []))),
-            None if LINKS not in schema else frozenset(_sources(schema[LINKS]) or ()),
-            None if ADDRESSES not in schema else frozenset(_sources(schema[ADDRESSES]) or ()),
+            None if LINKS not in schema else words.as_sources(sources_in(schema[LINKS])),
+            None if ADDRESSES not in schema else words.as_sources(sources_in(schema[ADDRESSES])),
         )
         for name, schema in arguments.items()
         if not schema.keys().isdisjoint(KEYS)
@@ -37,7 +38,7 @@ def text_troubles(arguments: Mapping[str, models.Schema], words: SourceWords) ->
             yield from _tool_troubles(name, schema[NOTHING_OF], words)
         for key in (LINKS, ADDRESSES):
             if key in schema:
-                yield from _source_troubles(name, key, schema[key], words)
+                yield from _source_troubles(name, key, schema[key], arguments, words)
         if not schema.keys().isdisjoint(KEYS) and not _may_be_text(schema):
             said = next(key for key in KEYS if key in schema)
             yield (name, said), f"{name}.{said}: only a text carries something; this argument can hold none"
@@ -55,29 +56,32 @@ def _tool_troubles(name: str, given: Any, words: SourceWords) -> Iterator[Troubl
         yield path, f"{name}.{NOTHING_OF}: a tool is listed twice"
 
 
-def _source_troubles(name: str, key: str, given: Any, words: SourceWords) -> Iterator[Trouble]:
+def _source_troubles(
+    name: str, key: str, given: Any, arguments: Mapping[str, models.Schema], words: SourceWords
+) -> Iterator[Trouble]:
     if given == "none":
         return
-    listed = _sources(given)
+    listed = sources_in(given)
     if not listed:
         yield (name, key), f"{name}.{key}: {_EXPECTED}"
         return
-    known = words.in_from - {"catalog"}
     for word in listed:
-        if word not in known:
-            yield (name, key), f"{name}.{key}: {unknown('source', word, known, words.meant)}"
-        elif word.startswith("kept."):
-            for message in words.places.writers(word.removeprefix("kept.")):
+        path = None if word in words.in_from else words.places.read(word)
+        if word == CATALOG:
+            yield (name, key), f"{name}.{key}: {unknown('source', word, words.in_from - {CATALOG}, words.meant)}"
+        elif path is not None and path.root not in GIVEN:
+            message = f"{shown(word)} is not held letter by letter; `keep` it, and write `kept.NAME[*]`"
+            yield (name, key), f"{name}.{key}: {message}, or name the whole tool: {shown(path.root)}"
+        else:
+            for message in words.troubles(word, arguments):
                 yield (name, key), f"{name}.{key}: {message}"
     if len(set(listed)) != len(listed):
         yield (name, key), f"{name}.{key}: a source is listed twice"
 
 
-def _sources(given: Any) -> list[str] | None:
-    """The words of `{from: ...}`; None for anything else."""
-    if not isinstance(given, dict) or given.keys() != {"from"}:
-        return None
-    return _listed(given["from"]) or None
+def sources_in(given: Any) -> list[str]:
+    """The words of `{from: ...}`; nothing of anything else."""
+    return _listed(given["from"]) if isinstance(given, dict) and given.keys() == {"from"} else []
 
 
 def _listed(words: Any) -> list[str]:

@@ -22,7 +22,8 @@ from agentguard.core.policy import (
     Step,
     Workflow,
 )
-from agentguard.core.text.rules import TextRule
+from agentguard.core.provenance import is_place
+from agentguard.core.text.rules import TextRule, root_of
 from agentguard.core.values import Assurance, Risk, Sensitivity, ToolEffect
 from agentguard.policy import models
 from agentguard.policy.cel.conditions import (
@@ -143,7 +144,9 @@ class _Workflow:
 
     def _follows(self, steps: Iterable[Step | None]) -> bool:
         """Whether anything asks where values come from. Then no tool may be called like another source."""
-        asked = any(step.sources or step.traced for step in steps if step is not None) or self._tells(steps)
+        known = [step for step in steps if step is not None]
+        places = any(is_place(word) for step in known for rule in step.texts for word in rule.sources)
+        asked = places or any(step.sources or step.traced for step in known) or self._tells(known)
         if not asked and not self.words.untrusted:
             return False
         for name, step in self.file.steps.items():
@@ -235,7 +238,7 @@ class _Workflow:
         approval = self._approval((*here, "approval"), step.approval, scope)
         if step.approval is None:
             self._relies_on_outsiders(name, step, conditions)
-        texts = text_rules(step.arguments)
+        texts = text_rules(step.arguments, self.words)
         identity = step.identity or models.StepIdentity()
         place = step.destinations or _NOWHERE
         return Step(
@@ -441,8 +444,8 @@ class _Workflow:
 
 def _rest_on_run(texts: Iterable[TextRule]) -> bool:
     """Whether a rule of a text looks at what tools returned, or at what was kept of it."""
-    words = {word for rule in texts for word in (rule.links or frozenset()) | (rule.addresses or frozenset())}
-    return any(rule.nothing_of for rule in texts) or any(word.partition(".")[0] != "inputs" for word in words)
+    words = {word for rule in texts for word in rule.sources}
+    return any(rule.nothing_of for rule in texts) or any(root_of(word) != "inputs" for word in words)
 
 
 _NAME_IN_TEXT = re.compile(r"(?<![\w.])[a-z]+\b")
