@@ -314,8 +314,9 @@ def _comes_from(
         names = list(value) if isinstance(value, dict) else range(len(value))
         if len(names) > 0:
             return all(_comes_from(value[n], spelt[n], words, places, run, workflow) for n in names)
+        return isinstance(spelt, dict | list)  # nothing in it is from elsewhere
     listed = "catalog" in words and bool(places) and all(place.sensitivity is not None for place in places)
-    if value is None or isinstance(value, bool | dict | list):
+    if value is None or isinstance(value, bool):
         return listed and not run.seen.overflowed
     forms = [value, spelt]
     plain = [int(form) if isinstance(form, float) and form == int(form) else form for form in forms]

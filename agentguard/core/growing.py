@@ -31,7 +31,8 @@ class Growth:
 
     ``put``: ``value`` at ``key`` of a map, in place of an earlier one; ``forget``: nothing is known at ``key`` any
     more. ``add``: the elements of a list, or the members of an object. ``key`` then is the field by which two elements
-    are the same one, and the later takes the earlier's place; without it, equal elements are one.
+    are the same one, and the later takes the earlier's place; without it, equal elements are one. Of a list, ``forget``
+    takes away the elements whose field is one of ``value``.
     """
 
     name: str
@@ -48,10 +49,16 @@ def grown(before: Mapping[str, Json], growth: Growth) -> tuple[Json, str | None]
     had = before.get(growth.name)
     if growth.name in before and had is LOST:
         return LOST, "it has outgrown its bounds in this run"
-    if growth.how == "add" and isinstance(growth.value, list):
+    if isinstance(growth.value, list) and growth.how != "put":
         if isinstance(had, dict):
             return had, "it is an object, and nothing of a list was added"
-        value: list[Json] | dict[str, Json] = _joined(had if isinstance(had, list) else [], growth.value, growth.key)
+        before_it = had if isinstance(had, list) else []
+        value: list[Json] | dict[str, Json]
+        if growth.how == "add":
+            value = _joined(before_it, growth.value, growth.key)
+        else:
+            gone = set(map(scalar_key, growth.value))
+            value = [element for element in before_it if _same(element, growth.key) not in gone]
     else:
         if isinstance(had, list):
             return had, "it is a list, and nothing of an object was added"

@@ -2,11 +2,15 @@
 
 The rules:
 
-1. Progress is which steps have succeeded, how often each was called, and which values are kept; never what they are.
-2. Neither arguments, destinations, identity, risk nor any finding chooses a hint: whoever varies a call learns nothing.
+1. Progress is which steps have succeeded, how often each was called, which values are kept, and whether a condition
+   that reads nothing but these holds. Neither arguments, inputs, destinations, identity, risk nor any finding chooses a
+   hint: whoever varies a call learns nothing.
+2. A hint is told while what it belongs to may still lack something. A condition that reads kept values lacks nothing
+   once they are there, unless one of them grows: then another part of it may be what is missing. Of one that reads no
+   kept value, nobody knows. A step lacks what its conditions and arguments lack, and the steps that it comes after.
 3. Of the steps that name the tool, in the order of the file, the first that waits for something and has a hint for that
-   tells it. Where none waits, the first that has a hint tells all of its own. A step that can never be taken again in
-   this run has its say only where no other has.
+   tells it. Where none waits, the first that has a hint to tell tells all of those. A step that can never be taken
+   again in this run has its say only where no other has.
 
 Pure.
 """
@@ -16,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agentguard.core.facts import RunState
-from agentguard.core.policy import Hint, Step, Workflow
+from agentguard.core.policy import Condition, Hint, Step, View, Workflow
 from agentguard.core.tallies import NEVER
 
 
@@ -37,7 +41,7 @@ def hint_for(workflow: Workflow | None, tool: str, run: RunState | None) -> str 
         waiting = [hint for hint in missing if not hint.of_step] or whole
         if waiting:
             return "; ".join(_texts(waiting))
-        ready = ready or _texts(step.hints)
+        ready = ready or _texts([hint for hint in step.hints if _may_lack(hint, step, run)])
     return "; ".join(ready or spent) or None
 
 
@@ -49,6 +53,20 @@ def _is_over(step: Step, run: RunState) -> bool:
         return False
     back = run.tallies.get(step.name, NEVER).back if step.counts_successes else 0
     return run.counts.get(step.name, 0) - back >= step.at_most
+
+
+def _may_lack(hint: Hint, step: Step, run: RunState) -> bool:
+    """Whether what a hint belongs to may still lack something, in a step whose kept values are all there."""
+    if hint.may_lack or not all(_holds(condition, run) for condition in hint.of_progress):
+        return True
+    needs = hint.reads or hint.of_progress or (hint.of_step and (step.after or step.after_any))
+    return not needs
+
+
+def _holds(condition: Condition, run: RunState) -> bool:
+    if run.unsettled or "kept" in run.erased:
+        return False
+    return condition.holds(View({"kept": run.kept, "counts": run.counts})) is True
 
 
 def _waits(step: Step, run: RunState) -> bool:

@@ -126,12 +126,16 @@ class ApprovalRule:
 class Hint:
     """An owner's fixed words for the model. ``reads``: the kept values without which what it belongs to cannot hold.
 
-    ``of_step``: it belongs to the whole step, not to one condition of it.
+    ``of_step``: it belongs to the whole step, not to one condition of it. ``may_lack``: one of those values grows, so
+    that what is needed of it may be missing though it is there; or, of a step, a condition of it reads none.
+    ``of_progress``: what it belongs to, as far as that reads nothing but what is kept and counted.
     """
 
     text: str
     reads: frozenset[str] = frozenset()
     of_step: bool = True
+    may_lack: bool = False
+    of_progress: tuple[Condition, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
 The rules:
 
 1. A value comes from a source if the source held exactly it: the same text, or the same number. Of a list or an object
-   every single text and number is judged; a value that holds none comes from nowhere, and so do booleans and null.
+   every single text and number is judged; booleans and null come from nowhere. In an empty list or object there is
+   nothing that could be from elsewhere.
 2. Outsiders' text is compared without what a spelling can change: case, accents, width, punctuation, spaces, what
    nobody can see, JSON escapes, HTML entities, percent-encoding. It is enough that it *contains* the value. Short
    values are contained in nearly any text, and count as seen there all the same.
@@ -180,13 +181,15 @@ NOTHING_SEEN = Seen()
 @dataclass(frozen=True, slots=True)
 class Part:
     """Where one text or number came from. ``outsiders``: the tools whose untrusted fields hold it, or may. ``places``:
-    the named places that held it. ``lost``: nobody knows, but of places."""
+    the named places that held it. ``lost``: nobody knows, but of places. ``is_nothing``: it is an empty list or object,
+    so there is nothing in it that could be from elsewhere."""
 
     clean: frozenset[str]
     outsiders: frozenset[str]
     outsider_first: bool
     places: frozenset[str] = frozenset()
     lost: bool = False
+    is_nothing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,20 +274,22 @@ class Trail:
 
     def _part(self, leaf: Json, spelt: Json) -> Part:
         scalars = [part for part in (leaf, spelt) if _is_scalar(part)] if _is_scalar(leaf) else []
+        is_nothing = isinstance(leaf, list | dict) and isinstance(spelt, list | dict)
         keys = {digest(part) for part in scalars} - {None}  # what has no exact form is equal to nothing
         given = set().union(*(self._given.get(part, ()) for part in scalars))
         holding = [mark for mark in self._seen.marks if not keys.isdisjoint(mark.values)]
         marked = {mark.source for mark in holding}
         places = frozenset(name for name in self._places if self._stood_at(name, scalars, marked))
         if self._seen.overflowed:
-            return Part(frozenset(given), frozenset(), False, places, lost=INPUTS not in given)
+            return Part(frozenset(given), frozenset(), False, places, INPUTS not in given, is_nothing)
         # What is kept counts only while it is; what a tool returned stays returned.
         clean = given | {source for source in marked if not source.startswith(("kept.", PLACE))}
         orders = [0] if INPUTS in given else [mark.order for mark in holding if mark.source in clean]
         outside = list(self._seen.holders(spellings(leaf) | spellings(spelt)))
         # Without an order (what trusted code gave to keep) nobody knows who was first, so outsiders were.
         first = bool(outside) and (not orders or min(order for _, order in outside) <= min(orders))
-        return Part(frozenset(clean), frozenset(tool for tool, _ in outside), first, places)
+        tools = frozenset(tool for tool, _ in outside)
+        return Part(frozenset(clean), tools, first, places, is_nothing=is_nothing)
 
     def _stood_at(self, name: str, scalars: Sequence[Scalar], marked: Collection[str]) -> bool:
         """Whether one of these stood at a named place: at that time, and of what the run holds, now."""

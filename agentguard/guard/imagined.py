@@ -13,8 +13,9 @@ from agentguard.core.canonical import NotCanonical, canonical_bytes, read_canoni
 from agentguard.core.decide import best_of
 from agentguard.core.decision import Decision
 from agentguard.core.facts import Answer, ApprovalState, Facts, RunState
+from agentguard.core.paths import leaves_at
 from agentguard.core.policy import Policy, Workflow
-from agentguard.core.provenance import NOTHING_SEEN, Seen, digests
+from agentguard.core.provenance import NOTHING_SEEN, Brought, Seen, digest, digests
 from agentguard.core.reasons import Reason
 from agentguard.core.request import Request
 from agentguard.core.values import Assurance, Destination, Identity, Json, Unavailable
@@ -100,7 +101,9 @@ class World:
         given = Late(json_as_it_is(_json(arguments, "the arguments")), as_raised)
         found: list[tuple[Call, Facts, Decision]] = []
         for reading in filled(self.policy, self.workflow.name, gate.tool, given, run):
-            call = prepare(self.engine, gate, reading.arguments, None, self.context, run, reading.filling)
+            call = prepare(
+                self.engine, gate, reading.arguments, None, self.context, run, reading.filling, reading.names
+            )
             if destinations is not None:
                 call = replace(call, destinations=destinations)
             facts = self.facts(call, run, as_said=as_said)
@@ -256,7 +259,17 @@ class World:
             if self.workflow.tells:
                 one = replace(one, telling=telling(name, number, None, entry.result))
             seen = seen.after(one, number)
-        return seen
+        return seen.after(Brought("", 0, self._said_to_be_kept(unplaced)), len(self.case.run.seen))
+
+    def _said_to_be_kept(self, unplaced: Mapping[str, Json]) -> dict[str, frozenset[bytes]]:
+        """What the case says is kept, and no result that it tells of brought: it was there when the call came, and a
+        named place in it held what it says."""
+        found = {f"kept.{name}": digests(value) for name, value in unplaced.items()}
+        for source, path in self.workflow.places.items():
+            if path.root == "kept" and path.steps[0] in self.case.run.kept:
+                leaves = leaves_at(path.steps[1:], self.case.run.kept[str(path.steps[0])])
+                found[source] = frozenset(key for key in map(digest, leaves) if key is not None)
+        return found
 
 
 def _workflow(policy: Policy, name: str) -> Workflow:

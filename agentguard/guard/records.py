@@ -33,12 +33,15 @@ MAX_NAME = 128
 FIELDS = (
     "kind", "time", "decision_id", "effect", "enforced", "reasons", "findings", "policy_revision", "workflow",
     "workflow_version", "step", "run_id", "subject", "requester", "issuer", "assurance", "assertion_id", "tool",
-    "tool_effect", "framework", "call_id", "arguments", "order", "redacted", "personal", "coerced", "arguments_digest",
-    "request_digest", "definition", "destinations", "risk", "approval_id", "approved_by", "signal", "outcome", "error",
+    "tool_effect", "framework", "call_id", "arguments", "order", "redacted", "personal", "coerced", "filled",
+    "arguments_digest", "request_digest", "definition", "destinations", "risk", "approval_id", "approved_by", "signal", "outcome", "error",
     "kept", "by", "why", "hint", "changes", "commitments",
 )  # fmt: skip
 _WORDS: Mapping[str, tuple[str, ...]] = {"kind": RECORD_KINDS, "effect": tuple(Effect), "reason": tuple(Reason)}
-_LISTS = {"reasons", "findings", "redacted", "personal", "coerced", "destinations", "approved_by", "kept", "changes"}
+_LISTS = {
+    "reasons", "findings", "redacted", "personal", "coerced", "filled", "destinations", "approved_by", "kept",
+    "changes",
+}  # fmt: skip
 _EMPTY: RecordData = dict.fromkeys(FIELDS)
 
 
@@ -99,6 +102,7 @@ def decision_record(
     commitments: Sequence[str | None],
     unsaid: Callable[[str], str],
     coerced: Sequence[str],
+    filled: Sequence[str],
     order: Mapping[str, Sequence[str]],
     framework: str,
     encoded: bytes | None,
@@ -145,6 +149,7 @@ def decision_record(
         "redacted": cleaned(list(redacted)),
         "personal": cleaned(list(personal)),
         "coerced": cleaned(list(coerced)),
+        "filled": cleaned(list(filled)),
         "arguments_digest": arguments_digest,
         "request_digest": request.digest,
         "assertion_id": None if assertion_id is None else without_credentials(assertion_id),

@@ -20,8 +20,9 @@ import re2
 from pydantic import BaseModel
 
 from agentguard.core.canonical import MAX_DEPTH, MAX_NODES
+from agentguard.core.fill import same_json
 from agentguard.core.growing import Growth
-from agentguard.core.paths import Every, Missing, Path, Step, Values, parse, value_at
+from agentguard.core.paths import Every, Missing, Path, Step, Values, parse, scalar_key, value_at
 from agentguard.core.policy import Fault
 from agentguard.core.values import Json
 from agentguard.policy.words import shown
@@ -72,18 +73,18 @@ class Keep:
         except Exception as error:
             return Fault(f"`{self.text}` could not be read ({type(error).__name__})")
 
-    def growth(self, result: Any, roots: Mapping[str, Any] = _NO_ROOTS) -> tuple[Growth | None, Fault | None]:
+    def growths(self, result: Any, roots: Mapping[str, Any] = _NO_ROOTS) -> tuple[tuple[Growth, ...], Fault | None]:
         """What one call adds to a value that grows, and what was wrong with it. Never raises."""
         value = self.extract(result, roots)
         if self.form == "put":
             key = self._key_of(result, roots)
             if isinstance(key, Fault):
-                return None, key
+                return (), key
             if isinstance(value, Fault):
-                return Growth(self.name, "forget", key), value
-            return Growth(self.name, "put", key, value), None
+                return (Growth(self.name, "forget", key),), value
+            return (Growth(self.name, "put", key, value),), None
         if isinstance(value, Fault):
-            return None, value
+            return (), value
         return self._addition(value)
 
     def shape_of(self, result: Any, roots: Mapping[str, Any]) -> Any:
@@ -98,20 +99,37 @@ class Keep:
             return None
         if isinstance(value, Fault):
             return None
-        if self.form == "put":
-            return {"": value}
+        if self.form == "put":  # who writes the key says of whom the value is
+            return None if isinstance(self._key_of(result, roots), Fault) else {"": value}
         alone = not isinstance(value, list) and (bool(self.key) or not isinstance(value, dict))
         return [value] if self.form == "add" and alone else value
 
-    def _addition(self, value: Json) -> tuple[Growth | None, Fault | None]:
+    def _addition(self, value: Json) -> tuple[tuple[Growth, ...], Fault | None]:
         if isinstance(value, dict) and not self.key:
-            return Growth(self.name, "add", "", value), None
+            return (Growth(self.name, "add", "", value),), None
         elements: list[Json] = value if isinstance(value, list) else [value]
         for number, element in enumerate(elements if self.key else ()):
             named = element.get(self.key) if isinstance(element, dict) else None
             if not isinstance(named, str | int | float) or isinstance(named, bool):
-                return None, Fault(f"`{self.text}`: element {number} has no text or number `{self.key}`")
-        return Growth(self.name, "add", self.key, elements), None
+                return (), Fault(f"`{self.text}`: element {number} has no text or number `{self.key}`")
+        return self._without_conflicts(elements)
+
+    def _without_conflicts(self, elements: list[Json]) -> tuple[tuple[Growth, ...], Fault | None]:
+        """One call that says two things of one element says nothing of it: neither is kept, nor what was before."""
+        first: dict[object, Json] = {}
+        torn: dict[object, Json] = {}
+        for element in elements if self.key else ():
+            named = element[self.key] if isinstance(element, dict) else None
+            if not same_json(first.setdefault(scalar_key(named), element), element):
+                torn[scalar_key(named)] = named
+        if not torn:
+            return (Growth(self.name, "add", self.key, elements),), None
+        sound = [
+            element for element in elements if isinstance(element, dict) and scalar_key(element[self.key]) not in torn
+        ]
+        fault = Fault(f"`{self.text}`: {len(torn)} of `{self.key}` stand for several different elements")
+        forgotten = Growth(self.name, "forget", self.key, [*torn.values()])
+        return (Growth(self.name, "add", self.key, sound), forgotten), fault
 
     def _key_of(self, result: Any, roots: Mapping[str, Any]) -> str | Fault:
         try:

@@ -5,7 +5,7 @@ The rules:
 1. ``enum: kept.ids`` is the list that stands there, or the one value. Values are equal as JSON, in value and in kind.
 2. In a ``pattern``, ``{inputs.x}`` is that very text: quoted, so that no sign of it means anything. Only a text or a
    whole number can stand there.
-3. What is referred to and not there fits nothing.
+3. What is referred to and not there fits nothing. Whether null may stand there is the type's affair.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ class Reference:
         spellings: Mapping[str, str],
     ) -> str | None:
         """Why these arguments do not fit, without a value; None where they do."""
-        found = list(_at(self.place, arguments))
+        # Where the type allows null, what is referred to is for the other values.
+        found = [value for value in _at(self.place, arguments) if value is not None]
         if not found:
             return None
         roots = {"inputs": inputs, "kept": kept, "args": arguments}
@@ -62,9 +63,6 @@ class Reference:
             choices = [respelt(each, spellings) for each in (allowed if isinstance(allowed, list) else [allowed])]
             fits = all(any(same_json(respelt(value, spellings), each) for each in choices) for value in found)
             return None if fits else f"`{where}` is not among `{self.text}`"
-        found = [value for value in found if value is not None]  # where the type allows null, a pattern is for text
-        if not found:
-            return None
         written = self._quoted(roots)
         if isinstance(written, Missing):
             return f"`{where}`: `pattern`: {written.detail}"

@@ -12,7 +12,7 @@ from core_cases import Says, good
 
 from agentguard.core.facts import RunState
 from agentguard.core.hints import hint_for
-from agentguard.core.policy import Hint, Step, Workflow
+from agentguard.core.policy import Fault, Hint, Step, View, Workflow
 from agentguard.errors import ApprovalRefused, ToolCallDenied
 
 LOOK_UP = Hint("look the customer's profile up first", frozenset({"user"}), of_step=False)
@@ -38,10 +38,46 @@ def test_what_is_not_kept_yet_is_hinted_at_before_anything_else() -> None:
     made = workflow(step(LOOK_UP, STEP))
 
     assert hint_for(made, "change", run()) == "look the customer's profile up first"
-    assert (
-        hint_for(made, "change", run(kept={"user": 7}))
-        == "look the customer's profile up first; one change for each order"
-    )
+    assert hint_for(made, "change", run(kept={"user": 7})) == "one change for each order"
+
+
+class Holds:
+    """A condition that reads what is kept, and nothing else."""
+
+    text = "kept.order == 'open'"
+
+    def holds(self, view: View) -> bool | Fault:
+        assert view.names.keys() == {"kept", "counts"}
+        return bool(view.names["kept"]["order"] == "open")
+
+
+def test_what_is_there_is_not_hinted_at_any_more() -> None:
+    """An agent that has looked the profile up, and is sent to look it up again, goes round in a circle."""
+    assert hint_for(workflow(step(LOOK_UP)), "change", run(kept={"user": 7})) is None
+    first = Hint("look first")
+    waited = workflow(step(first, after=("look",)))
+    assert hint_for(waited, "change", run()) == "look first"
+    assert hint_for(waited, "change", run(succeeded=frozenset({"look"}))) is None
+    either = workflow(step(first, name="a", after_any=("look", "ask")), step(STEP, name="b"))
+    assert hint_for(either, "change", run(succeeded=frozenset({"ask"}))) == STEP.text
+
+
+def test_what_may_still_lack_something_is_hinted_at_though_it_is_there() -> None:
+    """Of a list that grows another part may be missing."""
+    grows = replace(LOOK_UP, may_lack=True)
+    assert hint_for(workflow(step(grows)), "change", run(kept={"user": {}})) == LOOK_UP.text
+
+
+def test_a_condition_on_progress_alone_is_hinted_at_while_it_does_not_hold() -> None:
+    """It reads no argument, so whoever varies a call learns nothing."""
+    pending = Hint("only an open order can be changed", frozenset({"order"}), False, of_progress=(Holds(),))
+    made = workflow(step(pending))
+
+    assert hint_for(made, "change", run()) == pending.text
+    assert hint_for(made, "change", run(kept={"order": "sent"})) == pending.text
+    assert hint_for(made, "change", run(kept={"order": "open"})) is None
+    assert hint_for(made, "change", run(kept={"order": "open"}, unsettled=frozenset({"d"}))) == pending.text
+    assert hint_for(made, "change", run(kept={"order": "open"}, erased=frozenset({"kept"}))) == pending.text
 
 
 def test_a_kept_value_says_nothing_but_that_it_is_there() -> None:

@@ -127,6 +127,31 @@ def test_a_source_that_holds_nothing_fills_nothing(guard: Guard, desk: Desk) -> 
     assert desk.paid == []
 
 
+def test_a_default_that_stands_where_nothing_can_be_filled_is_no_wrong_argument() -> None:
+    """The reason is the source that is missing, and the hint says what to do about it."""
+    with guard_of({"look": LOOK, "pay": {**PAY, "hint": "look the account up first"}}) as guard, guard.run("w"):
+
+        def pay(amount: float, account: str | None = None, note: str | None = None) -> str:
+            return str(account)
+
+        (guarded,) = guard.wrap([pay])
+        for given in ({}, {"account": None}):
+            with pytest.raises(ToolCallDenied) as refused:
+                guarded(amount=5.0, **given)
+            assert refused.value.hint == "look the account up first"
+            assert list(guard.records(kind="decision"))[-1]["reasons"] == ["fill_unavailable"]
+
+
+def test_the_record_names_what_the_guard_has_filled(guard: Guard, desk: Desk) -> None:
+    """By their names; a value that the model gave, it gave."""
+    look, pay = guard.wrap([*desk.functions()])
+    with guard.run("w"):
+        look(user="ann")
+        pay(amount=5.0)
+        pay(amount=5.0, account="acc-ann")
+    assert [record["filled"] for record in guard.records(kind="decision")] == [[], ["account"], []]
+
+
 def test_what_is_filled_is_what_the_run_holds_now(guard: Guard, desk: Desk) -> None:
     """Kept values change while the run goes on."""
     look, pay = map(guard.wrap, desk.functions())

@@ -69,7 +69,47 @@ def test_a_thousand_variants_of_arguments_in_one_state_get_the_same_hint(guard: 
         after = {refusal(partial(guarded, **{**given, "user": "eve"})).hint for given in variants()}
 
     assert before == {FIRST}
-    assert after == {f"{FIRST}; a change of more than 100 needs a colleague"}
+    assert after == {"a change of more than 100 needs a colleague"}
+
+
+OPEN = "only an open order can be changed"
+
+
+def test_each_hint_is_told_while_its_own_need_is_not_met() -> None:
+    """A map by key may lack the one that is meant; a condition on what is kept says by itself whether it holds."""
+    tools = {
+        "order": {"args": {"id": TEXT}, "keep": {"orders": {"by": "args.id", "value": "result"}}},
+        "profile": {"args": {"user": TEXT}, "keep": {"user": "result.id", "state": "result.state"}},
+        "change": {
+            "args": {"id": TEXT, "to": {**TEXT, "enum": "kept.user"}},
+            "effect": "write",
+            "hint": "look the profile up",
+            "require": [
+                {"that": "kept.orders[args.id].owner == kept.user", "hint": "look the order up first"},
+                {"that": "kept.state == 'open'", "hint": OPEN},
+            ],
+        },
+    }
+    with guard_of(tools) as guard, guard.run("w"):
+
+        def order(id: str) -> dict[str, str]:
+            return {"owner": "ann"}
+
+        def profile(user: str) -> dict[str, str]:
+            return {"id": user, "state": "open" if user == "ann" else "shut"}
+
+        def change(id: str, to: str) -> str:
+            return "done"
+
+        ask, look, guarded = guard.wrap([order, profile, change])
+        both = f"look the order up first; {OPEN}"
+        assert refusal(partial(guarded, "7", "ann")).hint == both
+        look("ann")
+        assert refusal(partial(guarded, "7", "ann")).hint == "look the order up first"
+        ask("8")
+        assert refusal(partial(guarded, "7", "ann")).hint == "look the order up first; look the profile up"
+        look("eve")
+        assert OPEN in str(refusal(partial(guarded, "8", "eve")).hint)
 
 
 def test_the_hint_stands_in_the_record(guard: Guard) -> None:

@@ -104,7 +104,7 @@ def test_each_value_of_a_list_must_have_stood_there() -> None:
         desk = Desk(guard, [{"ids": ["a", "b"], "id": "c"}, {"id": "d", "other": "e"}])
         desk.rows()
         assert desk.pays(["b", "a"]) and desk.pays(["c", "a", "d"])
-        assert not desk.pays(["a", "e"]) and not desk.pays([])
+        assert not desk.pays(["a", "e"]) and desk.pays([])
 
 
 def test_a_place_in_what_is_kept_counts_while_it_is_kept() -> None:
@@ -155,6 +155,42 @@ def test_a_map_by_key_brings_what_stands_under_its_keys() -> None:
         desk = Desk(guard, [{"id": "x", "mail": "a", "note": "n"}])
         desk.rows()
         assert desk.pays("a") and not desk.pays("x") and not desk.pays("n")
+
+
+def test_a_key_that_outsiders_wrote_in_a_result_of_another_shape_makes_its_value_theirs() -> None:
+    """Whoever writes the key says of whom the value is; of a result in another form all of it is outsiders'."""
+    keep = {"by_name": {"by": "result.nick", "value": "args.mail"}}
+    look = {"args": {"mail": {**TEXT, "from": "inbox[*].mail"}}, "keep": keep, "tool": {"untrusted_results": ["[*].x"]}}
+    tools = {"rows": ROWS, "inbox": INBOX, "look": look, "pay": pay("kept.by_name.*")}
+    with guard_of(tools) as guard, guard.run("w"):
+        desk = Desk(guard, [], [{"mail": "a", "body": "n"}])
+        answer: list[Any] = [{"nick": "boss"}]
+
+        def look_(mail: str) -> Any:
+            return answer[0]
+
+        look_.__name__ = "look"
+        (asked,) = guard.wrap([look_])
+        desk.inbox()
+        asked(mail="a")
+        assert not desk.pays("a")
+
+
+def test_in_an_empty_list_nothing_is_from_elsewhere() -> None:
+    """Nobody in copy is what nobody said; whoever is must come from there."""
+    people = {"type": "array", "items": TEXT}
+    inner = {"type": "object", "properties": {"to": people}, "required": ["to"]}
+    for source in ("rows[*].iban", "rows"):
+        tools = {"rows": ROWS, "inbox": INBOX, "pay": pay(source, people)}
+        with guard_of(tools) as guard, guard.run("w"):
+            desk = Desk(guard, [{"iban": GOOD, "note": ""}])
+            assert desk.pays([]) and not desk.pays([GOOD])
+            desk.rows()
+            assert desk.pays([]) and desk.pays([GOOD]) and not desk.pays([GOOD, EVIL])
+    with guard_of({"rows": ROWS, "inbox": INBOX, "pay": pay("rows", inner)}) as guard, guard.run("w"):
+        desk = Desk(guard, {1: GOOD})
+        desk.rows()  # nothing is known any more
+        assert desk.pays({"to": []}) and not desk.pays({"to": [GOOD]})
 
 
 def test_past_the_bounds_of_text_values_are_not_all_unknown(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -196,3 +196,53 @@ def test_the_steps_of_a_story_are_reached_by_its_case(tmp_path: Path) -> None:
     found = judged(tmp_path, case(LOOK_UP))
 
     assert found.played == {"look-up"}
+
+
+PLACES = """\
+apiVersion: agentguard/v1
+kind: Tools
+tools:
+  mail.read: {effect: read, untrusted_results: [body]}
+  vendors.list: {effect: read}
+  bank.pay: {effect: send}
+---
+apiVersion: agentguard/v1
+kind: Workflow
+metadata: {name: pay, version: 1, owner: o, review_by: 2029-12-31}
+subjects: [spiffe://corp.example/agent/payer]
+steps:
+  read: {tool: mail.read, arguments: {}}
+  list: {tool: vendors.list, arguments: {}, keep: {vendors: {add: result, key: id}, first: "result[0].iban"}}
+  pay:
+    tool: bank.pay
+    arguments:
+      payee: {type: string, from: SOURCE}
+"""
+
+
+@pytest.mark.parametrize(
+    "source", ["kept.vendors[*].iban", "kept.vendors[?id == 1].iban", "kept.vendors", "kept.first"]
+)
+def test_what_a_case_says_is_kept_was_kept(tmp_path: Path, source: str) -> None:
+    """A case without a story says outright what the run holds, so a place in it holds that, too."""
+    (tmp_path / "b.yaml").write_text(PLACES.replace("SOURCE", f'"{source}"'))
+    (tmp_path / "b.cases.yaml").write_text(
+        """\
+apiVersion: agentguard/v1
+kind: Cases
+workflow: pay
+given: {kept: {vendors: [{id: 1, iban: DE1}], first: DE1}}
+cases:
+  - {name: yes, call: {tool: bank.pay, arguments: {payee: DE1}}, expect: permit}
+  - {name: no, call: {tool: bank.pay, arguments: {payee: DE2}}, expect: {effect: deny, reasons: [provenance_unmet]}}
+  - name: a mail had it, and nobody knows when
+    given: {seen: [{tool: mail.read, result: {body: pay DE1}}]}
+    call: {tool: bank.pay, arguments: {payee: DE1}}
+    expect: EXPECTED
+""".replace("name: yes", "name: it does")
+        .replace("name: no", "name: it does not")
+        .replace("EXPECTED", "permit" if "." in source.removeprefix("kept.") else "deny")
+    )
+    usable = UsableBundle.of(load(tmp_path))
+    results = [evaluate(usable, case, now=NOW) for case in load_cases(tmp_path, usable.bundle)]
+    assert [result.problems for result in results] == [(), (), ()]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from small_bundle import small_bundle
 
-from agentguard.core.growing import Growth
+from agentguard.core.growing import Growth, after_growth
 from agentguard.core.policy import Fault
 from agentguard.errors import PolicyError
 from agentguard.policy import load
@@ -98,9 +98,9 @@ def test_what_is_not_kept_and_why(path: str, how: dict[str, Any], result: Any, w
     assert "ann@a.example" not in found
 
 
-def growth(result: Any, path: str = "result", **how: Any) -> tuple[Growth | None, str | None]:
-    found, fault = compile_keep("k", path, how.pop("match", None), **how).growth(result, ROOTS)
-    return found, None if fault is None else fault.detail
+def growth(result: Any, path: str = "result", **how: Any) -> tuple[list[Growth], str | None]:
+    found, fault = compile_keep("k", path, how.pop("match", None), **how).growths(result, ROOTS)
+    return [*found], None if fault is None else fault.detail
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def growth(result: Any, path: str = "result", **how: Any) -> tuple[Growth | None
 )
 def test_what_a_call_adds(how: dict[str, Any], result: Any, expected: Growth) -> None:
     """By key, by field, by its own names, by value."""
-    assert growth(result, **how) == (expected, None)
+    assert growth(result, **how) == ([expected], None)
 
 
 @pytest.mark.parametrize(
@@ -146,8 +146,21 @@ def test_what_adds_nothing_and_why(how: dict[str, Any], result: Any, left: Growt
     """Of one thing, an earlier answer does not stand in for one that cannot be read; a list stays what it was."""
     found, said = growth(result, **how)
 
-    assert found == left
+    assert found == ([] if left is None else [left])
     assert said is not None and why in said
+
+
+def test_one_call_that_says_two_things_of_one_element_says_nothing_of_it() -> None:
+    """Else whoever can add an element to a result changes another one. What was kept of it before is gone, too."""
+    one, again, other = {"id_": 1, "to": "ann"}, {"id_": 1.0, "to": "eve"}, {"id_": 2, "to": "bob"}
+    grows = {"form": "add", "key": "id_"}
+    assert growth([one, other, dict(one)], **grows) == ([Growth("k", "add", "id_", [one, other, one])], None)
+    found, said = growth([one, other, again], **grows)
+    assert said == "`result`: 1 of `id_` stand for several different elements"
+    assert found == [Growth("k", "add", "id_", [other]), Growth("k", "forget", "id_", [1])]
+    kept, troubles = after_growth({"k": [{"id_": 1, "to": "before"}]}, tuple(found))
+    assert (kept, troubles) == ({"k": [other]}, {})
+    assert after_growth({"k": {"a": 1}}, (found[1],))[0] == {"k": {"a": 1}}
 
 
 def kept_total(tmp_path: Path, keep: Any, condition: str, second: Any = None) -> None:

@@ -156,6 +156,13 @@ def test_what_is_quoted_is_no_class_of_characters(tmp_path: Path, pattern: str) 
         bundle(tmp_path, {**TEXT, "pattern": pattern})
 
 
+def test_a_list_of_values_says_nothing_of_null() -> None:
+    """Nor does one that is not there yet: the type says whether a default that is None may be."""
+    maybe = {"type": ["string", "null"], "enum": "kept.ids"}
+    assert ran(maybe, [None, "x", "a"]) == [None, "a"]
+    assert ran({**TEXT, "enum": "kept.ids"}, [None, "a"]) == ["a"]
+
+
 def test_a_pattern_says_nothing_of_null() -> None:
     """A default that is None is null, and the type says whether that may be."""
     assert ran({"type": ["string", "null"], "pattern": "Hotel: {kept.hotel}"}, [None, "x", "Hotel: Ritz"]) == [

@@ -181,7 +181,7 @@ def _origin_gap(case: Case, run: RunState, name: str, sources: frozenset[str]) -
         return _ANYWHERE
     listed = CATALOG in sources and case.places and all(place.sensitivity is not None for place in case.places)
     for part in found.parts:
-        if not sources.isdisjoint(part.places):
+        if part.is_nothing or not sources.isdisjoint(part.places):
             continue  # a named place is its owner's word, whatever stands in free text elsewhere
         if part.lost:
             return _ANYWHERE

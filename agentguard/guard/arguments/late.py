@@ -61,8 +61,8 @@ class Misread(Late):
 class Filler:
     """Fills one call's arguments, by the run as it was when the call was looked at.
 
-    ``unknown``: what could not be filled, and why, for reviewers. ``keeps_nulls``: the tool takes no call without them,
-    so null that means absent is handed on; it is judged as absent all the same.
+    ``unknown``: what could not be filled, and why, for reviewers; ``filled``: what was. ``keeps_nulls``: the tool takes
+    no call without them, so null that means absent is handed on; it is judged as absent all the same.
     """
 
     filling: Filling
@@ -70,6 +70,7 @@ class Filler:
     kept: Mapping[str, Json]
     keeps_nulls: bool = False
     unknown: list[str] = field(default_factory=list)
+    filled: set[str] = field(default_factory=set)
 
     def __call__(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments as they are read: what is absent, or null, is filled; null that means absent is left out."""
@@ -84,4 +85,5 @@ class Filler:
                 found.pop(name, None)
             else:
                 found[name] = read_canonical(canonical_bytes(value))  # the caller's own, whatever is done to it
+                self.filled.add(name)
         return found

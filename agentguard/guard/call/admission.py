@@ -66,6 +66,7 @@ def admission_of(
         ],
         unsaid=call.told.unsaid,
         coerced=call.coerced,
+        filled=call.filled,
         order={} if call.request.in_order is call.request.canonical and whole else member_order(call.told.shown),
         framework=gate.framework,
         encoded=call.request.canonical if whole else _encoded(call.told.shown),

@@ -21,11 +21,13 @@ class Filled:
     """One reading of a call: its arguments, filled as these steps want them.
 
     ``error``: what reading them raised. It is the caller's to know only where nothing is wrong with what was filled in.
+    ``names``: the arguments that the guard put there.
     """
 
     arguments: ReadArguments | Unavailable
     filling: Filling | None = None
     error: Exception | None = None
+    names: tuple[str, ...] = ()
 
 
 def filled(
@@ -47,10 +49,18 @@ def _read(late: Late, filling: Filling | None, run: RunState | None) -> Filled:
         given = _given(late, filler)
     except Exception as error:
         if filler is not None and filler.unknown:
-            return Filled(Unavailable(Reason.FILL_UNAVAILABLE, "; ".join(filler.unknown)), filling)
+            return _without_source(filler)
         detail = f"could not be read: {what_is_wrong(error)}"
         return Filled(Unavailable(Reason.ARGUMENTS_INVALID, detail), filling, error)
-    return Filled(ReadArguments.read(given), filling)
+    if filler is not None and filler.unknown:  # a default stands there, which is nobody's to judge
+        return _without_source(filler)
+    names = () if filler is None else tuple(sorted(filler.filled))
+    return Filled(ReadArguments.read(given), filling, names=names)
+
+
+def _without_source(filler: Filler) -> Filled:
+    """No step that fills in this way can be taken: there is nothing yet to fill it with."""
+    return Filled(Unavailable(Reason.FILL_UNAVAILABLE, "; ".join(dict.fromkeys(filler.unknown))), filler.filling)
 
 
 def _given(late: Late, filler: Filler | None) -> Given:

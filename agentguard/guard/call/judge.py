@@ -91,7 +91,7 @@ def _judge(
     run: RunState | Unavailable,
     identity: Identity | Unavailable | None,
 ) -> Generator[Ask, Any, Judged]:
-    call = prepare(guard, gate, reading.arguments, call_id, context, run, reading.filling)
+    call = prepare(guard, gate, reading.arguments, call_id, context, run, reading.filling, reading.names)
     if identity is None:
         subject = run.subject if isinstance(run, RunState) else None
         identity = guard.identity_at_once(call.request.digest, subject)

@@ -48,14 +48,14 @@ def keep_all(keeps: Iterable[Keep], result: Any, roots: Mapping[str, Any]) -> Ke
     for keep in keeps:
         try:
             if keep.form == "set":
-                growth, fault = None, None
+                fault = None
                 value = keep.extract(result, roots)
                 if isinstance(value, Fault):
                     raise NotCanonical(value.detail)
                 values[keep.name] = read_canonical(canonical_bytes(value))
             else:
-                growth, fault = keep.growth(result, roots)
-                if growth is not None:
+                growths, fault = keep.growths(result, roots)
+                for growth in growths:
                     plain = read_canonical(canonical_bytes(growth.value))
                     grown.append(Growth(growth.name, growth.how, growth.key, plain))
             if fault is not None:

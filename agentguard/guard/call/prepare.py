@@ -78,6 +78,7 @@ class Call:
 
     ``told``: the arguments as records may hold them. ``impossible``: this call cannot be made, though the same
     arguments could be, in another way (awaited, not called). ``error`` is what the caller is told instead of a refusal.
+    ``filled``: the arguments that the guard has put there.
     """
 
     request: Request
@@ -91,6 +92,7 @@ class Call:
     ready: Any = None
     impossible: Unavailable | None = None
     error: Exception | None = None
+    filled: tuple[str, ...] = ()
 
 
 def left_out(arguments: object) -> Unavailable:
@@ -111,11 +113,12 @@ def prepare(
     context: RunContext | None,
     run: RunState | Unavailable,
     filling: Filling | None = None,
+    filled: tuple[str, ...] = (),
 ) -> Call:
     """Bytes first; everything later is read from them. Never raises for bad arguments.
 
-    ``filling``: how the steps that this is judged under fill it, and what it reaches under them. What is null and means
-    absent is judged as absent.
+    ``filling``: how the steps that this is judged under fill it, and what it reaches under them; ``filled``: the
+    arguments that the guard has put there. What is null and means absent is judged as absent.
     """
     nulls = frozenset[str]() if filling is None else filling.nulls
     declaration = guard.bundle.tools.get(gate.tool)
@@ -188,7 +191,7 @@ def prepare(
         problem, raised = problem or Unavailable(Reason.ARGUMENTS_INVALID, detail), error
     return Call(
         request, destinations, as_called, spellings, told, given.coerced, problem, None, ready,
-        impossible, raised,
+        impossible, raised, filled,
     )  # fmt: skip
 
 

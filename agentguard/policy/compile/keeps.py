@@ -37,6 +37,11 @@ def form_of(entry: models.KeepEntry) -> Form:
     return "put" if entry.by is not None else "add" if entry.add is not None else "set"
 
 
+def grows_in(steps: Mapping[str, models.StepEntry]) -> frozenset[str]:
+    """The kept values that grow over several calls."""
+    return frozenset(name for step in steps.values() for name, entry in step.keep.items() if form_of(entry) != "set")
+
+
 def known_of_kept(steps: Mapping[str, models.StepEntry]) -> Mapping[str, Known]:
     """What conditions know of each kept value: that it is a number, where ``as`` makes one of it in every step."""
     found: dict[str, Known] = {}

@@ -49,7 +49,13 @@ from agentguard.policy.compile.fill import (
 from agentguard.policy.compile.flow import flow_troubles
 from agentguard.policy.compile.hints import hints_of
 from agentguard.policy.compile.included import with_included
-from agentguard.policy.compile.keeps import compiled_keeps, keep_troubles, known_of_kept, written_by_outsiders
+from agentguard.policy.compile.keeps import (
+    compiled_keeps,
+    grows_in,
+    keep_troubles,
+    known_of_kept,
+    written_by_outsiders,
+)
 from agentguard.policy.compile.lets import let_troubles, named_in, with_lets
 from agentguard.policy.compile.limits import done_for_troubles, gives_nothing_back, limit_troubles, per_of
 from agentguard.policy.compile.parts import Parts, Written, check_people
@@ -267,7 +273,7 @@ class _Workflow:
             or read_kept(reaches),
             texts=texts,
             refers=refers,
-            hints=hints_of(step, conditions),
+            hints=hints_of(step, conditions, grows_in(self.file.steps)),
             fills=fills,
             null_is_absent=nulls_of(step.arguments),
             per=per_of(step),
