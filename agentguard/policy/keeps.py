@@ -124,7 +124,7 @@ class Keep:
                 torn[scalar_key(named)] = named
         if not torn:
             return (Growth(self.name, "add", self.key, elements),), None
-        sound = [
+        sound: list[Json] = [
             element for element in elements if isinstance(element, dict) and scalar_key(element[self.key]) not in torn
         ]
         fault = Fault(f"`{self.text}`: {len(torn)} of `{self.key}` stand for several different elements")
