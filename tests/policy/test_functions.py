@@ -331,6 +331,44 @@ def test_null_is_a_change_and_absent_is_none() -> None:
     assert holds("unchanged(args.note, kept.note)", view(kept={"note": None})) is True
 
 
+BEFORE = {"id": "b", "note": "old", "note_too": [1], "day": "2024-01-31"}
+
+
+@pytest.mark.parametrize(
+    ("args", "before", "given"),
+    [
+        ({"id": "b"}, BEFORE, True),
+        ({"id": "b", "note": "new"}, BEFORE, True),
+        ({"id": "b", "note": None, "day": "2024-01-31"}, BEFORE, True),
+        ({"id": "c", "note": "new"}, BEFORE, False),
+        ({"id": "b", "day": "2024-02-01"}, BEFORE, False),
+        ({"id": "b", "day": None}, BEFORE, False),
+        ({"id": "b", "count": 1}, BEFORE, None),
+        ({"id": "b", "count": None}, BEFORE, None),
+        ({"id": "b"}, [BEFORE], None),
+        ({"id": "b"}, None, None),
+        ({"note": "new"}, {}, True),
+    ],
+)
+def test_everything_but_what_may_change_is_as_it_was(args: Any, before: Any, given: bool | None) -> None:
+    """An argument that is left out stays as it is; one that was never there cannot be compared."""
+    seen = View({**view().names, "args": args, "kept": {"note": before}})
+    found = compile_condition("unchanged(args, kept.note, ['note'])", scope()).holds(seen)
+    assert (found if isinstance(found, bool) else None) is given
+
+
+def test_everything_but_what_may_change_in_an_object_is_there_as_it_was() -> None:
+    """A tool that takes a whole object may delete what is missing in it."""
+    for note, given in (
+        (BEFORE, True), ({**BEFORE, "id": "x"}, True), ({"note": "old"}, False), ({**BEFORE, "more": 1}, False),
+        ({**BEFORE, "note": None}, False),
+    ):  # fmt: skip
+        seen = View({**view().names, "args": {"note": note}, "kept": {"note": BEFORE}})
+        assert compile_condition("unchanged(args.note, kept.note, ['id'])", scope()).holds(seen) is given, note
+    gone = View({**view().names, "args": {}, "kept": {}})
+    assert compile_condition("unchanged(args.note, kept.note, ['id'])", scope()).holds(gone) is True
+
+
 @pytest.mark.parametrize(("one", "other"), [(1, True), (0, False), (1, "1"), ([1], [True]), ({"a": 1}, {"a": True})])
 def test_a_boolean_is_no_number_for_any_of_them(one: Any, other: Any) -> None:
     assert holds("unchanged(args.note, kept.note)", view({"note": one}, {"note": other})) is False
@@ -349,6 +387,9 @@ def test_a_boolean_is_no_number_for_any_of_them(one: Any, other: Any) -> None:
         ("plus(args.day, '1 fortnight') == ''", "no span of time"),
         ("plus(args.day, 5) == ''", "does not go with"),
         ("unchanged(kept.note, args.note)", "takes an argument"),
+        ("unchanged(args, kept.note, ['nota'])", "did you mean `note`"),
+        ("unchanged(args, kept.note, [args.id])", "a list of names"),
+        ("unchanged(args, kept.note, [])", "a list of names"),
         ("number(true) == 1", "does not go with true or false"),
         ("number('x') == 1", "a text is not one number"),
         ("sum(args.few) + 1 == 7.0", "write `double(...)`"),

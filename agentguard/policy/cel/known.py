@@ -120,6 +120,8 @@ def given_by(node: Call, known: list[Known], words: Callable[[Node], str]) -> tu
         about, trouble = _field(node, inside, words)
     if name == "unchanged" and not _is_argument(node.arguments[0]):
         trouble = "`unchanged` takes an argument and what it was before, such as `unchanged(args.note, kept.note)`"
+    elif name == "unchanged" and len(node.arguments) > 2:
+        trouble = _left_out(node.arguments[2], given)
     found: Mapping[str, Known] = {
         "max": about,
         "min": about,
@@ -130,6 +132,16 @@ def given_by(node: Call, known: list[Known], words: Callable[[Node], str]) -> tu
         "distinct": _list_of(about, given),
     }
     return found.get(name, _SIMPLE.get(name, ANYTHING)), trouble
+
+
+def _left_out(listed: Node, given: Known) -> str | None:
+    """What is wrong with the members that `unchanged` leaves out of an object of which this is known."""
+    for node in listed.values if isinstance(listed, Items) else ():
+        if isinstance(node, Const) and member(given, str(node.value)) is None:
+            return f"`unchanged` leaves out {shown(node.value)}, which is not there; " + expected(
+                str(node.value), given.get("properties", {})
+            )
+    return None
 
 
 def _element(given: Known) -> Known:

@@ -15,7 +15,7 @@ from agentguard.core.tallies import NEVER, SALT, key_of
 from agentguard.policy.cel.functions import lists, numbers, texts, times
 from agentguard.policy.cel.functions.values import Refused, alike
 from agentguard.policy.cel.scope import TALLIES
-from agentguard.policy.cel.tree import Call, Const, Ident, Node
+from agentguard.policy.cel.tree import Call, Const, Ident, Items, Node
 from agentguard.policy.words import shown
 
 # What an argument gives that is not there, where a function may be told so.
@@ -89,6 +89,10 @@ def _where(name: str, given: Sequence[Node]) -> Bound:
 
 
 def _unchanged(name: str, given: Sequence[Node]) -> Bound:
+    """Whether an argument is what it was; of an object, all but the members that may change."""
+    if len(given) > 2:
+        return _all_but(name, given)
+
     def run(_: Questions, new: Any, old: Any) -> bool:
         if new is ABSENT:
             return True
@@ -97,6 +101,29 @@ def _unchanged(name: str, given: Sequence[Node]) -> Bound:
         return alike(new, old)
 
     return Bound(name, tuple(given), run, may_lack=True)
+
+
+def _all_but(name: str, given: Sequence[Node]) -> Bound:
+    listed = given[2].values if isinstance(given[2], Items) and given[2].is_list else ()
+    names = frozenset(node.value for node in listed if isinstance(node, Const) and type(node.value) is str)
+    if not names or len(names) != len(listed):
+        raise ValueError('what `unchanged` leaves out is written as a list of names, such as `["start", "end"]`')
+    # An argument that is left out stays as it is; of another object nobody knows what a missing member means.
+    may_miss = isinstance(given[0], Ident)
+
+    def run(_: Questions, new: Any, old: Any) -> bool:
+        if new is ABSENT:
+            return True
+        if type(new) is not dict or type(old) is not dict:
+            raise Refused("what is compared, or what it was before, is no object, or missing")
+        said, before = new.keys() - names, old.keys() - names
+        if not may_miss and said != before:
+            return False
+        if not said <= before:
+            raise Refused("something that is given was not there before")
+        return all(alike(new[each], old[each]) for each in said)
+
+    return Bound(name, (given[0], given[1]), run, may_lack=True)
 
 
 def _done_for(name: str, given: Sequence[Node]) -> Bound:
@@ -177,6 +204,6 @@ SIGNATURES: Mapping[str, tuple[str, tuple[tuple[str, ...], ...]]] = {
     "same_amount": ("bool", (("int", "int"), ("int", "double"), ("double", "int"), ("double", "double"))),
     "time": ("timestamp", (("string",), ("timestamp",))),
     "plus": ("string", (("string", "string"),)),
-    "unchanged": ("bool", (("dyn", "dyn"),)),
+    "unchanged": ("bool", (("dyn", "dyn"), ("dyn", "dyn", "list"))),
     "done_for": ("bool", (("string", "dyn"),)),
 }
