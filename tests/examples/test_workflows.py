@@ -21,7 +21,13 @@ NOW = datetime(2026, 12, 1, 12, tzinfo=UTC)
 def test_there_is_a_bundle_for_every_example() -> None:
     """All of nothing is no."""
     names = [path.name for path in BUNDLES]
-    assert names == ["customer_export", "deployment_pipeline", "incident_response", "payments_service"]
+    assert names == [
+        "customer_export",
+        "deployment_pipeline",
+        "incident_response",
+        "office_assistant",
+        "payments_service",
+    ]
 
 
 @pytest.mark.parametrize("directory", BUNDLES, ids=lambda path: path.name)
