@@ -51,6 +51,7 @@ class Entry(NamedTuple):
 
 COMMANDS = {
     "init": Entry("agentguard.cli.init", "Draw up a policy from the tools of an agent."),
+    "doctor": Entry("agentguard.cli.doctor", "Say what stands before the first permitted call, and what is weak."),
     "check": Entry("agentguard.cli.check", "Load a bundle and list everything wrong with it."),
     "test": Entry("agentguard.cli.cases", "Run the decision cases that stand beside the workflows."),
     "explain": Entry("agentguard.cli.explain", "Say why a call is, or was, decided so: finding by finding."),

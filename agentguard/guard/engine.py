@@ -43,6 +43,7 @@ class Engine:
         self.clock = clock
         self._watched = WatchedClock(clock, elapsed, recorded=_newest(ledger))
         show = _logger(log)
+        self.logs = show is not None
         if show is not None:
             ledger.listen(show)
         self._untold: dict[str, set[str]] = {}

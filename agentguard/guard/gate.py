@@ -24,6 +24,10 @@ from agentguard.guard.run import RunContext, current_run
 R = TypeVar("R")
 
 
+# At the end of what a canary's record says, where the guard also writes its records to a log.
+LOGGED = "; records are logged"
+
+
 class Gate:
     """Judges every call of one tool. ``tool`` is its name in the policy, ``name`` the one it was wrapped under.
 
@@ -165,7 +169,7 @@ class Gate:
             framework=self.framework,
             definition=self.definition,
             policy_revision=self._guard.bundle.revision,
-            why=f"refused through {', '.join(proved)}",
+            why=f"refused through {', '.join(proved)}{LOGGED if self._guard.logs else ''}",
             outcome="refused",
         )
         self._guard.ledger.append(data).result()

@@ -1,0 +1,1 @@
+"""``agentguard doctor``: what stands before the first permitted call, and what weakens a deployment."""
