@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import io
 import os
 import re
 import subprocess
@@ -22,49 +20,70 @@ from tested_sources import wrong_sources
 ROOT = README.parent
 
 
-def test_the_readmes_code_runs_on_the_readmes_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stranger will paste it; what stands in its comments is what they must see."""
-    for text in blocks("yaml"):
-        name = re.fullmatch(r"# (workflows/[a-z-]+\.yaml)", text.splitlines()[0])
-        assert name is not None, "each YAML block says which file it is"
-        path = tmp_path / name[1]
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text)
-    monkeypatch.chdir(tmp_path)
-    printed = io.StringIO()
-    names: dict[str, object] = {}
-    code = blocks("python")
-    with contextlib.redirect_stdout(printed):
-        for block in code:
-            exec(compile(block, "README.md", "exec"), names)
-    names["guard"].shut()  # type: ignore[attr-defined]
-    refusal, paid, *records = printed.getvalue().splitlines()
-    assert re.fullmatch(r"this tool call was not allowed \(decision `d-[0-9a-f]{32}`\)", refusal)
-    assert paid == "paid 4900 back for ORD-1"
-    assert records == [line.removeprefix("# ") for line in code[-1].splitlines() if line.startswith("# ")]
+FIRST = README.read_text("utf-8").partition("## First steps")[2].partition("\n## ")[0]
 
 
-def test_the_readme_stands_in_the_order_in_which_it_is_typed() -> None:
-    """The policy files come before the code that loads them; outside this repository nothing else is there."""
-    text = README.read_text("utf-8")
-    places = [text.index(f"# workflows/{name}.yaml") for name in ("refund-order", "tools", "trust")]
-    assert max(places) < text.index("agentguard check workflows\nok: ") < text.index('Guard.load("workflows")')
-
-
-def test_the_readmes_check_says_what_stands_there(tmp_path: Path) -> None:
-    """A newcomer compares letter by letter."""
-    (tmp_path / "workflows").mkdir()
-    for text in blocks("yaml"):
-        (tmp_path / text.splitlines()[0].removeprefix("# ")).write_text(text)
-    code = "import sys; from agentguard.cli import main; sys.exit(main(['check', 'workflows']))"
+@pytest.fixture(scope="module")
+def typed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple[str, str, str]]]:
+    """A fresh folder in which the first steps were typed: each command, what it printed, and what the page shows."""
+    folder = tmp_path_factory.mktemp("shop")
+    for block in blocks("python"):
+        name = re.match(r"# (\w+\.py)\n", block)
+        assert name is not None, "each block says which file it is"
+        (folder / name[1]).write_text(block)
     paths = os.pathsep.join([str(Path(agentguard.__file__ or "").parents[1]), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "PYTHONPATH": paths}
-    command = [sys.executable, "-c", code]
-    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
-    assert said.returncode == 0, said.stdout + said.stderr
-    (shown,) = [block for block in blocks("console") if "agentguard check" in block]
-    assert said.stdout.startswith(shown.split("\n", 1)[1])
-    assert "note:" not in said.stdout
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("AGENTGUARD_HOME")}
+    environment |= {"PYTHONPATH": paths}
+    done = []
+    for block in blocks("console"):
+        for command, shown in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n?)*)", block, re.MULTILINE):
+            if "pip install" in command or command.startswith("mkdir"):
+                continue
+            program, *words = command.split()
+            start = {"python": [sys.executable], "agentguard": [sys.executable, "-c", CLI]}[program]
+            ran = subprocess.run(
+                [*start, *words], cwd=folder, capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL
+            )
+            assert ran.returncode == 0, f"{command}: {ran.stdout}{ran.stderr}"
+            done.append((command, ran.stdout, shown))
+    return folder, done
+
+
+CLI = "import sys; from agentguard.cli import main; sys.exit(main())"
+
+
+def test_the_first_steps_print_what_the_page_shows(typed: tuple[Path, list[tuple[str, str, str]]]) -> None:
+    """A newcomer types exactly this and compares letter by letter; an id is another one each time."""
+    _, done = typed
+    assert [command for command, _, shown in done if shown] == ["agentguard init shop:tools --yes", "python main.py"]
+    for command, printed, shown in done:
+        if shown:
+            said = [re.sub(r"`d-[0-9a-f]{32}`", "`d-…`", line.rstrip()) for line in printed.splitlines()]
+            assert said == shown.splitlines(), command
+
+
+def test_the_first_steps_reach_a_permit_a_refusal_and_a_wait_within_eight_hundred_words() -> None:
+    """Judged as a newcomer reads: everything that stands there counts, code and output too."""
+    assert len(FIRST.split()) < 800
+    assert README.read_text("utf-8").index("## First steps") < README.read_text("utf-8").index("## Two commands")
+
+
+def test_the_piece_of_policy_that_is_shown_is_what_was_drawn_up(
+    typed: tuple[Path, list[tuple[str, str, str]]],
+) -> None:
+    folder, _ = typed
+    (block,) = blocks("yaml")
+    name, _, piece = block.partition("\n")
+    assert piece in (folder / name.removeprefix("# ")).read_text("utf-8")
+
+
+def test_the_first_steps_leave_a_draft_that_checks_without_a_note(
+    typed: tuple[Path, list[tuple[str, str, str]]],
+) -> None:
+    printed = {command: text for command, text, _ in typed[1]}
+    assert printed["agentguard check policy"].startswith("ok: ") and "note:" not in printed["agentguard check policy"]
+    assert "12 of 12 as expected" in printed["agentguard test policy"]
+    assert printed["agentguard doctor --fail-on blocked"].splitlines()[-1].startswith("0 blocked, ")
 
 
 @pytest.mark.parametrize("folder", ["agentguard", "docs", "tests", "examples", "benchmarks", "."])

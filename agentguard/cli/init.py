@@ -6,6 +6,7 @@ import getpass
 import re
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 app = common.new_app("Draw up a policy from the tools of an agent.", group=False)
 
+_OBSERVED = timedelta(days=14)
 # A draft that nobody has read by then permits nothing.
 _REVIEW = timedelta(days=90)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
@@ -57,6 +59,9 @@ def init(
         typer.Option("--place", metavar="KIND=PATTERN", help="A place that may be reached; repeat it."),
     ] = None,
     dialect: Annotated[str | None, typer.Option("--dialect", help="The SQL dialect of arguments that are SQL.")] = None,
+    observe: Annotated[
+        bool, typer.Option("--observe", help="Decide and record for 14 days, and let calls run all the same.")
+    ] = False,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Ask nothing; take what is not said as it is guessed.")
     ] = False,
@@ -83,6 +88,8 @@ def init(
     choices = _choices(
         given, places, dialect, source, _default_name(tools, tools_list, openapi, to), ask=not yes, now=now
     )
+    if observe:
+        choices = replace(choices, observe_until=(now + _OBSERVED).date())
     with common.progress("trying the draft") as on_case:
         drafted = write(planned(found, choices), choices, to, now, on_case)
     _tell(drafted, choices, to, tools)
@@ -208,6 +215,11 @@ def _tell(drafted: Drafted, choices: Choices, to: Path, tools: str | None) -> No
         common.line(f"left out: {name[:100]}: {why}")
     if len(plan.left_out) > _MOST_LISTED:
         common.line(f"... and {len(plan.left_out) - _MOST_LISTED} more left out")
+    if choices.observe_until is not None:
+        until = choices.observe_until
+        common.line(
+            f"observed until {until}: calls are decided and recorded, and run all the same; see {to}/trust.yaml"
+        )
     common.line(f"checked; {drafted.cases} of {drafted.cases} cases as expected. Read every `guess`, and put it right.")
     common.line("The two lines that guard your tools:")
     variable = "tools" if tools is None else tools.rpartition(":")[2].rpartition(".")[2]

@@ -61,10 +61,11 @@ class World:
         self.usable = usable
         self.case = case
         self.at = at
-        # A draft is tried out here as if it were in force.
-        self.workflow = replace(_workflow(usable.bundle.policy, case.workflow), draft=False)
-        workflows = {**usable.bundle.policy.workflows, case.workflow: self.workflow}
-        self.policy: Policy = replace(usable.bundle.policy, workflows=workflows)
+        self.workflow = _workflow(usable.bundle.policy, case.workflow)
+        self.policy: Policy = usable.bundle.policy
+        if self.workflow.draft:  # tried out here as if it were in force
+            self.workflow = replace(self.workflow, draft=False)
+            self.policy = replace(self.policy, workflows={**self.policy.workflows, case.workflow: self.workflow})
 
     @cached_property
     def engine(self) -> Engine:

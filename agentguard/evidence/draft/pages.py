@@ -119,7 +119,15 @@ def _trust(choices: Choices) -> list[str]:
         "    max_age: 60s",
         "    max_lifetime: 60s",
         f"    subjects: {in_line([choices.subject])}",
+        *_observed(choices),
     ]
+
+
+def _observed(choices: Choices) -> list[str]:
+    if choices.observe_until is None:
+        return []
+    entry = f"{{workflow: {in_line(choices.workflow)}, until: {choices.observe_until.isoformat()}}}"
+    return ["observe:  # decided and recorded, and run all the same, until that day", f"  - {entry}"]
 
 
 def _tool(tool: ToolPlan) -> list[str]:

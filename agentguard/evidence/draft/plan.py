@@ -39,7 +39,10 @@ MOST_WRITES = 20
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What an owner decided before the draft, or the defaults. ``places``: patterns by kind of destination."""
+    """What an owner decided before the draft, or the defaults. ``places``: patterns by kind of destination.
+
+    ``observe_until``: the last day on which its runs begin observed; None where they are enforced from the start.
+    """
 
     workflow: str
     owner: str
@@ -49,6 +52,7 @@ class Choices:
     source: str
     places: Mapping[str, Sequence[str]] = field(default_factory=dict)
     dialect: str | None = None
+    observe_until: date | None = None
 
 
 @dataclass(slots=True)
