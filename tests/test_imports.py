@@ -153,6 +153,15 @@ def test_a_public_name_is_imported_without_what_only_its_use_needs(name: str) ->
     assert ran.stdout.split() == []
 
 
+def test_a_guard_is_imported_without_what_asks_over_a_network() -> None:
+    """Key servers, streams of signals and installed adapters are met by a few processes, and the import by all."""
+    late = ("agentguard.signals", "email.message", "http.client", "importlib.metadata")
+    code = f"import sys; from agentguard import Guard; print(*(m for m in {late!r} if m in sys.modules))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=CHECKOUT)
+
+    assert ran.stdout.split() == []
+
+
 @pytest.mark.parametrize(
     "use",
     [

@@ -28,10 +28,10 @@ from agentguard.guard.run import RunContext
 from agentguard.ledger import LogLedger, open_ledger
 from agentguard.policy import Bundle, Reloader
 from agentguard.policy.observing import observing_notes
-from agentguard.signals import Receiver, Streams
 
 if TYPE_CHECKING:
     from agentguard.guard.gate import Gate
+    from agentguard.signals import Receiver, Streams
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -221,6 +221,8 @@ class Guard(Engine):
 
         Raises ConfigurationError where one of them could not be listened to.
         """
+
+        from agentguard.signals import Receiver, Streams
 
         def streams() -> Streams:
             bundle = self.bundle

@@ -7,9 +7,7 @@ byte at a time would hold a call for ever. Here the whole exchange has one deadl
 from __future__ import annotations
 
 import contextlib
-import http.client
 import socket
-import ssl
 import threading
 import time
 import urllib.parse
@@ -17,9 +15,13 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from agentguard.errors import ConfigurationError
 from agentguard.jose.refusal import shown
+
+if TYPE_CHECKING:
+    from http.client import HTTPConnection, HTTPResponse
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _ATTEMPTS = 2
@@ -151,7 +153,7 @@ class _Exchange:
                     self._socket.shutdown(socket.SHUT_RDWR)
 
 
-def _body(address: Address, response: http.client.HTTPResponse, limit: int) -> bytes:
+def _body(address: Address, response: HTTPResponse, limit: int) -> bytes:
     if response.status in _TRY_AGAIN:
         raise _Transient(f"{address} answered {response.status}")
     if response.status != 200:
@@ -162,8 +164,12 @@ def _body(address: Address, response: http.client.HTTPResponse, limit: int) -> b
     return data
 
 
-def _connection(address: Address, timeout: float) -> http.client.HTTPConnection:
+def _connection(address: Address, timeout: float) -> HTTPConnection:
+    # With the first question: most processes never ask one.
+    from http.client import HTTPConnection, HTTPSConnection
+    from ssl import create_default_context
+
     if address.secure:
-        context = ssl.create_default_context()
-        return http.client.HTTPSConnection(address.host, address.port, timeout=timeout, context=context)
-    return http.client.HTTPConnection(address.host, address.port, timeout=timeout)
+        context = create_default_context()
+        return HTTPSConnection(address.host, address.port, timeout=timeout, context=context)
+    return HTTPConnection(address.host, address.port, timeout=timeout)

@@ -115,8 +115,8 @@ def _events(
             if answer.reason is Refusal.ASSERTION_USED:
                 identity = Unavailable(Reason.ASSERTION_REPLAYED, "this assertion has been used before")
             continue
-        attempt.saw(answer)
-        attempt.follow(bundle.policy, call.request, answer)
+        attempt.saw(answer.run)
+        attempt.follow(bundle.policy, call.request, answer.run)
         note(guard, Decided(admission.decision_id, gate.tool, decision.effect, call_id))
         # 6 and 7
         if admission.permit:

@@ -15,24 +15,26 @@ The rules:
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from copy import copy
+from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from agentguard.core.policy import MICROS, Fault, View
 from agentguard.policy.cel import why
+from agentguard.policy.cel.checker import Checked, checked, expect, mentioned
 from agentguard.policy.cel.cost import PASSES_AT_A_TIME, bill
 from agentguard.policy.cel.inspect import Inspection, inspect
 from agentguard.policy.cel.lets import growth_trouble, inlined, unnumbered
 from agentguard.policy.cel.prepared import Prepared, is_encodable
 from agentguard.policy.cel.rewrite import rewritten
-from agentguard.policy.cel.runtime import ERROR, KINDS, NOTHING, RUNTIME, Frame, evaluated, typed_environment
+from agentguard.policy.cel.runtime import ERROR, KINDS, NOTHING, RUNTIME, Frame, environment_of, evaluated
 from agentguard.policy.cel.scope import Known, Let, Scope
-from agentguard.policy.cel.tree import Node, read_tree, types_of
+from agentguard.policy.cel.tree import Node, read_tree
 from agentguard.policy.cel.words import explain, type_word
 from agentguard.policy.words import shown
+
+R = TypeVar("R")
 
 MAX_LENGTH = 4096
 MAX_MICROS = 2**62
@@ -185,7 +187,9 @@ class CompiledCondition(_Program):
 
     def at(self, scope: Scope, place: str) -> CompiledCondition:
         """The same condition in another step, whose scope is equal."""
-        other = copy(self)
+        other = object.__new__(CompiledCondition)
+        for name in _Program.__slots__:
+            setattr(other, name, getattr(self, name))
         other._scope, other._steps, other.place, other._parts = scope, scope.steps, place, None
         return other
 
@@ -297,8 +301,7 @@ def compile_amount(text: str, scope: Scope) -> CompiledAmount:
 def compile_let(text: str, scope: Scope) -> Let:
     """An expression that others name. Raises NotCompiled."""
     tree, _, _ = _compile(text, scope, None, "a value")
-    checked = _compiled(typed_environment(_named(scope)), text, scope)
-    return Let(text, unnumbered(tree), _kind(checked.return_type().name()))
+    return Let(text, unnumbered(tree), _kind(_checked(text, tree, scope, {}).gives))
 
 
 def _compile(
@@ -314,17 +317,18 @@ def _compile(
         raise (error if isinstance(error, NotCompiled) else NotCompiled([f"{shown(text)}: {error}"])) from None
     if found.troubles:
         raise NotCompiled([f"{shown(text)}: {trouble}" for trouble in found.troubles])
-    checked = _compiled(typed_environment((*_declared(scope, found), *_named(scope))), text, scope)
-    result = checked.return_type().name()
-    if types is not None and result not in types:
-        raise NotCompiled([f"{shown(text)}: gives {type_word(result)}, expected {what}{_remedy(result, what)}"])
-    return tree, types_of(checked.serialize()), found
+    known = _checked(text, tree, scope, dict(_declared(scope, found)))
+    if types is not None and known.gives not in types:
+        said = f"gives {type_word(known.gives)}, expected {what}{_remedy(known.gives, what)}"
+        raise NotCompiled([f"{shown(text)}: {said}"])
+    return tree, known.types, found
 
 
 def _read(text: str, scope: Scope) -> tuple[Node, Mapping[int, str], Inspection]:
     """The tree of an expression, nothing of its types, and what it uses. Raises NotCompiled, or another ValueError."""
-    environment = typed_environment(_named(scope)) if scope.lets else RUNTIME
-    tree = inlined(read_tree(_compiled(environment, text, scope).serialize()), scope.lets)
+    tree = _said(text, scope, lambda: _tree(text, _named(scope)))
+    if scope.lets:
+        tree = inlined(tree, scope.lets)
     said = growth_trouble(tree)
     if said is not None:
         raise ValueError(said)
@@ -353,9 +357,30 @@ def _literals(node: Node) -> tuple[str | None, Any]:
     return (str(value), None) if answer.type() == ERROR else (None, value)
 
 
-def _compiled(environment: Any, text: str, scope: Scope) -> Any:
+# Of texts that stand in many scopes, all but what the scope says of them is read once.
+@lru_cache(maxsize=4096)
+def _tree(text: str, named: tuple[tuple[str, str], ...]) -> Node:
+    """The tree of an expression in which these names are known, and nothing of any type beside them."""
+    environment = _naming(named) if named else RUNTIME
+    return read_tree(environment.compile(text).serialize())
+
+
+@lru_cache(maxsize=256)
+def _naming(named: tuple[tuple[str, str], ...]) -> Any:
+    return environment_of(dict(named))
+
+
+def _checked(text: str, tree: Node, scope: Scope, declared: Mapping[str, str]) -> Checked:
+    """An expression checked, with these types of members, and those of its names. Raises NotCompiled."""
+    kinds: dict[str, str | None] = {name: declared.get(name) for name in mentioned(tree)}
+    kinds.update(_named(scope))
+    return _said(text, scope, lambda: checked(text, tuple(sorted(kinds.items()))))
+
+
+def _said(text: str, scope: Scope, work: Callable[[], R]) -> R:
+    """What the runtime makes of an expression. Raises NotCompiled, in words for owners."""
     try:
-        return environment.compile(text)
+        return work()
     except RuntimeError as error:
         raise NotCompiled([f"{shown(text)}: {message}" for message in explain(str(error), text, scope)]) from None
 
@@ -377,6 +402,20 @@ def _declared(scope: Scope, found: Inspection) -> tuple[tuple[str, str], ...]:
             if _WORD.fullmatch(name) is not None and (root, name) not in found.tested
         )
     )
+
+
+def expect_names(root: str, schemas: Mapping[str, Any]) -> None:
+    """Say that conditions over members of these schemas are to come, so that one environment is made for all."""
+    expect(
+        (f"{root}.{name}", _type_of(schema))
+        for name, schema in schemas.items()
+        if _WORD.fullmatch(name) is not None and _is_plain(schema) and schema.get("optional") is not True
+    )
+
+
+def _is_plain(schema: Any) -> bool:
+    """Whether a schema that nobody has looked at yet says what type it is of."""
+    return type(schema) is dict and (schema.get("type") != "array" or _is_plain(schema.get("items", {})))
 
 
 def _type_of(known: Known) -> str:

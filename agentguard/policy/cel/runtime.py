@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from functools import lru_cache
 from typing import Any, TypeAlias
 
 from cel_expr_python import cel
@@ -237,14 +236,17 @@ def _called() -> list[Any]:
     ]
 
 
+_EXTENSIONS = [
+    ext_strings.ExtStrings(),
+    ext_math.ExtMath(),
+    ext_bindings.ExtBindings(),
+    ext_optional.ExtOptional(1),  # the next version has a `last` of its own
+]
+_FUNCTIONS = [*_declared(), *_called()]
+
+
 def _environment(variables: Mapping[str, Any]) -> Any:
-    extensions = [
-        ext_strings.ExtStrings(),
-        ext_math.ExtMath(),
-        ext_bindings.ExtBindings(),
-        ext_optional.ExtOptional(1),  # the next version has a `last` of its own
-    ]
-    return cel.NewEnv(variables=dict(variables), extensions=extensions, functions=[*_declared(), *_called()])
+    return cel.NewEnv(variables=dict(variables), extensions=_EXTENSIONS, functions=_FUNCTIONS)
 
 
 # What runs: every program in one environment, so that one activation serves all conditions of a decision.
@@ -265,10 +267,9 @@ KINDS: Mapping[str, Any] = {
 }
 
 
-@lru_cache(maxsize=4096)
-def typed_environment(declared: tuple[tuple[str, str], ...]) -> Any:
+def environment_of(declared: Mapping[str, str]) -> Any:
     """An environment in which these names have these types, for the checker."""
-    return _environment({**BASE, **{name: _cel_type(word) for name, word in declared}})
+    return _environment({**BASE, **{name: _cel_type(word) for name, word in declared.items()}})
 
 
 def _cel_type(word: str) -> Any:

@@ -83,7 +83,7 @@ class Scope:
 
     def __hash__(self) -> int:
         """By what is quick to hash; equality looks at everything."""
-        return hash((self.steps, *self.names["args"]["properties"], *self.names["kept"]["properties"]))
+        return hash((self.steps, *(repr(self.names[root]["properties"]) for root in ("args", "inputs", "kept"))))
 
     @classmethod
     def make(

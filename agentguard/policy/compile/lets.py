@@ -22,6 +22,8 @@ def _words(text: str) -> list[str]:
 def named_in(texts: Iterable[str], lets: Mapping[str, str]) -> list[str]:
     """The names that stand in these expressions, and in what those name; in an order in which each comes after what
     it names. By the word alone: a loop's variable may be one, which is refused."""
+    if not lets:
+        return []
     found: dict[str, None] = {}
 
     def look(text: str, above: tuple[str, ...]) -> None:
@@ -58,6 +60,8 @@ def _below(name: str, lets: Mapping[str, str]) -> set[str]:
 
 def with_lets(scope: Scope, names: Iterable[str], lets: Mapping[str, str]) -> tuple[Scope, list[tuple[str, str]]]:
     """The scope in which these names mean their expressions, and what is wrong with those there."""
+    if not lets:
+        return scope, []
     known: dict[str, Let] = {}
     troubles: list[tuple[str, str]] = []
     for name in names:

@@ -42,7 +42,7 @@ class _References:
         self._known = known
 
     def schema(self, schema: Any, place: Place, where: tuple[Any, ...]) -> Any:
-        if not isinstance(schema, Mapping):
+        if type(schema) is not dict:
             return schema
         plain = dict(schema)
         for keyword in _ALTERNATIVES:
@@ -55,9 +55,9 @@ class _References:
                 self.found.append(Reference(place, path.text, listed=path))
         if isinstance(plain.get("pattern"), str) and _QUOTED.search(plain["pattern"]) is not None:
             self._pattern(plain.pop("pattern"), place, (*where, "pattern"))
-        if isinstance(plain.get("items"), Mapping):
+        if type(plain.get("items")) is dict:
             plain["items"] = self.schema(plain["items"], (*place, EVERY), (*where, "items"))
-        if isinstance(plain.get("properties"), Mapping):
+        if type(plain.get("properties")) is dict:
             plain["properties"] = {
                 name: self.schema(inner, (*place, name), (*where, "properties", name))
                 for name, inner in plain["properties"].items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import PurePath
 from types import MappingProxyType
 from typing import Any
@@ -32,6 +33,7 @@ from agentguard.policy.cel.conditions import (
     NotCompiled,
     compile_amount,
     compile_condition,
+    expect_names,
     to_micros,
 )
 from agentguard.policy.cel.joined import JoinedConditions
@@ -80,6 +82,14 @@ def add_workflow(parts: Parts, written: Written) -> None:
     compiled = _Workflow(parts, written).compile()
     if compiled is not None and is_new:
         parts.workflows[name] = compiled
+
+
+def expect_workflow(written: Written) -> None:
+    """Say what a workflow's conditions will be about, before any is compiled."""
+    file: models.Workflow = written.model
+    expect_names("inputs", file.inputs)
+    for step in file.steps.values():
+        expect_names("args", step.arguments)
 
 
 class _Workflow:
@@ -360,7 +370,7 @@ class _Workflow:
     def _condition(self, path: tuple[Any, ...], text: str, scope: Scope, named: str) -> CompiledCondition | None:
         source = self.written.source(*path)
         try:
-            compiled = compile_condition(text, scope, f"{named}, {PurePath(source.file).name}:{source.line}")
+            compiled = compile_condition(text, scope, f"{named}, {_file_name(source.file)}:{source.line}")
         except NotCompiled as error:
             for message in error.messages:
                 self.say(path, message)
@@ -446,6 +456,11 @@ class _Workflow:
                 for message in error.messages:
                     self.say(path, f"in step {shown(step)}: {message}")
         return amount
+
+
+@lru_cache(maxsize=1024)
+def _file_name(path: str) -> str:
+    return PurePath(path).name
 
 
 def _rest_on_run(texts: Iterable[TextRule]) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, TypeAlias
@@ -100,8 +99,7 @@ def parse(raw: bytes) -> tuple[list[Document], list[Trouble]]:
         return [], [trouble]
     builder = _Builder()
     try:
-        for event in _events(text):
-            builder.take(event)
+        _read(text, builder)
     except _Stop:
         pass
     except yaml.MarkedYAMLError as error:
@@ -111,8 +109,13 @@ def parse(raw: bytes) -> tuple[list[Document], list[Trouble]]:
     return builder.documents, builder.troubles
 
 
-def _events(text: str) -> Iterator[Any]:
-    return iter(yaml.parse(text, Loader=_LOADER))
+def _read(text: str, builder: _Builder) -> None:
+    loader = _LOADER(text)
+    try:
+        while loader.check_event():
+            builder.take(loader.get_event())
+    finally:
+        loader.dispose()
 
 
 def _decode(raw: bytes) -> tuple[str, Trouble | None]:
@@ -162,10 +165,13 @@ class _Builder:
     def __init__(self) -> None:
         self.documents: list[Document] = []
         self.troubles: list[Trouble] = []
-        self._stack: list[tuple[Any, Branch]] = []
-        self._keys: list[Any] = []
-        self._key_lines: list[int] = []
         self._nodes = 0
+        # What is open now: the mapping or list, where it was written, and in a mapping the key that has no value yet.
+        self._container: Any = None
+        self._branch = Branch(0)
+        self._key: Any = _NOTHING
+        self._key_line = 0
+        self._stack: list[tuple[Any, Branch, Any, int]] = []  # the same of what is around it
         self._take = {
             yaml.ScalarEvent: self._scalar,
             yaml.MappingStartEvent: self._open,
@@ -212,51 +218,41 @@ class _Builder:
         line = event.start_mark.line + 1
         if len(self._stack) >= MAX_DEPTH:
             self._stop(event, f"nested deeper than {MAX_DEPTH}")
-        if self._wants_key():
+        if self._key is _NOTHING and type(self._container) is dict:
             self._stop(event, "a key must be one word of text, not a list or a mapping")
         value: Any = {} if type(event) is yaml.MappingStartEvent else []
         branch = Branch(line)
         self._put(value, branch, line)
-        self._stack.append((value, branch))
-        self._keys.append(_NOTHING)
-        self._key_lines.append(line)
+        self._stack.append((self._container, self._branch, self._key, self._key_line))
+        self._container, self._branch, self._key, self._key_line = value, branch, _NOTHING, line
 
     def _close(self, _: Any) -> None:
-        self._stack.pop()
-        self._keys.pop()
-        self._key_lines.pop()
-
-    def _wants_key(self) -> bool:
-        return bool(self._stack) and type(self._stack[-1][0]) is dict and self._keys[-1] is _NOTHING
+        self._container, self._branch, self._key, self._key_line = self._stack.pop()
 
     def _scalar(self, event: Any) -> None:
         self._check(event)
-        line = event.start_mark.line + 1
+        text, line = event.value, event.start_mark.line + 1
         plain = event.implicit[0]
         if event.style == '"':  # the only style in which an escape can bring in what the file itself may not hold
-            self._escaped(event.value, line)
-        if self._wants_key():
-            self._key(event.value, plain, line)
-            return
-        key = self._keys[-1] if self._stack else _NOTHING
-        value: Json = self._resolve(event.value, line, key) if plain else event.value
-        self._put(value, line, line)
+            self._escaped(text, line)
+        if self._key is _NOTHING and type(self._container) is dict:
+            self._take_key(text, plain, line)
+        else:
+            self._put(self._resolve(text, line, self._key) if plain else text, line, line)
 
     def _escaped(self, text: str, line: int) -> None:
         hidden = next((c for c in text if not (c in "\n\t" or " " <= c <= "~" or (c > "~" and is_seen(c)))), None)
         if hidden is not None:
             self.say(line, f"holds the invisible character U+{ord(hidden):04X}; remove it")
 
-    def _key(self, text: str, plain: bool, line: int) -> None:
+    def _take_key(self, text: str, plain: bool, line: int) -> None:
         trouble = _key_trouble(text, plain)
         if trouble is not None:
             self.say(line, trouble)
-        mapping, branch = self._stack[-1]
-        if text in mapping and trouble is None:
-            first = branch.children[text][0]
+        elif text in self._container:
+            first = self._branch.children[text][0]
             self.say(line, f"the key {shown(text)} is given twice; the first is in line {first}")
-        self._keys[-1] = text
-        self._key_lines[-1] = line
+        self._key, self._key_line = text, line
 
     def _resolve(self, text: str, line: int, key: Any) -> Json:
         value = _plain(text)
@@ -268,19 +264,17 @@ class _Builder:
         return text
 
     def _put(self, value: Any, place: Place, line: int) -> None:
-        if not self._stack:
+        container = self._container
+        if type(container) is dict:
+            # The key's line is where an owner looks; a block below it begins a line later.
+            self._branch.children[self._key] = (self._key_line, place)
+            container[self._key] = value
+            self._key = _NOTHING
+        elif container is None:
             self.documents.append(Document(value, place))
-            return
-        container, branch = self._stack[-1]
-        if type(container) is list:
-            branch.children[len(container)] = (line, place)
+        else:
+            self._branch.children[len(container)] = (line, place)
             container.append(value)
-            return
-        key = self._keys[-1]
-        # The key's line is where an owner looks; a block below it begins a line later.
-        branch.children[key] = (self._key_lines[-1], place)
-        container[key] = value
-        self._keys[-1] = _NOTHING
 
 
 @dataclass(frozen=True, slots=True)
