@@ -59,6 +59,7 @@ COMMANDS = {
     "schema": Entry("agentguard.cli.schema", "Print the JSON Schema of policy files, for editors."),
     "learn": Entry("agentguard.cli.learn", "Draft a workflow out of what an agent did."),
     "replay": Entry("agentguard.cli.replay", "Decide recorded calls anew under a bundle: what would change?"),
+    "compare": Entry("agentguard.cli.compare", "Say which calls a candidate beside the live policy would change."),
     "approvals": Entry("agentguard.cli.approvals", "List, read and answer the calls that wait for a person."),
     "audit": Entry("agentguard.cli.audit", "Read the records: list, show, follow."),
     "runs": Entry("agentguard.cli.runs", "List runs, stop one, set its risk."),

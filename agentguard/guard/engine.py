@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 from agentguard.core.facts import Observed, RunState
 from agentguard.core.policy import Workflow
@@ -19,9 +19,18 @@ from agentguard.guard.clock import LONG_AGO, WatchedClock, utc_now
 from agentguard.guard.in_force import Holder, InForce
 from agentguard.guard.records import RecordData
 from agentguard.guard.result_paths import ResultPath
-from agentguard.ledger import LogLedger, Promise, RecordFilter
+from agentguard.ledger import Admission, LogLedger, Promise, RecordFilter
 from agentguard.policy import Bundle
 from agentguard.policy.observing import is_in_force
+
+
+class Hears(Protocol):
+    """Whoever hears each decision, and judges the call beside it (``candidate.beside``)."""
+
+    def hear(
+        self, live: Bundle, gate: Any, judged: Any, admission: Admission, after: RunState | None, fresh: bool
+    ) -> None:
+        """A call was decided. Never waits, and never raises."""
 
 
 class Engine:
@@ -47,6 +56,7 @@ class Engine:
         if show is not None:
             ledger.listen(show)
         self._untold: dict[str, set[str]] = {}
+        self.beside: Hears | None = None
 
     @property
     def _in_force(self) -> InForce:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TextIO, TypeAlias, TypeV
 from agentguard.core.canonical import NotCanonical, canonical_bytes, sha256
 from agentguard.core.fill import filled_by
 from agentguard.core.values import Json
-from agentguard.errors import ConfigurationError
+from agentguard.errors import ConfigurationError, PolicyError
 from agentguard.guard.clock import utc_now
 from agentguard.guard.engine import Engine
 from agentguard.guard.identities import Identities, Source
@@ -30,6 +31,7 @@ from agentguard.policy import Bundle, Reloader
 from agentguard.policy.observing import observing_notes
 
 if TYPE_CHECKING:
+    from agentguard.guard.candidate.beside import Beside
     from agentguard.guard.gate import Gate
     from agentguard.signals import Receiver, Streams
 
@@ -56,6 +58,8 @@ class Guard(Engine):
         self._reloader: Reloader[InForce] = reloader
         # People stop a run whatever the clock does. What it tells them stands, so that they can put it right.
         self.operations = Operations(ledger, self._watched.told)
+        self._candidate: Beside | None = None
+        self._tried: Reloader[UsableBundle] | None = None
         self._warn()
 
     def _warn(self) -> None:
@@ -77,6 +81,7 @@ class Guard(Engine):
         clock: Callable[[], datetime] = utc_now,
         elapsed: Callable[[], float] | None = None,
         log: bool | TextIO | None = None,
+        candidate: str | Path | None = None,
     ) -> Guard:
         """Load a bundle and the embedded defaults: a SQLite ledger and a local identity under ``home``.
 
@@ -84,11 +89,13 @@ class Guard(Engine):
         lists several). Without ``identity`` the local issuer speaks for ``subject``. ``wait`` is how long a call that
         needs a person blocks; None raises ApprovalPending at once. ``log`` True writes JSON lines to standard error.
         ``clock`` tells the time in UTC, ``elapsed`` the seconds passed, so that a clock that stands still is noticed.
+        ``candidate`` is another bundle that judges each call beside this one; what it says is recorded, and decides
+        nothing (`agentguard compare`).
         Raises PolicyError, ConfigurationError, LedgerError.
         """
         check_options(
             directory=directory, home=home, ledger=ledger, identity=identity, issuer=issuer, subject=subject,
-            wait=wait, clock=clock, elapsed=elapsed, log=log,
+            wait=wait, clock=clock, elapsed=elapsed, log=log, candidate=candidate,
         )  # fmt: skip
         place = Path(home) if home is not None else Path(os.environ.get("AGENTGUARD_HOME") or ".agentguard")
         identities = Identities(home=place, source=identity, issuer=issuer, subject=subject)
@@ -99,15 +106,28 @@ class Guard(Engine):
             return InForce(usable, identities.under(bundle, before=None if before is None else before.verification))
 
         reloader = Reloader(directory, in_force)
+        tried = None if candidate is None else Reloader(candidate, lambda bundle, _: UsableBundle.of(bundle))
         if ledger is None:
             ledger = place / "ledger.sqlite3"
         opened = open_ledger(ledger) if isinstance(ledger, str | Path) else ledger
         try:
-            return cls(reloader, opened, wait=wait, clock=clock, elapsed=elapsed, log=log)
+            made = cls(reloader, opened, wait=wait, clock=clock, elapsed=elapsed, log=log)
+            if tried is not None:
+                made._try_out(tried)
+            return made
         except BaseException:
             if opened is not ledger:
                 opened.shut()
             raise
+
+    def _try_out(self, candidate: Reloader[UsableBundle]) -> None:
+        """Let this bundle judge each call, too; where nobody shuts the guard, until it is gone, or the program ends."""
+        from agentguard.guard.candidate.beside import Beside
+
+        beside = Beside(candidate.current, self.ledger, self.clock)
+        self.beside = self._candidate = beside
+        self._tried = candidate
+        weakref.finalize(self, beside.shut)
 
     def __enter__(self) -> Self:
         return self
@@ -117,10 +137,12 @@ class Guard(Engine):
 
     def shut(self) -> None:
         """Make everything durable and close the ledger. Idempotent."""
+        if self._candidate is not None:
+            self._candidate.shut()
         self.ledger.shut()
 
     def reload(self) -> None:
-        """Take the bundle's files as they are now.
+        """Take the bundle's files as they are now, and the candidate's: one that cannot be used stays as it was.
 
         Raises PolicyError, or ConfigurationError where its Trust is not for this guard; then the old bundle stays.
         """
@@ -129,6 +151,11 @@ class Guard(Engine):
         self._warn()
         data = record("reload", self.last_known_time, policy_revision=self.bundle.revision, why=f"was {before}")
         self.ledger.append(data).result()
+        if self._candidate is not None and self._tried is not None:
+            try:
+                self._candidate.take(self._tried.reload())
+            except PolicyError as error:
+                logging.getLogger("agentguard").error("the candidate stays as it was: %s", error)
 
     @overload
     def wrap(self, tools: Many[Callable[P, R]]) -> list[Callable[P, R]]: ...

@@ -28,6 +28,7 @@ def _is_ledger(value: object) -> bool:
 _OPTIONS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "directory": (_is_place, "the directory that holds the policy"),
     "home": (_is_place, "a directory"),
+    "candidate": (_is_place, "the directory that holds the policy to try out"),
     "ledger": (
         _is_ledger,
         "the path of a file, not an address; a test without one uses `agentguard.testing.in_memory_guard`",

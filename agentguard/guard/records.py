@@ -35,7 +35,7 @@ FIELDS = (
     "workflow_version", "step", "run_id", "subject", "requester", "issuer", "assurance", "assertion_id", "tool",
     "tool_effect", "framework", "call_id", "arguments", "order", "redacted", "personal", "coerced", "filled",
     "arguments_digest", "request_digest", "definition", "destinations", "risk", "approval_id", "approved_by", "signal",
-    "outcome", "error", "kept", "by", "why", "hint", "changes", "commitments",
+    "outcome", "error", "kept", "by", "why", "hint", "changes", "commitments", "candidate",
 )  # fmt: skip
 _WORDS: Mapping[str, tuple[str, ...]] = {"kind": RECORD_KINDS, "effect": tuple(Effect), "reason": tuple(Reason)}
 _LISTS = {

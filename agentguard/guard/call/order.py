@@ -118,6 +118,8 @@ def _events(
         attempt.saw(answer.run)
         attempt.follow(bundle.policy, call.request, answer.run)
         note(guard, Decided(admission.decision_id, gate.tool, decision.effect, call_id))
+        if guard.beside is not None:
+            guard.beside.hear(bundle, gate, judged, admission, answer.run, known is None)
         # 6 and 7
         if admission.permit:
             return (yield from perform(attempt, call))
