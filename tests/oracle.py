@@ -65,6 +65,24 @@ def _think(request: Request, policy: Policy, facts: Facts) -> Opinion:
     return Opinion("deny", frozenset(everything), None)
 
 
+# What takes a run away, or leaves nobody to say whose it is: it refuses an observed call, too.
+NEVER_ONLY_OBSERVED = {
+    "run_stopped", "run_ended", "run_unavailable", "no_run", "observing_over", "subject_suspended", "subject_changed",
+    "subject_not_allowed", "credential_revoked", "signals_unavailable", "workflow_overdue", "workflow_unknown",
+    "tool_unknown", "identity_unavailable", "identity_expired", "identity_not_yet_valid", "identity_not_bound",
+    "identity_outdated", "clock_unavailable", "clock_untrusted", "conflict", "internal_error", "approval_refused",
+    "approval_unavailable",
+}  # fmt: skip
+
+
+def runs_though_observed(request: Request, policy: Policy, facts: Facts) -> bool:
+    """Whether a call of a run of which everything is observed runs, whatever is decided of it."""
+    if "internal_error" in opinion(request, policy, facts).reasons:
+        return False  # whether the run was stopped is not known then
+    against = set(_against_the_call(request, policy, facts))
+    return isinstance(facts.identity, Identity) and facts.unread is None and not against & NEVER_ONLY_OBSERVED
+
+
 def _day(micros: int) -> str:
     return (EPOCH + timedelta(microseconds=micros)).strftime("%Y-%m-%d")
 

@@ -11,7 +11,8 @@ from agentguard.core import canonical, growing, paths, provenance, tallies
 from agentguard.core.text import links, readings, told
 from agentguard.guard import provenance as brought
 from agentguard.guard.call import meaning
-from agentguard.policy import keeps, loader, models
+from agentguard.guard.candidate import beside
+from agentguard.policy import keeps, loader, models, observing
 from agentguard.policy.cases.written import CaseEntry
 from agentguard.policy.cel import conditions, cost, inspect, lets, runtime
 from agentguard.policy.cel.functions import table, texts
@@ -55,6 +56,8 @@ IN_CODE = {
     "labels of `approval.show`": 10,
     "a value of `approval.show`": meaning.MAX_SHOWN_BYTES,
     "a hint": 300,
+    "days ahead that `observe` may say": observing.LONGEST.days,
+    "calls that wait for the verdict of a candidate": beside.MOST_WAITING,
     "problems of one bundle that are listed": loader.MAX_PROBLEMS,
 }
 
