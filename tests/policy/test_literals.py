@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -281,6 +282,50 @@ def test_one_note_says_of_all_steps_that_keep_a_value_that_outsiders_write_it(tm
     notes = [str(note) for note in load(tmp_path).notes if "relies on" in str(note)]
     assert len(notes) == 1
     assert "kept by `look`, `again`" in notes[0]
+
+
+FILES = """\
+apiVersion: agentguard/v1
+kind: Tools
+tools:
+  tickets.get: {effect: read, untrusted_results: ["[*].name", "[*].text"]}
+  refunds.pay: {effect: write}
+"""
+
+
+@pytest.mark.parametrize(
+    ("require", "noted"),
+    [
+        ('one(kept.files, "id", args.amount).owner == "me"', False),
+        ('one(kept.files, "id", args.amount).name == "me"', True),
+        ('one(kept.files, "name", "plan").size == args.amount', True),
+        ('where(kept.files, "owner", "me")[0].size == args.amount', False),
+        ('where(kept.files, "size", ">=", one(kept.files, "id", 1).text).exists(f, true)', True),
+        ('args.amount == last(sort(kept.files, "size")).size', False),
+        ("last(sort(kept.files)).size == args.amount", True),
+        ('args.amount == int(max(kept.files, "size"))', False),
+        ("kept.files.all(f, f.size < args.amount)", False),
+        ("kept.files.exists(f, f.text.contains('5') && f.size < args.amount)", True),
+        ("kept.files.exists(f, [f].exists(g, g.size < args.amount))", True),
+        ("size(kept.files) == args.amount", False),
+        ("size(kept.files[0].text) == args.amount", True),
+        ("cel.bind(f, kept.files[args.amount], f.owner == 'me')", False),
+        ("cel.bind(f, kept.files[args.amount], f.name == 'me')", True),
+        ("has(kept.files[0].text) && args.amount == 1", False),
+        ("{'a': kept.files[0]}.a.size == args.amount", True),
+        ("kept['files'][0].size == args.amount", False),
+        ('distinct(kept.files, "name")[0] == "x"', True),
+        ("(args.amount > 1 ? kept.files[0] : kept.files[1]).size == args.amount", True),
+    ],
+)
+def test_a_condition_relies_on_the_fields_that_it_looks_at(require: str, noted: bool, tmp_path: Path) -> None:
+    """Who looks at a file's owner does not hang on its text, and need not bother anybody. What is not understood is
+    looked at as a whole."""
+    keep = KEPT[KEPT.index("    keep:") : KEPT.index("  act:")]
+    workflow = KEPT.replace(keep, "    keep: {files: {add: result, key: id}}\n")
+    (tmp_path / "w.yaml").write_text(workflow.replace("REQUIRE", json.dumps(require)))
+    (tmp_path / "tools.yaml").write_text(FILES)
+    assert ("relies on `kept.files`" in "".join(map(str, load(tmp_path).notes))) is noted
 
 
 def test_nobody_is_told_to_fill_an_argument_with_what_outsiders_write(tmp_path: Path) -> None:

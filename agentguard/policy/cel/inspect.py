@@ -28,6 +28,7 @@ from agentguard.policy.cel.literals import (
     surprise,
 )
 from agentguard.policy.cel.patterns import pattern_trouble
+from agentguard.policy.cel.places import Looked, places_in
 from agentguard.policy.cel.rewrite import bound_variable, kind_of, pure
 from agentguard.policy.cel.scope import ANYTHING, NAMES, SCALE, TALLIES, Known, Scope, element, member, required
 from agentguard.policy.cel.tree import Call, Const, Ident, Items, Loop, Node, Select
@@ -60,7 +61,8 @@ class Inspection:
     """What was found in one expression. ``costs``: what happens in loops, and how often.
 
     ``notes`` say of what is no mistake that it means something else than it seems; ``over_nothing`` the same of loops
-    over lists that may be empty, unless the list is among those whose size is asked for (``sized``).
+    over lists that may be empty, unless the list is among those whose size is asked for (``sized``). ``kept``: where in
+    what is kept it looks.
     """
 
     troubles: list[str] = field(default_factory=list)
@@ -71,6 +73,7 @@ class Inspection:
     roots: set[str] = field(default_factory=set)
     tested: set[ViewPath] = field(default_factory=set)
     costs: list[Cost] = field(default_factory=list)
+    kept: Looked = field(default_factory=Looked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,7 @@ def inspect(tree: Node, scope: Scope, evaluate: Evaluate) -> Inspection:
         inspector.say(said)
         return inspector.found
     inspector.visit(tree, _Here({}, ()))
+    inspector.found.kept = places_in(tree, "kept")
     said = estimate(inspector.found.costs, inspector.extents)
     if said is not None:
         inspector.note(said)

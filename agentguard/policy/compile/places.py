@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentguard.core.declarations import ToolDeclaration
-from agentguard.core.paths import Named, Path, Step, Where, may_meet, parse
+from agentguard.core.paths import Every, Named, Path, Step, Where, may_meet, parse
 from agentguard.core.provenance import PLACE
 from agentguard.policy import models
+from agentguard.policy.cel.places import SOME, Looked
 from agentguard.policy.compile.keeps import (
     choosers,
     form_of,
@@ -161,6 +162,29 @@ class Places:
                         f"outsiders write there: step {shown(step_name)} keeps {shown(path)}, and `untrusted_results` "
                         f"of {shown(step.tool)} says {shown(text)}"
                     )
+
+
+def written_at(entry: models.KeepEntry, tool: ToolDeclaration, name: str, looked: Looked) -> str | None:
+    """The place of ``untrusted_results`` that decides what a condition finds where it looks at this kept value."""
+    path = keep_path(entry)
+    if path is None or path.root != "result":
+        return None
+    at = [place for rest in _below(name, looked.at, entry) for place in _in_result(entry, path.steps, rest)]
+    counted = [place for rest in _below(name, looked.counted, entry) for place in _in_result(entry, path.steps, rest)]
+    chosen = [*looked_at_by(path.steps), *keyed_by(entry)]
+    for text, outside in outsiders_places(tool):
+        sized = [place for place in counted if len(place) >= len(outside)]
+        if any(may_meet(place, outside) for place in (*at, *sized, *chosen)):
+            return text
+    return None
+
+
+def _below(name: str, places: Iterable[tuple[Step, ...]], entry: models.KeepEntry) -> Iterator[tuple[Step, ...]]:
+    """The places in one kept value; a step that nobody knows may be this one. What has a `key` is a list."""
+    for place in places:
+        if not place or not isinstance(place[0], str) or place[0] == name:
+            rest = place[1:]
+            yield (Every(), *rest[1:]) if entry.key is not None and rest and rest[0] is SOME else rest
 
 
 def _meets(places: Iterable[tuple[Step, ...]], tool: ToolDeclaration) -> bool:

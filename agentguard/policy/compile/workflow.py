@@ -37,6 +37,7 @@ from agentguard.policy.cel.conditions import (
     to_micros,
 )
 from agentguard.policy.cel.joined import JoinedConditions
+from agentguard.policy.cel.places import Looked
 from agentguard.policy.cel.scope import Known, Scope
 from agentguard.policy.compile.asked import shown_to_people
 from agentguard.policy.compile.fill import (
@@ -56,11 +57,11 @@ from agentguard.policy.compile.keeps import (
     grows_in,
     keep_troubles,
     known_of_kept,
-    written_by_outsiders,
 )
 from agentguard.policy.compile.lets import let_troubles, named_in, with_lets
 from agentguard.policy.compile.limits import done_for_troubles, gives_nothing_back, limit_troubles, per_of
 from agentguard.policy.compile.parts import Parts, Written, check_people
+from agentguard.policy.compile.places import written_at
 from agentguard.policy.compile.reaches import reach_troubles, reaches_of, read_kept
 from agentguard.policy.compile.refers import refers_to_kept, with_references
 from agentguard.policy.compile.sources import SourceWords, is_reserved, source_troubles, sources, without_sources
@@ -297,12 +298,16 @@ class _Workflow:
         """Kept values that outsiders write, and no person is asked: whoever writes them decides what this step does."""
         reads = {place[1] for condition in conditions if condition is not None for place in condition.found.reads
                  if place[0] == "kept" and len(place) > 1}  # fmt: skip
+        looked = Looked()
+        for condition in conditions:
+            looked.at |= set() if condition is None else condition.found.kept.at
+            looked.counted |= set() if condition is None else condition.found.kept.counted
         for word in sorted(map(str, reads)):
             keeping = [
                 (other, tool.name, written)
                 for other, entry in self.file.steps.items()
                 if word in entry.keep and (tool := self.parts.tools.get(entry.tool)) is not None
-                if (written := written_by_outsiders(entry.keep[word], tool)) is not None
+                if (written := written_at(entry.keep[word], tool, word, looked)) is not None
             ]
             if keeping:
                 steps = ", ".join(shown(other) for other, _, _ in keeping)
@@ -311,7 +316,7 @@ class _Workflow:
                     ("steps", name, "require"),
                     f"step {shown(name)} relies on `kept.{word}` and asks nobody: outsiders write it (kept by {steps}; "
                     f"`untrusted_results` of {shown(tool_name)} says {shown(written)}), so they decide what this step "
-                    "may do; a person can be asked with `approval`",
+                    "may do; look at a field that they do not write, too, or ask a person with `approval`",
                 )
 
     def _words(self, name: str, step: models.StepEntry) -> frozenset[str]:
