@@ -237,6 +237,23 @@ def test_a_stuck_candidate_does_not_keep_a_program_from_ending(
     assert "the candidate is stuck" in caplog.text
 
 
+def test_a_clock_that_nobody_believes_writes_no_verdict_of_its_time(
+    load: Callable[..., Guard], tools: Tools, clock: Clock
+) -> None:
+    """The ledger's newest record is what the next process measures its clock by."""
+    guard = load()
+    with start(guard):
+        guard.wrap(tools.functions())[0]("EXP-7")
+        clock.pass_by(-3_600)
+        with pytest.raises(ToolCallDenied):
+            guard.wrap(tools.functions())[0]("EXP-7")
+        verdicts(guard)
+        clock.pass_by(3_600)
+
+    first, *rest = [record["time"] for record in guard.records()]
+    assert rest and all(time >= first for time in rest)
+
+
 def test_it_spends_nothing(bundle: Path, load: Callable[..., Guard], tools: Tools) -> None:
     """Two decisions, one call: what the run was charged is what one call costs."""
     guard = load()

@@ -73,9 +73,10 @@ class Beside:
         try:
             self._run()
             spent = _spent(live, judged, admission, after, fresh=fresh)
-            self._waiting.put_nowait(Heard(live, gate, judged, admission.decision_id, spent))
+            self._waiting.put_nowait(Heard(live, gate, judged, admission.decision_id, admission.at, spent))
         except Exception:  # full, or no thread to be had: a verdict is lost, and the call is not
-            self._lost += 1
+            with self._lock:
+                self._lost += 1
 
     def shut(self) -> None:
         """Judge what still waits, for so long as may be waited. Idempotent."""
@@ -101,15 +102,20 @@ class Beside:
                 self._thread.start()
 
     def _work(self) -> None:
+        at: datetime | None = None
         while True:
             heard = self._waiting.get()
             try:
-                lost, self._lost = self._lost, 0
-                if lost:
-                    self._ledger.append(self._record(None, LOST, why=f"{lost} calls were not judged: too many at once"))
+                if heard is not None:
+                    at = heard.at
+                    self._ledger.append(self._verdict(heard))
+                with self._lock:
+                    lost, self._lost = self._lost, 0
+                if lost and at is not None:
+                    why = f"{lost} calls were not judged: too many at once"
+                    self._ledger.append(self._record(at, LOST, why=why))
                 if heard is None:
                     return
-                self._ledger.append(self._verdict(heard))
             except BaseException as error:  # the ledger is gone, or the machine is out of something
                 _log.warning("a verdict of the candidate could not be recorded: %s", type(error).__name__)
                 if heard is None:
@@ -121,13 +127,20 @@ class Beside:
             verdict = _told(said.decision, said.call, heard)
             verdict["effect"] = None if said.effect is None else str(said.effect)
             verdict["lacks"] = [*said.lacks]
-            return self._record(heard, JUDGED if said.effect is not None else UNKNOWN, verdict=verdict)
+            return self._record(heard.at, JUDGED if said.effect is not None else UNKNOWN, heard, verdict=verdict)
         except BaseException as error:  # whatever a bundle makes of a call
-            return self._record(heard, FAILED, why=f"the candidate raised {type(error).__name__}")
+            return self._record(heard.at, FAILED, heard, why=f"the candidate raised {type(error).__name__}")
 
     def _record(
-        self, heard: Heard | None, outcome: str, *, verdict: dict[str, Json] | None = None, why: str | None = None
+        self,
+        at: datetime,
+        outcome: str,
+        heard: Heard | None = None,
+        *,
+        verdict: dict[str, Json] | None = None,
+        why: str | None = None,
     ) -> RecordData:
+        """A record at the time of the decision: of a clock that nobody believes, the ledger must learn nothing."""
         about: dict[str, Any] = {}
         live: Json = None
         if heard is not None:
@@ -138,7 +151,7 @@ class Beside:
                 "request_digest": request.digest,
             }  # fmt: skip
             live = _told(heard.judged.decision, heard.judged.call, heard)
-        data = record("candidate", self._clock(), outcome=outcome, why=why, **about)
+        data = record("candidate", at, outcome=outcome, why=why, **about)
         data["candidate"] = {"revision": self.bundle.revision, "verdict": verdict, "live": live}
         return data
 

@@ -38,13 +38,16 @@ _MOST_REMEMBERED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A call as it was decided: by which bundle, as what tool, with what is known of it. ``spent``: what the run's
-    budgets held before it; one with a window that nobody looked up is missing."""
+    """A call as it was decided: by which bundle, as what tool, when, with what is known of it.
+
+    ``spent``: what the run's budgets held before it; one with a window that nobody looked up is missing.
+    """
 
     live: Bundle
     gate: GuardedTool
     judged: Judged
     decision_id: str
+    at: datetime
     spent: Mapping[str, int]
 
 
