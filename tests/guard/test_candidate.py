@@ -177,6 +177,24 @@ def test_a_step_that_looks_at_nothing_new_is_judged(load: Callable[..., Guard], 
     assert one(guard)[1]["effect"] == "permit"
 
 
+def test_a_step_that_permits_by_what_is_known_does_not_wait_for_another(
+    load: Callable[..., Guard], tools: Tools
+) -> None:
+    """And one that would only ask people does: the other one might permit."""
+    new = "  {}:\n    tool: tickets.get\n    after: [unheard]\n    arguments: {{ticket_id: {{type: string}}}}\n"
+    unheard = "  unheard:\n    tool: vault.read\n    arguments: {}\n"
+    guard = load(("steps:\n", "steps:\n" + new.format("first") + unheard))
+    with start(guard):
+        guard.wrap(tools.functions())[0]("EXP-7")
+    assert one(guard)[1]["effect"] == "permit"
+
+    asks = "    approval: {from: ['group:data-stewards'], quorum: 2, within: 30m}\n    keep:\n      tables"
+    guard = load(("steps:\n", "steps:\n" + new.format("first") + unheard), ("    keep:\n      tables", asks))
+    with start(guard):
+        guard.wrap(tools.functions())[0]("EXP-7")
+    assert one(guard)[1]["lacks"] == ["whether `unheard` was done"]
+
+
 @pytest.mark.parametrize("raised", [RuntimeError("x"), RecursionError(), MemoryError(), SystemExit(3)])
 def test_a_candidate_that_raises_touches_no_call(
     load: Callable[..., Guard], tools: Tools, monkeypatch: pytest.MonkeyPatch, raised: BaseException

@@ -161,12 +161,16 @@ class Candidate:
             lacks.append("what its run would have been begun with")
         if lacks:
             return Verdict(None, decision, call, tuple(lacks))
-        for step in workflow.steps_by_tool.get(tool, ()):
-            missing = self._lacks_of(heard.live, workflow, step) + _windows(heard, workflow, step.name)
-            if decision.step is not None and step.name == decision.step.name and not missing:
-                break
-            if missing and not _refused_anyway(decision, step.name, missing):
-                return Verdict(None, decision, call, tuple(dict.fromkeys(lack.what for lack in missing)))
+        missing = {
+            step.name: self._lacks_of(heard.live, workflow, step) + _windows(heard, workflow, step.name)
+            for step in workflow.steps_by_tool.get(tool, ())
+        }
+        step = decision.step
+        if step is not None and decision.effect is Effect.PERMIT and not missing[step.name]:
+            return Verdict(decision.effect, decision, call)  # whatever another step says
+        for name, lacking in missing.items():
+            if lacking and not _refused_anyway(decision, name, lacking):
+                return Verdict(None, decision, call, tuple(dict.fromkeys(lack.what for lack in lacking)))
         return Verdict(decision.effect, decision, call)
 
 
