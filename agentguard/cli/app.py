@@ -51,15 +51,15 @@ class Entry(NamedTuple):
 
 COMMANDS = {
     "init": Entry("agentguard.cli.init", "Draw up a policy from the tools of an agent."),
-    "doctor": Entry("agentguard.cli.doctor", "Say what stands before the first permitted call, and what is weak."),
+    "doctor": Entry("agentguard.cli.doctor", "Say what stands in the way, and what weakens a deployment."),
     "check": Entry("agentguard.cli.check", "Load a bundle and list everything wrong with it."),
     "test": Entry("agentguard.cli.cases", "Run the decision cases that stand beside the workflows."),
     "explain": Entry("agentguard.cli.explain", "Say why a call is, or was, decided so: finding by finding."),
     "show": Entry("agentguard.cli.show", "Show a workflow in full, with the steps that it includes."),
     "schema": Entry("agentguard.cli.schema", "Print the JSON Schema of policy files, for editors."),
     "learn": Entry("agentguard.cli.learn", "Draft a workflow out of what an agent did."),
-    "replay": Entry("agentguard.cli.replay", "Decide recorded calls anew under a bundle: what would change?"),
-    "compare": Entry("agentguard.cli.compare", "Say which calls a candidate beside the live policy would change."),
+    "replay": Entry("agentguard.cli.replay", "Decide recorded calls anew: what would a bundle change?"),
+    "compare": Entry("agentguard.cli.compare", "Say which calls a candidate policy would change."),
     "approvals": Entry("agentguard.cli.approvals", "List, read and answer the calls that wait for a person."),
     "audit": Entry("agentguard.cli.audit", "Read the records: list, show, follow."),
     "runs": Entry("agentguard.cli.runs", "List runs, stop one, set its risk."),
