@@ -220,7 +220,7 @@ def test_an_endless_candidate_holds_no_call_up_and_what_it_loses_is_counted(
     judge, go_on = made._candidate.judge, threading.Event()
 
     def endless(heard: Any) -> Any:
-        go_on.wait(60)
+        go_on.wait(20)
         return judge(heard)
 
     monkeypatch.setattr(made._candidate, "judge", endless)
@@ -303,7 +303,9 @@ def test_a_budget_is_judged_by_what_it_held_before_the_call(load: Callable[..., 
 
 
 def test_a_secret_stands_in_no_verdict(load: Callable[..., Guard], tools: Tools) -> None:
-    guard = load(("      - args.table in kept.tables", '      - args.password == "x"'))
+    """Not even where the candidate no longer calls it one."""
+    asks = ("      - args.table in kept.tables", '      - args.password == "x"')
+    guard = load(("    secrets: [password]\n", ""), asks)
     look_up, export = guard.wrap(tools.functions())
     with start(guard):
         look_up("EXP-7")
