@@ -328,6 +328,32 @@ def test_a_condition_relies_on_the_fields_that_it_looks_at(require: str, noted: 
     assert ("relies on `kept.files`" in "".join(map(str, load(tmp_path).notes))) is noted
 
 
+@pytest.mark.parametrize(
+    ("keep", "source", "noted"),
+    [
+        ('{a: "result.comments[?body == inputs.who].id"}', "kept.a", True),
+        ('{b: "result.comments[0].body", a: "result.ids[kept.b]"}', "kept.a", True),
+        ('{a: {by: "result.tables[0]", value: result.id}}', "kept.a", True),
+        ('{a: "result.comments[?id == inputs.who].id"}', "kept.a", False),
+        ("{a: result.id}", "kept.a", False),
+        ("{a: result.id}", "tickets.get", False),
+    ],
+)
+def test_a_clean_value_that_outsiders_choose_is_noted(keep: str, source: str, noted: bool, tmp_path: Path) -> None:
+    """An account of the register is clean; which one it is, the mail says. `fill` and a named place do not load so."""
+    text = KEPT.replace("steps:", "inputs: {who: {type: string}}\nsteps:", 1).replace("    require: [REQUIRE]\n", "")
+    start, end = text.index("    keep:"), text.index("  act:")
+    text = text[:start] + f"    keep: {keep}\n" + text[end:]
+    (tmp_path / "w.yaml").write_text(
+        text.replace("{amount: {type: integer}}", f"{{a: {{type: string, from: {source}}}}}")
+    )
+    (tmp_path / "tools.yaml").write_text(TOOLS)
+    assert ("outsiders choose which value" in "".join(map(str, load(tmp_path).notes))) is noted
+    with_approval = (tmp_path / "w.yaml").read_text() + "    approval: {from: [anyone], quorum: 1, within: 1h}\n"
+    (tmp_path / "w.yaml").write_text(with_approval)
+    assert "outsiders choose" not in "".join(map(str, load(tmp_path).notes))
+
+
 def test_nobody_is_told_to_fill_an_argument_with_what_outsiders_write(tmp_path: Path) -> None:
     """A bundle that followed the advice would not load; to compare with it is allowed, and noted for what it is."""
     (tmp_path / "tools.yaml").write_text(TOOLS)

@@ -125,6 +125,26 @@ class Places:
                 return True
         return False
 
+    def chosen(self, name: str) -> list[str]:
+        """The steps that keep something under a name where outsiders choose what it is."""
+        return [
+            step_name
+            for step_name, step in self.workflow.steps.items()
+            if name in step.keep and (tool := self.tools.get(step.tool)) is not None
+            if self._is_chosen_by_outsiders(name, step.keep[name], tool, frozenset())
+        ]
+
+    def _is_chosen_by_outsiders(
+        self, name: str, entry: models.KeepEntry, tool: ToolDeclaration, above: frozenset[str]
+    ) -> bool:
+        path = keep_path(entry)
+        tested = path is not None and path.root == "result" and any(isinstance(part, Where) for part in path.steps)
+        return (
+            (tested and written_by_outsiders(entry, tool) is not None)
+            or _meets(keyed_by(entry), tool)
+            or self.is_chosen(entry, above | {name})
+        )
+
     def writers(
         self, name: str, rest: tuple[Step, ...] | None = None, above: frozenset[str] = frozenset()
     ) -> Iterator[str]:
@@ -146,12 +166,7 @@ class Places:
             tool = self.tools.get(step.tool)
             if rest is None or tool is None:
                 continue
-            tested = any(isinstance(part, Where) for part in path.steps)
-            if (
-                (tested and written_by_outsiders(entry, tool) is not None)
-                or _meets(keyed_by(entry), tool)
-                or self.is_chosen(entry, above | {name})
-            ):
+            if self._is_chosen_by_outsiders(name, entry, tool, above):
                 yield f"outsiders choose what is kept as `kept.{name}` (step {shown(step_name)})"
                 continue
             looked_at = [rest, *looked_at_by(rest)]

@@ -17,6 +17,11 @@ _ROOTS = ("inputs", "kept")
 _QUOTED = re.compile(r"(?<!\\)(?:\\\\)*(\{((?:inputs|kept)[.\[][^{}]*)\})")
 # A class of characters, as far as it goes, and text that `\Q` quotes: what a run holds cannot stand in either.
 _ELSEWHERE = re.compile(r"\\Q(?:(?!\\E).)*|\\.|\[\^?\]?(?:\[:\w+:\]|\\.|[^\]\\])*", re.DOTALL)
+# What a pair of braces may be in RE2: how often (`{2,3}`), or a class or a character by its name (`\pL`, `\x{2F}`).
+_BRACES = re.compile(r"\\[pPx]\{[^{}]*\}|\\.|\{[0-9]+(?:,[0-9]*)?\}", re.DOTALL)
+_MEANT = re.compile(r"\{+ *\$?[a-z]")
+# A value that is the name of one, as it stands there or in braces.
+_NAMED = re.compile(r"\$?\{*\s*((?:inputs|kept)\.[A-Za-z_]\w*(?:[.\[][^{}]*)?)\s*\}*")
 _ALTERNATIVES = ("anyOf", "oneOf", "additionalProperties")
 
 
@@ -49,11 +54,17 @@ class _References:
             if keyword in plain and _refers(plain[keyword]):
                 message = f"{'.'.join(map(str, where))}: `{keyword}` cannot refer to the run; write two steps"
                 self.troubles.append(((*where, keyword), message))
+        for keyword in ("enum", "const"):
+            listed = plain.get(keyword) if keyword == "const" or isinstance(plain.get(keyword), list) else []
+            for value in listed if isinstance(listed, list) else [listed]:
+                self._literal(value, (*where, keyword))
         if isinstance(plain.get("enum"), str):
             path = self._path(plain.pop("enum"), (*where, "enum"))
             if path is not None:
                 self.found.append(Reference(place, path.text, listed=path))
-        if isinstance(plain.get("pattern"), str) and _QUOTED.search(plain["pattern"]) is not None:
+        if isinstance(plain.get("pattern"), str) and self._misbraced(plain["pattern"], (*where, "pattern")):
+            plain.pop("pattern")
+        elif isinstance(plain.get("pattern"), str) and _QUOTED.search(plain["pattern"]) is not None:
             self._pattern(plain.pop("pattern"), place, (*where, "pattern"))
         if type(plain.get("items")) is dict:
             plain["items"] = self.schema(plain["items"], (*place, EVERY), (*where, "items"))
@@ -63,6 +74,26 @@ class _References:
                 for name, inner in plain["properties"].items()
             }
         return plain
+
+    def _literal(self, value: Any, where: tuple[Any, ...]) -> None:
+        """A text that is the name of an input or a kept value is hardly meant as that text."""
+        found = _NAMED.fullmatch(value) if isinstance(value, str) else None
+        if found is not None:
+            message = f"{shown(value)} stands there as text; a list or value of the run is `enum: {found[1]}`"
+            self.troubles.append((where, f"{'.'.join(map(str, where))}: {message}, alone and without braces"))
+
+    def _misbraced(self, text: str, where: tuple[Any, ...]) -> bool:
+        """Braces that say nothing in a pattern, where a reference was meant."""
+        plain = _BRACES.sub(lambda found: "x" * len(found[0]), text)
+        plain = _ELSEWHERE.sub(lambda found: "x" * len(found[0]), plain)
+        for found in re.finditer(r"\{+[^{}]*\}*", plain):
+            part = text[found.start() : found.end()]
+            if _MEANT.match(part) is None or re.fullmatch(r"\{(?:inputs|kept)[.\[][^{}]*\}", part) is not None:
+                continue
+            message = f"{shown(part)} is no reference; expected such as `{{inputs.NAME}}` or `{{kept.NAME}}`"
+            self.troubles.append((where, f"{'.'.join(map(str, where))}: {message}; a brace is written `\\{{`"))
+            return True
+        return False
 
     def _path(self, text: str, where: tuple[Any, ...]) -> Path | None:
         said = ".".join(map(str, where))

@@ -255,6 +255,7 @@ class _Workflow:
         approval = self._approval((*here, "approval"), step.approval, scope)
         if step.approval is None:
             self._relies_on_outsiders(name, step, conditions)
+            self._comes_from_chosen(name, step)
         texts = text_rules(step.arguments, self.words)
         identity = step.identity or models.StepIdentity()
         place = step.destinations or _NOWHERE
@@ -318,6 +319,20 @@ class _Workflow:
                     f"`untrusted_results` of {shown(tool_name)} says {shown(written)}), so they decide what this step "
                     "may do; look at a field that they do not write, too, or ask a person with `approval`",
                 )
+
+    def _comes_from_chosen(self, name: str, step: models.StepEntry) -> None:
+        """Arguments from what is kept, where outsiders choose which clean value that is."""
+        for argument, schema in step.arguments.items():
+            given = schema.get("from", [])
+            for word in [given] if isinstance(given, str) else given:
+                kept = word.removeprefix("kept.")
+                keeping = self.words.places.chosen(kept) if word in self.words.in_from and kept != word else []
+                if keeping:
+                    self.note(
+                        ("steps", name, "arguments", argument, "from"),
+                        f"{shown(argument)} comes from {shown(word)}, and outsiders choose which value is kept there "
+                        f"(kept by {', '.join(map(shown, keeping))}); a person can be asked with `approval`",
+                    )
 
     def _words(self, name: str, step: models.StepEntry) -> frozenset[str]:
         """The words that this step's expressions begin with. By the word alone: one that stands in a text by chance
