@@ -51,6 +51,10 @@ def explain(
         list[str] | None,
         typer.Option("--seen", help="What a tool returned before: TOOL=JSON or TOOL=@FILE; repeatable, in order."),
     ] = None,
+    calls: Annotated[
+        Path | None,
+        typer.Option("--calls", metavar="FILE", help="The run's calls so far, as in `given.calls` of a case."),
+    ] = None,
     requester: Annotated[str | None, typer.Option("--requester", help="For whom the run works.")] = None,
     approved_by: Annotated[list[str] | None, typer.Option("--approved-by", help="user:NAME; repeatable.")] = None,
     ledger: LedgerOption = None,
@@ -67,6 +71,12 @@ def explain(
     --inputs '{"ticket": "EXP-7"}' --kept '{"tables": ["orders"]}'
     --args '{"table":"orders", "rows":5, "target":"/exports/EXP-7/orders.csv"}'
 
+    Or tell the run's story: FILE says `calls`, a list of tool, arguments and result. What was done, kept and seen
+    follows, and is shown.
+
+    Example: agentguard explain workflows/customer_export --workflow customer-export --tool warehouse.export
+    --inputs '{"ticket": "EXP-7"}' --calls so-far.yaml
+
     Or read a decision from the ledger.
 
     Example: agentguard explain --decision d-5f0c
@@ -78,12 +88,14 @@ def explain(
         return
     if directory is None or workflow is None or tool is None:
         raise ConfigurationError("expected DIR, --workflow and --tool, or --decision ID")
-    from agentguard.policy.cases import Case, CaseAnswer, CaseCall, CaseIdentity, CaseRun, Expectation
+    from agentguard.policy.cases import Case, CaseAnswer, CaseCall, CaseIdentity, CaseRun, Expectation, load_calls
 
+    if calls is not None and (done or seen or kept != "{}"):
+        raise ConfigurationError("what is done, kept and seen follows from --calls; leave --done, --kept, --seen out")
     steps = done or []
     now = common.now_utc()
     case = Case(
-        file="",
+        file="" if calls is None else str(calls),
         line=0,
         name="explain",
         workflow=workflow,
@@ -99,6 +111,7 @@ def explain(
             high_water=None,
             requester=requester,
             seen=tuple(map(_seen, seen or ())),
+            calls=() if calls is None else load_calls(calls),
         ),
         call=CaseCall(tool, common.parse_object(args, "--args"), None),
         identity=CaseIdentity(
@@ -178,6 +191,13 @@ def described(result: CaseResult) -> dict[str, Any]:
         "origins": dict(result.origins),
         "request_digest": result.request.digest,
         "hint": result.hint,
+        "run": None
+        if result.run is None
+        else {
+            "done": sorted(result.run.succeeded),
+            "counts": dict(sorted(result.run.counts.items())),
+            "kept": dict(sorted(result.run.kept.items())),
+        },
         "costs": [{"step": step, "condition": text, "steps": steps} for step, text, steps in result.costs],
     }
 
@@ -221,6 +241,16 @@ def _lines(data: Mapping[str, Any], everything: bool) -> Iterable[tuple[str, str
         yield f"argument {where}", what
     for name, words in (data.get("origins") or {}).items():
         yield f"origin of {display.shown(name)}", display.shown(", ".join(words))
+    run = data.get("run")
+    if run is not None:
+        counts = ", ".join(f"{name} {count}" for name, count in run["counts"].items())
+        yield (
+            "steps so far",
+            display.shown(counts or "none")
+            + ("" if not run["done"] else display.shown(f"; succeeded: {', '.join(run['done'])}")),
+        )
+        for where, what in display.leaves(run["kept"]):
+            yield f"kept {where}", what
     none = True
     for found in told(data.get("findings") or (), data.get("effect"), everything=everything):
         none = False

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from agentguard.core.case import unpack
 from agentguard.core.decision import Decision
-from agentguard.core.facts import Facts
+from agentguard.core.facts import Facts, RunState
 from agentguard.core.hints import hint_for
 from agentguard.core.paths import Path
 from agentguard.core.policy import Policy
@@ -32,7 +32,8 @@ class CaseResult:
 
     ``shown``: the arguments without declared secrets. ``origins``: in words, where each argument came from, as far as
     the case says what tools returned. ``hint``: what the model is told beside the refusal.
-    ``played``: the steps of the case's story. ``costs``: by step and condition, the steps that its loops take.
+    ``played``: the steps of the case's story; ``run``: how the run stands after it. ``costs``: by step and condition,
+    the steps that its loops take.
     """
 
     case: Case
@@ -46,6 +47,7 @@ class CaseResult:
     hint: str | None = None
     played: frozenset[str] = frozenset()
     costs: tuple[tuple[str, str, int], ...] = ()
+    run: RunState | None = None
 
     @property
     def passed(self) -> bool:
@@ -79,6 +81,7 @@ def evaluate(usable: UsableBundle, case: Case, *, now: datetime) -> CaseResult:
         origins=_origins(facts, call.request, world.workflow.places),
         problems=tuple(_differences(case, decision)),
         played=frozenset(run.counts) if case.run.calls else frozenset(),
+        run=run if case.run.calls else None,
         hint=hint_for(world.workflow, call.request.tool, run) if decision.effect is Effect.DENY else None,
         costs=tuple(_costs(call.request, usable.bundle.policy, facts, case.workflow)),
     )

@@ -259,7 +259,8 @@ def explain(call: Call, bundle: Path, *more: str, rows: int = 5, target: str = "
     arguments = json.dumps({"table": "orders", "rows": rows, "target": target})
     ended = call(
         "explain", bundle, "--workflow", "customer-export", "--tool", "export_orders", "--args", arguments,
-        "--inputs", '{"ticket": "EXP-7"}', "--kept", '{"tables": ["orders"]}', "--json", *more,
+        "--inputs", '{"ticket": "EXP-7"}', "--json", *more,
+        *(() if "--calls" in more else ("--kept", '{"tables": ["orders"]}')),
     )  # fmt: skip
     assert ended.code == 0, ended
     found: dict[str, object] = json.loads(ended.out)
@@ -326,6 +327,55 @@ def test_an_explanation_says_where_each_argument_came_from(bundle: Path, call: C
     )
     assert "origin of ticket_id" in ended.out
     assert "inputs, inputs.ticket" in ended.out
+
+
+STORY = """\
+calls:
+  - {tool: tickets.get, arguments: {ticket_id: EXP-7}, result: {tables: [orders], text: see}}
+"""
+
+
+def test_explain_tells_how_a_run_stands_after_its_story(call: Call, bundle: Path, tmp_path: Path) -> None:
+    """An owner sees a step's state in the middle of a run, and need not work out what follows from the calls."""
+    story = tmp_path / "so-far.yaml"
+    story.write_text(STORY)
+    found = explain(call, bundle, "--calls", str(story))
+    assert found["effect"] == "permit", found["findings"]
+    assert found["run"] == {"done": ["look-up"], "counts": {"look-up": 1}, "kept": {"tables": ["orders"]}}
+    assert explain(call, bundle, "--done", "look-up")["run"] is None
+    shown = call(
+        *("explain", str(bundle), "--workflow", "customer-export", "--tool", "tickets.get"),
+        *("--args", '{"ticket_id": "EXP-7"}', "--inputs", '{"ticket": "EXP-7"}', "--calls", str(story)),
+    )
+    assert "look-up 1; succeeded: look-up" in shown.out
+    assert "kept tables[0]" in shown.out
+
+
+@pytest.mark.parametrize(
+    ("text", "more", "said"),
+    [
+        ("calls: []", [], "calls"),
+        ("call: x", [], "call"),
+        ("", [], "expected one document"),
+        (STORY.replace("result", "rsult"), [], "rsult"),
+        (STORY.replace("EXP-7", "EXP-8"), [], "so-far.yaml:2: call 1 of the story (`tickets.get`) would be refused"),
+        (STORY, ["--done", "look-up"], "leave --done, --kept, --seen out"),
+        (None, [], "so-far.yaml"),
+    ],
+)
+def test_a_story_that_could_not_be_is_said(
+    text: str | None, more: list[str], said: str, call: Call, bundle: Path, tmp_path: Path
+) -> None:
+    """With the file, and the line where there is one."""
+    story = tmp_path / "so-far.yaml"
+    if text is not None:
+        story.write_text(text)
+    ended = call(
+        *("explain", str(bundle), "--workflow", "customer-export", "--tool", "tickets.get", "--calls", str(story)),
+        *("--args", '{"ticket_id": "EXP-7"}', "--inputs", '{"ticket": "EXP-7"}', *more),
+    )
+    assert ended.code != 0
+    assert said in " ".join(ended.err.split()), ended.err
 
 
 @pytest.mark.parametrize("wrong", ["tickets.get", "tickets.get=", "tickets.get={", "tickets.get=@nowhere"])

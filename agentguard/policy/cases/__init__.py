@@ -7,7 +7,7 @@ bundle and not of its revision.
 
 from __future__ import annotations
 
-from agentguard.policy.cases.reading import load_case_file, load_cases
+from agentguard.policy.cases.reading import load_calls, load_case_file, load_cases
 from agentguard.policy.cases.values import (
     Case,
     CaseAnswer,
@@ -30,6 +30,7 @@ __all__ = [
     "CaseSeen",
     "Cases",
     "Expectation",
+    "load_calls",
     "load_case_file",
     "load_cases",
 ]

@@ -26,10 +26,12 @@ from agentguard.policy.cases.values import (
 from agentguard.policy.cases.written import (
     FOLLOWS,
     ApprovalEntry,
+    CalledEntry,
     CaseDestination,
     Cases,
     GivenEntry,
     IdentityEntry,
+    Story,
 )
 from agentguard.policy.cel.conditions import to_micros
 from agentguard.policy.check import check
@@ -63,6 +65,22 @@ def load_case_file(path: str | Path, bundle: Bundle | None = None) -> tuple[Case
     if problems:
         raise PolicyError(problems)
     return tuple(cases)
+
+
+def load_calls(path: str | Path) -> tuple[CaseCalled, ...]:
+    """The story in one file: `calls`, each written as in `given.calls` of a case. Raises PolicyError."""
+    file = Path(path)
+    raw = read_file(file.parent, file.name)
+    documents, troubles = ([], [(0, raw)]) if isinstance(raw, str) else parse(raw)
+    if not troubles and len(documents) != 1:
+        troubles = [(0, "expected one document: `calls`, a list as in `given.calls` of a case")]
+    problems = [PolicyProblem(str(file), line, message) for line, message in troubles]
+    if problems:
+        raise PolicyError(problems)
+    model, wrong = check(Story, documents[0].data)
+    if model is None:
+        raise PolicyError([PolicyProblem(str(file), documents[0].line(*at), message) for at, message in wrong])
+    return _called(model.calls, lambda index: documents[0].line("calls", index))
 
 
 def _read(root: Path, name: str, problems: list[PolicyProblem]) -> list[Case]:
@@ -123,7 +141,7 @@ def _merged(common: GivenEntry, own: GivenEntry) -> GivenEntry:
     return GivenEntry.model_construct(**{**{key: value for key, value in common if key not in told}, **said})
 
 
-def _called(given: GivenEntry, lines: Callable[[int], int]) -> tuple[CaseCalled, ...]:
+def _called(calls: Iterable[CalledEntry], lines: Callable[[int], int]) -> tuple[CaseCalled, ...]:
     return tuple(
         CaseCalled(
             tool=entry.tool,
@@ -133,7 +151,7 @@ def _called(given: GivenEntry, lines: Callable[[int], int]) -> tuple[CaseCalled,
             approved_by=tuple(entry.approved_by),
             line=lines(index),
         )
-        for index, entry in enumerate(given.calls or ())
+        for index, entry in enumerate(calls)
     )
 
 
@@ -155,7 +173,7 @@ def _run(given: GivenEntry, lines: Callable[[int], int]) -> CaseRun:
         credential_refused=given.credential_refused or False,
         issued_after=given.issued_after,
         seen=tuple(CaseSeen(entry.tool, entry.result) for entry in given.seen or ()),
-        calls=_called(given, lines),
+        calls=_called(given.calls or (), lines),
     )
 
 

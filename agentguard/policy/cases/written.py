@@ -114,6 +114,12 @@ class GivenEntry(models.StrictModel):
         return self
 
 
+class Story(models.StrictModel):
+    """The calls of a run so far, in a file of their own."""
+
+    calls: Annotated[list[CalledEntry], Field(min_length=1)]
+
+
 class CaseDestination(models.StrictModel):
     """A destination given outright, instead of derived."""
 
