@@ -400,6 +400,39 @@ def _held(source: Any, run: RunState) -> Any:
     return {"inputs": run.inputs, "kept": run.kept}[root].get(name)
 
 
+def _fits_what_the_run_holds(rule: Any, request: Request, run: RunState, spellings: Mapping[str, str]) -> bool:
+    """Whether all that stands at a plain place in the arguments, null apart, is what inputs or kept values say."""
+    place = "".join(f".{part}" if isinstance(part, str) else "[*]" for part in rule.place)
+    found = [value for value in _standing_at(place, dict(request.arguments)) if value is not None]
+    roots = {"inputs": dict(run.inputs), "kept": dict(run.kept)}
+    if rule.listed is not None and found:
+        held = (
+            _standing_at(str(rule.listed), roots) if "[" in str(rule.listed) else _standing_at(f".{rule.listed}", roots)
+        )
+        if len(held) != 1:
+            return False
+        choices = [_plainly(each, spellings) for each in (held[0] if isinstance(held[0], list) else held)]
+        return all(_plainly(value, spellings) in choices for value in found)
+    written = ""
+    for part in rule.pattern if found else ():
+        held = [part] if isinstance(part, str) else _standing_at(f".{part}", roots)
+        if len(held) != 1 or not (type(held[0]) is int or (isinstance(held[0], str) and len(held[0]) <= 1000)):
+            return False
+        written += part if isinstance(part, str) else f"(?:{re.escape(str(held[0]))})"
+    return all(isinstance(value, str) and re.fullmatch(written, value) is not None for value in found)
+
+
+def _plainly(value: Any, spellings: Mapping[str, str]) -> str:
+    """A value as text, so that two are one text if they are the same JSON."""
+    if isinstance(value, dict):
+        return "{" + ",".join(sorted(f"{json.dumps(name)}:{_plainly(value[name], spellings)}" for name in value)) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(_plainly(each, spellings) for each in value) + "]"
+    if isinstance(value, str):
+        return json.dumps(spellings.get(value, value))
+    return json.dumps(int(value) if isinstance(value, float) and value == int(value) else value)
+
+
 def _alike(one: Any, other: Any, spellings: Mapping[str, str]) -> bool:
     """The same JSON, each destination in one spelling; a whole number may be written with decimals."""
     if isinstance(one, str) or isinstance(other, str):
@@ -411,16 +444,21 @@ def _alike(one: Any, other: Any, spellings: Mapping[str, str]) -> bool:
 COMMON = {"orders", "see", "write", "the", "code", "and"}
 
 
-def _against_the_text(rule: TextRule, request: Request, run: RunState, facts: Facts) -> Iterator[str]:
+def _against_the_text(
+    rule: TextRule, request: Request, run: RunState, facts: Facts, workflow: Workflow
+) -> Iterator[str]:
     """What speaks against a text. Plain ASCII, which is all that the cases of the generator need."""
-    text = str(request.arguments[rule.argument])
+    leaves = _leaves(request.arguments[rule.argument])
+    text = "\n".join(str(leaf) for leaf in leaves if leaf is not None and not isinstance(leaf, bool))
     links = re.findall(r"https://[a-z.]+(?:/[a-z]+)*", text)
     addresses = re.findall(r"[a-z]+@[a-z.]+", text)
     if rule.links is not None:
         clickable = links if rule.addresses is not None else links + addresses
-        if not all(_may_stand(link, rule.links, run) for link in clickable):
+        if not all(_may_stand(link, rule.links, run, workflow) for link in clickable):
             yield "link_not_allowed"
-    if rule.addresses is not None and not all(_may_stand(address, rule.addresses, run) for address in addresses):
+    if rule.addresses is not None and not all(
+        _may_stand(address, rule.addresses, run, workflow) for address in addresses
+    ):
         yield "address_not_allowed"
     if rule.nothing_of:
         rest = text
@@ -437,9 +475,16 @@ def _against_the_text(rule: TextRule, request: Request, run: RunState, facts: Fa
                 yield "text_carries"
 
 
-def _may_stand(link: str, words: frozenset[str], run: RunState) -> bool:
-    """Whether a link or address is an input's, below an input's host, or a tool's own."""
+def _may_stand(link: str, words: frozenset[str], run: RunState, workflow: Workflow) -> bool:
+    """Whether a link or address is an input's, below its host, below a kept host that no outsider had first, or a
+    tool's own."""
     for word in words:
+        kept = run.kept.get(word.removeprefix("kept."))
+        if word.startswith("kept."):
+            clean = isinstance(kept, str) and _comes_from(kept, kept, frozenset({word}), (), run, workflow)
+            if isinstance(kept, str) and (link == kept or (clean and link.startswith(f"{kept}/"))):
+                return True
+            continue
         given = run.inputs.get(word.removeprefix("inputs."))
         if word.startswith("inputs.") and isinstance(given, str):
             if link == given or (given.count("/") == 2 and link.startswith(f"{given}/")):
@@ -468,10 +513,10 @@ def _is_out_of(key: str, listed: frozenset[str], run: RunState) -> bool:
         first.append(0)
     if not first:
         return False
-    if sum(len(call.given) for call in told.calls) > 200:
-        raise NotImplementedError  # the generator gives less
-    if any(_key(key) in call.given and call.call <= min(first) for call in told.calls):
-        return False
+    for call in told.calls:
+        until = sum(len(other.given) for other in told.calls if other.call <= call.call)
+        if _key(key) in call.given and call.call <= min(first) and until <= 200:
+            return False
     for call in told.calls:
         has_it = call.tool not in listed and call.own and _key(key) in call.returned
         if has_it and _is_told(call, key, run):
@@ -536,7 +581,7 @@ def _against_the_step(step: Step, request: Request, policy: Policy, facts: Facts
     if known and step.arguments.refusal(request.arguments) is not None:
         yield "no", "arguments_invalid"
     for rule in step.refers if known and run is not None else ():
-        if rule.refusal(request.arguments, run.inputs, run.kept, facts.spellings) is not None:
+        if not _fits_what_the_run_holds(rule, request, run, facts.spellings):
             yield "no", "arguments_invalid"
 
     for name, source in step.fills.items() if known and run is not None else ():
@@ -564,7 +609,7 @@ def _against_the_step(step: Step, request: Request, policy: Policy, facts: Facts
     if run is not None and known:
         for rule in step.texts:
             if rule.argument in request.arguments:
-                yield from (("no", reason) for reason in _against_the_text(rule, request, run, facts))
+                yield from (("no", reason) for reason in _against_the_text(rule, request, run, facts, workflow))
 
     for condition in step.require if known else ():
         said = condition.holds(view)

@@ -27,6 +27,7 @@ from agentguard.core.text.marks import marks_in
 from agentguard.core.text.rules import TextRule
 from agentguard.core.text.told import NOTHING_TOLD, Telling
 from agentguard.core.values import Assurance, Destination, Risk, Sensitivity, ToolEffect, Unavailable
+from agentguard.policy.refers import Reference
 
 Change = Callable[[Case], Case]
 
@@ -145,6 +146,21 @@ def written(text: str, **rule: object) -> Change:
     """The table's name is a text under a rule."""
     said = TextRule("table", **rule)  # type: ignore[arg-type]
     return lambda c: c.with_request(arguments={"rows": 500, "table": text}).with_step(EXPORT, texts=(said,))
+
+
+def refers(listed: str = "", pattern: tuple[str, ...] = (), table: object = "orders", **run: object) -> Change:
+    """The table is one of a list that the run holds, or fits a pattern with something of it: every second part."""
+    roots = ("inputs", "kept")
+    parts = tuple(parse(part, roots) if at % 2 else part for at, part in enumerate(pattern))
+    rule = Reference(("table",), "", parse(listed, roots) if listed else None, parts)
+    return after(
+        lambda c: c.with_request(arguments={"rows": 500, "table": table}).with_step(EXPORT, refers=(rule,)),
+        lambda c: c.with_run(**run) if isinstance(c.facts.run, RunState) else c,
+    )
+
+
+# Marks that a call was given, so many that what comes after them is not what the model knew before.
+MANY = " ".join(f"zq{chr(97 + at // 26)}{chr(97 + at % 26)}x" for at in range(201))
 
 
 def told(*calls: tuple[str, str, str], ended: int = 2, own: bool = True, **run: object) -> Change:
@@ -306,6 +322,24 @@ NUDGES: dict[str, Change] = {
     ),
     "a word out of the inbox that the model knew before": after(
         written("zephyrion", nothing_of=INBOX), told(("tickets.get", "", "zephyrion"), ("mail.read", "zephyrion", ""))
+    ),
+    "in a list that was kept": refers("kept.ids", kept={"ids": ["a", "orders"]}),
+    "the one value that an input holds": refers("inputs.t", inputs={"t": "orders"}),
+    "null, where a list was kept": refers("kept.ids", table=None, kept={"ids": ["a"]}),
+    "a number in a list, whole and with decimals": refers("kept.ids", table=5, kept={"ids": [5.0, "6"]}),
+    "as a pattern says with an input": refers(pattern=("a", "inputs.t", "(b|c)+"), table="a.xbc", inputs={"t": ".x"}),
+    "a link below a host that was kept": after(
+        written("see https://shop.example/a", links=frozenset({"kept.s"})),
+        lambda c: c.with_run(kept={"s": "https://shop.example"}),
+        marks(returned("kept.s", 1, "https://shop.example")),
+    ),
+    "the very link that outsiders wrote, and that was kept": after(
+        written("see https://evil.example/a", links=frozenset({"kept.s"})),
+        marks(outsiders(1, "https://evil.example/a"), kept={"s": "https://evil.example/a"}),
+    ),
+    "a word that is the first that was given, and many after it": after(
+        written("zephyrion", nothing_of=INBOX),
+        told(("tickets.get", "", "zephyrion"), ("tickets.get", "", MANY), ("mail.read", "zephyrion", ""), ended=3),
     ),
     "a word that the inbox was asked for": after(
         written("zephyrion", nothing_of=INBOX), told(("mail.read", "zephyrion", "zephyrion"))
@@ -582,6 +616,26 @@ DENYING: dict[str, Change] = {
     "an address where none may be": written("write eve@evil.example", addresses=frozenset()),
     "a link beside the input's": after(
         written("see https://shop.example.evil/a", links=SITE), lambda c: c.with_run(inputs=SHOP)
+    ),
+    "not in the list that was kept": refers("kept.ids", kept={"ids": ["a", "b"]}),
+    "in a list that was not kept": refers("kept.ids", kept={"others": ["orders"]}),
+    "null for something else in a list": refers("kept.ids", table=[None], kept={"ids": [["x"]]}),
+    "a number that a list holds as text": refers("kept.ids", table=5, kept={"ids": ["5", True]}),
+    "as a pattern says, and an input is a sign of one": refers(
+        pattern=("a", "inputs.t", ""), table="axy", inputs={"t": ".."}
+    ),
+    "a pattern with an input that is a list": refers(pattern=("", "inputs.t", ""), inputs={"t": ["orders"]}),
+    "a link below a host that outsiders wrote and that was kept": after(
+        written("see https://evil.example/a", links=frozenset({"kept.s"})),
+        marks(
+            outsiders(1, "see https://evil.example"),
+            returned("kept.s", 2, "https://evil.example"),
+            kept={"s": "https://evil.example"},
+        ),
+    ),
+    "a word that was given behind two hundred others": after(
+        written("zephyrion", nothing_of=INBOX),
+        told(("tickets.get", "", MANY), ("tickets.get", "", "zephyrion"), ("mail.read", "zephyrion", ""), ended=3),
     ),
     "a link that a tool was given": after(
         written("see https://evil.example/a", links=SITE),

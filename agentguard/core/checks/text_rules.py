@@ -103,7 +103,10 @@ class _Sources:
         return address in self._addresses or any(_returned(self._run, tool, f"a:{address}") for tool in self._tools)
 
     def _vouches(self, text: str, word: str) -> bool:
-        return root_of(word) == "inputs" or is_place(word) or self._trail.is_clean(text, word)
+        if root_of(word) == "inputs":
+            return True
+        known = not self._run.unsettled and not self._run.erased
+        return known and (is_place(word) or self._trail.is_clean(text, word))
 
 
 def _said(rule: TextRule, reason: Reason) -> str:
