@@ -134,6 +134,19 @@ def test_functions_make_a_policy_under_which_they_can_be_wrapped_and_called(
     assert caplog.records == [], "no default is refused by the step"
 
 
+@pytest.mark.parametrize("name", ["tools", "trust", "destinations"])
+def test_a_module_may_be_called_like_a_file_of_the_policy(
+    name: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Most newcomers' tools stand in `tools.py`: its workflow took the place of the file with the tools."""
+    (here / f"{name}.py").write_text(FUNCTIONS)
+    assert run(f"{name}:tools") == 0
+    in_order(capsys)
+    sys.modules.pop(name, None)
+
+    assert set(load("policy").policy.workflows) == {name}
+
+
 def test_langchain_tools_make_one_too(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from agentguard import Guard
 

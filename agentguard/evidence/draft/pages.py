@@ -6,6 +6,7 @@ below what a policy file may hold: where there are many tools, there are several
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -42,9 +43,15 @@ class Page:
         return found
 
 
+# The files that hold no workflow.
+_OF_ALL = re.compile(r"trust|destinations|tools(?:-[0-9]+)?")
+
+
 def pages(plan: Plan, choices: Choices) -> list[Page]:
     """Every file of the draft."""
     chunks = list(_chunks(plan.tools, lambda tool: _tool(tool) + _step(tool)))
+    # A module is often called `tools`; two files of one name would be one.
+    home = f"{choices.workflow}-workflow" if _OF_ALL.fullmatch(choices.workflow) else choices.workflow
     made = [_page("trust.yaml", _trust(choices), [])]
     for number, chunk in enumerate(chunks):
         suffix = "" if number == 0 else f"-{number + 1}"
@@ -53,12 +60,12 @@ def pages(plan: Plan, choices: Choices) -> list[Page]:
         made.append(_page(f"tools{suffix}.yaml", [*head, _HEAD.format(kind="Tools") + "tools:"], tools))
         steps = [(tool.name, _step(tool)) for tool in chunk]
         if number == 0:
-            made.append(_page(f"{choices.workflow}.yaml", _workflow(plan, choices, len(chunks)), steps))
+            made.append(_page(f"{home}.yaml", _workflow(plan, choices, len(chunks)), steps))
         else:
-            made.append(_page(f"{choices.workflow}-steps{suffix}.yaml", _shared(choices, number), steps))
+            made.append(_page(f"{home}-steps{suffix}.yaml", _shared(choices, number), steps))
         given = {name: value for name, (_, value) in plan.inputs.items()}
         cases = [(tool.name, list(_cases(tool, choices, given))) for tool in chunk]
-        made.append(_page(f"{choices.workflow}{suffix}.cases.yaml", _cases_head(choices, given), cases))
+        made.append(_page(f"{home}{suffix}.cases.yaml", _cases_head(choices, given), cases))
     if _catalog(plan, choices):
         made.append(_page("destinations.yaml", _destinations(plan, choices), []))
     return made
