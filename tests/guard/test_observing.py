@@ -535,6 +535,19 @@ def test_a_first_use_of_an_observed_run_is_none(
     assert risen == [["medium"], [], ["medium"], []]
 
 
+def test_a_call_that_runs_unasked_counts_as_a_call_for_the_runs_risk(
+    bundle: Path, load: Callable[..., Guard], tools: Tools
+) -> None:
+    edit(bundle, "budgets:", "raise_risk:\n  - {name: busy, to: medium, after: {calls: 2, within: 10m}}\nbudgets:")
+    guard = load(WHOLE)
+    look_up, export = wrapped(guard, tools)
+    with start(guard):
+        look_up("EXP-7")
+        export("orders", 1_001, IN)
+
+    assert [(r["risk"], r["enforced"]) for r in guard.records(kind="signal")] == [("medium", False)]
+
+
 # --- a step
 
 

@@ -27,7 +27,8 @@ def risk_watches(
     """
     if workflow is None or not workflow.raise_risk or not isinstance(run, RunState):
         return ()
-    counted = _COUNTED_AS.get(decision["effect"])
+    asked = decision["effect"] == Effect.ESCALATE and decision["enforced"] is False
+    counted = Counted.CALLS if asked else _COUNTED_AS.get(decision["effect"])  # nobody is asked, and it runs
     call = f"{decision['request_digest']} {decision['call_id']}" if readable and counted is Counted.DENIALS else None
     return tuple(
         Watch(
