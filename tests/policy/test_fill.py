@@ -98,6 +98,29 @@ def test_what_the_guard_always_fills_is_never_absent(tmp_path: Path, more: dict[
         bundle(tmp_path, {**TEXT, "fill": "inputs.boss", **more})
 
 
+PEOPLE = {"type": "array", "items": TEXT}
+
+
+@pytest.mark.parametrize(
+    ("argument", "said"),
+    [
+        (PEOPLE, "`inputs.boss` is string, and the argument array, so no call would ever fit"),
+        ({"type": ["integer", "boolean"]}, "the argument boolean or number"),
+        ({"type": ["string", "null"]}, None),
+        ({"enum": ["ann@corp.example"]}, None),
+    ],
+)
+def test_an_input_of_another_type_fills_nothing(tmp_path: Path, argument: dict[str, Any], said: str | None) -> None:
+    """One address is no list of them: that is said at load, and not by every call that is refused."""
+    made = {"args": {"to": TEXT, "other": {**argument, "fill": "inputs.boss"}}}
+    if said is None:
+        assert bundle(tmp_path, TEXT, **made).policy.workflows["w"].steps[1].fills
+        return
+    with pytest.raises(PolicyError) as refused:
+        bundle(tmp_path, TEXT, **made)
+    assert said in str(refused.value) and "other.fill" in str(refused.value)
+
+
 @pytest.mark.parametrize("word", ["fill", "null_is_absent"])
 def test_both_words_stand_beside_the_type_of_a_whole_argument(tmp_path: Path, word: str) -> None:
     """A part of a list has no owner of its own."""

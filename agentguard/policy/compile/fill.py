@@ -95,12 +95,34 @@ def fill_troubles(step: models.StepEntry, tool: ToolDeclaration | None, declared
         if isinstance(source, str):
             yield (name, FILL), f"{name}.fill: {source}"
             continue
+        misfit = _misfit(source, schema, declared)
+        if misfit is not None:
+            yield (name, FILL), f"{name}.fill: {misfit}"
         for why in _outsiders(source, step, schema, declared):
             message = (
                 f"{why}; what outsiders or the model write fills nothing by itself: ask a person each time "
                 "(`approval` without `when`), or let the value be a listed place (`from: catalog` beside `fill`)"
             )
             yield (name, FILL), f"{name}.fill: {message}"
+
+
+def _misfit(source: Source, schema: models.Schema, declared: Declared) -> str | None:
+    """Why an input can never be what an argument is filled with: it is of another type."""
+    if not isinstance(source, Path) or source.root != "inputs" or len(source.steps) != 1:
+        return None
+    given = _types(declared.workflow.inputs.get(str(source.steps[0]), {}))
+    wanted = _types(schema)
+    if not given or not wanted or not given.isdisjoint(wanted):
+        return None
+    said, needed = " or ".join(sorted(given)), " or ".join(sorted(wanted))
+    return f"{shown(source)} is {said}, and the argument {needed}, so no call would ever fit; declare the input so, too"
+
+
+def _types(schema: Mapping[str, Any]) -> set[str]:
+    """The types that a schema names; nothing where it names none. A whole number is a number."""
+    named = schema.get("type", [])
+    found = {named} if isinstance(named, str) else {each for each in named if isinstance(each, str)}
+    return {"number" if each == "integer" else each for each in found}
 
 
 def _source(name: str, written: Any, step: models.StepEntry, tool: ToolDeclaration, declared: Declared) -> Source | str:
