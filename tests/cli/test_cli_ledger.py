@@ -128,7 +128,8 @@ def test_two_accounts_make_a_quorum_of_two(store: Path, call: Call, tmp_path: Pa
         file.chmod(0o777 if file.is_dir() else 0o666)
     child = (
         "import os, sys; from agentguard.cli import main; import agentguard.cli.approvals, agentguard.ledger, "
-        "agentguard.cli.app, agentguard.cli.run, rich.text, rich.console, typer._adapters, fractions, zoneinfo; "
+        "agentguard.cli.app, agentguard.cli.run, rich.text, rich.console, typer._adapters, fractions, zoneinfo, "
+        "importlib.metadata; "
         "from agentguard.guard import Guard, Operations; from pydantic import BaseModel, TypeAdapter; "  # as root
         "uid = int(sys.argv[1]); os.setgid(uid); os.setuid(uid); "
         "sys.exit(main(sys.argv[2:]))"
