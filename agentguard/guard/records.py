@@ -33,9 +33,9 @@ MAX_NAME = 128
 FIELDS = (
     "kind", "time", "decision_id", "effect", "enforced", "reasons", "findings", "policy_revision", "workflow",
     "workflow_version", "step", "run_id", "subject", "requester", "issuer", "assurance", "assertion_id", "tool",
-    "tool_effect", "framework", "call_id", "arguments", "order", "redacted", "personal", "coerced", "filled",
-    "arguments_digest", "request_digest", "definition", "destinations", "risk", "approval_id", "approved_by", "signal",
-    "outcome", "error", "kept", "by", "why", "hint", "changes", "commitments", "candidate",
+    "tool_effect", "framework", "call_id", "arguments", "seen_in", "order", "redacted", "personal", "coerced",
+    "filled", "arguments_digest", "request_digest", "definition", "destinations", "risk", "approval_id",
+    "approved_by", "signal", "outcome", "error", "kept", "by", "why", "hint", "changes", "commitments", "candidate",
 )  # fmt: skip
 _WORDS: Mapping[str, tuple[str, ...]] = {"kind": RECORD_KINDS, "effect": tuple(Effect), "reason": tuple(Reason)}
 _LISTS = {
@@ -108,10 +108,12 @@ def decision_record(
     encoded: bytes | None,
     step: Step | None,
     enforced: bool,
+    seen_in: Mapping[str, Sequence[str]] | None,
 ) -> RecordData:
     """The record of one decision: everything a reviewer needs to understand and repeat it.
 
     ``encoded``: the canonical bytes of ``arguments``, None where they have none. ``step``: the one it runs under.
+    ``seen_in``: where each argument was seen before, by path; None where nobody watched.
     """
     run = facts.run if isinstance(facts.run, RunState) else None
     workflow = policy.workflows.get(request.workflow)
@@ -145,6 +147,7 @@ def decision_record(
         ],
         "call_id": None if request.call_id is None else without_credentials(request.call_id),
         "arguments": arguments,
+        "seen_in": None if seen_in is None else cleaned({name: [*paths] for name, paths in seen_in.items()}),
         "order": cleaned({where: list(names) for where, names in order.items()}) or None if order else None,
         "redacted": cleaned(list(redacted)),
         "personal": cleaned(list(personal)),

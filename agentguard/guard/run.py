@@ -21,6 +21,7 @@ from agentguard.guard.engine import Engine
 from agentguard.guard.observing import observed_words
 from agentguard.guard.places import Place, innermost
 from agentguard.guard.records import RecordData, new_id, record
+from agentguard.guard.seen_in import SeenIn
 from agentguard.jose.nonce import nonce
 from agentguard.ledger import ApprovalRow, Promise
 from agentguard.loops import sleep
@@ -55,6 +56,8 @@ class RunContext:
         self._requester = requester
         self._resumed = run_id is not None
         self._guest = False
+        # While the run is observed. Whoever goes on with a run has not seen what it saw before.
+        self.seen_in = SeenIn() if run_id is None else None
         self._place: Place | None = None
         self._last_seen: RunState | None = None
         self._coming: Promise[Any] | None = None

@@ -49,8 +49,19 @@ class SeenIn:
         self._values = 0
         self._full = False
 
-    def remember(self, tool: str, result: Any, given: Mapping[str, Json], outsiders: Sequence[ResultPath] = ()) -> None:
-        """What a call returned that was given these arguments. Never raises: the tool has run."""
+    def remember(
+        self,
+        tool: str,
+        result: Any,
+        given: Mapping[str, Json],
+        outsiders: Sequence[ResultPath] = (),
+        *,
+        whole: bool = True,
+    ) -> None:
+        """What a call returned that was given these arguments. Not ``whole``: the result was not seen. Never raises."""
+        if not whole:
+            self._full = True
+            return
         echoed = {_key(leaf) for leaf in _leaves(dict(given), _MOST_PARTS)}
         try:
             for path, leaf in _walk(tool, result, tuple(outsiders), 0):

@@ -55,6 +55,6 @@ class ReadyRecord(dict[str, Any]):
 
     def _names_are_plain(self, commitments: Mapping[str, str], changes: Sequence[Sequence[Any]]) -> bool:
         """Whether every name beside those in ``encoded`` is ASCII: the two orders of names differ past that."""
-        if self.get("order") or not "".join(commitments).isascii():
+        if self.get("order") or self.get("seen_in") or not "".join(commitments).isascii():
             return False
         return all(type(part) is not dict or "".join(part).isascii() for change in changes for part in change)

@@ -17,6 +17,7 @@ from agentguard.guard.call.prepare import Call, GuardedTool, zones_of
 from agentguard.guard.call.risk_rules import first_uses, risk_watches
 from agentguard.guard.engine import Engine
 from agentguard.guard.records import decision_record, new_id
+from agentguard.guard.seen_in import SeenIn
 from agentguard.identity import IN_PROCESS
 from agentguard.jose.nonce import nonce
 from agentguard.ledger import Admission, Charge, FirstUse, Watch
@@ -35,11 +36,12 @@ def admission_of(
     *,
     readable: bool,
     observed: Unenforced | None = None,
+    seen: SeenIn | None = None,
 ) -> Admission:
     """The record of a decision, and what the ledger is asked to make durable with it.
 
     Where its arguments were not ``readable``, a call that looks like another may be a different one. ``observed``: how
-    it runs though the decision is not enforced.
+    it runs though the decision is not enforced. ``seen``: what is remembered of its run, while that is observed.
     """
     decision_id = new_id("d")
     now = facts.now if isinstance(facts.now, datetime) else guard.last_known_time
@@ -72,6 +74,7 @@ def admission_of(
         encoded=call.request.canonical if whole else _encoded(call.told.shown),
         step=decision.step if observed is None else observed.step,
         enforced=observed is None,
+        seen_in=None if seen is None or observed is None else _seen_in(seen, call, facts),
     )
     workflow = policy.workflows.get(call.request.workflow)
     watches = risk_watches(workflow, facts.run, data, now, readable=readable)
@@ -95,6 +98,15 @@ def _as_it_runs(admission: Admission, decision: Decision, observed: Unenforced) 
         counts_successes=step is not None and step.counts_successes,
         observed=str(decision.effect),
     )
+
+
+def _seen_in(seen: SeenIn, call: Call, facts: Facts) -> Mapping[str, Sequence[str]] | None:
+    """Where the arguments were seen, of those that the record holds in full."""
+    pointers = (*call.told.redacted, *call.told.personal)
+    hidden = {pointer.split("/")[1].replace("~1", "/").replace("~0", "~") for pointer in pointers if "/" in pointer}
+    inputs = facts.run.inputs if isinstance(facts.run, RunState) else {}
+    given = call.request.arguments if facts.as_called is None else facts.as_called
+    return seen.of(given, inputs, hidden)
 
 
 def _encoded(shown: Json) -> bytes | None:

@@ -96,7 +96,15 @@ def _events(
         # 4
         observed = judged.unenforced(bundle.policy) if isinstance(run, RunState) and run.observed is not None else None
         admission = admission_of(
-            guard, gate, call, bundle.policy, facts, decision, readable=judged.readable, observed=observed
+            guard,
+            gate,
+            call,
+            bundle.policy,
+            facts,
+            decision,
+            readable=judged.readable,
+            observed=observed,
+            seen=None if context is None or observed is None else context.seen_in,
         )
         if admission.permit:
             attempt.keeps = keeps_of(bundle, admission)

@@ -20,6 +20,7 @@ from agentguard.guard.failures import says_failed
 from agentguard.guard.provenance import Asked, brought, brought_by_error, lost
 from agentguard.guard.records import outcome_record, storable
 from agentguard.guard.run import RunContext
+from agentguard.guard.seen_in import SeenIn
 from agentguard.guard.telling import not_run, telling, unread
 from agentguard.ledger import Admission, Closing, Outcome, Promise, Unstorable
 from agentguard.policy import Bundle
@@ -33,6 +34,7 @@ class Attempt:
     ``admission`` is the permit that the ledger was asked to make durable, ``keeps`` what its step keeps by the bundle
     that permitted it, ``roots`` what their paths may read beside the result. ``call`` is its number in a run in which
     values are followed, else None; ``given`` its arguments where its workflow asks what a text carries, else None.
+    ``watching``: what remembers where its values stand, while its run is observed.
     """
 
     guard: Engine
@@ -46,6 +48,7 @@ class Attempt:
     room: int = 0
     call: int | None = None
     given: Mapping[str, Json] | None = None
+    watching: SeenIn | None = None
     started: bool = False
     returned: bool = False
 
@@ -72,6 +75,8 @@ class Attempt:
         if self.keeps and run is not None:
             known = {} if run.unsettled else {"kept": run.kept}
             self.roots = {"args": request.arguments, "inputs": run.inputs, **known}
+        if self.context is not None and self.admission is not None and self.admission.record["enforced"] is False:
+            self.watching, self.tool = self.context.seen_in, request.tool
         workflow = policy.workflows.get(request.workflow)
         if workflow is not None and workflow.follows and run is not None:
             self.tool, self.call = request.tool, sum(run.counts.values())
@@ -157,9 +162,14 @@ def perform(attempt: Attempt, call: Call) -> Generator[Ask, Any, Any]:
 
     def look() -> tuple[Kept, Brought | None]:
         kept = keep_all(attempt.keeps, result, attempt.roots)
+        if attempt.watching is not None:
+            outsiders = attempt.guard.outsiders_paths(attempt.tool)
+            attempt.watching.remember(
+                attempt.tool, result, call.request.arguments, outsiders, whole=not attempt.streamed
+            )
         return kept, attempt.brought(result, kept.all_values)
 
-    looked_at = bool(attempt.keeps) or attempt.call is not None
+    looked_at = bool(attempt.keeps) or attempt.call is not None or attempt.watching is not None
     kept, seen = (yield Look(look)) if looked_at and _is_large(result) else look()
     attempt.close(Outcome.SUCCEEDED, kept.trouble, kept, seen)
     return result
