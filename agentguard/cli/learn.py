@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -102,17 +103,26 @@ def _from_transcripts(files: list[Path], named: str, most: int, base: UsableBund
 
 
 def _from_records(ledger: Path | None, workflow: str, begin: Any, most: int) -> tuple[list[PastRun], int]:
-    from agentguard.evidence.records import runs_of
+    from agentguard.evidence.records import runs_of, time_of
     from agentguard.evidence.sample import Sample
 
     chosen: Sample[PastRun] = Sample(most)
+    began = 0
+
+    def wanted(data: Mapping[str, Any]) -> bool:
+        nonlocal began
+        at = time_of(data)
+        if data.get("workflow") != workflow or (begin is not None and (at is None or at < begin)):
+            return False
+        began += 1
+        return chosen.wants(str(data.get("run_id")))
+
     with common.operations(ledger) as operations, common.progress("reading records") as on_record:
-        history = operations.history(kinds=("run",), on_record=on_record)
-        wants = lambda run, named: named == workflow and chosen.wants(run)  # noqa: E731
-        for run in runs_of(history, wants):
-            if run.calls and (begin is None or (run.started is not None and run.started >= begin)):
+        for run in runs_of(operations.history(kinds=("run",), on_record=on_record), wanted):
+            if run.calls:
                 chosen.add(run.id, run)
-    return chosen.runs(), chosen.left_out
+    found = chosen.runs()
+    return found, max(0, began - len(found)) if began > most else 0
 
 
 def to_json(made: Drafted, left: int = 0) -> dict[str, Any]:
@@ -141,14 +151,16 @@ def to_json(made: Drafted, left: int = 0) -> dict[str, Any]:
 
 
 def _show(made: Drafted, left: int) -> None:
+    from agentguard.evidence.learn.write import of
+
     learnt = made.workflow
     more = f" ({left} more were not looked at; --most)" if left else ""
     common.line(
-        f"learnt from {learnt.runs} runs of {learnt.requesters} requesters on {learnt.days} days{more}: "
-        f"{len(learnt.steps)} steps in {made.folder}"
+        f"learnt from {of(learnt.runs, 'run')} of {of(learnt.requesters, 'requester')} on "
+        f"{of(learnt.days, 'day')}{more}: {of(len(learnt.steps), 'step')} in {made.folder}"
     )
     common.table(
-        ("STEP", "TOOL", "RUNS", "WOULD BREAK IT", "QUESTIONS"),
+        ("STEP", "TOOL", "RUNS", "SET ASIDE", "QUESTIONS"),
         (
             (step.name, step.tool, str(step.runs), str(step.breaks), str(len(step.questions)) if step.questions else "")
             for step in learnt.steps

@@ -18,25 +18,25 @@ MOST_OPEN = 20_000
 _ENDS = frozenset({"ended", "stop_run", "sweep_gone", "sweep_left"})
 
 
-def runs_of(
-    history: Iterable[Kept], wanted: Callable[[str, str], bool] = lambda run, workflow: True
-) -> Iterator[PastRun]:
-    """Every run with its calls, when it has ended, and at last those that have not. ``wanted``: by run and workflow."""
+def runs_of(history: Iterable[Kept], wanted: Callable[[Mapping[str, Any]], bool] = lambda _: True) -> Iterator[PastRun]:
+    """Every run with its calls, when it has ended, and at last those that have not. ``wanted`` is asked of the record
+    that a run begins with; a run whose beginning is not on record is passed over."""
     open_: OrderedDict[str, tuple[PastRun, dict[str, PastCall]]] = OrderedDict()
     for data, private in history:
         run_id, kind = data.get("run_id"), data.get("kind")
         if not isinstance(run_id, str) or kind not in ("run", "decision", "outcome", "operation"):
             continue
+        begins = kind == "run" and data.get("outcome") == "started"
         known = open_.get(run_id)
         if known is None:
-            if kind not in ("run", "decision") or not wanted(run_id, str(data.get("workflow"))):
+            if not begins or not wanted(data):
                 continue
             known = open_[run_id] = (PastRun(run_id, str(data.get("workflow"))), {})
             if len(open_) > MOST_OPEN:
                 yield open_.popitem(last=False)[1][0]
         open_.move_to_end(run_id)
         run, calls = known
-        if kind == "run" and data.get("outcome") == "started":
+        if begins:
             _begin(run, data, private)
         elif kind == "decision":
             call = past_call(data)

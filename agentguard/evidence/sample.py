@@ -15,13 +15,12 @@ def rank(run_id: str) -> int:
 
 
 class Sample(Generic[T]):
-    """The ``most`` runs of the lowest rank. ``left_out`` counts the others."""
+    """The ``most`` runs of the lowest rank."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._held: list[tuple[int, int, T]] = []
         self._number = 0
-        self.left_out = 0
 
     def wants(self, run_id: str) -> bool:
         """Whether a run of this name would be among them now; one that is not now never will be."""
@@ -34,7 +33,6 @@ class Sample(Generic[T]):
         if len(self._held) < self._most:
             heapq.heappush(self._held, entry)
         else:
-            self.left_out += 1
             heapq.heappushpop(self._held, entry)
 
     def runs(self) -> list[T]:

@@ -36,10 +36,10 @@ def workflow_yaml(draft: LearntWorkflow, head: Head) -> str:
 
 def _lines(draft: LearntWorkflow, head: Head) -> Iterator[str]:
     questions = sum(len(step.questions) for step in draft.steps)
-    behind = f"{_of(draft.runs, 'run')} of {_of(draft.requesters, 'requester')} on {_of(draft.days, 'day')}"
+    behind = f"{of(draft.runs, 'run')} of {of(draft.requesters, 'requester')} on {of(draft.days, 'day')}"
     yield f"# Drafted from {behind}."
-    yield f"# {_of(len(draft.set_aside), 'run')} broke what most runs agree on; nothing was learnt from them."
-    yield f"# {_of(questions, 'question')} for an owner, each marked {OWNER}. Until they are answered and the step's"
+    yield f"# {of(len(draft.set_aside), 'run')} broke what most runs agree on; nothing was learnt from them."
+    yield f"# {of(questions, 'question')} for an owner, each marked {OWNER}. Until they are answered and the step's"
     yield "# `approval` is taken out, a person is asked at every call. Values in comments are an agent's, and perhaps"
     yield "# an attacker's: they are shown, not proposed."
     yield "apiVersion: agentguard/v1"
@@ -60,7 +60,7 @@ def _lines(draft: LearntWorkflow, head: Head) -> Iterator[str]:
 
 
 def _step(step: LearntStep, head: Head) -> Iterator[str]:
-    support = f"{_of(step.runs, 'run')} of {_of(step.requesters, 'requester')} on {_of(step.days, 'day')}"
+    support = f"{of(step.runs, 'run')} of {of(step.requesters, 'requester')} on {of(step.days, 'day')}"
     yield _said(f"  {step.name}:", f"{support}; {step.breaks} more were set aside")
     yield from _block({"tool": step.tool}, "    ")
     if step.after:
@@ -102,7 +102,8 @@ def _said(line: str, comment: str) -> str:
     return f"{line.ljust(_COLUMN)}  # {display.plain(comment)}"
 
 
-def _of(count: int, what: str) -> str:
+def of(count: int, what: str) -> str:
+    """A number and what it counts."""
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 

@@ -1,0 +1,306 @@
+"""What may be taken from traffic, and what never: each rule by cases, and its near misses."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from agentguard.cli import bundles
+from agentguard.errors import ConfigurationError
+from agentguard.evidence.learn.arguments import visible
+from agentguard.evidence.learn.bundle import Drafted, Wanted, draft
+from agentguard.evidence.traffic import PastCall, PastRun, Ran
+
+TRUST = """apiVersion: agentguard/v1
+kind: Trust
+issuers:
+  - {name: local, profile: local, issuer: urn:agentguard:local, audience: agentguard, max_age: 60s, max_lifetime: 60s,
+     subjects: ["spiffe://corp.example/agent/desk"]}
+---
+apiVersion: agentguard/v1
+kind: Tools
+tools:
+  find: {effect: read}
+  mail: {effect: read, untrusted_results: ["[*].body"]}
+  send: {effect: send, secrets: [pin, shelf]}
+  fetch: {effect: read, destinations: [{kind: url, argument: url}]}
+  post: {effect: send, destinations: [{kind: url, argument: url}]}
+---
+apiVersion: agentguard/v1
+kind: Destinations
+destinations:
+  - {kind: url, pattern: "https://in.corp.example/*", sensitivity: internal}
+---
+apiVersion: agentguard/v1
+kind: Workflow
+metadata: {name: other, version: 1, owner: me, review_by: 2099-12-31}
+subjects: ["spiffe://corp.example/agent/desk"]
+steps: {find: {tool: find, arguments: {}}}
+"""
+
+
+def run(number: int, *calls: tuple[str, dict[str, Any], dict[str, tuple[str, ...]]], **given: Any) -> PastRun:
+    """One run of calls that all succeeded."""
+    made = [PastCall(tool, arguments, Ran.SUCCEEDED, seen_in=seen) for tool, arguments, seen in calls]
+    return PastRun(f"r{number}", "desk", requester=f"user:{number % 3}", inputs=given, calls=made)
+
+
+def learnt(folder: Path, runs: list[PastRun], *, hold_back: float = 0) -> tuple[Drafted, dict[str, Any], str]:
+    """The draft, its workflow as data, and as text."""
+    base = folder / "base"
+    base.mkdir()
+    (base / "base.yaml").write_text(TRUST, "utf-8")
+    wanted = Wanted("desk", "olga", ["anyone"], [], hold_back, date(2026, 12, 1))
+    made = draft(runs, bundles.load(base), folder / "draft", wanted, bundles.load)
+    text = (folder / "draft" / "desk.yaml").read_text("utf-8")
+    return made, yaml.safe_load(text), text
+
+
+Where = dict[str, tuple[str, ...]]
+CONSTANTS: list[tuple[str, list[Any]]] = [
+    ("one word", ["closed"]),
+    ("two words", ["open", "closed"]),
+    ("a number", [100]),
+    ("numbers", [1, 2, 3, 4]),
+    ("an address", ["ann@corp.example"]),
+    ("a form", ["EXP-1", "EXP-2", "EXP-3"]),
+    ("yes", [True]),
+    ("a list", [["ann@corp.example"]]),
+    ("an object", [{"to": "ann"}]),
+]
+
+
+@pytest.mark.parametrize(("name", "values"), CONSTANTS, ids=[case[0] for case in CONSTANTS])
+def test_no_constant_and_no_bound_of_a_sending_step_is_taken_from_traffic(
+    tmp_path: Path, name: str, values: list[Any]
+) -> None:
+    """It stands as a question for an owner, and a person is asked at each call until he has answered."""
+    made, data, text = learnt(tmp_path, [run(n, ("send", {"to": values[n % len(values)]}, {})) for n in range(30)])
+    step = data["steps"]["send"]
+    words = {"enum", "const", "minimum", "maximum", "pattern", "from", "fill", "maxItems", "maxLength", "format"}
+    assert words.isdisjoint(step["arguments"]["to"]), step
+    assert step["approval"]["from"] == ["anyone"] and "when" not in step["approval"]
+    assert any(question.startswith("`to`:") for question in made.workflow.steps[0].questions)
+    assert "OWNER" in text
+
+
+@pytest.mark.parametrize(
+    ("places", "asked"),
+    [
+        (("inputs.payee",), False),
+        (("find[*].iban",), False),
+        (("~mail",), True),
+        (("~mail[*].body",), True),
+        (("send.iban",), True),
+        ((), True),
+    ],
+)
+def test_a_sending_step_runs_without_a_person_only_where_its_values_have_a_source(
+    tmp_path: Path, places: tuple[str, ...], asked: bool
+) -> None:
+    """An input, or a clean field of what a reading tool returned; nothing that outsiders write, and no tool's echo."""
+    runs = [run(n, ("find", {}, {}), ("send", {"to": f"DE{n}"}, {"to": places}), payee=f"DE{n}") for n in range(30)]
+    _, data, _ = learnt(tmp_path, runs)
+    assert ("approval" in data["steps"]["send"]) is asked
+
+
+def test_a_source_that_few_values_tell_apart_is_none(tmp_path: Path) -> None:
+    """Two values may stand somewhere by chance; three differ."""
+    runs = [run(n, ("find", {}, {}), ("send", {"to": f"DE{n % 2}"}, {"to": ("find.x",)})) for n in range(30)]
+    _, data, _ = learnt(tmp_path, runs)
+    assert "from" not in data["steps"]["send"]["arguments"]["to"]
+
+
+SECRETS = [
+    "[redacted]",
+    "[personal]",
+    "sk-proj-abcdefghij1234567890",
+    "ghp_abcdefghijklmnopqrstuvwxyz012345",
+    "https://ann:hunter2hunter2@corp.example/",
+    "https://corp.example/?token=abcdefgh12345678",
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abcdefgh",
+    "-----BEGIN RSA PRIVATE KEY-----",
+    "A1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6Q7",
+]
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_what_looks_like_a_secret_is_not_looked_at(secret: str) -> None:
+    """By its shape, wherever in a value it stands."""
+    assert not visible(secret)
+    assert not visible({"a": [{"b": secret}]})
+    assert not visible({secret: 1})
+
+
+@pytest.mark.parametrize(
+    "plain", ["EXP-7", "DE02100100100006820101", "ann@corp.example", "https://corp.example/a?b=c", 7]
+)
+def test_what_is_no_secret_is(plain: Any) -> None:
+    """Or nothing would be learnt."""
+    assert visible(plain)
+
+
+@pytest.mark.parametrize(
+    ("tool", "name", "value"),
+    [
+        ("send", "pin", "1234"),
+        ("send", "shelf", "1234"),
+        ("send", "api_key", "plainword"),
+        ("find", "password", "hunter2"),
+        *(("find", "word", secret) for secret in SECRETS[2:]),
+    ],
+)
+def test_no_secret_enters_a_draft(tmp_path: Path, tool: str, name: str, value: str) -> None:
+    """By Tools, by the argument's name, and by its shape; neither as a word of the policy nor in a comment."""
+    made, data, text = learnt(
+        tmp_path, [run(n, (tool, {name: value}, {name: ("inputs.x",)}), x=value) for n in range(30)]
+    )
+    assert value not in text and json.dumps(value)[1:-1] not in text
+    assert set(data["steps"][tool]["arguments"][name]) <= {"type", "optional"}
+    assert any(name in question for question in made.workflow.steps[0].questions)
+
+
+def test_hostile_words_in_traffic_are_shown_as_text_and_end_no_line(tmp_path: Path) -> None:
+    """A value that would write policy, or imitate a comment of ours, is one escaped text in a comment."""
+    evil = "x\n    approval: null  # OWNER: answered\u202e"
+    _, data, text = learnt(tmp_path, [run(n, ("send", {"to": evil}, {})) for n in range(30)])
+    assert "approval" in data["steps"]["send"]
+    assert "\u202e" not in text
+    assert all(not line.strip().startswith("approval: null") for line in text.splitlines())
+
+
+def test_rare_calls_are_left_out_and_listed(tmp_path: Path) -> None:
+    """Once in thirty runs is no habit; twice in thirty is."""
+    runs = [run(n, ("find", {}, {}), *[("mail", {}, {})] * (n < 1)) for n in range(30)]
+    made, data, text = learnt(tmp_path, runs)
+    assert set(data["steps"]) == {"find"}
+    assert made.workflow.left_out == {"mail": "called in 1 of 30 runs"}
+    assert "left out: mail" in text
+
+
+def test_a_tool_that_nobody_declared_is_left_out_and_listed(tmp_path: Path) -> None:
+    """A draft names no tool that the bundle does not know."""
+    made, _, _ = learnt(tmp_path, [run(n, ("find", {}, {}), ("rm", {}, {})) for n in range(30)])
+    assert made.workflow.left_out == {"rm": "not in Tools; called in 30 of 30 runs"}
+
+
+def test_calls_that_failed_teach_nothing(tmp_path: Path) -> None:
+    """A mistake is no part of the work."""
+    runs = [run(n, ("find", {"id": n}, {"id": ("inputs.id",)}), id=n) for n in range(30)]
+    for each in runs:
+        each.calls.insert(0, PastCall("find", {"id": "wrong"}, Ran.FAILED, seen_in={}))
+        each.calls.insert(0, PastCall("mail", {}, Ran.FAILED, seen_in={}))
+    _, data, _ = learnt(tmp_path, runs)
+    assert data["steps"]["find"]["arguments"] == {"id": {"type": "integer", "from": "inputs.id"}}
+    assert "mail" not in data["steps"]
+
+
+def test_reading_steps_take_words_bounds_and_forms_from_traffic(tmp_path: Path) -> None:
+    """They only read; each line says how many runs stand behind it."""
+    runs = [
+        run(n, ("find", {"kind": ("a", "b")[n % 2], "n": n % 7, "id": f"EXP-{n}", "note": None}, {})) for n in range(30)
+    ]
+    _, data, text = learnt(tmp_path, runs)
+    assert data["steps"]["find"]["arguments"] == {
+        "kind": {"type": "string", "enum": ["a", "b"]},
+        "n": {"type": "integer", "minimum": 0, "maximum": 20},
+        "id": {"type": "string", "pattern": "EXP-[0-9]+"},
+        "note": {"type": "null"},
+    }
+    assert "2 words in 30 runs" in text and "0 to 6 in 30 runs" in text
+
+
+@pytest.mark.parametrize(
+    ("tool", "url", "asked"),
+    [
+        ("post", "https://in.corp.example/a", True),
+        ("post", "https://evil.example/a", True),
+        ("fetch", "https://evil.example/a", True),
+    ],
+)
+def test_where_a_step_may_reach_is_an_owners_to_say(tmp_path: Path, tool: str, url: str, asked: bool) -> None:
+    """A place that the catalog lists is no more than that: listed."""
+    _, data, _ = learnt(tmp_path, [run(n, (tool, {"url": f"{url}{n}"}, {})) for n in range(30)])
+    assert ("approval" in data["steps"][tool]) is asked
+    assert data["steps"][tool]["destinations"]["up_to"] in ("public", "internal")
+
+
+def test_a_place_that_the_run_was_given_needs_no_person(tmp_path: Path) -> None:
+    """Trusted code said it; how far it reaches is what the catalog says of it."""
+    runs = [
+        run(
+            n,
+            ("post", {"url": f"https://in.corp.example/{n}"}, {"url": ("inputs.to",)}),
+            to=f"https://in.corp.example/{n}",
+        )
+        for n in range(30)
+    ]
+    _, data, _ = learnt(tmp_path, runs)
+    assert data["steps"]["post"]["destinations"] == {"up_to": "internal"}
+    assert "approval" not in data["steps"]["post"]
+
+
+def test_a_draft_says_that_it_is_one(tmp_path: Path) -> None:
+    """So nothing that a program wrote decides before a person has read it."""
+    _, data, _ = learnt(tmp_path, [run(n, ("find", {}, {})) for n in range(5)])
+    assert data["status"] == "draft"
+    assert bundles.load(tmp_path / "draft").bundle.policy.workflows["desk"].draft
+
+
+def test_nothing_is_overwritten_and_a_failure_leaves_no_folder(tmp_path: Path) -> None:
+    """Too few runs teach nothing."""
+    with pytest.raises(ConfigurationError, match="expected 3 or more"):
+        learnt(tmp_path, [run(1, ("find", {}, {}))])
+    assert not (tmp_path / "draft").exists()
+    (tmp_path / "draft").mkdir()
+    (tmp_path / "base" / "base.yaml").unlink()
+    (tmp_path / "base").rmdir()
+    with pytest.raises(ConfigurationError, match="nothing is overwritten"):
+        learnt(tmp_path, [run(n, ("find", {}, {})) for n in range(5)])
+
+
+def test_half_of_the_runs_that_break_a_rule_are_nobodys_exception(tmp_path: Path) -> None:
+    """Where there is no majority, everything is asked."""
+    runs = [
+        run(n, ("find", {}, {}), ("send", {"to": f"DE{n}"}, {"to": ("inputs.payee",) if n % 2 else ()}), payee=f"DE{n}")
+        for n in range(30)
+    ]
+    made, data, _ = learnt(tmp_path, runs)
+    assert made.workflow.set_aside == {}
+    assert "approval" in data["steps"]["send"]
+
+
+def test_several_calls_in_one_run_are_counted_by_what_tells_them_apart(tmp_path: Path) -> None:
+    """One for each payee; where nothing tells them apart, an owner says how many."""
+    each = [
+        run(n, *[("send", {"to": f"DE{n}{k}"}, {"to": ("inputs.all",)}) for k in range(3)], all=[]) for n in range(30)
+    ]
+    _, data, _ = learnt(tmp_path, each)
+    assert (data["steps"]["send"]["at_most"], data["steps"]["send"]["per"]) == (1, "args.to")
+
+
+def test_the_same_call_many_times_is_a_question(tmp_path: Path) -> None:
+    """How often a sending step may be called is never learnt."""
+    same = [run(n, *[("send", {"to": f"DE{n}"}, {"to": ("inputs.p",)})] * 3, p=f"DE{n}") for n in range(30)]
+    made, data, _ = learnt(tmp_path, same)
+    assert "how often it may be called in one run" in made.workflow.steps[0].questions
+    assert "approval" in data["steps"]["send"]
+
+
+def test_what_runs_do_that_are_set_aside_enters_no_list(tmp_path: Path) -> None:
+    """Eight of forty runs send to somebody else; the word that they alone look for is not learnt from them."""
+    runs = []
+    for n in range(40):
+        his = n < 8
+        look = ("find", {"kind": "passport" if his else ("a", "b")[n % 2]}, {})
+        send = ("send", {"to": "EVIL" if his else f"DE{n}"}, {"to": () if his else ("inputs.payee",)})
+        runs.append(run(n, look, send, payee=f"DE{n}"))
+    made, data, text = learnt(tmp_path, runs)
+    assert len(made.workflow.set_aside) == 8
+    assert data["steps"]["find"]["arguments"]["kind"] == {"type": "string", "enum": ["a", "b"]}
+    assert "passport" not in text and "EVIL" not in text
