@@ -113,7 +113,9 @@ def test_the_readme_begins_with_its_two_commands() -> None:
     assert all("\n" not in command.rstrip("\n") for command in (first, second))
 
 
-@pytest.mark.parametrize("name", ["database_export", "deployment_pipeline", "payments_service", "incident_response"])
+@pytest.mark.parametrize(
+    "name", ["database_export", "deployment_pipeline", "payments_service", "incident_response", "first_policy"]
+)
 def test_every_example_the_readme_names_is_there(name: str) -> None:
     """A name in a list is easily forgotten when a folder is renamed."""
     assert f"examples.{name}" in README.read_text("utf-8")

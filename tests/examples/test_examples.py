@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SHOWN = {
     "database_export": ["condition_false", "approval_required", "assertion_replayed", "user:dana", "no_run"],
     "deployment_pipeline": ["condition_false", "subject_not_allowed", "credential_revoked", "pushes: deploy-store"],
+    "first_policy": ["provenance_unmet", "link_not_allowed", "arguments_invalid", "held back 5 runs", "denied 0"],
     "payments_service": ["condition_false", "risk_too_high", "budget_exceeded", "risk HIGH, IMPOSSIBLE_TRAVEL"],
     "incident_response": [
         "step_out_of_order",
@@ -77,6 +78,25 @@ def test_an_example_keeps_its_promises_and_cleans_up(name: str, folder: Path) ->
     assert "Traceback" not in ended.stdout + ended.stderr
     assert [reason for reason in SHOWN[name] if reason not in ended.stdout] == []
     assert list(folder.glob("agentguard-example-*")) == [], "it left something behind"
+
+
+def test_the_page_about_the_way_shows_what_the_example_shows(folder: Path) -> None:
+    """Every line of its output on the page is one of the real output, but for spaces and times."""
+    page = (ROOT / "docs" / "adopting.md").read_text("utf-8").partition("## The whole way, once")[2]
+    blocks = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
+    ended = subprocess.run(
+        [sys.executable, "-m", "examples.first_policy"],
+        cwd=ROOT,
+        env={**_environment(folder), "PYTHONIOENCODING": "utf-8"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    shown = " ".join(ended.stdout.split())
+    lines = [" ".join(line.split()) for block in blocks for line in block.splitlines()]
+    assert len(lines) > 10
+    assert [line for line in lines if line not in shown] == []
 
 
 def test_a_terminal_that_nobody_answers_does_not_hold_the_play_up(folder: Path) -> None:

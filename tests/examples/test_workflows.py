@@ -24,6 +24,7 @@ def test_there_is_a_bundle_for_every_example() -> None:
     assert names == [
         "customer_export",
         "deployment_pipeline",
+        "first_policy",
         "incident_response",
         "office_assistant",
         "payments_service",

@@ -1,0 +1,1 @@
+"""An agent that nobody has written a policy for: observed, learnt, put right in two places, tested, enforced."""

@@ -1,0 +1,7 @@
+"""``python -m examples.first_policy``."""
+
+from __future__ import annotations
+
+from examples.support import start
+
+start("examples.first_policy.main")
