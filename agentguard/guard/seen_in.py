@@ -11,32 +11,19 @@ so by null.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from pydantic_core import to_jsonable_python
-
 from agentguard.core.credentials import without_credentials
-from agentguard.core.paths import EVERY, VALUES, Values
 from agentguard.core.values import Json
-from agentguard.guard.provenance import PLAIN
+from agentguard.guard.names import MAX_VALUES, names_in
 from agentguard.guard.result_paths import ResultPath
-from agentguard.policy.keeps import structure
 
-# What one run remembers; past it nothing new is, and a record says null: not known.
-MAX_VALUES = 20_000
+# Of so many values a run remembers where they stood, and so many paths; past it a record says null: not known.
 MAX_PATHS = 500
 # Parts of one argument, and places named for it.
 _MOST_PARTS = 100
 _MOST_PLACES = 20
-# A longer text is a body, and not a name of something.
-_LONGEST = 256
-# An object with more members than a type has is a map, and the names of its members are somebody's values.
-_MOST_MEMBERS = 40
-_MAX_DEPTH = 32
-_MEMBER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
-OUTSIDERS = "~"
 
 
 class SeenIn:
@@ -62,9 +49,12 @@ class SeenIn:
         if not whole:
             self._full = True
             return
-        echoed = {_key(leaf) for leaf in _leaves(dict(given), _MOST_PARTS)}
+        # What reads results of any kind takes long to import, and only observed runs need it.
+        from agentguard.guard.result_places import places_in
+
+        echoed = {_key(leaf) for leaf in names_in(dict(given), _MOST_PARTS)}
         try:
-            for path, leaf in _walk(tool, result, tuple(outsiders), 0):
+            for path, leaf in places_in(tool, result, tuple(outsiders)):
                 key = _key(leaf)
                 if key not in echoed:
                     self._put(path, key)
@@ -95,67 +85,17 @@ class SeenIn:
         """
         if self._full:
             return None
-        given = {f"inputs.{name}": set(map(_key, _leaves(value, MAX_VALUES))) for name, value in inputs.items()}
+        given = {f"inputs.{name}": set(map(_key, names_in(value, MAX_VALUES))) for name, value in inputs.items()}
         places = {**given, **self._at}
         found: dict[str, list[str]] = {}
         for name, value in arguments.items():
-            keys = {_key(leaf) for leaf in _leaves(value, _MOST_PARTS + 1)}
+            keys = {_key(leaf) for leaf in names_in(value, _MOST_PARTS + 1)}
             if not keys or len(keys) > _MOST_PARTS or name in hidden or without_credentials(name) != name:
                 continue
             holding = [path for path, held in places.items() if keys <= held]
             if holding:
                 found[name] = holding[:_MOST_PLACES]
         return found
-
-
-def _walk(path: str, value: Any, outsiders: tuple[ResultPath, ...], depth: int) -> Iterator[tuple[str, Json]]:
-    """Every text and number of a result with its path, elements of a list under one. ``outsiders``: what is left of
-    the declared paths that lead here; what they end at, or do not fit, is theirs, and keeps its own names to itself."""
-    if depth > _MAX_DEPTH:
-        return
-    inside = structure(value)
-    if isinstance(inside, PLAIN):
-        inside = to_jsonable_python(inside)
-    kind = dict if isinstance(inside, dict) else list if isinstance(inside, list) else None
-    if inside is not None and not all(
-        rest and kind is (dict if isinstance(rest[0], str | Values) else list) for rest in outsiders
-    ):
-        place = OUTSIDERS + path.removeprefix(OUTSIDERS)
-        yield from ((place, leaf) for leaf in _leaves(to_jsonable_python(value), MAX_VALUES))
-    elif isinstance(inside, dict):
-        is_map = len(inside) > _MOST_MEMBERS or not all(
-            isinstance(name, str) and _MEMBER.fullmatch(name) for name in inside
-        )
-        for name, item in inside.items():
-            left = tuple(rest[1:] for rest in outsiders if rest[0] in (VALUES, name))
-            yield from _walk(f"{path}.*" if is_map else f"{path}.{name}", item, left, depth + 1)
-    elif isinstance(inside, list):
-        size = len(inside)
-        for at, item in enumerate(inside):
-            left = tuple(rest[1:] for rest in outsiders if rest[0] in (EVERY, at, at - size))
-            yield from _walk(f"{path}[*]", item, left, depth + 1)
-    else:
-        yield from ((path, leaf) for leaf in _leaves(inside, 1))
-
-
-def _leaves(value: Any, most: int) -> Iterator[Json]:
-    """Every text and number in a value that can be a name of something, up to so many."""
-    pending: list[Any] = [value]
-    while pending and most > 0:
-        item = pending.pop()
-        if isinstance(item, dict):
-            pending += item.values()
-        elif isinstance(item, list | tuple):
-            pending += item
-        elif _is_name(item):
-            most -= 1
-            yield item
-
-
-def _is_name(item: Any) -> bool:
-    if isinstance(item, str):
-        return 0 < len(item) <= _LONGEST
-    return isinstance(item, int | float) and not isinstance(item, bool)
 
 
 def _key(leaf: Json) -> tuple[bool, Any]:

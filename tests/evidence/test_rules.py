@@ -304,3 +304,22 @@ def test_what_runs_do_that_are_set_aside_enters_no_list(tmp_path: Path) -> None:
     assert len(made.workflow.set_aside) == 8
     assert data["steps"]["find"]["arguments"]["kind"] == {"type": "string", "enum": ["a", "b"]}
     assert "passport" not in text and "EVIL" not in text
+
+
+@pytest.mark.parametrize(
+    ("given", "value", "words"),
+    [
+        ({"p": ["a", "b"]}, "a", {"type": "string", "from": "inputs.p"}),
+        ({"p": "a"}, "a", {"type": "string", "fill": "inputs.p"}),
+        ({"p": 5}, 5, {"type": "integer", "fill": "inputs.p"}),
+        ({"p": 5.5}, 5, {"type": "number", "fill": "inputs.p"}),
+        ({"p": "5"}, 5, {"type": "number", "from": "inputs.p"}),
+    ],
+)
+def test_an_input_fills_an_argument_of_its_own_type(
+    tmp_path: Path, given: dict[str, Any], value: Any, words: dict[str, Any]
+) -> None:
+    """A part of an input, or a value of another kind, comes from it and is not filled: such a draft would not load."""
+    runs = [run(n, ("send", {"to": value}, {"to": ("inputs.p",)}), **given) for n in range(30)]
+    _, data, _ = learnt(tmp_path, runs)
+    assert data["steps"]["send"]["arguments"]["to"] == words

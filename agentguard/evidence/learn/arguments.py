@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from agentguard.core.credentials import without_credentials
@@ -228,6 +228,23 @@ def learn_argument(
     if not reads or is_place:
         return Learnt({**full, **optional}, _seen(values), f"`{name}`: {_asks(values)}")
     return _bounded(name, values, uses, full, optional)
+
+
+def as_given(learnt: Learnt, inputs: Mapping[str, Any]) -> Learnt:
+    """With the type of the source: what is filled has the input's, and a number may have decimals another time.
+
+    An input of which a call takes a part fills nothing, and is where the part comes from.
+    """
+    schema, source = dict(learnt.schema), learnt.rests_on
+    mine = schema.get("type")
+    declared = inputs.get(source.removeprefix("inputs.")) if source.startswith("inputs.") else None
+    its = declared.get("type") if isinstance(declared, Mapping) else None
+    numbers = ("integer", "number")
+    if mine in numbers and ("from" in schema or "fill" in schema):
+        schema["type"] = its if its in numbers else "number"
+    if "fill" in schema and its not in (mine, schema["type"]):
+        schema["from"] = schema.pop("fill")
+    return replace(learnt, schema=schema)
 
 
 def _bounded(

@@ -74,7 +74,8 @@ def draft(runs: Sequence[PastRun], base: UsableBundle | None, out: Path, wanted:
         raise ConfigurationError(f"`{out}` is there already; name a folder that is not, nothing is overwritten")
     learnt_from, held = split(runs, wanted.hold_back)
     tools = _undeclared(runs) if base is None else _tooling(base)
-    learnt = learn(learnt_from, tools, lambda call: None if base is None else _reach(base, call))
+    inputs = _inputs(base, wanted.name, runs)
+    learnt = learn(learnt_from, tools, lambda call: None if base is None else _reach(base, call), inputs)
     if not learnt.steps:
         raise ConfigurationError(
             "no tool was called often enough to make a step of it; see `--json` for what was left out"
@@ -82,7 +83,7 @@ def draft(runs: Sequence[PastRun], base: UsableBundle | None, out: Path, wanted:
     known = None if base is None else base.bundle.policy.workflows.get(wanted.name)
     try:
         out.mkdir(parents=True)
-        _write(out, base, learnt, runs, wanted, known)
+        _write(out, base, learnt, runs, wanted, known, inputs)
         usable = load(out)
         tried = try_out(usable, wanted.name, held) if held else None
     except BaseException:
@@ -98,9 +99,9 @@ def _write(
     runs: Sequence[PastRun],
     wanted: Wanted,
     known: Workflow | None,
+    inputs: Mapping[str, Any],
 ) -> None:
     subjects = sorted(known.subjects) if known is not None else _subjects(runs, wanted)
-    inputs = _inputs(base, wanted.name, runs)
     version = 1 if known is None else known.version + 1
     head = Head(wanted.name, version, wanted.owner, wanted.today + REVIEW_WITHIN, subjects, inputs, [*wanted.approvers])
     if base is None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil
+from types import MappingProxyType
 from typing import Any
 
 from agentguard.core.values import Sensitivity, ToolEffect
@@ -28,6 +29,7 @@ from agentguard.evidence.learn.arguments import (
     Learnt,
     Source,
     Use,
+    as_given,
     is_nothing,
     learn_argument,
     source_of,
@@ -106,11 +108,15 @@ class LearntWorkflow:
     left_out: dict[str, str]
 
 
+NO_INPUTS: Mapping[str, Any] = MappingProxyType({})
 Reaching = Callable[[PastCall], Reach | None]
 
 
-def learn(runs: Sequence[PastRun], tools: Mapping[str, Tooling], reaching: Reaching) -> LearntWorkflow:
-    """A draft from these runs. ``tools``: by name; a call of another is left out. ``reaching``: where a call led."""
+def learn(
+    runs: Sequence[PastRun], tools: Mapping[str, Tooling], reaching: Reaching, inputs: Mapping[str, Any] = NO_INPUTS
+) -> LearntWorkflow:
+    """A draft from these runs. ``tools``: by name; a call of another is left out. ``reaching``: where a call led.
+    ``inputs``: the schema of each input of a run."""
     used = _by_tool(runs, tools)
     sources = {tool: _sources(tool, calls, tools) for tool, calls in used.items()}
     aside = _set_aside(runs, used, sources, tools)
@@ -129,7 +135,7 @@ def learn(runs: Sequence[PastRun], tools: Mapping[str, Tooling], reaching: Reach
         if count < max(FEWEST, ceil(RARE * len(runs))):
             left_out[tool] = f"called in {count} of {len(runs)} runs"
             continue
-        step = _step(tool, shown, runs, sources[tool], tools[tool], reaching, taken, tried=len(within) > 0)
+        step = _step(tool, shown, runs, sources[tool], tools[tool], reaching, taken, inputs, tried=len(within) > 0)
         steps.append(step)
     _order(steps, clean)
     steps.sort(key=lambda step: (_first_place(step, clean), step.name))
@@ -234,6 +240,7 @@ def _step(
     known: Tooling,
     reaching: Reaching,
     taken: set[str],
+    inputs: Mapping[str, Any],
     *,
     tried: bool,
 ) -> LearntStep:
@@ -254,7 +261,7 @@ def _step(
         learnt = learn_argument(
             name, uses, len(calls), sources.get(name), reads=known.reads, is_place=name in known.places, named=secret
         )
-        step.arguments[name] = learnt
+        step.arguments[name] = learnt = as_given(learnt, inputs)
         if learnt.question is not None:
             step.questions.append(learnt.question)
     if not known.reads and not any(each.rests_on not in ("", "text") for each in step.arguments.values()):
