@@ -39,11 +39,9 @@ def mentioned(tree: Node) -> Iterator[str]:
     while pending:
         node = pending.pop()
         if isinstance(node, Ident):
-            yield node.name.removeprefix(".")
-        elif isinstance(node, Select) and isinstance(node.operand, Ident):
-            root = node.operand.name.removeprefix(".")
-            if root in _ROOTS:
-                yield f"{root}.{node.field}"
+            yield node.name
+        elif isinstance(node, Select) and isinstance(node.operand, Ident) and node.operand.name in _ROOTS:
+            yield f"{node.operand.name}.{node.field}"
         pending += parts_of(node)
 
 
