@@ -110,7 +110,7 @@ _T = TypeVar("_T")
 
 def _known(fact: object, kind: type[_T]) -> _T | None:
     """The fact, or None where it is Unavailable. Anything else is a lie: raises TypeError, so the call is denied."""
-    if isinstance(fact, kind):
+    if type(fact) is kind or isinstance(fact, kind):
         return fact
     if isinstance(fact, Unavailable):
         return None

@@ -23,12 +23,13 @@ from agentguard.core.case import Case, StepResult, unpack
 from agentguard.core.checks import approvals, destinations, fill, identity, text, workflow
 from agentguard.core.decision import Decision, Finding
 from agentguard.core.facts import Facts
+from agentguard.core.plan import Plan, PlannedStep, plan_of
 from agentguard.core.policy import Policy, Step, Workflow
 from agentguard.core.reasons import Reason
 from agentguard.core.request import Request
 from agentguard.core.values import Effect
 
-# The table: each check stands in the file of its topic.
+# The table: each check stands in the file of its topic, and says there where it can say anything (``core.plan``).
 # Checks of the call look at the case and say what is wrong with it under any step.
 CALL_CHECKS: tuple[Callable[[Case], tuple[Finding, ...]], ...] = (
     workflow.clock_is_known,
@@ -75,7 +76,6 @@ _ABOUT_ARGUMENTS = frozenset({
     text.texts_lead_where_they_may, text.texts_carry_nothing_of, workflow.conditions_hold,
     destinations.destinations_are_within_reach, workflow.budgets_suffice, approvals.a_person_agrees,
 })  # fmt: skip
-_WITHOUT_ARGUMENTS = tuple(check for check in STEP_CHECKS if check not in _ABOUT_ARGUMENTS)
 
 # Looking a member up in its enum takes as long as a whole check; these two stand on the way of every permit.
 _BEST_FIRST = (Effect.PERMIT, Effect.ESCALATE)
@@ -95,16 +95,22 @@ def decide(request: Request, policy: Policy, facts: Facts) -> Decision:
         return Decision(Effect.DENY, (finding,))
 
 
+def plan_for(policy: Policy, workflow: Workflow | None, tool: str) -> Plan:
+    """What is asked of each call of this tool, of all that the table names."""
+    return plan_of(policy, workflow, tool, CALL_CHECKS, STEP_CHECKS, _ABOUT_ARGUMENTS)
+
+
 def _decide(request: Request, policy: Policy, facts: Facts) -> Decision:
     case = unpack(request, policy, facts)
+    plan = plan_for(policy, case.workflow, request.tool)
     findings: list[Finding] = []
-    for check in CALL_CHECKS:
+    for check in plan.of_the_call:
         if found := check(case):
             findings += found
-    steps = case.workflow.steps_by_tool.get(request.tool, ()) if case.workflow is not None else ()
+    steps = plan.steps
     if request.steps is not None:
-        steps = tuple(step for step in steps if step.name in request.steps)
-    results = [(step, _judge(case, step)) for step in steps]
+        steps = tuple(planned for planned in steps if planned.step.name in request.steps)
+    results = [(planned.step, _judge(case, planned)) for planned in steps]
 
     # Rule 2: what denies the call denies it under every step. Rule 1: without a step there is nothing to permit.
     if not findings:
@@ -151,9 +157,9 @@ def best_of(decisions: Sequence[Decision], workflow: Workflow) -> tuple[int, Dec
     return 0, Decision(Effect.DENY, _in_order(findings), tool_effect=decisions[0].tool_effect)
 
 
-def _judge(case: Case, step: Step) -> StepResult:
-    result = StepResult()
-    for check in STEP_CHECKS if case.facts.unread is None else _WITHOUT_ARGUMENTS:
+def _judge(case: Case, planned: PlannedStep) -> StepResult:
+    result, step = StepResult(), planned.step
+    for check in planned.checks if case.facts.unread is None else planned.without_arguments:
         check(case, step, result)
     for finding in result.findings:
         if finding.effect is Effect.DENY:

@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from agentguard.core.policy import ApprovalRule, Budget, Step
 from agentguard.core.reasons import Reason
+from agentguard.core.sealed import sealed
 from agentguard.core.values import Effect, ToolEffect
 
 
@@ -28,6 +29,7 @@ class Spend:
     amount: int
 
 
+@sealed
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What to do with one call, and every reason.

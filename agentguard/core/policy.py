@@ -321,7 +321,8 @@ class StreamRule:
 class Policy:
     """Everything approved, under one revision.
 
-    ``risk_ceilings``: how sensitive a place any call may reach at a risk, and at every higher one.
+    ``risk_ceilings``: how sensitive a place any call may reach at a risk, and at every higher one. ``plans`` says the
+    same in another form: what ``core.plan`` found out of it so far.
     """
 
     revision: str
@@ -334,8 +335,10 @@ class Policy:
     streams: Mapping[str, StreamRule] = field(default_factory=lambda: MappingProxyType({}))
     risk_ceilings: Mapping[Risk, Sensitivity] = field(default_factory=lambda: MappingProxyType({}))
     zone_by_subject: Mapping[str, str] = field(init=False)
+    plans: dict[tuple[str | None, str], Any] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "plans", {})
         claims = [(subject, zone.name) for zone in self.zones.values() for subject in zone.subjects]
         claimed = Counter(subject for subject, _ in claims)
         # A subject that two zones claim starts in neither: the order of files must not decide how far it reaches.

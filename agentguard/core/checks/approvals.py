@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from agentguard.core.case import NOTHING, Case, StepResult, deny, explained, new_zones, refuse
 from agentguard.core.decision import Finding
 from agentguard.core.people import person, same_person
+from agentguard.core.plan import speaks_where
 from agentguard.core.policy import ApprovalRule, Step, Zone
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Effect, Unavailable
@@ -22,6 +23,7 @@ def no_person_said_no(case: Case) -> tuple[Finding, ...]:
     return NOTHING
 
 
+@speaks_where(lambda policy, workflow, step: step.approval is not None or policy.zones)
 def a_person_agrees(case: Case, step: Step, result: StepResult) -> None:
     """Each rule that asks, the step's and those of zones never reached before, by its own people and quorum."""
     asking: list[tuple[ApprovalRule, Zone | None]] = []

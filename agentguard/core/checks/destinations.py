@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from agentguard.core.case import NOTHING, Case, StepResult, deny, level_of, new_zones, refuse
 from agentguard.core.decision import Finding
+from agentguard.core.plan import speaks_where
 from agentguard.core.policy import Step
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Destination, Effect, Sensitivity, ToolEffect, Unavailable
@@ -19,6 +20,7 @@ def destinations_are_known(case: Case) -> tuple[Finding, ...]:
     return NOTHING
 
 
+@speaks_where(lambda policy, workflow: policy.zones)
 def zones_are_reachable(case: Case) -> tuple[Finding, ...]:
     """Where the bundle draws zones, a destination in a zone needs a way there from the workload's own."""
     if not case.places or not case.policy.zones or case.identity is None:
@@ -41,6 +43,7 @@ def _within(place: Destination, reaches: Mapping[str, Sensitivity]) -> bool:
     return ceiling is not None and place.sensitivity is not None and place.sensitivity <= ceiling
 
 
+@speaks_where(lambda policy, workflow: policy.zones)
 def zones_allow_going_on(case: Case) -> tuple[Finding, ...]:
     """Where the run has been may narrow where it may still go. The call's own zones count: nobody knows their order."""
     if not case.places or not case.policy.zones or case.run is None:
@@ -60,6 +63,7 @@ def zones_allow_going_on(case: Case) -> tuple[Finding, ...]:
     return found
 
 
+@speaks_where(lambda policy, workflow: policy.zones)
 def zones_are_known_to_the_subject(case: Case) -> tuple[Finding, ...]:
     """Some zones admit nobody new. Those that ask a person first are judged with the step's own approval."""
     if not case.places or not case.policy.zones:
@@ -71,6 +75,7 @@ def zones_are_known_to_the_subject(case: Case) -> tuple[Finding, ...]:
     )
 
 
+@speaks_where(lambda policy, workflow: workflow is not None and workflow.no_write_down)
 def nothing_is_written_down(case: Case) -> tuple[Finding, ...]:
     """A run that has read something may not send or write below it, where its workflow says no write down."""
     run, tool = case.run, case.tool
@@ -86,6 +91,7 @@ def nothing_is_written_down(case: Case) -> tuple[Finding, ...]:
     )
 
 
+@speaks_where(lambda policy, workflow, step: step.not_above is not None)
 def nothing_too_sensitive_was_read(case: Case, step: Step, result: StepResult) -> None:
     high = None if case.run is None else case.run.high_water
     if step.not_above is not None and high is not None and high > step.not_above:
@@ -132,6 +138,7 @@ def risk_leaves_the_effect(case: Case) -> tuple[Finding, ...]:
     return NOTHING
 
 
+@speaks_where(lambda policy, workflow: policy.risk_ceilings)
 def risk_leaves_the_destination(case: Case) -> tuple[Finding, ...]:
     """What a level of risk takes away it takes away at every higher one."""
     if not case.policy.risk_ceilings or not case.places or case.run is None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from agentguard.core.case import Case, StepResult, refuse
 from agentguard.core.fill import Missing, same_json, value_of
+from agentguard.core.plan import speaks_where
 from agentguard.core.policy import Step
 from agentguard.core.reasons import Reason
 from agentguard.core.spellings import respelt
 
 
+@speaks_where(lambda policy, workflow, step: step.fills)
 def arguments_are_filled(case: Case, step: Step, result: StepResult) -> None:
     """Whatever filled the call: what is judged is the source's value, or the step is refused."""
     run = case.run

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from agentguard.core.case import NOTHING, Case, StepResult, deny, level_of, refuse
 from agentguard.core.decision import Finding
+from agentguard.core.plan import speaks_where
 from agentguard.core.policy import Step
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Effect, Sensitivity, Unavailable
@@ -97,6 +98,11 @@ def _is_heard(at: datetime | None, now: datetime, max_silence: timedelta) -> boo
     return at is not None and -SKEW <= now - at <= max_silence
 
 
+@speaks_where(
+    lambda policy, workflow, step: (
+        step.max_age is not None or workflow.max_age is not None or policy.max_age_by_sensitivity
+    )
+)
 def identity_is_fresh(case: Case, step: Step, result: StepResult) -> None:
     """The strictest of the workflow's, the step's and the destinations' maximum age wins."""
     identity, now = case.identity, case.now
@@ -113,6 +119,11 @@ def identity_is_fresh(case: Case, step: Step, result: StepResult) -> None:
         refuse(result, step, Reason.IDENTITY_STALE, f"issued {age.total_seconds():g}s ago; {limit} is the limit")
 
 
+@speaks_where(
+    lambda policy, workflow, step: (
+        step.minimum_assurance is not None or step.bound_to_call or policy.assurance_by_sensitivity
+    )
+)
 def assurance_is_enough(case: Case, step: Step, result: StepResult) -> None:
     identity = case.identity
     if identity is None:

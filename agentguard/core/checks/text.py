@@ -6,10 +6,12 @@ What reads texts is loaded with the first rule that asks for it: most workflows 
 from __future__ import annotations
 
 from agentguard.core.case import Case, StepResult, refuse
+from agentguard.core.plan import speaks_where
 from agentguard.core.policy import Step
 from agentguard.core.reasons import Reason
 
 
+@speaks_where(lambda policy, workflow, step: step.texts)
 def texts_lead_where_they_may(case: Case, step: Step, result: StepResult) -> None:
     """Links and addresses in a text come from where its owner says, or there are none."""
     for rule in step.texts:
@@ -23,6 +25,7 @@ def texts_lead_where_they_may(case: Case, step: Step, result: StepResult) -> Non
                 refuse(result, step, reason, detail)
 
 
+@speaks_where(lambda policy, workflow, step: step.texts)
 def texts_carry_nothing_of(case: Case, step: Step, result: StepResult) -> None:
     """Nothing in a text is out of a listed tool alone."""
     for rule in step.texts:

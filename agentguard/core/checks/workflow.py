@@ -6,6 +6,7 @@ from agentguard.core.case import NOTHING, Case, StepResult, deny, explained, ref
 from agentguard.core.decision import Finding, Spend
 from agentguard.core.facts import Facts, RunState, RunStatus
 from agentguard.core.paths import Missing, Path, value_at
+from agentguard.core.plan import speaks_where
 from agentguard.core.policy import Step
 from agentguard.core.provenance import CATALOG, PLACE
 from agentguard.core.reasons import Reason
@@ -84,6 +85,7 @@ def tool_is_as_approved(case: Case) -> tuple[Finding, ...]:
     return NOTHING
 
 
+@speaks_where(lambda policy, workflow, step: step.after or step.after_any or step.not_after)
 def order_is_kept(case: Case, step: Step, result: StepResult) -> None:
     run = case.run
     if run is None:
@@ -99,6 +101,7 @@ def order_is_kept(case: Case, step: Step, result: StepResult) -> None:
             refuse(result, step, Reason.STEP_EXCLUDED, f"`{name}` has been called in this run")
 
 
+@speaks_where(lambda policy, workflow, step: step.at_most is not None or step.per or step.counts_successes)
 def step_is_not_used_up(case: Case, step: Step, result: StepResult) -> None:
     run = case.run
     if run is None:
@@ -148,6 +151,7 @@ def arguments_fit(case: Case, step: Step, result: StepResult) -> None:
             refuse(result, step, Reason.ARGUMENTS_INVALID, refusal)
 
 
+@speaks_where(lambda policy, workflow, step: step.rests_on_run or step.sources)
 def the_run_has_not_lost_track(case: Case, step: Step, result: StepResult) -> None:
     """While nobody knows how a call ended, nobody knows what it kept or what outsiders wrote in its result. What was
     erased, nobody knows ever again."""
@@ -161,6 +165,7 @@ def the_run_has_not_lost_track(case: Case, step: Step, result: StepResult) -> No
         refuse(result, step, Reason.RUN_LOST_TRACK, f"nobody knows how these calls ended: {calls}; settle them")
 
 
+@speaks_where(lambda policy, workflow, step: step.sources)
 def values_come_from_where_they_must(case: Case, step: Step, result: StepResult) -> None:
     if case.run is None:
         return
@@ -193,6 +198,7 @@ def _origin_gap(case: Case, run: RunState, name: str, sources: frozenset[str]) -
     return None
 
 
+@speaks_where(lambda policy, workflow, step: step.require)
 def conditions_hold(case: Case, step: Step, result: StepResult) -> None:
     if step.all_hold is not None and step.all_hold.holds(case.view) is True:
         return
@@ -204,6 +210,7 @@ def conditions_hold(case: Case, step: Step, result: StepResult) -> None:
         refuse(result, step, reason, explained(case, condition, answer))
 
 
+@speaks_where(lambda policy, workflow, step: any(step.name in budget.steps for budget in workflow.budgets))
 def budgets_suffice(case: Case, step: Step, result: StepResult) -> None:
     if case.workflow is None or case.run is None:
         return
