@@ -31,7 +31,6 @@ from agentguard.guard.arguments.given import Codec, Given
 from agentguard.guard.arguments.json_schema import JsonShape, is_data, is_json
 from agentguard.guard.arguments.late import Change
 from agentguard.guard.arguments.misfits import Misfit
-from agentguard.guard.arguments.parts import members
 from agentguard.integrations.langchain.hints import (
     annotations_of,
     config_parameter,
@@ -104,7 +103,7 @@ class ModelShape(Shape):
         reading = self._codec.read(given, aside)
 
         def ready(judged: dict[str, Json]) -> dict[str, Any]:
-            found = members(reading.again(judged))
+            found = reading.held_again(judged)
             return {name: found[name] for name in judged}
 
         return Given(reading.values, ready, reading.coerced, reading.retyped)

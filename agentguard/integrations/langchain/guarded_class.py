@@ -16,7 +16,7 @@ from typing import Any, NoReturn, TypeAlias
 
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, StructuredTool, Tool, ToolException
-from langchain_core.tools.base import FILTERED_ARGS
+from langchain_core.tools.base import FILTERED_ARGS, _get_runnable_config_param
 from pydantic import BaseModel
 
 from agentguard.errors import ConfigurationError, ToolCallRefused
@@ -233,6 +233,9 @@ def _body(
     original: BaseTool, reads: Callable[..., Any], target: Callable[..., Any] | None = None
 ) -> Callable[[dict[str, Any], Any, Any], Any]:
     """Calls the original ``_run`` or ``_arun`` with what LangChain would have passed."""
+    func = _own_function(original, awaited=target is not None)
+    if func is not None:
+        return _function_body(func)
     target = reads if target is None else target
     config_name = config_parameter(reads)
     manager = "run_manager" in {parameter.name for parameter in parameters_of(reads)}
@@ -249,6 +252,33 @@ def _body(
         if len(given) != 1:
             raise ToolException(f"`{original.name}` takes one argument; use StructuredTool for more")
         return target(*given, **values)
+
+    return body
+
+
+def _own_function(original: BaseTool, *, awaited: bool) -> Callable[..., Any] | None:
+    """The function that LangChain's own ``_run`` or ``_arun`` would call; None where the tool has one of its own."""
+    if not isinstance(original, StructuredTool):
+        return None
+    if awaited:
+        return original.coroutine if type(original)._arun is StructuredTool._arun else None
+    return original.func if type(original)._run is StructuredTool._run else None
+
+
+def _function_body(func: Callable[..., Any]) -> Callable[[dict[str, Any], Any, Any], Any]:
+    """Calls a function as ``StructuredTool`` does. It reads the annotations of the function at each call, to see what
+    it must pass; they never change, so they are read once."""
+    config_name = _get_runnable_config_param(func)
+    callbacks = "callbacks" in {parameter.name for parameter in parameters_of(func)}
+
+    def body(values: dict[str, Any], config: Any, run_manager: Any) -> Any:
+        for taken in ("config", "run_manager"):  # its own parameters are called so
+            values.pop(taken, None)
+        if callbacks and run_manager:
+            values["callbacks"] = run_manager.get_child()
+        if config_name is not None:
+            values[config_name] = {} if config is None else config
+        return func(**values)
 
     return body
 
