@@ -48,7 +48,7 @@ class Catalog:
         whole = self.classify(place)
         yield whole
         kind = find_kind(place.kind) if place.kind in self._parts else None
-        if not isinstance(kind, Divided):
+        if kind is None or not isinstance(kind, Divided):
             return
         for part, entry in self._reached(kind, place):
             yield Destination(

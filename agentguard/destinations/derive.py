@@ -150,11 +150,12 @@ def _respelt(
         kind = find_kind(declaration.kind)
         path = _path(declaration.argument)
         if kind is not None and by_id(kind) and path is not None and not declaration.in_text:
-            respelt = _replace(respelt, path, kind, declaration.options)
+            options = json.dumps(dict(declaration.options), sort_keys=True) if declaration.options else "{}"
+            respelt = _replace(respelt, path, kind, options)
     return cast("dict[str, Json]", respelt)
 
 
-@lru_cache(maxsize=4096)  # a run's inputs are the same at each of its calls
+@lru_cache(maxsize=4096)  # a run's inputs are the same at each of its calls, and its arguments at each look
 def _remembered_place(kind_name: str, options: str, text: str) -> str | None:
     kind = find_kind(kind_name)
     return None if kind is None else _one_place(kind, text, json.loads(options))
@@ -309,10 +310,14 @@ def _walk(value: Json, path: Path) -> Iterator[Json | Unavailable]:
     yield value
 
 
-def _replace(value: Json, path: Path, kind: Kind, options: Mapping[str, Json]) -> Json:
+def _replace(value: Json, path: Path, kind: Kind, options: str) -> Json:
     """A copy along the path with the canonical form at its end; the very same value where nothing changed."""
     if not path:
-        place = _one_place(kind, value, options)
+        # A text is read once for a call, however often it is asked what it comes to.
+        known = isinstance(value, str) and find_kind(kind.name) is kind
+        place = _remembered_place(kind.name, options, str(value)) if known else None
+        if not known:
+            place = _one_place(kind, value, json.loads(options))
         return value if place is None else place
     step, rest = path[0], path[1:]
     if step is None:
