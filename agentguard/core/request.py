@@ -53,12 +53,10 @@ class Request:
     ) -> Request:
         """Compute the digest. ``canonical`` must be canonical already; ``in_order`` is None where it is the same."""
         in_order = canonical if in_order is None else in_order
-        committed = commitment(salt, canonical)
-        in_order_committed = committed if in_order == canonical else commitment(salt, in_order)
+        committed = commitment(salt, canonical).encode()
+        in_order_committed = committed if in_order == canonical else commitment(salt, in_order).encode()
         rest = _after_arguments(definition, run_id, tool, workflow)
-        covered = b'{"arguments":"%b","arguments_in_order":"%b",%b' % (
-            committed.encode(), in_order_committed.encode(), rest,
-        )  # fmt: skip
+        covered = b'{"arguments":"%b","arguments_in_order":"%b",%b' % (committed, in_order_committed, rest)
         digest = sha256(covered)
         return cls(run_id, workflow, tool, canonical, arguments, digest, in_order, call_id, steps)
 

@@ -25,6 +25,8 @@ from agentguard.core.values import Unavailable
 # A wall clock that falls back further than any skew we grant would make old assertions fresh again.
 MAX_FALL_BACK = timedelta(seconds=60)
 
+_MAX_FALL_BACK_SECONDS = MAX_FALL_BACK.total_seconds()
+
 # Before anything was recorded. Not the first day, so that the limit can be taken off it.
 LONG_AGO = datetime(1970, 1, 2, tzinfo=UTC)
 
@@ -47,6 +49,7 @@ class WatchedClock:
     def __init__(self, read: Read, elapsed: Elapsed | None = None, *, recorded: datetime = LONG_AGO) -> None:
         self._read = read
         self._elapsed = elapsed if elapsed is not None else time.monotonic if read is utc_now else None
+        self._is_machines = read is utc_now  # it tells a time in UTC, and cannot fail
         self._lock = threading.Lock()
         self._latest = self._recorded = recorded
         self._lead = -math.inf
@@ -58,7 +61,7 @@ class WatchedClock:
 
     def now(self) -> datetime | Unavailable:
         """This moment in UTC, or why it is not known. Never raises."""
-        moment = self._told()
+        moment = utc_now() if self._is_machines else self._told()
         if isinstance(moment, Unavailable):
             return moment
         with self._lock:
@@ -88,7 +91,7 @@ class WatchedClock:
         if self._elapsed is not None:
             lead = moment.timestamp() - self._elapsed()
             self._lead = max(self._lead, lead)
-            if self._lead - lead > MAX_FALL_BACK.total_seconds():
+            if self._lead - lead > _MAX_FALL_BACK_SECONDS:
                 return Unavailable(Reason.CLOCK_UNTRUSTED, f"fell behind the time passed by {self._lead - lead:.0f} s")
         self._latest = max(self._latest, moment)
         return moment

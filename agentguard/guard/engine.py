@@ -16,7 +16,7 @@ from agentguard.destinations import Catalog
 from agentguard.errors import ConfigurationError, LedgerError
 from agentguard.guard.asks import Identify
 from agentguard.guard.clock import LONG_AGO, WatchedClock, utc_now
-from agentguard.guard.in_force import Holder, InForce
+from agentguard.guard.in_force import Holder, InForce, UsableBundle
 from agentguard.guard.records import RecordData
 from agentguard.guard.result_paths import ResultPath
 from agentguard.ledger import Admission, LogLedger, Promise, RecordFilter
@@ -72,6 +72,11 @@ class Engine:
         """The catalog of the bundle in force."""
         return self._in_force.usable.catalog
 
+    @property
+    def usable(self) -> UsableBundle:
+        """The bundle in force, with what is made from it."""
+        return self._held.current.usable
+
     def now(self) -> datetime | Unavailable:
         """The decision's moment, or why the clock cannot be believed."""
         return self._watched.now()
@@ -82,9 +87,11 @@ class Engine:
         moment = self.now()
         return moment if isinstance(moment, datetime) else self._watched.latest
 
-    def identity_at_once(self, digest: str, subject: str | None) -> Identity | Unavailable | None:
-        """Who calls, where nobody must be asked for it; else None."""
-        return self._in_force.verification.at_once(digest, subject, self.now)
+    def identity_at_once(
+        self, digest: str, subject: str | None, now: datetime | Unavailable
+    ) -> Identity | Unavailable | None:
+        """Who calls at this moment, where nobody must be asked for it; else None."""
+        return self._in_force.verification.at_once(digest, subject, now)
 
     def identify(self, ask: Identify) -> Identity | Unavailable:
         """Who calls, by a fresh assertion; judged by the issuer that was configured for its source."""
@@ -130,6 +137,9 @@ class Engine:
 
         The outcome of a call that was perhaps never ``admitted`` may come to nothing.
         """
+
+        if closed.done and closed.exception() is None:
+            return
 
         def done(written: Promise[Any]) -> None:
             if admitted and written.exception() is not None:

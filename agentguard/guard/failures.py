@@ -39,6 +39,7 @@ _READ = frozenset({"langchain_core", "langgraph", "mcp", "mcp_types", "fastmcp",
 # A dict with an `error` status is an answer of a tool only beside one of these.
 _ANSWERS = frozenset({"tool_call_id", "toolUseId", "error_message"})
 _SCALARS = (str, bytes, bytearray, int, float, bool, type(None))
+_SAY_NOTHING = frozenset(_SCALARS)
 _LISTS = (list, tuple, set, frozenset, deque)
 # Classes of frameworks that hold answers, and where.
 _HOLDS = {"Command": "update", "ToolMessage": "artifact", "ToolReturn": "return_value"}
@@ -49,6 +50,8 @@ def says_failed(result: object, call_id: str | None = None) -> str | None:
 
     ``call_id`` is the call's own: where a result answers it, what the result says of other calls does not count.
     """
+    if type(result) in _SAY_NOTHING:
+        return None
     answered = False
     failures: list[tuple[str, object]] = []
     pending: deque[tuple[object, int, bool]] = deque([(result, 0, True)])

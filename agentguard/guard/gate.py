@@ -181,7 +181,7 @@ class Gate:
 
     def _read(self, read: Read, told: Told, context: RunContext | None) -> Given | Late:
         """The arguments, read now; or how they are read, where the guard fills some of them in this run."""
-        if context is not None:
+        if context is not None and self.tool in self._guard.usable.filled:
             workflow = self._guard.bundle.policy.workflows.get(context.workflow)
             if workflow is not None and self.tool in workflow.fillings:
                 return Late(read, told)

@@ -100,8 +100,8 @@ class Verification:
         """Whom the local issuer is to speak for in this workflow: nobody, where assertions come from outside."""
         return None
 
-    def at_once(self, digest: str, subject: str | None, now: Now) -> Identity | Unavailable | None:
-        """Who calls, where nobody must be asked for it; else None. Never raises."""
+    def at_once(self, digest: str, subject: str | None, now: datetime | Unavailable) -> Identity | Unavailable | None:
+        """Who calls at this moment, where nobody must be asked for it; else None. Never raises."""
         return None
 
     def identify(self, digest: str, subject: str | None, now: Now) -> Identity | Unavailable:
@@ -153,22 +153,21 @@ class LocalVerification:
             "Guard.load(identity=)"
         )
 
-    def at_once(self, digest: str, subject: str | None, now: Now) -> Identity | Unavailable | None:
-        """As ``identify``."""
-        return self.identify(digest, subject, now)
-
-    def identify(self, digest: str, subject: str | None, now: Now) -> Identity | Unavailable:
+    def at_once(self, digest: str, subject: str | None, now: datetime | Unavailable) -> Identity | Unavailable:
         """Who calls, proved for this digest at this moment; or why not. Never raises."""
         if subject is None:
             return OUTSIDE_A_RUN
-        moment = now()
-        if isinstance(moment, Unavailable):
-            return moment
+        if isinstance(now, Unavailable):
+            return now
         try:
-            proof = self._issuer.prove(subject, digest, moment)
+            proof = self._issuer.prove(subject, digest, now)
         except Exception as error:  # a subject that is no text
             return Unavailable(Reason.ASSERTION_MISSING, f"the local issuer failed: {type(error).__name__}")
-        return self._issuer.identity(proof, digest, moment)
+        return self._issuer.identity(proof, digest, now)
+
+    def identify(self, digest: str, subject: str | None, now: Now) -> Identity | Unavailable:
+        """As ``at_once``."""
+        return self.at_once(digest, subject, now())
 
     async def identify_async(self, digest: str, subject: str | None, now: Now) -> Identity | Unavailable:
         """As ``identify``."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Protocol, TypeAlias, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from agentguard.core.declarations import Source
 from agentguard.core.paths import EVERY, may_meet
@@ -23,7 +23,8 @@ class UsableBundle:
 
     By tool: ``secrets`` in its arguments; what is ``hidden`` of them in records (secrets, and places that are partly
     secret); what is ``personal`` in them; where ``outsiders`` can write in its results. By workflow: the names of kept
-    values that are personal.
+    values that are personal. ``filled``: the tools of which some step fills arguments.
+    ``plans``: what calls have found out of it so far, and use again (``call.plan``).
     """
 
     bundle: Bundle
@@ -33,6 +34,8 @@ class UsableBundle:
     personal: Mapping[str, Paths]
     outsiders: Mapping[str, tuple[ResultPath, ...]]
     personal_kept: Mapping[str, frozenset[str]]
+    filled: frozenset[str]
+    plans: dict[tuple[str, str, str], Any] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def of(cls, bundle: Bundle) -> UsableBundle:
@@ -71,7 +74,9 @@ class UsableBundle:
             for name, tool in bundle.tools.items()
         }
         hidden = {name: secrets[name] + partly[name] for name in secrets}
-        return cls(bundle, catalog, secrets, hidden, personal, outsiders, _personal_kept(bundle, personal, results))
+        filled = frozenset(tool for workflow in bundle.policy.workflows.values() for tool in workflow.fillings)
+        kept = _personal_kept(bundle, personal, results)
+        return cls(bundle, catalog, secrets, hidden, personal, outsiders, kept, filled)
 
 
 def _personal_kept(

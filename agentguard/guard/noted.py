@@ -34,6 +34,11 @@ def noting(guard: object) -> Iterator[list[Decided]]:
         _NOTING.reset(token)
 
 
+def is_noted() -> bool:
+    """Whether any list is open here."""
+    return bool(_NOTING.get())
+
+
 def note(guard: object, decided: Decided) -> None:
     """Add one to the lists of this guard that are open here."""
     for whose, made in _NOTING.get():

@@ -16,7 +16,7 @@ from agentguard.core.hints import hint_for
 from agentguard.core.policy import Policy, Step, Tool
 from agentguard.core.reasons import Reason
 from agentguard.core.request import Request
-from agentguard.core.values import RECORD_KINDS, Effect, Identity, Json, Unavailable
+from agentguard.core.values import RECORD_KINDS, Effect, Json, Unavailable
 from agentguard.errors import ConfigurationError
 from agentguard.guard.clock import LONG_AGO
 from agentguard.jose.nonce import nonce
@@ -120,62 +120,70 @@ def decision_record(
     tool = policy.tools.get(request.tool)
     destinations = () if isinstance(facts.destinations, Unavailable) else facts.destinations
     approval = None if facts.approval is None or isinstance(facts.approval, Unavailable) else facts.approval
-    who, assertion_id = _who(facts.identity, run)
-    data = _always(
-        "decision",
-        effect=str(decision.effect),
-        policy_revision=policy.revision,
-        workflow=request.workflow or None,
-        workflow_version=None if workflow is None else workflow.version,
-        enforced=enforced,
-        step=None if step is None else step.name,
-        run_id=request.run_id or None,
-        requester=None if run is None else run.requester,
-        tool=request.tool,
-        tool_effect=_tool_effect(decision, tool),
-        framework=framework,
-        definition=facts.definition,
-        risk=None if run is None else run.risk.word,
-        **who,
-    ) | {
+    identity = None if isinstance(facts.identity, Unavailable) else facts.identity
+    data = {
+        **_always(
+            str(decision.effect),
+            policy.revision,
+            request.workflow or None,
+            None if workflow is None else workflow.version,
+            enforced,
+            None if step is None else step.name,
+            request.run_id or None,
+            None if run is None else run.requester,
+            request.tool,
+            _tool_effect(decision, tool),
+            framework,
+            facts.definition,
+            None if run is None else run.risk.word,
+            identity.subject if identity is not None else None if run is None else run.subject,
+            None if identity is None else identity.issuer,
+            None if identity is None else identity.assurance.word,
+        ),
         "time": rfc3339(at),
         "decision_id": decision_id,
-        "reasons": [str(reason) for reason in decision.reasons],
-        "findings": [
-            {"effect": str(f.effect), "reason": str(f.reason), "step": f.step, "detail": unsaid(f.detail)}
-            for f in decision.findings
-        ],
         "call_id": None if request.call_id is None else without_credentials(request.call_id),
         "arguments": arguments,
-        "seen_in": None if seen_in is None else cleaned({name: [*paths] for name, paths in seen_in.items()}),
-        "order": cleaned({where: list(names) for where, names in order.items()}) or None if order else None,
-        "redacted": cleaned(list(redacted)),
-        "personal": cleaned(list(personal)),
-        "coerced": cleaned(list(coerced)),
-        "filled": cleaned(list(filled)),
         "arguments_digest": arguments_digest,
         "request_digest": request.digest,
-        "assertion_id": None if assertion_id is None else without_credentials(assertion_id),
-        "destinations": [
-            {
-                "kind": place.kind,
-                "id": unsaid(place.said),
-                "sensitivity": "unclassified" if place.sensitivity is None else place.sensitivity.word,
-                "zone": place.zone,
-                "commitment": committed,
-            }
-            for place, committed in zip(destinations, commitments, strict=True)
-        ],
-        "approval_id": None if approval is None else approval.id,
-        "approved_by": [] if approval is None else sorted({a.approver for a in approval.answers if a.approve}),
-        "hint": hint_for(workflow, request.tool, run) if decision.effect is Effect.DENY else None,
-        "kept": [],
-        "changes": [],
-        "commitments": {},
+        "assertion_id": None if identity is None else without_credentials(identity.assertion_id),
     }
-    for name in ("findings", "destinations", "approved_by", "hint"):
-        if data[name]:
-            data[name] = cleaned(data[name])
+    # What most records have nothing of stays as it is.
+    if decision.findings:
+        data["reasons"] = [str(reason) for reason in decision.reasons]
+        data["findings"] = cleaned(
+            [
+                {"effect": str(f.effect), "reason": str(f.reason), "step": f.step, "detail": unsaid(f.detail)}
+                for f in decision.findings
+            ]
+        )
+    if order:
+        data["order"] = cleaned({where: list(names) for where, names in order.items()})
+    if seen_in is not None:
+        data["seen_in"] = cleaned({name: [*paths] for name, paths in seen_in.items()})
+    listed = (("redacted", redacted), ("personal", personal), ("coerced", coerced), ("filled", filled))
+    for name, pointers in listed:
+        if pointers:
+            data[name] = cleaned(list(pointers))
+    if destinations:
+        data["destinations"] = cleaned(
+            [
+                {
+                    "kind": place.kind,
+                    "id": unsaid(place.said),
+                    "sensitivity": "unclassified" if place.sensitivity is None else place.sensitivity.word,
+                    "zone": place.zone,
+                    "commitment": committed,
+                }
+                for place, committed in zip(destinations, commitments, strict=True)
+            ]
+        )
+    if approval is not None:
+        data["approval_id"] = approval.id
+        data["approved_by"] = cleaned([*sorted({a.approver for a in approval.answers if a.approve})])
+    hint = hint_for(workflow, request.tool, run) if decision.effect is Effect.DENY else None
+    if hint:
+        data["hint"] = cleaned(hint)
     return data if encoded is None else ReadyRecord(data, at, {"arguments": encoded})
 
 
@@ -183,49 +191,81 @@ def outcome_record(
     decision: RecordData, at: datetime, outcome: str, error: str | None, kept: Sequence[str]
 ) -> RecordData:
     """The record of how an admitted call ended: what its decision says of the call, and nothing of why."""
-    data = {**_EMPTY, **{name: [] for name in _LISTS}, **{name: decision[name] for name in _OF_THE_CALL}}
-    data |= {
-        "kind": "outcome",
+    data = {
+        **_always_after(*map(decision.__getitem__, _OF_EVERY_CALL)),
+        "decision_id": decision["decision_id"],
+        "call_id": decision["call_id"],
+        "request_digest": decision["request_digest"],
         "time": rfc3339(at),
         "outcome": outcome,
-        "error": None if error is None else without_credentials(error),
-        "kept": cleaned(list(kept)),
-        "commitments": {},
     }
+    if error is not None:
+        data["error"] = without_credentials(error)
+    if kept:
+        data["kept"] = cleaned(list(kept))
     return ReadyRecord(data, at, {})
 
 
-_OF_THE_CALL = (
-    "decision_id", "enforced", "policy_revision", "workflow", "workflow_version", "step", "run_id", "subject", "tool",
-    "tool_effect", "framework", "call_id", "request_digest",
+# What an outcome says of its call that is the same for every call of a tool that comes to the same step of a run.
+_OF_EVERY_CALL = (
+    "enforced", "policy_revision", "workflow", "workflow_version", "step", "run_id", "subject", "tool", "tool_effect",
+    "framework",
 )  # fmt: skip
 
 
 @lru_cache(maxsize=4096)
-def _always(kind: str, **known: str | int | None) -> RecordData:
-    """The members that are the same for every call of a tool that comes to the same step of the same run. Not to be
-    changed."""
-    data = record(kind, LONG_AGO, **known)
-    for name in (*_LISTS, "commitments"):
-        del data[name]
-    return data
+def _always(
+    effect: str,
+    policy_revision: str,
+    workflow: str | None,
+    workflow_version: int | None,
+    enforced: bool,
+    step: str | None,
+    run_id: str | None,
+    requester: str | None,
+    tool: str,
+    tool_effect: str | None,
+    framework: str,
+    definition: str | None,
+    risk: str | None,
+    subject: str | None,
+    issuer: str | None,
+    assurance: str | None,
+) -> RecordData:
+    """What is the same in the records of every call of a tool that comes to the same step of the same run, and of what
+    is not, that there is none of it. Not to be changed: its lists stand in many records."""
+    return record(
+        "decision",
+        LONG_AGO,
+        effect=effect,
+        policy_revision=policy_revision,
+        workflow=workflow,
+        workflow_version=workflow_version,
+        enforced=enforced,
+        step=step,
+        run_id=run_id,
+        requester=requester,
+        tool=tool,
+        tool_effect=tool_effect,
+        framework=framework,
+        definition=definition,
+        risk=risk,
+        subject=subject,
+        issuer=issuer,
+        assurance=assurance,
+    )
+
+
+@lru_cache(maxsize=4096)
+def _always_after(*known: str | int | None) -> RecordData:
+    """As ``_always``, for the outcomes of such calls."""
+    return record("outcome", LONG_AGO, **dict(zip(_OF_EVERY_CALL, known, strict=True)))
 
 
 def _tool_effect(decision: Decision, tool: Tool | None) -> str | None:
     """What the tool was taken to do: what it declares, or more."""
     effect = decision.tool_effect if decision.tool_effect is not None or tool is None else tool.effect
     return None if effect is None else str(effect)
-
-
-def _who(identity: Identity | Unavailable, run: RunState | None) -> tuple[dict[str, str | None], str | None]:
-    """Who called, and by which assertion."""
-    if isinstance(identity, Unavailable):
-        return {"subject": None if run is None else run.subject}, None
-    return {
-        "subject": identity.subject,
-        "issuer": identity.issuer,
-        "assurance": identity.assurance.word,
-    }, identity.assertion_id
 
 
 class LeftOut(NamedTuple):

@@ -102,7 +102,7 @@ _MOST_STOPPED = 1_000
 
 def refuse_work(result: Any, name: str) -> None:
     """Raises ConfigurationError where a result, or a part of it, is not data."""
-    found = _not_data(result)
+    found = () if type(result) in _SCALARS else _not_data(result)
     if not found:
         return
     for part in found:

@@ -15,6 +15,7 @@ import hmac
 import os
 import secrets
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 from agentguard.core.declarations import IssuerTrust
@@ -130,8 +131,9 @@ class InProcessIssuer:
         )
 
     def _tag(self, subject: str, issued: int, identifier: str, request_digest: str) -> bytes:
-        said = b"%b%b%d %b%b" % (
-            self._before, _sized(subject), issued, _sized(identifier), _sized(request_digest),
+        name, digest = identifier.encode(), request_digest.encode()
+        said = b"%b%b%d %d:%b%d:%b" % (
+            self._before, _sized(subject), issued, len(name), name, len(digest), digest,
         )  # fmt: skip
         return hmac.digest(_key, said, "sha256")
 
@@ -143,6 +145,7 @@ def _may_be_asserted(subject: str, trust: IssuerTrust) -> bool:
         return False
 
 
+@lru_cache(maxsize=1024)
 def _sized(text: str) -> bytes:
     """With its length in front, so that no two lists of texts read alike."""
     data = text.encode()

@@ -270,9 +270,9 @@ def test_what_the_caller_changes_during_the_call_changes_nothing(guard: Guard) -
     mine = {"ticket_id": "EXP-7"}
     at_once = guard.identity_at_once
 
-    def slow(digest: str, subject: str | None) -> Any:
+    def slow(digest: str, subject: str | None, now: Any) -> Any:
         mine["ticket_id"] = "EXP-8"
-        return at_once(digest, subject)
+        return at_once(digest, subject, now)
 
     gate = guard.gate("get_ticket", definition={}, framework="test")
     with guard.run("customer-export", inputs=TICKET), pytest.MonkeyPatch.context() as patch:
@@ -926,11 +926,11 @@ def test_a_reload_that_cannot_be_used_leaves_everything_as_it_was(guard: Guard, 
 def reload_while_it_proves_who_it_is(guard: Guard, file: Path, old: str, new: str, call: Callable[[], Any]) -> None:
     at_once = guard.identity_at_once
 
-    def slow(digest: str, subject: str | None) -> Any:
+    def slow(digest: str, subject: str | None, now: Any) -> Any:
         if old in file.read_text():
             rewrite_file(file, old, new)
             guard.reload()
-        return at_once(digest, subject)
+        return at_once(digest, subject, now)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(guard, "identity_at_once", slow)

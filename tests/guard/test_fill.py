@@ -332,9 +332,9 @@ def test_each_filling_has_a_proof_of_its_own(desk: Desk, monkeypatch: pytest.Mon
     asked: list[str] = []
     bound = Guard.identity_at_once
 
-    def at_once(self: Guard, digest: str, subject: str | None) -> Any:
+    def at_once(self: Guard, digest: str, subject: str | None, now: Any) -> Any:
         asked.append(digest)
-        return replace(bound(self, digest, subject), bound_to=digest)  # type: ignore[type-var]
+        return replace(bound(self, digest, subject, now), bound_to=digest)  # type: ignore[type-var]
 
     def pay(amount: float, account: str = "house") -> str:
         desk.paid.append((account, amount))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, model_validator
 
 from agentguard.guard.arguments.given import Codec
+from agentguard.guard.arguments.misfits import Unfaithful
 from agentguard.guard.arguments.plain import PlainFields
 from agentguard.guard.arguments.same import same
 from agentguard.guard.arguments.signature import Signature
@@ -95,6 +96,46 @@ def test_no_call_gets_the_default_of_another() -> None:
         vars(reading.again(dict(reading.values)))["5"].append({"left": 1})
 
     assert [reading.values["rows"] for reading in (*readings, codec.read({"text": "x"}))] == [[], [], []]
+
+
+def short(
+    text: Annotated[str, Field(max_length=2)] = "",
+    code: Annotated[str, Field(pattern="^[a-z]$")] = "a",
+    count: Annotated[int, Field(le=5)] = 0,
+    share: float = 0.0,
+) -> None: ...
+
+
+@pytest.mark.parametrize("odd", [{"text": "abc"}, {"code": "ab"}, {"count": 6}, {"share": 1}, {"count": True}])
+def test_where_a_field_says_more_than_its_type_pydantic_is_asked(odd: dict[str, Any]) -> None:
+    """A text of the right type may still be too long: only a field that limits nothing is read without pydantic."""
+    signature = Signature.of(short)
+    assert signature.codec._plain is not None
+    before, long = read(signature.codec, Codec.read, odd), Signature.of(short).codec
+    long._plain = None
+
+    assert before == read(long, Codec.read, odd)
+
+
+class Stripping(BaseModel):
+    model_config = ConfigDict(str_strip_whitespace=True)
+    x: str
+
+
+def test_a_model_that_changes_texts_is_asked_what_it_makes_of_them() -> None:
+    codec = Codec("strip", Stripping, Stripping.model_json_schema(), by_alias=False)
+
+    assert codec.read({"x": " a "}).values == {"x": "a"}
+
+
+def test_what_is_handed_on_is_no_copy_of_what_somebody_holds() -> None:
+    """The same object without a model, as with it: what was judged, and nothing that was not."""
+    reading = Signature.of(plain).codec.read({"text": "x"})
+    judged = dict(reading.values)
+
+    assert reading.held_again(judged) == vars(reading.again(dict(reading.values)))
+    with pytest.raises(Unfaithful):
+        reading.held_again({**judged, "count": "3"})
 
 
 class Forbidding(BaseModel):

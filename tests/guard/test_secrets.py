@@ -14,7 +14,7 @@ from left_out import left_out
 from processor_time import processor_time
 
 from agentguard.core.canonical import canonical_bytes, commitment
-from agentguard.core.credentials import without_credentials
+from agentguard.core.credentials import may_hold, without_credentials
 from agentguard.core.decision import Decision, Finding
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Effect
@@ -83,6 +83,16 @@ steps:
 }
 PIN = "48*31"
 CANONICAL = b'{"card":"4000","pin":"48*31"}'
+
+
+def test_a_text_that_may_hold_a_credential_is_always_looked_at() -> None:
+    """Arguments without a sign of any are taken for clean; each form that is known has one of the signs."""
+    forms = ["https://a:b@h/", "user:pw@host", "x?token=1", "password = 'x'", "hooks.slack.com/services/T/B/x"]
+
+    for text in forms:
+        assert without_credentials(text) != text
+        assert may_hold(canonical_bytes({"a": [text]})) and may_hold(canonical_bytes({text: 1}))
+    assert not may_hold(canonical_bytes({"table": "orders", "rows": 5}))
 
 
 @pytest.fixture

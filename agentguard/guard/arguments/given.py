@@ -27,7 +27,7 @@ from agentguard.guard.arguments.changes import Changes
 from agentguard.guard.arguments.misfits import Unfaithful, first_place
 from agentguard.guard.arguments.parts import ABSENT, members, shown_name
 from agentguard.guard.arguments.plain import NotPlain, PlainFields, plain
-from agentguard.guard.arguments.same import same, same_value
+from agentguard.guard.arguments.same import same, same_members, same_value
 from agentguard.guard.arguments.types import refuse_types
 from agentguard.guard.arguments.written import readable_again, settle, without_defaults
 from agentguard.policy.json_schema.extent import Levels
@@ -106,12 +106,12 @@ class Codec:
         if self._plain is None:
             return None
         try:
-            copied = self._plain.copy(given)
+            copied, left_alone = self._plain.copy(given)
             values = self._plain.whole(copied)
         except NotPlain:
             return None
-        read = self.same_by_plain_types(values, copied)
-        return None if read is None else Reading(self, copied, read, {}, values)
+        read = None if left_alone else self.same_by_plain_types(values, copied)
+        return Reading(self, copied, read, {}, values) if left_alone or read is not None else None
 
     def same_by_plain_types(self, values: Mapping[str, Json], given: Collection[str]) -> BaseModel | None:
         """What pydantic reads of those that were ``given``, if it is these very values. Else None."""
@@ -136,6 +136,18 @@ class Codec:
         object.__setattr__(made, "__pydantic_extra__", None)
         object.__setattr__(made, "__pydantic_private__", None)
         return made
+
+    def by_field(self, values: Mapping[str, Json]) -> dict[str, Any]:
+        """As ``of_plain``, without the model: what each field holds. ``values`` are nobody else's."""
+        names = {} if self._plain is None else self._plain.names
+        return {names[key]: value for key, value in values.items()}
+
+    def are_left_alone(self, values: Mapping[str, Json]) -> bool:
+        """Whether pydantic would read of these, and of these alone, what they are."""
+        try:
+            return self._plain is not None and self._plain.copy(values)[1]
+        except NotPlain:
+            return False
 
     def dump(self, model: BaseModel, aside: Mapping[str, Any]) -> dict[str, Json]:
         """A model's values as JSON. Raises ValueError for what has no JSON form."""
@@ -168,13 +180,14 @@ class Reading:
         self,
         codec: Codec,
         given: Mapping[str, Any],
-        read: BaseModel,
+        read: BaseModel | None,
         aside: Mapping[str, Any],
         plain: dict[str, Json] | None = None,
     ) -> None:
-        """``plain``: all of the values as JSON, where they are known to be what was given."""
+        """``plain``: all of the values as JSON, where they are known to be what was given; then ``read`` may be None,
+        where pydantic was not asked because it would have changed nothing."""
         self._codec = codec
-        self._read = read
+        self._model = read
         self._aside = {name: value for name, value in aside.items() if name in codec.model.model_fields}
         self._plain = None if plain is None else given.keys()
         self.coerced: tuple[str, ...] = ()
@@ -182,11 +195,30 @@ class Reading:
         if plain is not None:
             self.values, self._made_by_code = plain, False
             return
-        self.values = codec.dump(read, self._aside)
+        self.values = codec.dump(self._read, self._aside)
         changes = Changes()
-        changes.visit(dict(given), read, self.values, "", 0)
+        changes.visit(dict(given), self._read, self.values, "", 0)
         self._made_by_code = changes.instances
         self.coerced, self.retyped = tuple(changes.coerced), tuple(changes.retyped)
+
+    @property
+    def _read(self) -> BaseModel:
+        if self._model is None:
+            self._model = self._codec.model.model_validate({key: self.values[key] for key in self._plain or ()})
+        return self._model
+
+    def held_again(self, judged: dict[str, Json]) -> dict[str, Any]:
+        """What each field holds of the values that were judged, as the tool gets them. Raises Unfaithful.
+
+        ``judged`` is nobody else's. As ``again``, without a model where none has to be built: plain JSON is read back
+        from the bytes, and a destination in its canonical form is a text like the one that was given.
+        """
+        if self._plain is not None and (
+            same_members(judged, self.values)
+            or (self._model is None and judged.keys() == self.values.keys() and self._codec.are_left_alone(judged))
+        ):
+            return self._codec.by_field(judged)
+        return members(self.again(judged))
 
     def again(self, judged: Mapping[str, Json]) -> BaseModel:
         """The values that were judged, as the tool gets them. Raises Unfaithful.

@@ -16,6 +16,23 @@ from pydantic import BaseModel
 _SCALARS = frozenset({"str", "int", "float", "bool", "none", "any"})
 # Deeper values go the long way, which says what is wrong with them.
 _DEEPEST = 32
+# Of these pydantic makes nothing else, where a field says no more than its type. (A float may be no number; it is
+# looked at.)
+_TYPES: Mapping[str, frozenset[type]] = {
+    "str": frozenset({str}),
+    "int": frozenset({int}),
+    "bool": frozenset({bool}),
+    "float": frozenset({float}),
+    "none": frozenset({type(None)}),
+    "any": frozenset({str, int, bool, float, type(None)}),
+}
+_NO_TYPES = frozenset[type]()
+# What a model's configuration may say without changing a plain value of the right type.
+_NO_CHANGE = frozenset({
+    "title", "extra_fields_behavior", "strict", "ser_json_bytes", "val_json_bytes", "ser_json_inf_nan",
+    "ser_json_timedelta", "hide_input_in_errors", "from_attributes", "validate_by_name", "validate_by_alias",
+    "serialize_by_alias", "loc_by_alias", "populate_by_name", "validate_default", "revalidate_instances",
+})  # fmt: skip
 # What a model may do with all of its fields at once.
 _OF_ITS_OWN = ("serialization", "post_init", "root_model", "custom_init", "generic_origin")
 
@@ -27,10 +44,13 @@ class NotPlain(Exception):
 class PlainFields:
     """The fields of a plain model: under which name each is given, and judged."""
 
-    def __init__(self, names: Mapping[str, str], defaults: Mapping[str, Any]) -> None:
+    def __init__(
+        self, names: Mapping[str, str], defaults: Mapping[str, Any], types: Mapping[str, frozenset[type]]
+    ) -> None:
         self.names = names
         """By the name it is given under: the field."""
         self._defaults = defaults
+        self._types = types
         self._sorted = sorted(names)
 
     @classmethod
@@ -46,6 +66,8 @@ class PlainFields:
             return None
         names: dict[str, str] = {}
         defaults: dict[str, Any] = {}
+        types: dict[str, frozenset[type]] = {}
+        as_it_is = schema.get("config", {}).keys() <= _NO_CHANGE
         for name, field in inner["fields"].items():
             aliases = [field.get(key, name) for key in ("validation_alias", "serialization_alias")]
             node = field["schema"]
@@ -54,15 +76,25 @@ class PlainFields:
             if (aliases != [aliases[0]] * 2 if by_alias else aliases[0] != name) or not isinstance(aliases[0], str):
                 return None
             names[aliases[0]] = name
+            types[aliases[0]] = _left_alone(node) if as_it_is else _NO_TYPES
             if node["type"] == "default":
                 defaults[aliases[0]] = node["default"]
-        return cls(names, defaults)
+        return cls(names, defaults, types)
 
-    def copy(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The values that were given, copied. Raises NotPlain."""
-        if not given.keys() <= self.names.keys():
-            raise NotPlain
-        return {key: plain(value) for key, value in given.items()}
+    def copy(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+        """The values that were given, copied; and whether each is of a type that pydantic leaves alone. Raises
+        NotPlain."""
+        copied: dict[str, Any] = {}
+        alone, types = True, self._types
+        for key, value in given.items():
+            kinds = types.get(key)
+            if kinds is None:
+                raise NotPlain
+            kind = type(value)
+            if kind not in kinds:
+                alone = False
+            copied[key] = value if kind is int or (kind is str and value.isascii()) else plain(value)
+        return copied, alone
 
     def whole(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The same values by name, with copies of the defaults. Raises NotPlain."""
@@ -104,6 +136,15 @@ def _is_plain(node: Mapping[str, Any]) -> bool:
     if kind == "literal":
         return all(type(value) is str for value in node["expected"])
     return kind in _SCALARS
+
+
+def _left_alone(node: Mapping[str, Any]) -> frozenset[type]:
+    """The types of which a plain field takes every value as it is: none where it limits them, or makes others."""
+    kind = node["type"]
+    if kind in ("default", "nullable"):
+        inner = _left_alone(node["schema"])
+        return inner | _TYPES["none"] if inner and kind == "nullable" else inner
+    return _TYPES.get(kind, _NO_TYPES) if node.keys() <= {"type", "metadata"} else _NO_TYPES
 
 
 def _untouched(model: type[BaseModel]) -> bool:

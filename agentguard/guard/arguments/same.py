@@ -52,6 +52,19 @@ def same_value(one: Any, other: Any, private: bool) -> bool:
     return bool(held) and same_value(held, state(other), private)
 
 
+def same_members(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """As ``same``, of two objects of JSON: in one go where they hold texts and whole numbers."""
+    if len(one) != len(other):
+        return False
+    for (name, value), (other_name, other_value) in zip(one.items(), other.items(), strict=True):
+        kind = type(value)
+        if name != other_name or kind is not type(other_value):
+            return False
+        if value != other_value if kind in EXACT else not same_value(value, other_value, True):
+            return False
+    return True
+
+
 EXACT = frozenset({str, int, bool, bytes, type(None), date, timedelta})
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, create_model
+from pydantic import ConfigDict, Field, PydanticUserError, create_model
 from pydantic.fields import FieldInfo
 
 from agentguard.core.values import Json
@@ -137,21 +137,20 @@ class Signature:
 
     def _given(self, reading: Reading, aside: Mapping[str, Any]) -> Given:
         def ready(judged: dict[str, Json]) -> tuple[list[Any], dict[str, Any]]:
-            return self._call(reading.again(judged), aside)
+            return self._call(reading.held_again(judged), aside)
 
         return Given(reading.values, ready, reading.coerced, reading.retyped)
 
-    def _call(self, model: BaseModel, aside: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    def _call(self, held: Mapping[str, Any], aside: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """Positional and keyword arguments for the function."""
         args: list[Any] = []
         kwargs: dict[str, Any] = {}
         if self.binder.by_name_alone and not aside:
-            held = vars(model)
             return args, {name: held[at] for name, at in self.fields.items()}
         for name, parameter in self.signature.parameters.items():
             value = aside.get(name, parameter.default)
             if name in self.fields:
-                value = vars(model)[self.fields[name]]
+                value = held[self.fields[name]]
             if parameter.kind is parameter.POSITIONAL_ONLY:
                 args.append(value)
             else:

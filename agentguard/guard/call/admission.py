@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 from agentguard.core.canonical import NotCanonical, canonical_bytes, commitment, member_order
@@ -13,7 +14,8 @@ from agentguard.core.facts import Facts, RunState
 from agentguard.core.observing import Unenforced
 from agentguard.core.policy import Policy, Tool
 from agentguard.core.values import Assurance, Effect, Identity, Json, Sensitivity, ToolEffect, Unavailable
-from agentguard.guard.call.prepare import Call, GuardedTool, zones_of
+from agentguard.guard.call.plan import GuardedTool
+from agentguard.guard.call.prepare import Call, zones_of
 from agentguard.guard.call.risk_rules import first_uses, risk_watches
 from agentguard.guard.engine import Engine
 from agentguard.guard.records import decision_record, new_id
@@ -46,8 +48,11 @@ def admission_of(
     decision_id = new_id("d")
     now = facts.now if isinstance(facts.now, datetime) else guard.last_known_time
     places = () if isinstance(facts.destinations, Unavailable) else facts.destinations
-    pointers = [f"/destinations/{n}/commitment" for n in range(len(places))]
-    salts = {at: nonce() for at, place in zip(pointers, places, strict=True) if place.shown is not None}
+    salts = {f"/destinations/{n}/commitment": nonce() for n, place in enumerate(places) if place.shown is not None}
+    commitments = [
+        None if place.shown is None else commitment(salts[f"/destinations/{n}/commitment"], place.id.encode())
+        for n, place in enumerate(places)
+    ]
     salts["/arguments_digest"] = salt = nonce()
     # Then what is shown are the arguments themselves.
     whole = not call.told.redacted and not call.told.personal and call.unread is None
@@ -61,25 +66,25 @@ def admission_of(
         arguments=call.told.shown,
         arguments_digest=commitment(salt, call.request.canonical),
         redacted=call.told.redacted,
-        personal=sorted(call.told.personal),
-        commitments=[
-            None if at not in salts else commitment(salts[at], place.id.encode())
-            for place, at in zip(places, pointers, strict=True)
-        ],
+        personal=sorted(call.told.personal) if call.told.personal else (),
+        commitments=commitments,
         unsaid=call.told.unsaid,
         coerced=call.coerced,
         filled=call.filled,
-        order={} if call.request.in_order is call.request.canonical and whole else member_order(call.told.shown),
+        order=_IN_ORDER if call.request.in_order is call.request.canonical and whole else member_order(call.told.shown),
         framework=gate.framework,
         encoded=call.request.canonical if whole else _encoded(call.told.shown),
         step=decision.step if observed is None else observed.step,
         enforced=observed is None,
         seen_in=None if seen is None or observed is None else _seen_in(seen, call, facts),
     )
-    workflow = policy.workflows.get(call.request.workflow)
-    watches = risk_watches(workflow, facts.run, data, now, readable=readable)
-    runs = decision.effect is Effect.PERMIT or observed is not None
-    first = first_uses(workflow, facts.run, facts.destinations, data, now) if runs else ()
+    watches: tuple[Watch, ...] = ()
+    first: tuple[FirstUse, ...] = ()
+    if call.plan.raises_risk:
+        workflow = policy.workflows.get(call.request.workflow)
+        watches = risk_watches(workflow, facts.run, data, now, readable=readable)
+        if decision.effect is Effect.PERMIT or observed is not None:
+            first = first_uses(workflow, facts.run, facts.destinations, data, now)
     admission = _admission(decision_id, decision, call, policy, facts, now, data, salts, watches, first)
     return admission if observed is None else _as_it_runs(admission, decision, observed)
 
@@ -98,6 +103,9 @@ def _as_it_runs(admission: Admission, decision: Decision, observed: Unenforced) 
         counts_successes=step is not None and step.counts_successes,
         observed=str(decision.effect),
     )
+
+
+_IN_ORDER: Mapping[str, Sequence[str]] = MappingProxyType({})
 
 
 def _seen_in(seen: SeenIn, call: Call, facts: Facts) -> Mapping[str, Sequence[str]] | None:
@@ -150,7 +158,7 @@ def _admission(
         assertion_until=None if single_use is None else single_use.expires_at + REPLAY_MARGIN,
         approval_id=decision.approval if permit else None,
         read_sensitivity=_read_sensitivity(policy.tools.get(call.request.tool), facts) if permit else None,
-        zones=zones_of(facts.destinations) if permit else frozenset(),
+        zones=zones_of(facts.destinations) if permit and facts.destinations else frozenset(),
         watches=watches,
         first_uses=first,
         tallies=decision.tallies if permit else (),
@@ -183,6 +191,8 @@ def _may_come_again(identity: Identity) -> bool:
 def _read_sensitivity(tool: Tool | None, facts: Facts) -> Sensitivity | None:
     """The most sensitive place this call reads. What nobody classified may be anything, so it counts as the worst."""
     if tool is None or tool.effect is not ToolEffect.READ or isinstance(facts.destinations, Unavailable):
+        return None
+    if not facts.destinations:
         return None
     levels = (place.sensitivity for place in facts.destinations)
     return max((Sensitivity.SECRET if level is None else level for level in levels), default=None)

@@ -9,6 +9,7 @@ from agentguard.core.facts import RunState
 from agentguard.core.fill import Filling
 from agentguard.core.policy import Policy
 from agentguard.core.reasons import Reason
+from agentguard.core.sealed import sealed
 from agentguard.core.values import Unavailable
 from agentguard.guard.arguments.given import Given
 from agentguard.guard.arguments.late import Filler, Late
@@ -16,6 +17,7 @@ from agentguard.guard.arguments.misfits import what_is_wrong
 from agentguard.guard.call.prepare import ReadArguments
 
 
+@sealed
 @dataclass(frozen=True, slots=True)
 class Filled:
     """One reading of a call: its arguments, filled as these steps want them.

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from agentguard.core.facts import ApprovalState, Facts, RunState
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Identity, Unavailable
 from agentguard.guard.asks import Ask, Wait
-from agentguard.guard.call.prepare import Call, GuardedTool, zones_of
+from agentguard.guard.call.plan import GuardedTool
+from agentguard.guard.call.prepare import Call, zones_of
 from agentguard.guard.engine import Engine
 from agentguard.guard.identities import OUTSIDE_A_RUN
 from agentguard.guard.run import RunContext
@@ -28,37 +30,50 @@ def run_state(guard: Engine, context: RunContext | None) -> Generator[Ask, Any, 
 
 
 def gather(
-    guard: Engine, gate: GuardedTool, call: Call, run: RunState | Unavailable, identity: Identity | Unavailable
+    guard: Engine,
+    gate: GuardedTool,
+    call: Call,
+    run: RunState | Unavailable,
+    identity: Identity | Unavailable,
+    now: datetime | Unavailable | None,
 ) -> Generator[Ask, Any, Facts]:
-    """Everything the decision looks at, beside the call and the policy."""
+    """Everything the decision looks at, beside the call and the policy. ``now``: None where time has passed since it
+    was read last."""
     approval: ApprovalState | None = None
+    plan, inactive, streams = call.plan, _NONE_INACTIVE, _UNHEARD
     # Only where a step, or a zone, may ask. A refusal given before a reload took the step's question away needs no
     # look: the rule is part of the workflow, so its digest changed with it, and the run it was given in is not
     # permitted anything. A zone's rule is not, so wherever zones are reached there is a look.
-    workflow = guard.bundle.policy.workflows.get(call.request.workflow)
-    steps = workflow.steps_by_tool.get(gate.tool, ()) if workflow is not None else ()
-    if any(step.approval is not None for step in steps) or zones_of(call.destinations):
+    if plan.asks or (call.destinations and zones_of(call.destinations)):
+        now = None
         row = yield Wait(guard.ledger.approval_for(call.request.digest))
         approval = row.state() if isinstance(row, ApprovalRow) and _speaks_of(row, guard) else None
-    inactive = yield from inactive_credentials(guard, gate.tool)
-    streams: dict[str, datetime | None] = {}
-    if guard.bundle.policy.streams and call.destinations:
+    if plan.credentials:
+        now = None
+        inactive = yield from inactive_credentials(guard, gate.tool)
+    if plan.policy.streams and call.destinations:
+        now = None
         states = yield Wait(guard.ledger.streams())
         streams = {name: state.last_heard for name, state in states.items()}
+    # By position, in the order of the class: a call makes one.
     return Facts(
-        now=guard.now(),
-        identity=identity,
-        run=run,
-        destinations=call.destinations,
-        approval=approval,
-        definition=gate.definition,
-        credentials_revoked=inactive,
-        streams=streams,
+        guard.now() if now is None else now,
+        identity,
+        run,
+        call.destinations,
+        approval,
+        gate.definition,
+        inactive,
+        streams,
         as_called=call.as_called,
         spellings=call.spellings,
         quotable={"args": call.told.shown},
         unread=call.unread,
     )
+
+
+_NONE_INACTIVE: tuple[str, ...] = ()
+_UNHEARD: Mapping[str, datetime | None] = MappingProxyType({})
 
 
 def inactive_credentials(guard: Engine, tool: str) -> Generator[Ask, Any, tuple[str, ...]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from agentguard.core.decide import best_of, decide
@@ -11,16 +12,19 @@ from agentguard.core.decision import Decision, Finding
 from agentguard.core.facts import Facts, RunState
 from agentguard.core.observing import Unenforced, is_observed, unenforced
 from agentguard.core.policy import Policy
+from agentguard.core.sealed import sealed
 from agentguard.core.values import Effect, Identity, Unavailable
 from agentguard.guard.arguments.late import Late
 from agentguard.guard.asks import Ask, Identify
 from agentguard.guard.call.fill import Filled, filled
 from agentguard.guard.call.gather import gather
-from agentguard.guard.call.prepare import Call, GuardedTool, ReadArguments, prepare
+from agentguard.guard.call.plan import GuardedTool
+from agentguard.guard.call.prepare import Call, ReadArguments, prepare
 from agentguard.guard.engine import Engine
 from agentguard.guard.run import RunContext
 
 
+@sealed
 @dataclass(frozen=True, slots=True)
 class Judged:
     """A call, what is known of it, and the decision.
@@ -92,13 +96,15 @@ def _judge(
     identity: Identity | Unavailable | None,
 ) -> Generator[Ask, Any, Judged]:
     call = prepare(guard, gate, reading.arguments, call_id, context, run, reading.filling, reading.names)
+    now: datetime | Unavailable | None = None
     if identity is None:
         subject = run.subject if isinstance(run, RunState) else None
-        identity = guard.identity_at_once(call.request.digest, subject)
+        now = guard.now()
+        identity = guard.identity_at_once(call.request.digest, subject, now)
         if identity is None:
-            identity = yield Identify(call.request.digest, subject)
-    facts = yield from gather(guard, gate, call, run, identity)
-    decision, error = judge(call, guard.bundle.policy, facts)
+            now, identity = None, (yield Identify(call.request.digest, subject))
+    facts = yield from gather(guard, gate, call, run, identity, now)
+    decision, error = judge(call, call.plan.policy, facts)
     readable = not isinstance(reading.arguments, Unavailable)
     return Judged(call, facts, decision, error, readable, reading.error, identity)
 

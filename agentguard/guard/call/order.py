@@ -18,8 +18,10 @@ and asynchronously by ``drive``. In order:
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import replace
+from datetime import timedelta
+from types import MappingProxyType
 from typing import Any
 
 from agentguard.core.facts import RunState
@@ -33,16 +35,18 @@ from agentguard.guard.call.admission import admission_of
 from agentguard.guard.call.gather import run_state
 from agentguard.guard.call.judge import judge_filled
 from agentguard.guard.call.outcome import Attempt, keeps_of, perform
-from agentguard.guard.call.prepare import Call, GuardedTool, ReadArguments, left_out
+from agentguard.guard.call.plan import GuardedTool
+from agentguard.guard.call.prepare import Call, ReadArguments, left_out
 from agentguard.guard.call.question import Question, ask
 from agentguard.guard.engine import Engine
-from agentguard.guard.noted import Decided, note
+from agentguard.guard.noted import Decided, is_noted, note
 from agentguard.guard.records import new_id, record, storable
 from agentguard.guard.run import RunContext
 from agentguard.ledger import Admitted, Refusal, Unstorable
 
 # Each round at least one other call of the run is admitted, so this many rounds serve this many parallel calls.
 MAX_ROUNDS = 2_000
+NO_WINDOWS: Mapping[str, timedelta | None] = MappingProxyType({})
 
 
 def events(
@@ -111,7 +115,7 @@ def _events(
             if attempt.keeps:
                 admission = replace(admission, keeps=frozenset(keep.name for keep in attempt.keeps))
             attempt.admission = admission
-        windows = {charge.budget: charge.per for charge in admission.charges}
+        windows = {charge.budget: charge.per for charge in admission.charges} if admission.charges else NO_WINDOWS
         try:
             admitted = guard.ledger.admit(admission, windows=windows)
             answer = admitted.result() if admitted.done else (yield Wait(admitted))
@@ -123,9 +127,10 @@ def _events(
             if answer.reason is Refusal.ASSERTION_USED:
                 identity = Unavailable(Reason.ASSERTION_REPLAYED, "this assertion has been used before")
             continue
-        attempt.saw(answer.run)
-        attempt.follow(bundle.policy, call.request, answer.run)
-        note(guard, Decided(admission.decision_id, gate.tool, decision.effect, call_id))
+        attempt.saw(answer)
+        attempt.follow(bundle.policy, call.request, answer)
+        if is_noted():
+            note(guard, Decided(admission.decision_id, gate.tool, decision.effect, call_id))
         if guard.beside is not None:
             guard.beside.hear(bundle, gate, judged, admission, answer.run, known is None)
         # 6 and 7

@@ -125,20 +125,25 @@ class Attempt:
     ) -> None:
         """Write the outcome, once."""
         if self.admission is not None:
-            names = frozenset(keep.name for keep in self.keeps if keep.form == "set")
+            dropped = _NOTHING_DROPPED
+            if self.keeps:
+                dropped = frozenset(keep.name for keep in self.keeps if keep.form == "set") - kept.values.keys()
             closed = _close(
                 self.guard,
                 self.admission,
                 outcome,
                 error=error,
                 kept=kept,
-                dropped=names - kept.values.keys(),
+                dropped=dropped,
                 brought=brought,
                 admitted=self.started,
             )
             if self.context is not None:
                 self.context.expect(closed)
             self.admission = None
+
+
+_NOTHING_DROPPED = frozenset[str]()
 
 
 def _words_of(error: BaseException) -> list[str] | None:
@@ -159,6 +164,9 @@ def perform(attempt: Attempt, call: Call) -> Generator[Ask, Any, Any]:
         attempt.close(Outcome.FAILED, f"the tool returned a failure ({failed})", brought=seen)
         return result
     attempt.returned = True
+    if not attempt.keeps and attempt.call is None and attempt.watching is None:
+        attempt.close(Outcome.SUCCEEDED, None)
+        return result
 
     def look() -> tuple[Kept, Brought | None]:
         kept = keep_all(attempt.keeps, result, attempt.roots)
@@ -169,8 +177,7 @@ def perform(attempt: Attempt, call: Call) -> Generator[Ask, Any, Any]:
             )
         return kept, attempt.brought(result, kept.all_values)
 
-    looked_at = bool(attempt.keeps) or attempt.call is not None or attempt.watching is not None
-    kept, seen = (yield Look(look)) if looked_at and _is_large(result) else look()
+    kept, seen = (yield Look(look)) if _is_large(result) else look()
     attempt.close(Outcome.SUCCEEDED, kept.trouble, kept, seen)
     return result
 
@@ -216,7 +223,8 @@ def _close(
     admitted: bool,
 ) -> Promise[Any]:
     at = guard.last_known_time
-    data = outcome_record(admission.record, at, str(outcome), error, sorted(kept.all_values))
+    names = () if kept is NOTHING_KEPT else sorted(kept.all_values)
+    data = outcome_record(admission.record, at, str(outcome), error, names)
     closing = Closing(
         decision_id=admission.decision_id,
         run_id=admission.run_id or "",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import Any
 
 from agentguard.core.canonical import NotCanonical, bytes_in_order, read_canonical
+from agentguard.core.credentials import may_hold, without_credentials
 from agentguard.core.facts import RunState
 from agentguard.core.fill import Filling, without_nulls
 from agentguard.core.reaches import reached
@@ -18,23 +20,13 @@ from agentguard.destinations import compared, derive, other_spellings, rewrite
 from agentguard.errors import LedgerError
 from agentguard.guard.arguments.given import Given
 from agentguard.guard.arguments.misfits import what_is_wrong
+from agentguard.guard.call.plan import GuardedTool, ToolPlan, plan_of
 from agentguard.guard.engine import Engine
 from agentguard.guard.records import LeftOut, leave_out
 from agentguard.guard.run import RunContext
 from agentguard.jose.nonce import nonce
 
-
-class GuardedTool(Protocol):
-    """Which tool is called: its name in the policy, the one it was wrapped under, its definition, its framework."""
-
-    @property
-    def tool(self) -> str: ...
-    @property
-    def name(self) -> str: ...
-    @property
-    def definition(self) -> str: ...
-    @property
-    def framework(self) -> str: ...
+_UNSPELT: Mapping[str, str] = MappingProxyType({})
 
 
 @sealed
@@ -75,12 +67,14 @@ class ReadArguments:
 @dataclass(frozen=True, slots=True)
 class Call:
     """One call before any fact: its request, where it goes, what its tool gets, and what is wrong with it already.
+    ``plan`` is that of its tool, by the bundle under which all of this was found out.
 
     ``told``: the arguments as records may hold them. ``impossible``: this call cannot be made, though the same
     arguments could be, in another way (awaited, not called). ``error`` is what the caller is told instead of a refusal.
     ``filled``: the arguments that the guard has put there.
     """
 
+    plan: ToolPlan
     request: Request
     destinations: tuple[Destination, ...] | Unavailable
     as_called: Mapping[str, Json] | None
@@ -120,47 +114,30 @@ def prepare(
     ``filling``: how the steps that this is judged under fill it, and what it reaches under them; ``filled``: the
     arguments that the guard has put there. What is null and means absent is judged as absent.
     """
-    nulls = frozenset[str]() if filling is None else filling.nulls
-    declaration = guard.bundle.tools.get(gate.tool)
-    declared = declaration.destinations if declaration is not None else ()
+    plan = plan_of(guard, gate, "" if context is None else context.workflow)
     unread = arguments if isinstance(arguments, Unavailable) else None
-    problem: Unavailable | None = None
     data = canonical = b"{}"
     if not isinstance(arguments, Unavailable):
         data, canonical = arguments.data, arguments.canonical
     values: dict[str, Json] = read_canonical(data)
-    judged: Mapping[str, Json] = values
+    judged: Mapping[str, Json]
     as_called: Mapping[str, Json] | None = None
-    spellings: Mapping[str, str] = {}
+    spellings: Mapping[str, str] = _UNSPELT
     destinations: tuple[Destination, ...] | Unavailable = ()
-    try:
-        if declared:
-            hidden = (*guard.secret_paths(gate.tool), *guard.personal_paths(gate.tool))
-            destinations = derive(declared, without_nulls(values, nulls), guard.catalog, hidden)
-        if filling is not None and filling.reaches and not isinstance(destinations, Unavailable):
-            also = _told(guard, gate.tool, filling, without_nulls(values, nulls), run)
-            destinations = also if isinstance(also, Unavailable) else _each_once(destinations, also)
-        if not isinstance(destinations, Unavailable):
-            plain = values if data is canonical else read_canonical(canonical)
-            judged = without_nulls(plain, nulls)
-            if declared:
-                handed_on = rewrite(declared, values)
-                if any(part is not values[name] for name, part in handed_on.items()):
-                    values = handed_on
-                    data, canonical = bytes_in_order(values)
-                judged = compared(declared, judged)
-                if isinstance(run, RunState):
-                    spellings = other_spellings(declared, plain, run.inputs, run.kept)
-            as_called = plain if judged != plain else None
-    except NotCanonical as error:
-        unread, values, judged = Unavailable(Reason.ARGUMENTS_INVALID, str(error)), {}, {}
-        data = canonical = b"{}"
+    if not plan.places and filling is None:
+        judged = values if data is canonical else read_canonical(canonical)
+    else:
+        try:
+            found = _led(guard, gate, plan, values, data, canonical, run, filling)
+            destinations, judged, as_called, spellings, values, data, canonical = found
+        except NotCanonical as error:
+            unread, values, judged = Unavailable(Reason.ARGUMENTS_INVALID, str(error)), {}, {}
+            data = canonical = b"{}"
     destinations = destinations if unread is None else unread
-    if gate.tool in guard.bundle.tools and guard.bundle.tool_by_alias.get(gate.name) != gate.tool:
-        problem = Unavailable(Reason.TOOL_CHANGED, f"`{gate.name}` is not a name of this tool any more")
-    told = leave_out(
-        values, guard.hidden_paths(gate.tool), guard.personal_paths(gate.tool), _personal_values(guard, context, run)
-    )
+    if plan.shows_all and not may_hold(canonical):
+        told = LeftOut(values, [], {}, without_credentials, without_credentials)
+    else:
+        told = leave_out(values, plan.hidden, plan.personal, _personal_values(plan, run))
     request = Request.make(
         run_id="" if context is None else context.id,
         workflow="" if context is None else context.workflow,
@@ -174,9 +151,9 @@ def prepare(
         steps=None if filling is None else filling.steps,
     )
     if isinstance(arguments, Unavailable) or unread is not None:
-        return Call(request, destinations, as_called, spellings, told, (), problem, unread)
-    given = arguments.given
-    if problem is None and declaration is not None and declaration.strict and given.retyped:
+        return Call(plan, request, destinations, as_called, spellings, told, (), plan.problem, unread)
+    given, problem = arguments.given, plan.problem
+    if problem is None and plan.strict and given.retyped:
         detail = f"`strict: true` in Tools: of another type than the tool takes: {', '.join(given.retyped)}"
         problem = Unavailable(Reason.ARGUMENTS_INVALID, detail)
     ready: Any = None
@@ -190,14 +167,61 @@ def prepare(
         detail = f"cannot be handed on as given: {what_is_wrong(error)}"
         problem, raised = problem or Unavailable(Reason.ARGUMENTS_INVALID, detail), error
     return Call(
-        request, destinations, as_called, spellings, told, given.coerced, problem, None, ready,
+        plan, request, destinations, as_called, spellings, told, given.coerced, problem, None, ready,
         impossible, raised, filled,
     )  # fmt: skip
 
 
-def _personal_values(guard: Engine, context: RunContext | None, run: RunState | Unavailable) -> frozenset[Json]:
+def _led(
+    guard: Engine,
+    gate: GuardedTool,
+    plan: ToolPlan,
+    values: dict[str, Json],
+    data: bytes,
+    canonical: bytes,
+    run: RunState | Unavailable,
+    filling: Filling | None,
+) -> tuple[
+    tuple[Destination, ...] | Unavailable,
+    Mapping[str, Json],
+    Mapping[str, Json] | None,
+    Mapping[str, str],
+    dict[str, Json],
+    bytes,
+    bytes,
+]:
+    """Where the call leads: its destinations; then what is judged, what was given where that is another, and the
+    spellings of its destinations; then what the tool gets, and its bytes. Raises NotCanonical."""
+    nulls = frozenset[str]() if filling is None else filling.nulls
+    declared = plan.places
+    judged: Mapping[str, Json] = values
+    as_called: Mapping[str, Json] | None = None
+    spellings: Mapping[str, str] = _UNSPELT
+    destinations: tuple[Destination, ...] | Unavailable = ()
+    if declared:
+        hidden = (*guard.secret_paths(gate.tool), *guard.personal_paths(gate.tool))
+        destinations = derive(declared, without_nulls(values, nulls), guard.catalog, hidden)
+    if filling is not None and filling.reaches and not isinstance(destinations, Unavailable):
+        also = _told(guard, gate.tool, filling, without_nulls(values, nulls), run)
+        destinations = also if isinstance(also, Unavailable) else _each_once(destinations, also)
+    if not isinstance(destinations, Unavailable):
+        plain = values if data is canonical else read_canonical(canonical)
+        judged = without_nulls(plain, nulls)
+        if declared:
+            handed_on = rewrite(declared, values)
+            if any(part is not values[name] for name, part in handed_on.items()):
+                values = handed_on
+                data, canonical = bytes_in_order(values)
+            judged = compared(declared, judged)
+            if isinstance(run, RunState):
+                spellings = other_spellings(declared, plain, run.inputs, run.kept)
+        as_called = plain if judged != plain else None
+    return destinations, judged, as_called, spellings, values, data, canonical
+
+
+def _personal_values(plan: ToolPlan, run: RunState | Unavailable) -> frozenset[Json]:
     """The texts and numbers that this run has kept of personal fields of results: they stay personal as arguments."""
-    names = frozenset[str]() if context is None else guard.personal_kept(context.workflow)
+    names = plan.personal_kept
     if not names or not isinstance(run, RunState):
         return frozenset()
     found: set[Json] = set()
