@@ -134,7 +134,9 @@ def _decide(request: Request, policy: Policy, facts: Facts) -> Decision:
 
 def judged_under(request: Request, policy: Policy, facts: Facts, step: Step) -> StepResult:
     """What one step takes of a call that it may not permit. Raises what a check raises."""
-    return _judge(unpack(request, policy, facts), step)
+    case = unpack(request, policy, facts)
+    planned = next(each for each in plan_for(policy, case.workflow, step.tool).steps if each.step is step)
+    return _judge(case, planned)
 
 
 def best_of(decisions: Sequence[Decision], workflow: Workflow) -> tuple[int, Decision]:

@@ -273,7 +273,7 @@ def test_a_missing_identity_refuses_all_the_same(
     guard = load(WHOLE)
     look_up, _ = wrapped(guard, tools)
     with start(guard):
-        monkeypatch.setattr(guard, "identity_at_once", lambda digest, subject: None)
+        monkeypatch.setattr(guard, "identity_at_once", lambda digest, subject, now: None)
         monkeypatch.setattr(guard, "identify", _nobody)
         with pytest.raises(ToolCallDenied):
             look_up("EXP-7")
