@@ -23,7 +23,7 @@ from agentguard.guard.places import Place, innermost
 from agentguard.guard.records import RecordData, new_id, record
 from agentguard.guard.seen_in import SeenIn
 from agentguard.jose.nonce import nonce
-from agentguard.ledger import ApprovalRow, Promise
+from agentguard.ledger import Admitted, ApprovalRow, Promise
 from agentguard.loops import sleep
 
 P = ParamSpec("P")
@@ -59,7 +59,7 @@ class RunContext:
         # While the run is observed. Whoever goes on with a run has not seen what it saw before.
         self.seen_in = SeenIn() if run_id is None else None
         self._place: Place | None = None
-        self._last_seen: RunState | None = None
+        self._last_seen: Admitted | RunState | None = None
         self._coming: Promise[Any] | None = None
 
     def carry(self, function: Callable[P, R]) -> Callable[P, R]:
@@ -69,7 +69,7 @@ class RunContext:
         """
         return _carried(self, function)
 
-    def remember(self, run: RunState | None) -> None:
+    def remember(self, run: Admitted | RunState | None) -> None:
         """Keep what the ledger said of this run."""
         self._last_seen, self._coming = run, None
 
@@ -86,7 +86,9 @@ class RunContext:
         coming = self._coming
         if coming is not None and coming.done:
             self.remember(coming.result() if coming.exception() is None else None)
-        return self._last_seen if self.entered else None
+        if not self.entered:
+            return None
+        return self._last_seen.run if isinstance(self._last_seen, Admitted) else self._last_seen
 
     def __enter__(self) -> Self:
         caller, shield = sys._getframe(1), Shield()

@@ -69,7 +69,7 @@ def _play(world: World, number: int, called: CaseCalled) -> None:
     if not isinstance(answer, Admitted):
         raise ConfigurationError(_refused(world, number, called, Effect.DENY, [str(answer.reason)]))
     attempt = Attempt(engine, None, streamed=False, admission=admission, keeps=keeps)
-    attempt.follow(policy, call.request, answer.run)
+    attempt.follow(policy, call.request, answer)
     _perform(attempt, call, called)
 
 

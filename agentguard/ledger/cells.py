@@ -76,6 +76,17 @@ class RunCell(NamedTuple):
     observed: Observed | None = None
 
 
+_PLACES: Mapping[str, int] = {field: place for place, field in enumerate(RunCell._fields)}
+
+
+def with_changes(run: RunCell, **changed: Any) -> RunCell:
+    """The run with other values in these fields: ``_replace``, in a third of its time. Every call does it twice."""
+    fields = list(run)
+    for field, value in changed.items():
+        fields[_PLACES[field]] = value
+    return tuple.__new__(RunCell, fields)
+
+
 class Back(NamedTuple):
     """What the outcome of a call changes: its ``tallies``, and where a failure ``did_nothing`` what it ``spent`` of the
     run's budgets, and of those with a window (budget, when, amount); ``apart``: of what observed calls spend."""

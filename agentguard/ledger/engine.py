@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from agentguard.errors import LedgerError
 from agentguard.ledger.listeners import Listener, Listeners
 from agentguard.ledger.log import Log, Opener
-from agentguard.ledger.promise import Promise, hand_out
+from agentguard.ledger.promise import Later, Promise, hand_out
 from agentguard.ledger.worker import LAG, LAZY, LISTS, READ, SETTLED, SWEEPS, Worker
 from agentguard.ledger.world import World
 
@@ -54,7 +54,7 @@ class Engine:
         self._thread: threading.Thread | None = None
         self._bell = threading.Lock()
         self._bell.acquire()
-        self._asleep = False
+        self._asleep = self._rung = False
         self._to_ring: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
 
     # --- asking
@@ -62,10 +62,10 @@ class Engine:
     def ask(
         self,
         need: int,
-        function: Callable[[World, Any], R],
+        function: Callable[[World, Any], R | Later],
         check: Callable[[], Any],
         *,
-        plainly: Callable[[World, Any], R] | None = None,
+        plainly: Callable[[World, Any], R | Later] | None = None,
     ) -> Promise[R]:
         """Queue an operation. ``check`` makes its argument; whatever it raises is the answer.
 
@@ -92,10 +92,13 @@ class Engine:
             # At once where that keeps nobody waiting; else with what was asked before it.
             if len(self._queue) == 1 and not self._lock.locked():
                 self._work_now()
-            if need == LAZY and (not promise.done or self.worker.mirror.owed.entries):
-                self._start()
-                if self._asleep:
-                    self._ring()
+            if need == LAZY:
+                if not promise.done:
+                    self.wake()
+                elif self.worker.mirror.owed:
+                    self._start()
+                    if self._asleep:
+                        self._ring()
         return promise
 
     def lead(self, promise: Promise[Any]) -> None:
@@ -115,7 +118,8 @@ class Engine:
                 with contextlib.suppress(Exception):
                     self.log.undo()
                 raise
-        hand_out(told)
+        if told:
+            hand_out(told)
         self.listeners.show()
         if self._queue:
             with contextlib.suppress(IndexError):
@@ -148,6 +152,7 @@ class Engine:
             self._work_now()
 
     def _ring(self) -> None:
+        self._rung = True
         with contextlib.suppress(RuntimeError):  # it has rung already
             self._bell.release()
 
@@ -160,13 +165,14 @@ class Engine:
         """Do what is queued. Returns whose answer must be carried to a task."""
         told: list[Promise[Any]] = []
         while self._queue:
-            batch = self._next()
-            told += self.worker.do(batch)
+            told += self.worker.do(self._next())
             self._drop_done()
         return told
 
     def _next(self) -> list[Promise[Any]]:
         """The oldest that go together. What reads the store itself goes alone, after what was asked before it."""
+        if len(self._queue) == 1:
+            return [self._queue[0]]
         batch: list[Promise[Any]] = []
         for n in range(min(len(self._queue), MOST_AT_ONCE)):
             promise = self._queue[n]
@@ -176,9 +182,10 @@ class Engine:
         return batch
 
     def _drop_done(self) -> None:
-        waiting = {id(promise) for promise in self.worker.late}
-        while self._queue and (self._queue[0].done or id(self._queue[0]) in waiting):
-            self._queue.popleft()
+        queue, late = self._queue, self.worker.late
+        waiting = {id(promise) for promise in late} if late else ()
+        while queue and (queue[0].done or id(queue[0]) in waiting):
+            queue.popleft()
 
     def flush(self) -> bool:
         """Write what is owed. False where it could not be written, and stays owed."""
@@ -215,28 +222,38 @@ class Engine:
             self._round()
 
     def _busy(self) -> bool:
-        return bool(
-            self._queue or self.worker.late or self.worker.mirror.owed.entries or self.worker.mirror.unsaved >= LAG
-        )
+        """What is queued is done by whoever waits for it, unless somebody rings."""
+        mirror = self.worker.mirror
+        return bool(self._rung or self.worker.late or mirror.owed or mirror.unsaved >= LAG)
 
     def _round(self) -> None:
         mirror = self.worker.mirror
         try:
-            if self._queue:
-                self._work_now()
+            if self._rung:
+                self._rung = False
+                if self._queue:
+                    self._work_now()
             elif self.worker.late:
                 self._bell.acquire(timeout=RETRY_SECONDS)
                 self.flush()
-            elif mirror.owed.entries:
-                oldest = mirror.owed.entries[:1]
+            elif mirror.owed:
+                oldest = mirror.owed.oldest
                 self._bell.acquire(timeout=FLUSH_SECONDS)
-                if not self._queue and oldest and oldest == mirror.owed.entries[:1] and not self.flush():
-                    self._bell.acquire(timeout=RETRY_SECONDS)
+                if not self._rung and oldest is not None and oldest is mirror.owed.oldest:
+                    self._write_owed()
             if mirror.unsaved >= LAG:
                 while not self._queue and self.tidy():
                     pass
         except Exception:  # whoever waits looks by itself; the next round begins anew
+            self._rung = True
             time.sleep(FLUSH_SECONDS)
+
+    def _write_owed(self) -> None:
+        """Nobody has written for a while: what is owed is written, with what is queued where nobody waits for that."""
+        if self._queue:
+            self._work_now()
+        elif not self.flush():
+            self._bell.acquire(timeout=RETRY_SECONDS)
 
     def listen(self, listener: Listener) -> None:
         """Show the public bytes of every record that this object writes, once they are durable, in order."""
@@ -252,7 +269,7 @@ class Engine:
             told = self._work()
             wrote = self.worker.flush()
             self._shut = True
-            lost = len(self.worker.mirror.owed.entries) + len(self.worker.late)
+            lost = len(self.worker.mirror.owed) + len(self.worker.late)
             if not wrote and lost:
                 self.error = LedgerError(
                     f"`{self.log.place}`: the outcomes of the last {lost} calls could not be stored and will show as "

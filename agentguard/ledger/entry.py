@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+import orjson
+
 from agentguard.core.canonical import NotCanonical, canonical_bytes, commitment
 from agentguard.core.values import Json
 from agentguard.errors import LedgerError
@@ -28,6 +30,10 @@ CHANGES, COMMITMENTS = "changes", "commitments"
 SALTS = "salts"
 # The private part with the personal values that a record leaves out.
 PERSONAL = "personal"
+
+# The members that stand in columns of their own, too, in their order; and what they are.
+_COLUMNS = ("kind", "run_id", "subject", "tool", "effect", "decision_id")
+_PLAIN = frozenset({str, type(None)})
 
 Change = Sequence[Any]
 
@@ -49,7 +55,7 @@ def encode(record: RecordData, changes: Sequence[Change] = (), private: Mapping[
     if private:
         held: list[bytes] = []
         for name, value in private.items():
-            part = canonical(value, f"the private part `{name}`")
+            part = _salts(value) if name == SALTS else canonical(value, f"the private part `{name}`")
             salt = "" if name == SALTS else nonce()
             if salt:
                 marks[name] = commitment(salt, part)
@@ -57,19 +63,24 @@ def encode(record: RecordData, changes: Sequence[Change] = (), private: Mapping[
         kept = b"{" + b",".join(held) + b"}"
     body = record.public_bytes(marks, changes) if type(record) is ReadyRecord else None
     reasons = record.get("reasons")
-    row = Row(
-        record.at if type(record) is ReadyRecord else _time(record.get("time")),
-        _text(record, "kind"),
-        _text(record, "run_id"),
-        _text(record, "subject"),
-        _text(record, "tool"),
-        _text(record, "effect"),
-        _text(record, "decision_id"),
-        _codes(reasons) if reasons else None,
-        body if body is not None else canonical(_whole(record, marks, changes), "a record"),
-        kept,
-    )
+    columns: list[Any] = list(map(record.get, _COLUMNS))
+    if not _PLAIN.issuperset(map(type, columns)):
+        columns = [_text(record, name) for name in _COLUMNS]
+    when = record.at if type(record) is ReadyRecord else _time(record.get("time"))
+    codes = _codes(reasons) if reasons else None
+    if body is None:
+        body = canonical(_whole(record, marks, changes), "a record")
+    row = Row._make((when, *columns, codes, body, kept))
     return Entry(row, changes, private or {})
+
+
+def _salts(salts: Any) -> bytes:
+    """The bytes of what opens a record's commitments. They are no part of anything that is committed to, so they need
+    not be canonical."""
+    try:
+        return orjson.dumps(salts)
+    except orjson.JSONEncodeError:
+        return canonical(salts, f"the private part `{SALTS}`")
 
 
 def _whole(record: RecordData, marks: Mapping[str, str], changes: Sequence[Change]) -> RecordData:

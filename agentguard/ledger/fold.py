@@ -41,6 +41,7 @@ from agentguard.ledger.cells import (
     Word,
     WorldCell,
     name,
+    with_changes,
 )
 from agentguard.ledger.log import Key
 
@@ -48,6 +49,8 @@ Private = Mapping[str, Json]
 
 ACTIVE, ENDED, STOPPED = str(RunStatus.ACTIVE), str(RunStatus.ENDED), str(RunStatus.STOPPED)
 WORLD: Key = (cells.WORLD, "")
+# The kinds of cells that ``standing`` looks at.
+SAY_HOW_RUNS_STAND = frozenset({cells.WORLD, cells.CONTACTS, cells.SAID})
 
 
 class Cells(Protocol):
@@ -166,7 +169,7 @@ def _must_run(at: Cells, run_id: str) -> RunCell:
 
 
 def _put_run(at: Cells, run_id: str, run: RunCell, **changed: Any) -> None:
-    at.put((cells.RUN, run_id), run._replace(version=run.version + 1, **changed))
+    at.put((cells.RUN, run_id), with_changes(run, version=run.version + 1, **changed))
 
 
 # One object for all runs: nobody changes a cell.
@@ -202,7 +205,7 @@ _RANK: Mapping[str, int] = MappingProxyType({ACTIVE: 0, ENDED: 1, STOPPED: 2})
 
 def _hold(at: Cells, number: int, private: Private, run_id: str, holder: str | None) -> None:
     """Somebody is inside a run, or nobody any more. No decision looks at it."""
-    at.put((cells.RUN, run_id), _must_run(at, run_id)._replace(holder=holder))
+    at.put((cells.RUN, run_id), with_changes(_must_run(at, run_id), holder=holder))
 
 
 def _risk(at: Cells, number: int, private: Private, run_id: str, risk: int) -> None:
@@ -227,10 +230,7 @@ def _call(
         after = {**run.spent, **{budget: run.spent.get(budget, 0) + int(amount) for budget, amount in spent.items()}}
     counts = {**run.counts, step: run.counts.get(step, 0) + 1}
     been = run.zones.union(zones) if zones else run.zones
-    at.put(
-        (cells.RUN, run_id),
-        run._replace(version=run.version + 1, counts=counts, spent=after, high_water=high, zones=been),
-    )
+    _put_run(at, run_id, run, counts=counts, spent=after, high_water=high, zones=been)
     at.put((cells.CALL, decision_id), CallCell(number, run_id, step, owner, tuple(keeps)))
     if observed is not None:
         _count_observed(at, run_id, observed)
@@ -248,7 +248,7 @@ def _count_observed(at: Cells, run_id: str, effect: str) -> None:
     known = run.observed
     if known is not None and effect != "permit":
         after = known._replace(refused=known.refused + (effect == "deny"), asked=known.asked + (effect == "escalate"))
-        at.put((cells.RUN, run_id), run._replace(observed=after))
+        at.put((cells.RUN, run_id), with_changes(run, observed=after))
 
 
 def _spend(
@@ -270,7 +270,7 @@ def _tally(
         raise KeyError(f"no call {decision_id}")
     if keys:
         tallies = {**run.tallies, **{key: _taken_once(run.tallies.get(key, NEVER)) for key in keys}}
-        at.put((cells.RUN, run_id), run._replace(tallies=tallies))
+        at.put((cells.RUN, run_id), with_changes(run, tallies=tallies))
     amounts = {budget: int(amount) for budget, amount in spent.items()}
     windows = tuple((budget, when, int(amount)) for budget, when, amount in windowed)
     at.put((cells.CALL, decision_id), call._replace(back=Back(tuple(keys), did_nothing, amounts, windows, apart)))
@@ -316,7 +316,7 @@ def _count(
     run = _must_run(at, run_id)
     if run.status == ACTIVE:
         times = (*(found for found in run.happened.get(what, ()) if found[0] > since), (when, call))
-        at.put((cells.RUN, run_id), run._replace(happened={**run.happened, what: times}))
+        at.put((cells.RUN, run_id), with_changes(run, happened={**run.happened, what: times}))
 
 
 def _reach(at: Cells, number: int, private: Private, subject: str, kind: str, values: Sequence[str]) -> None:
@@ -507,11 +507,11 @@ def _erase(
 def without(run: RunCell, what: Sequence[str]) -> RunCell:
     """A run of which that was erased."""
     if "inputs" in what:
-        run = run._replace(inputs=None)
+        run = with_changes(run, inputs=None)
     if "kept" in what:
-        run = run._replace(kept=None)
+        run = with_changes(run, kept=None)
     if "followed" in what:
-        run = run._replace(seen=Seen((), True) if run.status == ACTIVE else NOTHING_SEEN)
+        run = with_changes(run, seen=Seen((), True) if run.status == ACTIVE else NOTHING_SEEN)
     return run
 
 

@@ -77,6 +77,9 @@ class Log(Protocol):
     def enter(self, *, write: bool) -> bool:
         """Begin. True where somebody else may have written since the last time."""
 
+    def check(self) -> None:
+        """Raises LedgerError where it is certain that nothing can be written. Needs no ``enter``."""
+
     def leave(self) -> None:
         """The end of what ``enter`` began. May be said twice."""
 

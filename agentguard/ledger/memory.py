@@ -28,6 +28,9 @@ class MemoryLog:
         """Nobody else writes here."""
         return False
 
+    def check(self) -> None:
+        """There is nothing that could be gone."""
+
     def leave(self) -> None:
         """Nothing to end."""
 

@@ -7,7 +7,7 @@ store keeps. Outcomes that are not written yet lie in a layer above (``owed``): 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import orjson
@@ -17,7 +17,7 @@ from agentguard.errors import LedgerError
 from agentguard.ledger import cells, fold
 from agentguard.ledger.cells import Cell, RunCell, SpendCell
 from agentguard.ledger.entry import Entry, damaged, decode, open_private
-from agentguard.ledger.log import Key, Log, SavedCell
+from agentguard.ledger.log import NOWHERE, Key, Log, SavedCell
 from agentguard.ledger.values import RecordData, RecordFilter
 from agentguard.ledger.windows import Window
 
@@ -25,6 +25,8 @@ from agentguard.ledger.windows import Window
 Stored: TypeAlias = "tuple[int, bytes, bytes | None]"
 # Where ``hot`` says how far the log is folded. No kind of cell is called so.
 _FOLDED: Key = ("folded", "")
+# Where what is owed says how many outcomes that are.
+_COUNT: Key = ("count", "")
 # Copies of kept cells; past this they are dropped and read again when needed.
 MOST_COLD = 20_000
 # How long past its expiry a used assertion is remembered: longer than any clock is wrong that we believe.
@@ -35,16 +37,47 @@ _PAGE = 1000
 
 
 class Owed:
-    """Outcomes that count already and are not in the log yet, oldest first, and the cells as they leave them."""
+    """Outcomes that count already and are not in the log yet, oldest first, and the cells as they leave them.
 
-    __slots__ = ("cells", "entries")
+    ``layer`` holds those cells, and how many outcomes there are, in one mapping: it changes in one call of C. Whatever
+    stands past that number in ``_entries`` was interrupted, and never was.
+    """
 
-    def __init__(self, entries: tuple[Entry, ...] = (), changed: dict[Key, Cell | None] | None = None) -> None:
-        self.entries = entries
-        self.cells: dict[Key, Cell | None] = {} if changed is None else changed
+    __slots__ = ("_entries", "layer")
 
+    def __init__(self, entries: Sequence[Entry] = (), changed: Mapping[Key, Cell | None] = NOWHERE) -> None:
+        self._entries = list(entries)
+        self.layer: dict[Key, Any] = {**changed, _COUNT: len(entries)}
 
-NOTHING_OWED = Owed()
+    def __bool__(self) -> bool:
+        return bool(self.layer[_COUNT])
+
+    def __len__(self) -> int:
+        count: int = self.layer[_COUNT]
+        return count
+
+    @property
+    def entries(self) -> list[Entry]:
+        """The outcomes, oldest first."""
+        return self._entries[: self.layer[_COUNT]]
+
+    @property
+    def oldest(self) -> Entry | None:
+        """The outcome that has waited for the longest time. Also for whoever does not hold the ledger's lock."""
+        return self._entries[0] if self.layer[_COUNT] else None
+
+    @property
+    def cells(self) -> dict[Key, Cell | None]:
+        """The cells alone."""
+        cells = dict(self.layer)
+        del cells[_COUNT]
+        return cells
+
+    def add(self, entries: Sequence[Entry], changed: Mapping[Key, Cell | None]) -> None:
+        """One outcome more, or some."""
+        count = self.layer[_COUNT]
+        self._entries[count:] = entries
+        self.layer.update({**changed, _COUNT: count + len(entries)})
 
 
 class Mirror:
@@ -52,7 +85,9 @@ class Mirror:
 
     def __init__(self, log: Log) -> None:
         self.log = log
-        self.owed = NOTHING_OWED
+        self.owed = Owed()
+        # How each run stands with others, until something is said of anybody.
+        self.standings: dict[str, fold.Standing] = {}
         self._hot: dict[Key, Any] = {_FOLDED: log.saved()}
         self._cold: dict[Key, Cell | None] = {}
         self._windows: dict[str, Window] = {}
@@ -91,10 +126,15 @@ class Mirror:
 
     def get(self, key: Key) -> Cell | None:
         """A cell, with every outcome that is owed to the log."""
-        owed = self.owed.cells
-        if owed and key in owed:
-            return owed[key]
-        return self._hot[key] if key in self._hot else self.logged(key)
+        found: Any = self.owed.layer.get(key, self)
+        if found is self:
+            found = self._hot.get(key, self)
+            if found is self:
+                found = self._cold.get(key, self)
+                if found is self:
+                    found = self.logged(key)
+        cell: Cell | None = found
+        return cell
 
     def logged(self, key: Key) -> Cell | None:
         """A cell, as the log alone says."""
@@ -129,7 +169,7 @@ class Mirror:
         """What outcomes that are still to be written give back; no outcome spends."""
         return sum(
             cell.amount
-            for key, cell in self.owed.cells.items()
+            for key, cell in self.owed.layer.items()
             if key[0] == cells.SPEND
             and isinstance(cell, SpendCell)
             and cell.budget == budget
@@ -141,11 +181,11 @@ class Mirror:
         """The cells of a kind, newest first. The store must have kept everything before (``save``)."""
         live = how.get("live", False)
         for known_as, data in self.log.list(kind, **how):
-            cell = self.owed.cells.get((kind, known_as), self)
+            cell = self.owed.layer.get((kind, known_as), self)
             if cell is self:
                 cell = cells.decode(kind, data)
-            if cell is not None and (not live or cells.is_live((kind, known_as), cell)):  # type: ignore[arg-type]
-                yield known_as, cell  # type: ignore[misc]
+            if cell is not None and (not live or cells.is_live((kind, known_as), cell)):
+                yield known_as, cell
 
     def was_recorded(self, decision_id: str) -> bool:
         """Whether any record of this decision exists, or is owed."""
@@ -178,6 +218,7 @@ class Mirror:
 
     def take(self, upto: int, changed: dict[Key, Cell | None]) -> None:
         """These cells are what the log says up to that number. May be said twice."""
+        self._hear(changed)
         if self._windows:
             for key, cell in changed.items():
                 if key[0] == cells.SPEND and isinstance(cell, SpendCell) and key not in self._hot:
@@ -188,12 +229,20 @@ class Mirror:
 
     def owe(self, entries: list[Entry], changed: dict[Key, Cell | None]) -> None:
         """These outcomes count from now on; they are to be written with the next records."""
-        self.owed = Owed((*self.owed.entries, *entries), {**self.owed.cells, **changed})
+        self._hear(changed)
+        self.owed.add(entries, changed)
+
+    def _hear(self, changed: Mapping[Key, Cell | None]) -> None:
+        """Before cells change: what is known of how runs stand may be known no more."""
+        for key in changed:
+            if key[0] in fold.SAY_HOW_RUNS_STAND:
+                self.standings = {}
+                return
 
     def paid(self, entries: int) -> None:
         """The first of what is owed stands in the log, and ``take`` was told."""
         rest = self.owed.entries[entries:]
-        self.owed = NOTHING_OWED if not rest else Owed(rest, self.owed.cells)
+        self.owed = Owed(rest, self.owed.cells) if rest else Owed()
 
     def catch_up(self, *, write: bool, watch: Callable[[Iterator[Stored]], Iterator[Stored]] | None = None) -> bool:
         """Fold what others added to the log. False where there was nothing. ``write``: the store may be written.
@@ -202,6 +251,7 @@ class Mirror:
         moved = log.saved() > self.folded
         if moved:  # the store's cells are ahead of what is in memory, so that is worth nothing
             self._hot, self._cold, self._windows, self._counted = {_FOLDED: log.saved()}, {}, {}, {}
+            self.standings = {}
         found = _Fold(self)
         touched: set[Key] = set()
         rows = log.rows(self.folded)
@@ -216,13 +266,13 @@ class Mirror:
         if found.last:
             self.take(found.last, found.changed)
             touched.update(found.changed)
-        if moved or not touched.isdisjoint(self.owed.cells):
+        if moved or not touched.isdisjoint(self.owed.layer):
             self._owe_again(None if moved else touched)
         return moved or bool(touched)
 
     def distrust(self) -> None:
         """Something was interrupted: what is not changed in one call is made anew."""
-        self._windows, self._counted = {}, {}
+        self._windows, self._counted, self.standings = {}, {}, {}
 
     def save(self) -> None:
         """Let the store keep what changed, so that no reader has to fold so much."""
@@ -235,6 +285,8 @@ class Mirror:
         cold = {} if len(self._cold) > MOST_COLD else self._cold
         self._cold = {**cold, **{key: cell for key, cell in hot.items() if key != _FOLDED and key[0] != cells.SPEND}}
         self._hot = {_FOLDED: upto}
+        if len(self.standings) > MOST_COLD:
+            self.standings = {}
 
     def _owe_again(self, touched: set[Key] | None) -> None:
         """Others have written about what these outcomes change: they count on top of that now. ``touched`` None: about
@@ -244,9 +296,9 @@ class Mirror:
         decided before is admitted.
         """
         before = self.owed
-        if not before.entries:
+        if not before:
             return
-        self.owed = NOTHING_OWED
+        self.owed = Owed()
         for entry in before.entries:
             layer = _Layer(self)
             fold.apply(layer, self.folded, entry.changes, entry.private)

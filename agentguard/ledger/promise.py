@@ -16,6 +16,16 @@ from typing import Any, Generic, Protocol, TypeVar
 R = TypeVar("R")
 
 
+class Later:
+    """An answer that is made when somebody asks for it. It rests on nothing that changes."""
+
+    __slots__ = ()
+
+    def made(self) -> Any:
+        """The answer itself."""
+        raise NotImplementedError
+
+
 class Works(Protocol):
     """Who does what is queued."""
 
@@ -46,8 +56,8 @@ class Promise(Generic[R]):
         "plainly",
     )
 
-    def __init__(self, works: Works, need: int, function: Callable[[Any, Any], R], argument: Any) -> None:
-        self.plainly: Callable[[Any, Any], R] | None = None
+    def __init__(self, works: Works, need: int, function: Callable[[Any, Any], R | Later], argument: Any) -> None:
+        self.plainly: Callable[[Any, Any], R | Later] | None = None
         self.need = need
         self.function = function
         self.argument = argument
@@ -68,6 +78,8 @@ class Promise(Generic[R]):
             self._wait(timeout)
         if self._error is not None:
             raise self._error
+        if isinstance(self._result, Later):
+            self._result = self._result.made()
         found: R = self._result
         return found
 

@@ -19,6 +19,7 @@ from agentguard.core.provenance import Brought
 from agentguard.core.sealed import sealed
 from agentguard.core.values import Json, Risk, Sensitivity
 from agentguard.errors import LedgerError
+from agentguard.ledger.promise import Later
 
 RecordData = dict[str, Any]
 
@@ -126,15 +127,41 @@ class Admission:
     observed: str | None = None
 
 
-@sealed
-@dataclass(frozen=True, slots=True)
 class Admitted:
-    """The admission is durable. ``run`` is the run as it is now; None where there was no run. ``raised``: the records
+    """The admission is durable. ``run`` is the run as it is then; None where there was no run. ``raised``: the records
     of rules that raised its risk now."""
 
-    seq: int
-    run: RunState | None
-    raised: tuple[RecordData, ...] = ()
+    __slots__ = ("_run", "_seq", "raised")
+
+    def __init__(self, seq: int, run: RunState | Later | None, raised: tuple[RecordData, ...] = ()) -> None:
+        self._seq, self.raised = seq, raised
+        self._run: RunState | Later | None = run
+
+    @property
+    def seq(self) -> int:
+        """The number of its record."""
+        return self._seq
+
+    @property
+    def run(self) -> RunState | None:
+        """Made when somebody looks at it."""
+        if isinstance(self._run, Later):
+            made: RunState = self._run.made()
+            self._run = made
+        return self._run
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Admitted) and _parts(self) == _parts(other)
+
+    def __hash__(self) -> int:
+        return hash(self.seq)
+
+    def __repr__(self) -> str:
+        return f"Admitted{_parts(self)!r}"
+
+
+def _parts(admitted: Admitted) -> tuple[int, RunState | None, tuple[RecordData, ...]]:
+    return admitted.seq, admitted.run, admitted.raised
 
 
 @dataclass(frozen=True, slots=True)

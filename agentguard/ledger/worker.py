@@ -36,6 +36,7 @@ LAG = 512
 LAG_MOST = 4096
 # How often an operation that only reads begins anew because others wrote in between.
 _MOST_BEHIND = 1000
+_OUTCOMES = {LAZY}
 
 
 class _Attempt(NamedTuple):
@@ -62,15 +63,23 @@ class Worker:
 
     def do(self, batch: list[Promise[Any]], *, alone: bool = False) -> list[Promise[Any]]:
         """Do these, after the outcomes that could not even be begun; or this one ``alone``."""
-        late = [] if alone else [promise for promise in self.late if not promise.done and promise not in batch]
+        late: list[Promise[Any]] = []
+        if self.late and not alone:
+            late = [promise for promise in self.late if not promise.done and promise not in batch]
+        told: list[Promise[Any]] = []
         try:
             for _ in range(_MOST_BEHIND):
-                with contextlib.suppress(Behind):
-                    told = self._heal() if self._torn else []
-                    told += self._batch([*late, *batch])
+                try:
+                    fresh = self._torn
+                    if fresh:
+                        told += self._heal()
+                    told += self._batch([*late, *batch] if late else batch, fresh=fresh)
+                except Behind:
+                    self._torn = True
+                    continue
+                if self.late:
                     self.late = [promise for promise in self.late if not promise.done]
-                    return told
-                self._torn = True
+                return told
             raise LedgerError(f"`{self.log.place}`: others write faster than anything can be read; repeat the call")
         except Exception as error:  # rule 4
             self._undo()
@@ -103,38 +112,40 @@ class Worker:
                 promise.answer(None, LedgerError(text))
         return [promise for promise in batch if promise.done]
 
-    def _batch(self, batch: list[Promise[Any]]) -> list[Promise[Any]]:
+    def _batch(self, batch: list[Promise[Any]], *, fresh: bool) -> list[Promise[Any]]:
+        """``fresh``: what others wrote was folded in a moment ago."""
         mirror = self.mirror
         needs = {promise.need for promise in batch if not promise.done}
         lists = LISTS in needs or SWEEPS in needs
         settled = lists or SETTLED in needs
         # A list is read from the store's cells, so whatever others wrote, too, must be among them first.
-        write = DURABLE in needs or lists or (settled and bool(mirror.owed.entries))
+        write = DURABLE in needs or lists or (settled and bool(mirror.owed))
+        # An outcome counts on top of whatever others write meanwhile (``Mirror.catch_up``), so it need not look first.
+        looks = write or needs != _OUTCOMES
         self._torn = True
-        if self.log.enter(write=write):
+        if not looks:
+            self.log.check()
+        elif self.log.enter(write=write):
             mirror.catch_up(write=write)
         if settled and write:
             self._pay()
             if lists and mirror.unsaved:
                 mirror.save()
-        owed = mirror.owed.entries if write else ()
+        owed = mirror.owed.entries if write and mirror.owed else []
         first = mirror.folded + 1
-        world = World(mirror, first + len(owed))
+        world = World(mirror, first + len(owed), fresh=fresh or looks)
         answers: list[tuple[Promise[Any], Any, LedgerError | None]] = []
-        lazy: list[Entry] = []
         for promise in batch:
             if promise.done:
                 continue
-            before = len(world.entries)
             try:
                 answer, refused = promise.function(world, promise.argument), None
             except LedgerError as error:
                 answer, refused = None, error
             answers.append((promise, answer, refused))
-            if promise.need == LAZY and not write:
-                lazy += world.entries[before:]
         if write:
-            self._append(_Attempt(first, [*owed, *world.entries], len(owed), world.changed, answers))
+            entries = [*owed, *world.entries] if owed else world.entries
+            self._append(_Attempt(first, entries, len(owed), world.changed, answers))
         else:
             if world.entries:
                 mirror.owe(world.entries, world.changed)
@@ -222,7 +233,7 @@ class Worker:
         try:
             if self._torn:
                 hand_out(self._heal())
-            if self.mirror.owed.entries:
+            if self.mirror.owed:
                 with self._turn():
                     self._pay()
         except Exception:

@@ -19,6 +19,7 @@ from agentguard.ledger import cells, fold
 from agentguard.ledger.cells import Cell, RunCell, SpendCell, moment, name
 from agentguard.ledger.entry import Change, Entry, encode
 from agentguard.ledger.log import Key
+from agentguard.ledger.promise import Later
 from agentguard.ledger.values import RecordData, RecordFilter
 
 _MICROSECOND = timedelta(microseconds=1)
@@ -60,34 +61,80 @@ class Below(Protocol):
         """The name of this ledger object."""
 
     overtaken: int
+    standings: dict[str, fold.Standing]
 
     def is_dead(self, owner: str) -> bool:
         """Whether the ledger object of that name is gone."""
 
 
+class RunLater(Later):
+    """A run as a decision sees it, made of what nobody changes when somebody asks for it: few look at each."""
+
+    __slots__ = ("_others", "_run", "_run_id", "_spent", "_version")
+
+    def __init__(
+        self, run_id: str, run: RunCell, others: fold.Standing, version: int, spent: Mapping[str, int]
+    ) -> None:
+        self._run_id, self._run, self._others, self._version, self._spent = run_id, run, others, version, spent
+
+    def made(self) -> RunState:
+        """The run."""
+        run, others = self._run, self._others
+        status = _STATUS[fold.status_of(run, others)]
+        return RunState(
+            self._run_id,
+            run.workflow,
+            run.digest,
+            run.subject,
+            status,
+            self._version,
+            moment(run.started),
+            run.requester,
+            _RISK[max(run.risk, others.risk)],
+            _copy(run.inputs or {}),
+            _copy(present(run.kept or {})),
+            dict(run.counts),
+            run.succeeded,
+            dict(self._spent),
+            None if run.high_water is None else Sensitivity(run.high_water),
+            others.suspended,
+            None if others.newer is None else moment(others.newer),
+            others.refused,
+            run.zones,
+            others.zones,
+            run.seen if status is RunStatus.ACTIVE else NOTHING_SEEN,
+            run.unsettled,
+            run.salt,
+            _erased(run),
+            run.tallies,
+            run.observed,
+        )
+
+
 class World:
-    """See the module. ``changed`` are the cells as this and earlier operations of the batch left them."""
+    """See the module. ``changed`` are the cells as this and earlier operations of the batch left them. ``fresh``:
+    whether it is certain that whatever others wrote is among the cells."""
 
-    __slots__ = ("_first", "_standings", "below", "changed", "entries")
+    __slots__ = ("_first", "_get", "_standings", "below", "changed", "entries", "fresh")
 
-    def __init__(self, below: Below, first: int) -> None:
+    def __init__(self, below: Below, first: int, *, fresh: bool = True) -> None:
         self.below = below
+        self.fresh = fresh
         self.changed: dict[Key, Cell | None] = {}
         self.entries: list[Entry] = []
         self._first = first
+        self._get = below.get
         # How each run stands with others, until something is said of anybody.
-        self._standings: dict[str, fold.Standing] = {}
+        self._standings = below.standings
 
     def get(self, key: Key) -> Cell | None:
         """The cell as it is now."""
-        if key in self.changed:
-            return self.changed[key]
-        return self.below.get(key)
+        return self.changed[key] if key in self.changed else self._get(key)
 
     def put(self, key: Key, cell: Cell | None) -> None:
         """Put a cell in its place. For the fold alone."""
         self.changed[key] = cell
-        if key[0] in _SAY_HOW_RUNS_STAND:
+        if key[0] in fold.SAY_HOW_RUNS_STAND:
             self._standings = {}
 
     def write(
@@ -148,41 +195,16 @@ class World:
 
     def state(self, run_id: str, run: RunCell, at: int = 0, windows: Windows | None = None) -> RunState:
         """What a decision sees of a run, with what each budget has spent at that time."""
+        return self.later(run_id, run, at, windows).made()
+
+    def later(self, run_id: str, run: RunCell, at: int = 0, windows: Windows | None = None) -> RunLater:
+        """The same, made when somebody asks for it."""
         others = self.standing(run_id, run)
-        spent = dict(run.spent)
+        spent = run.spent
         if windows:
-            for budget, per in windows.items():
-                if per is not None:
-                    spent[budget] = self.spent(run, budget, per, at)
-        status = _STATUS[fold.status_of(run, others)]
-        return RunState(
-            run_id,
-            run.workflow,
-            run.digest,
-            run.subject,
-            status,
-            self._version(run, others),
-            moment(run.started),
-            run.requester,
-            _RISK[max(run.risk, others.risk)],
-            _copy(run.inputs or {}),
-            _copy(present(run.kept or {})),
-            dict(run.counts),
-            run.succeeded,
-            spent,
-            None if run.high_water is None else Sensitivity(run.high_water),
-            others.suspended,
-            None if others.newer is None else moment(others.newer),
-            others.refused,
-            run.zones,
-            others.zones,
-            run.seen if status is RunStatus.ACTIVE else NOTHING_SEEN,
-            run.unsettled,
-            run.salt,
-            _erased(run),
-            run.tallies,
-            run.observed,
-        )
+            windowed = {each: self.spent(run, each, per, at) for each, per in windows.items() if per is not None}
+            spent = {**spent, **windowed}
+        return RunLater(run_id, run, others, self._version(run, others), spent)
 
     def is_as_decided(self, run_id: str, run: RunCell, version: int | None) -> bool:
         """Whether a run is what somebody saw who decided on it, active, and its subject not suspended."""
@@ -204,8 +226,6 @@ class World:
         return fold.status_of(run, self.standing(run_id, run))
 
 
-# The kinds of cells that ``fold.standing`` looks at.
-_SAY_HOW_RUNS_STAND = frozenset({cells.WORLD, cells.CONTACTS, cells.SAID})
 # Looking a member up in its enum takes as long as a whole check.
 _STATUS: Mapping[str, RunStatus] = {str(status): status for status in RunStatus}
 _RISK: Mapping[int, Risk] = {int(risk): risk for risk in Risk}

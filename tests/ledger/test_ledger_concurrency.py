@@ -383,6 +383,21 @@ def test_an_outcome_becomes_durable_without_anybody_asking(tmp_path: Path) -> No
     ledger.shut()
 
 
+def test_an_outcome_that_could_not_be_taken_at_once_is_taken_without_anybody_asking(tmp_path: Path) -> None:
+    """It came while somebody else was at work, and nobody waits for it."""
+    path = tmp_path / "ledger.sqlite3"
+    ledger = open_ledger(path)
+    got(ledger.start_run(a_run(), record("run")))
+    got(ledger.admit(an_admission("d1"), windows={}))
+    with paused(ledger):
+        ledger.close(a_closing("d1"))
+    with open_again(path, recover=False) as other:
+        deadline = time.monotonic() + 30
+        while len(seqs(other)) < 3:
+            assert time.monotonic() < deadline
+    ledger.shut()
+
+
 def test_two_processes_take_turns_even_when_one_is_always_busy(tmp_path: Path) -> None:
     """A ledger that has work at all times must let another in between two transactions."""
     path = tmp_path / "ledger.sqlite3"

@@ -281,6 +281,27 @@ def test_two_that_both_want_a_turn_never_wait_for_each_other(tmp_path: Path) -> 
     two.shut()
 
 
+def test_whoever_is_interrupted_keeps_nobody_from_their_turn(tmp_path: Path) -> None:
+    """What it was asked is done later, by whoever works next; others need not wait for that."""
+    ledger = open_ledger(tmp_path / "l")
+    got(ledger.start_run(a_run(), record("run")))
+    interruptions: list[BaseException] = [KeyboardInterrupt()]
+
+    def interrupted(world: World, _: Any) -> int:
+        number = world.write(record())
+        if interruptions:
+            raise interruptions.pop()
+        return number
+
+    asked = ask(ledger, DURABLE, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        ledger.engine.lead(asked)
+    assert not _is_held(tmp_path / "l-turn")
+    assert not ledger.engine.log._connection.in_transaction  # type: ignore[attr-defined]
+    assert got(asked) == 2
+    ledger.shut()
+
+
 def test_what_follows_when_cells_were_kept_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     """Keeping cells ends a transaction; a message's records are appended in one of their own."""
     ledger = open_ledger(tmp_path / "l")

@@ -36,6 +36,18 @@ def rows(ledger: LogLedger) -> int:
     return len(cell.seen.marks) + cell.seen.overflowed
 
 
+def test_a_run_with_changes_is_the_run_with_these_fields_replaced() -> None:
+    """In any field, and in no other."""
+    ledger = started(memory_ledger())
+    run = ledger.engine.worker.mirror.get((cells.RUN, "r"))
+    assert isinstance(run, cells.RunCell)
+    for field in cells.RunCell._fields:
+        changed = cells.with_changes(run, **{field: "other"})
+        assert type(changed) is cells.RunCell and changed == run._replace(**{field: "other"})
+    with pytest.raises(KeyError):
+        cells.with_changes(run, nothing=1)
+
+
 def test_an_outcome_and_what_it_brought_take_effect_together() -> None:
     """Whoever is admitted afterwards has seen both; whoever decided before is not admitted."""
     ledger = started(memory_ledger())

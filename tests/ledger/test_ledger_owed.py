@@ -13,7 +13,9 @@ from ledger_kit import T0, a_closing, a_run, an_admission, got, record, run_now
 
 from agentguard.core.provenance import Brought
 from agentguard.errors import LedgerError
-from agentguard.ledger import LogLedger, Outcome, Promise, RecordFilter, engine, open_ledger
+from agentguard.ledger import Admitted, LogLedger, Outcome, Promise, RecordFilter, cells, engine, open_ledger
+from agentguard.ledger.entry import encode
+from agentguard.ledger.mirror import Owed
 from agentguard.ledger.operations import outcomes
 
 
@@ -81,6 +83,30 @@ def test_an_outcome_that_could_not_even_begin_comes_before_everything_later(
     again = open_ledger(file)
     assert [each["decision_id"] for each in again.records(RecordFilter(kind="outcome"))] == ["d1"]
     again.shut()
+
+
+def test_an_outcome_of_a_call_that_another_object_admitted_just_now_counts(ledger: LogLedger, file: Path) -> None:
+    """An outcome looks at no file as long as its call is known here; where it is not, it looks before it says no."""
+    other = open_ledger(file)
+    assert isinstance(got(other.admit(an_admission("d2", run_now(other).version), windows={})), Admitted)
+
+    assert got(ledger.close(a_closing("d2"))) is not None
+    assert ledger.engine.flush()
+    assert {each["decision_id"] for each in got(other.open_calls())} == {"d1"}
+    other.shut()
+
+
+def test_an_outcome_that_was_interrupted_while_it_was_put_aside_stands_once() -> None:
+    """What stands past the number was never put aside; the same outcome comes again."""
+    one, two = (encode(record("outcome", decision_id=name)) for name in ("d1", "d2"))
+    owed = Owed()
+    owed._entries.append(one)
+    assert not owed and owed.entries == [] and owed.oldest is None
+
+    owed.add([one], {(cells.CALL, "d1"): None})
+    owed.add([two], {(cells.CALL, "d2"): None})
+    assert owed.entries == [one, two] and owed.oldest is one
+    assert owed.cells == {(cells.CALL, "d1"): None, (cells.CALL, "d2"): None}
 
 
 def test_an_outcome_that_is_owed_is_tried_again_by_itself(

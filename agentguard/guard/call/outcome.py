@@ -6,7 +6,6 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from agentguard.core.facts import RunState
 from agentguard.core.paths import Path
 from agentguard.core.policy import Policy
 from agentguard.core.provenance import Brought
@@ -22,7 +21,7 @@ from agentguard.guard.records import outcome_record, storable
 from agentguard.guard.run import RunContext
 from agentguard.guard.seen_in import SeenIn
 from agentguard.guard.telling import not_run, telling, unread
-from agentguard.ledger import Admission, Closing, Outcome, Promise, Unstorable
+from agentguard.ledger import Admission, Admitted, Closing, Outcome, Promise, Unstorable
 from agentguard.policy import Bundle
 from agentguard.policy.keeps import Keep
 
@@ -65,20 +64,22 @@ class Attempt:
             # it does not, this comes to nothing.
             self.close(Outcome.FAILED, f"{name} before the tool started", brought=self._not_run())
 
-    def saw(self, run: RunState | None) -> None:
+    def saw(self, answer: Admitted) -> None:
         """Remember the run for the next call in it."""
         if self.context is not None:
-            self.context.remember(run)
+            self.context.remember(answer)
 
-    def follow(self, policy: Policy, request: Request, run: RunState | None) -> None:
+    def follow(self, policy: Policy, request: Request, answer: Admitted) -> None:
         """Remember what its step's paths may read, and which call of its run this is, where values are followed."""
+        workflow = policy.workflows.get(request.workflow)
+        follows = workflow is not None and workflow.follows
+        run = answer.run if self.keeps or follows else None  # most calls need not look at it
         if self.keeps and run is not None:
             known = {} if run.unsettled else {"kept": run.kept}
             self.roots = {"args": request.arguments, "inputs": run.inputs, **known}
         if self.context is not None and self.admission is not None and self.admission.record["enforced"] is False:
             self.watching, self.tool = self.context.seen_in, request.tool
-        workflow = policy.workflows.get(request.workflow)
-        if workflow is not None and workflow.follows and run is not None:
+        if workflow is not None and follows and run is not None:
             self.tool, self.call = request.tool, sum(run.counts.values())
             self.given = dict(request.arguments) if workflow.tells else None
             self.places, self.room = workflow.places, run.seen.room

@@ -96,7 +96,7 @@ def admit(world: World, ready: ReadyAdmission) -> Admitted | Refused:
             return _refused(world, ready, refusal, run)
     world.below.note(ready.at)
     due = _due(world, ready, run)
-    private: dict[str, Json] = {SALTS: dict(asked.salts)} if asked.salts else {}
+    private: dict[str, Json] = {SALTS: {**asked.salts}} if asked.salts else {}
     if asked.personal:
         private[PERSONAL] = dict(asked.personal)
     number = world.add(encode(asked.record, _taken(world, ready, run, private), private))
@@ -105,9 +105,9 @@ def admit(world: World, ready: ReadyAdmission) -> Admitted | Refused:
     after = (
         None
         if run is None or asked.run_id is None
-        else world.state(asked.run_id, world.must_run(asked.run_id), ready.at, ready.windows)
+        else world.later(asked.run_id, world.must_run(asked.run_id), ready.at, ready.windows)
     )
-    return Admitted(number, after, tuple(rule.record for rule, _ in due))
+    return Admitted(number, after, tuple([rule.record for rule, _ in due]) if due else ())
 
 
 def _as_decided(world: World, run: RunCell | None, asked: Admission) -> bool:
@@ -126,6 +126,8 @@ def _step_or_budget(world: World, ready: ReadyAdmission, run: RunCell) -> Refusa
         return None
     if asked.step_at_most is not None and max(_used(asked, run), default=0) >= asked.step_at_most:
         return Refusal.STEP_USED_UP
+    if not asked.charges:
+        return None
     taken: dict[str, int] = {}
     for charge in asked.charges:
         total = taken.get(charge.budget, 0) + charge.amount
@@ -178,24 +180,12 @@ def _taken(world: World, ready: ReadyAdmission, run: RunCell | None, private: di
         if asked.observed is not None:
             _fit(world, run, asked, ready.at, per_run, windowed)
         read = None if asked.read_sensitivity is None else int(asked.read_sensitivity)
-        zones = sorted(asked.zones)
-        changes.append(
-            (
-                "call",
-                asked.decision_id,
-                asked.run_id,
-                asked.step or "",
-                world.below.owner,
-                sorted(asked.keeps),
-                _texts(per_run),
-                read,
-                zones,
-                *observed,
-            )
-        )
+        about = (asked.decision_id, asked.run_id, asked.step or "", world.below.owner)
+        keeps, zones = sorted(asked.keeps), sorted(asked.zones)
+        changes.append(("call", *about, keeps, _texts(per_run) if per_run else {}, read, zones, *observed))
         for budget, amount in windowed.items():
             changes.append(("spend", asked.decision_id, run.workflow, budget, ready.at, str(amount), *apart))
-        returned = {charge.budget for charge in asked.charges if charge.returns}
+        returned = {charge.budget for charge in asked.charges if charge.returns} if asked.charges else ()
         if asked.tallies or returned:
             spent = _texts({budget: amount for budget, amount in per_run.items() if budget in returned})
             windows = [[budget, ready.at, str(amount)] for budget, amount in windowed.items() if budget in returned]

@@ -18,12 +18,13 @@ from agentguard.ledger.cells import (
     write_growth,
 )
 from agentguard.ledger.entry import Change, known_text
+from agentguard.ledger.log import Behind
 from agentguard.ledger.values import (
     Closing,
     Outcome,
     RecordData,
 )
-from agentguard.ledger.world import World
+from agentguard.ledger.world import RunLater, World
 
 
 def check_closing(asked: Closing) -> Closing:
@@ -33,11 +34,13 @@ def check_closing(asked: Closing) -> Closing:
     return asked
 
 
-def close(world: World, asked: Closing, *, plainly: bool = False) -> RunState | None:
+def close(world: World, asked: Closing, *, plainly: bool = False) -> RunLater | None:
     """The outcome of one admitted call; the second time, nothing."""
     call = world.get((cells.CALL, asked.decision_id))
     run = world.run(asked.run_id)
     if call is None:
+        if not world.fresh:  # others may have admitted it
+            raise Behind
         if not world.was_recorded(asked.decision_id):
             raise LedgerError(f"decision `{asked.decision_id}` was never admitted, so it has no outcome")
     elif isinstance(call, CallCell) and (call.run_id, call.step) != (asked.run_id, asked.step):
@@ -52,14 +55,14 @@ def close(world: World, asked: Closing, *, plainly: bool = False) -> RunState | 
             # None: all that the run had seen is lost, which needs no writing.
             private["brought"] = None if plainly else write_brought(asked.brought)
         change = ("close", asked.decision_id, asked.run_id, asked.step, str(asked.outcome), sorted(asked.dropped))
-        world.write(_with_growth(asked, run), [change], private)
+        world.write(_with_growth(asked, run) if asked.grown else asked.record, [change], private)
     after = world.run(asked.run_id)
-    return None if run is None or after is None else world.state(asked.run_id, after)
+    return None if run is None or after is None else world.later(asked.run_id, after)
 
 
 def _with_growth(asked: Closing, run: RunCell | None) -> RecordData:
     """The outcome's record, with why a value that grows has not grown."""
-    if not asked.grown or run is None or asked.outcome is not Outcome.SUCCEEDED:
+    if run is None or asked.outcome is not Outcome.SUCCEEDED:
         return asked.record
     _, troubles = after_growth(run.kept or {}, asked.grown)
     if not troubles:
@@ -70,7 +73,7 @@ def _with_growth(asked: Closing, run: RunCell | None) -> RecordData:
     return {**asked.record, "error": "; ".join(said), "kept": left}
 
 
-def close_plainly(world: World, asked: Closing) -> RunState | None:
+def close_plainly(world: World, asked: Closing) -> RunLater | None:
     """The outcome of a call of which no more can be stored than that it is unknown."""
     record = {**asked.record, "outcome": Outcome.UNKNOWN.value, "kept": []}
     asked = replace(asked, outcome=Outcome.UNKNOWN, record=record, kept={}, grown=())

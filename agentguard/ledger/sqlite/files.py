@@ -125,15 +125,11 @@ class LedgerFile:
     def check_in_place(self) -> None:
         """Raises LedgerError where the file or its journal is not what was opened: what is written would be lost."""
         for name, opened in self._opened:
-            try:
-                found = _standing(name)
-            except OSError:
-                found = None
-            if found != opened:
-                raise LedgerError(
-                    f"`{name}` was moved, removed or replaced while in use, or has got a second name; put it back and "
-                    "start again"
-                )
+            _check(name, opened)
+
+    def check_named(self) -> None:
+        """The same of the file alone: nothing is begun where it is not there."""
+        _check(*self._opened[0])
 
     def is_dead(self, owner: str) -> bool:
         """Whether the ledger object of that name is gone."""
@@ -330,6 +326,18 @@ def _expected_tables() -> set[str]:
 def _identity(path: str | Path) -> tuple[int, int]:
     found = os.stat(path)  # noqa: PTH116 - for `_standing`: asked around every transaction, and three times faster
     return found.st_dev, found.st_ino
+
+
+def _check(name: str, opened: tuple[int, int, int]) -> None:
+    try:
+        found = _standing(name)
+    except OSError:
+        found = None
+    if found != opened:
+        raise LedgerError(
+            f"`{name}` was moved, removed or replaced while in use, or has got a second name; put it back and "
+            "start again"
+        )
 
 
 def _standing(path: str) -> tuple[int, int, int]:

@@ -49,13 +49,14 @@ class SqliteLog:
 
     def enter(self, *, write: bool) -> bool:
         """Begin. True where another connection has written since the last time."""
-        self.file.check_in_place()
         if not write:
+            self.file.check_in_place()
             if self._data_version() == self._version:
                 return False
             self._execute(schema.BEGIN_READ)
             self._see()
             return True
+        self.file.check_named()  # its journal is looked at once more when all is written
         if self._connection.in_transaction:
             self._execute(schema.COMMIT)
         self.file.turns.take()
@@ -64,6 +65,10 @@ class SqliteLog:
             return False
         self._see()
         return True
+
+    def check(self) -> None:
+        """Whether the file is there."""
+        self.file.check_named()
 
     def leave(self) -> None:
         """The end."""

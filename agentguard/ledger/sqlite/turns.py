@@ -20,13 +20,17 @@ class Turns:
         self._queue = _open(queue, shared=shared)
         self._turn = _open(turn, shared=shared)
         self._open = True
+        # Whether any lock may be held: said before it is taken, and unsaid after it was given up.
+        self._may_hold = False
 
     def take(self) -> None:
         """Wait for the turn, at the end of the queue.
 
         Whoever has a turn gives it up first: to wait in the queue with it would be to wait for each other for ever.
         """
-        fcntl.flock(self._turn, fcntl.LOCK_UN)
+        if self._may_hold:
+            fcntl.flock(self._turn, fcntl.LOCK_UN)
+        self._may_hold = True
         fcntl.flock(self._queue, fcntl.LOCK_EX)
         try:
             fcntl.flock(self._turn, fcntl.LOCK_EX)
@@ -35,9 +39,10 @@ class Turns:
 
     def give(self) -> None:
         """The turn is over, and so is waiting for one that was interrupted. May be said twice."""
-        if self._open:
+        if self._open and self._may_hold:
             fcntl.flock(self._queue, fcntl.LOCK_UN)
             fcntl.flock(self._turn, fcntl.LOCK_UN)
+            self._may_hold = False
 
     def close(self) -> None:
         """Nobody of this object waits any more. May be said twice: a number that was closed is soon another file's."""
