@@ -23,7 +23,8 @@ from agentguard.core.decision import Decision
 from agentguard.core.facts import RunState
 from agentguard.core.values import Json
 from agentguard.guard.call.judge import Judged
-from agentguard.guard.call.prepare import Call, GuardedTool
+from agentguard.guard.call.plan import GuardedTool
+from agentguard.guard.call.prepare import Call
 from agentguard.guard.candidate.verdict import Candidate, Heard
 from agentguard.guard.in_force import UsableBundle
 from agentguard.guard.records import RecordData, record

@@ -23,7 +23,8 @@ from agentguard.guard.arguments.given import Given
 from agentguard.guard.arguments.late import Change, Filler, Late, as_raised
 from agentguard.guard.call.fill import filled
 from agentguard.guard.call.judge import Judged, judge
-from agentguard.guard.call.prepare import Call, GuardedTool, prepare
+from agentguard.guard.call.plan import GuardedTool
+from agentguard.guard.call.prepare import Call, prepare
 from agentguard.guard.candidate.lacks import Lack, lacks_of, lacks_of_the_call
 from agentguard.guard.engine import Engine
 from agentguard.guard.identities import Verification
