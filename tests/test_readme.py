@@ -32,7 +32,9 @@ def typed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple[st
         assert name is not None, "each block says which file it is"
         (folder / name[1]).write_text(block)
     paths = os.pathsep.join([str(Path(agentguard.__file__ or "").parents[1]), os.environ.get("PYTHONPATH", "")])
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("AGENTGUARD_HOME")}
+    # A newcomer has set neither; with the second, a program does not find what lies beside it.
+    unset = ("AGENTGUARD_HOME", "PYTHONSAFEPATH")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(unset)}
     environment |= {"PYTHONPATH": paths}
     done = []
     for block in blocks("console"):
