@@ -862,7 +862,7 @@ def case(random: Random) -> Case:
     for name, change in changes:
         try:
             made = change(made)
-        except (TypeError, KeyError, IndexError):
+        except (AttributeError, TypeError, KeyError, IndexError):
             continue  # an earlier change took away what this one would change
         applied.append(name)
     return replace(made, notes=tuple(applied))
