@@ -203,6 +203,10 @@ def test_the_exit_code_for_ci(capsys: pytest.CaptureFixture[str]) -> None:
     """What is weak fails a job, unless it asks for what is blocked only; a wrong word is a usage error."""
     used()
     assert found(capsys)[0] == 0
+    change("w", "2035-01-01", "2020-01-01")()
+    code, findings = found(capsys)
+    assert code == 1 and {level for level, _ in findings} == {"blocked"}, "what is blocked fails a job by itself, too"
+    change("w", "2020-01-01", "2035-01-01")()
     remove("policy/w.cases.yaml")()
     assert found(capsys)[0] == 1
     assert found(capsys, "--fail-on", "blocked")[0] == 0

@@ -8,6 +8,7 @@ import pty
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,28 @@ def test_functions_make_a_policy_under_which_they_can_be_wrapped_and_called(
             with pytest.raises(ToolCallDenied):
                 get_order(customer_id="C-2", order_id="ORD-1")
     assert caplog.records == [], "no default is refused by the step"
+
+
+def test_observe_lets_every_call_run_for_two_weeks_and_says_so(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without --observe nothing is; with it, the last day stands in the file and is printed."""
+    from agentguard import Guard
+
+    (here / "shop.py").write_text(FUNCTIONS)
+    assert run("shop:tools", "--to", "enforced") == 0
+    assert "observed until" not in capsys.readouterr().out and load("enforced").observed == {}
+    first = datetime.now(UTC).date() + timedelta(days=14)
+    assert run("shop:tools", "--observe") == 0
+    last = datetime.now(UTC).date() + timedelta(days=14)
+    (observed,) = load("policy").observed.values()
+    assert observed.workflow == "shop" and observed.steps is None and first <= observed.until <= last
+    assert f"observed until {observed.until}: calls are decided and recorded" in capsys.readouterr().out
+    assert main(["test", "policy"]) == 0
+    import shop  # type: ignore[import-not-found]
+
+    with Guard.load("policy", home="home") as guard:
+        _, refund_order = guard.wrap(shop.tools)
+        with guard.run("shop", inputs={"customer_id": "C-1"}):
+            assert refund_order(order_id="ORD-1", cents=5) == "paid 5 back", "a person is asked where it is enforced"
 
 
 @pytest.mark.parametrize("name", ["tools", "trust", "destinations"])
