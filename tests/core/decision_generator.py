@@ -715,6 +715,9 @@ DENYING: dict[str, Change] = {
         lambda c: c.with_facts(as_called={"rows": 500, "table": "orders"}),
     ),
     "in the catalog, and an outsider said it": after(came("catalog"), marks(outsiders(3, "orders"))),
+    "in the catalog, and something was lost in which outsiders may have said it": after(
+        came("catalog"), lambda c: c.with_run(seen=Seen((), True))
+    ),
     "in the catalog, but not all of it": after(
         came("catalog"),
         place(None, None),

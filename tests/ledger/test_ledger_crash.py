@@ -194,7 +194,9 @@ def test_a_call_that_was_marked_unknown_stays_so(tmp_path: Path) -> None:
     first.shut()
     second = open_ledger(path)
     before = seqs(second)
+    assert run_now(second).unsettled == {"d1"}
 
     assert got(second.close(a_closing("d1"))) == run_now(second)
+    assert run_now(second).unsettled == {"d1"}
     assert seqs(second) == before
     second.shut()

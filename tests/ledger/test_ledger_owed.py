@@ -85,9 +85,16 @@ def test_an_outcome_that_could_not_even_begin_comes_before_everything_later(
     again.shut()
 
 
-def test_an_outcome_of_a_call_that_another_object_admitted_just_now_counts(ledger: LogLedger, file: Path) -> None:
-    """An outcome looks at no file as long as its call is known here; where it is not, it looks before it says no."""
+@pytest.mark.parametrize("was_asked_before", [False, True])
+def test_an_outcome_of_a_call_that_another_object_admitted_just_now_counts(
+    was_asked_before: bool, ledger: LogLedger, file: Path
+) -> None:
+    """An outcome looks at no file as long as its call is known here; where it is not, it looks before it says no. That
+    there was no such call, the last time it looked, says nothing."""
     other = open_ledger(file)
+    if was_asked_before:
+        with pytest.raises(LedgerError, match="never admitted"):
+            got(ledger.close(a_closing("d2")))
     assert isinstance(got(other.admit(an_admission("d2", run_now(other).version), windows={})), Admitted)
 
     assert got(ledger.close(a_closing("d2"))) is not None
