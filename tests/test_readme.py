@@ -31,27 +31,31 @@ def typed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple[st
         name = re.match(r"# (\w+\.py)\n", block)
         assert name is not None, "each block says which file it is"
         (folder / name[1]).write_text(block)
-    paths = os.pathsep.join([str(Path(agentguard.__file__ or "").parents[1]), os.environ.get("PYTHONPATH", "")])
-    # A newcomer has set neither; with the second, a program does not find what lies beside it.
-    unset = ("AGENTGUARD_HOME", "PYTHONSAFEPATH")
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(unset)}
-    environment |= {"PYTHONPATH": paths}
     done = []
     for block in blocks("console"):
         for command, shown in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n?)*)", block, re.MULTILINE):
             if "pip install" in command or command.startswith("mkdir"):
                 continue
-            program, *words = command.split()
-            start = {"python": [sys.executable], "agentguard": [sys.executable, "-c", CLI]}[program]
-            ran = subprocess.run(
-                [*start, *words], cwd=folder, capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL
-            )
-            assert ran.returncode == 0, f"{command}: {ran.stdout}{ran.stderr}"
-            done.append((command, ran.stdout, shown))
+            done.append((command, ran(folder, *command.split()), shown))
     return folder, done
 
 
 CLI = "import sys; from agentguard.cli import main; sys.exit(main())"
+
+
+def ran(folder: Path, program: str, *words: str) -> str:
+    """What a newcomer's command printed there."""
+    paths = os.pathsep.join([str(Path(agentguard.__file__ or "").parents[1]), os.environ.get("PYTHONPATH", "")])
+    # A newcomer has set neither; with the second, a program does not find what lies beside it.
+    unset = ("AGENTGUARD_HOME", "PYTHONSAFEPATH")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(unset)}
+    start = {"python": [sys.executable], "agentguard": [sys.executable, "-c", CLI]}[program]
+    ended = subprocess.run(
+        [*start, *words],
+        cwd=folder, capture_output=True, text=True, env=environment | {"PYTHONPATH": paths}, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert ended.returncode == 0, f"{program} {words}: {ended.stdout}{ended.stderr}"
+    return ended.stdout
 
 
 def test_the_first_steps_print_what_the_page_shows(typed: tuple[Path, list[tuple[str, str, str]]]) -> None:
@@ -86,6 +90,35 @@ def test_the_first_steps_leave_a_draft_that_checks_without_a_note(
     assert printed["agentguard check policy"].startswith("ok: ") and "note:" not in printed["agentguard check policy"]
     assert "12 of 12 as expected" in printed["agentguard test policy"]
     assert printed["agentguard doctor --fail-on blocked"].splitlines()[-1].startswith("0 blocked, ")
+
+
+AGAIN = """
+import sys
+from shop import refund_order
+from agentguard import ApprovalPending, Guard
+
+with Guard.load("policy") as guard:
+    refund_order = guard.wrap(refund_order)
+    with guard.run("shop", inputs={"customer_id": "C-7"}, requester="user:eli"):
+        try:
+            refund_order("ORD-1", 4_900)
+        except ApprovalPending:
+            print("asked anew")
+    with guard.resume(sys.argv[1]):
+        print(refund_order("ORD-1", 4_900))
+"""
+
+
+def test_a_yes_is_for_the_run_that_waited_as_the_page_says(typed: tuple[Path, list[tuple[str, str, str]]]) -> None:
+    """The page said only "when it is made again": a newcomer started `main.py` again, and was asked anew."""
+    folder, _ = typed
+    said = " ".join(FIRST.split())
+    assert "(`with guard.resume(run.id)`); a new run asks anew" in said
+    listed = ran(folder, "agentguard", "approvals", "list")
+    (asked,) = re.findall(r"\ba-[0-9a-f]{32}", listed)
+    ran(folder, "agentguard", "approvals", "approve", asked, "--yes")
+    (run,) = re.findall(r"\br-[0-9a-f]{32}", ran(folder, "agentguard", "runs", "list"))
+    assert ran(folder, "python", "-c", AGAIN, run).splitlines() == ["asked anew", "paid 4900 back for ORD-1"]
 
 
 @pytest.mark.parametrize("folder", ["agentguard", "docs", "tests", "examples", "benchmarks", "."])
