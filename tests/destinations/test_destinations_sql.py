@@ -177,10 +177,11 @@ def test_a_refused_statement_is_not_written_to_a_log(caplog: pytest.LogCaptureFi
 
 def test_the_parser_counts_statements_too() -> None:
     """Two looks at the same question: the text check is not the only one that stops a second statement."""
-    from agentguard.destinations.kinds.sql import kind as sql
+    from agentguard.destinations.kinds.sql.parsing import parse
+    from agentguard.destinations.kinds.sql.refusal import Refused
 
-    with pytest.raises(sql._Refused, match="several_statements"):
-        sql._parse("select 1; delete from t", "postgres")
+    with pytest.raises(Refused, match="several_statements"):
+        parse("select 1; delete from t", "postgres")
 
 
 def corpus(name: str) -> list[tuple[str, str, str]]:

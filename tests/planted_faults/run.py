@@ -11,6 +11,7 @@ are red before it is.
 from __future__ import annotations
 
 import argparse
+import ast
 import os
 import shutil
 import subprocess
@@ -53,7 +54,19 @@ class Fault:
             *([] if found == 1 else [f"`find` occurs {found} times, not once"]),
             *([] if self.find != self.replace else ["`replace` changes nothing"]),
             *([] if test.exists() else [f"no test `{self.tests}`"]),
+            *(
+                ["what is planted is no Python, so every test is red"]
+                if found == 1 and not self._is_code(source)
+                else []
+            ),
         ]
+
+    def _is_code(self, source: Path) -> bool:
+        try:
+            ast.parse(self.planted(source.read_text("utf-8")) if source.suffix == ".py" else "")
+        except SyntaxError:
+            return False
+        return True
 
     def planted(self, source: str) -> str:
         return source.replace(self.find, self.replace)

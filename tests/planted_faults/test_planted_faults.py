@@ -62,6 +62,15 @@ def test_a_fault_that_no_test_notices_is_reported(tmp_path: Path) -> None:
     assert planted.verdict(tmp_path, gone) == "`find` occurs 2 times, not once"
 
 
+def test_a_fault_that_is_no_python_cannot_be_planted(tmp_path: Path) -> None:
+    """A file that cannot be read turns every test red, and says nothing of the rule."""
+    (tmp_path / "rule.py").write_text("def limit():\n    return 1\n", "utf-8")
+    (tmp_path / "test_rule.py").write_text("", "utf-8")
+    fault = planted.Fault("part", "rule.py", "    return 1", "return 2", "test_rule.py", "why")
+
+    assert fault.problems(tmp_path) == ["what is planted is no Python, so every test is red"]
+
+
 @pytest.mark.nightly
 @pytest.mark.timeout(7200)
 def test_every_planted_fault_turns_a_test_red() -> None:

@@ -16,7 +16,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from agentguard.destinations.kinds.sql.allowed import words
+from agentguard.destinations.kinds.sql.allowed_nodes import words
+from agentguard.destinations.kinds.sql.tree import table_type
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -131,14 +132,14 @@ class Columns:
     def _subquery(self, subquery: exp.Expr) -> None:
         """A join in brackets that has a name: its columns are the tables' own, under that name."""
         if subquery.alias and type(subquery.this).__name__ not in _QUERIES:
-            self._add("*", subquery.find_all(_table_type()))
+            self._add("*", subquery.find_all(table_type()))
 
     def _insert(self, insert: exp.Expr) -> None:
         if type(insert.parent).__name__ == "When":
             return
         replaced = str(insert.args.get("alternative")).lower() == "replace"
         if replaced or type(insert.this).__name__ != "Schema" or not insert.this.expressions:
-            self._add("*", insert.this.find_all(_table_type()))
+            self._add("*", insert.this.find_all(table_type()))
 
     def _schema(self, schema: exp.Expr) -> None:
         for column in schema.expressions:
@@ -147,7 +148,7 @@ class Columns:
     def _delete(self, delete: exp.Expr) -> None:
         if type(delete.parent).__name__ != "When":
             target = delete.this or delete.args["tables"][0]
-            self._add("*", target.find_all(_table_type()))
+            self._add("*", target.find_all(table_type()))
 
     def _merge(self, merge: exp.Expr) -> None:
         self._add("*", self._owned_by(merge))
@@ -209,9 +210,3 @@ def _derived_names(tree: exp.Expr) -> Iterator[str]:
         kind = type(node).__name__
         if kind == "CTE" or (kind == "Subquery" and type(node.this).__name__ in _QUERIES):
             yield node.alias.lower()
-
-
-def _table_type() -> type[exp.Table]:
-    from sqlglot import exp
-
-    return exp.Table

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from agentguard.destinations.kinds.sql.allowed import words
+from agentguard.destinations.kinds.sql.allowed_nodes import words
 
 if TYPE_CHECKING:
     from sqlglot import exp

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from agentguard.destinations.kinds.sql.allowed import words
+from agentguard.destinations.kinds.sql.allowed_nodes import words
 
 _BIGQUERY = words(
     """aead.decrypt_bytes aead.decrypt_string aead.encrypt approx_top_count approx_top_sum array_first array_includes
