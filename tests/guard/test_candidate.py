@@ -356,3 +356,33 @@ with guard.run("customer-export", inputs={{"ticket": "EXP-7"}}):
     made = open_ledger(tmp_path / "home" / "ledger.sqlite3")
     assert [r["outcome"] for r in made.records(RecordFilter(kind="candidate"))] == ["judged"]
     made.shut()
+
+
+def test_a_verdict_is_on_record_though_nothing_else_happens(
+    load: Callable[..., Guard], tools: Tools, tmp_path: Path
+) -> None:
+    """After its last call a program may wait for hours, and whoever reads the ledger meanwhile wants all of them."""
+    made, written = open_ledger(tmp_path / "ledger.sqlite3"), threading.Event()
+    made.listen(lambda line: written.set() if b'"kind":"candidate"' in line else None)
+    guard = load(("at_most: 5", "at_most: 4"), ledger=made)
+    with start(guard):
+        with pytest.raises(ToolCallDenied):
+            guard.wrap(tools.functions())[0]("EXP-8")
+        assert written.wait(20)
+    guard.shut()
+    made.shut()
+
+
+def test_a_verdict_that_the_ledger_refuses_is_said_in_the_log(
+    load: Callable[..., Guard], tools: Tools, ledger: LogLedger, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is lost, and no call is; nobody must take it for one that agreed."""
+    guard = load()
+    look_up, _ = guard.wrap(tools.functions())
+    with start(guard):
+        assert guard._candidate is not None
+        guard._candidate._ledger = memory_ledger()
+        guard._candidate._ledger.shut()
+        assert look_up("EXP-7")["id"] == "EXP-7"
+    guard._candidate.shut()
+    assert "a verdict of the candidate could not be recorded: LedgerError" in caplog.text

@@ -28,11 +28,13 @@ from agentguard.guard.call.prepare import Call
 from agentguard.guard.candidate.verdict import Candidate, Heard
 from agentguard.guard.in_force import UsableBundle
 from agentguard.guard.records import RecordData, record
-from agentguard.ledger import Admission, LogLedger
+from agentguard.ledger import Admission, LogLedger, Promise
 from agentguard.policy import Bundle
 
 # Calls that wait for their verdict, each with its arguments. Past it verdicts are lost.
 MOST_WAITING = 256
+# Verdicts are written with whatever the ledger writes next; so long after the last one, by themselves.
+IDLE_SECONDS = 0.05
 # What a stuck candidate may hold a program up for, when it ends.
 SHUT_SECONDS = 5.0
 
@@ -104,23 +106,28 @@ class Beside:
 
     def _work(self) -> None:
         at: datetime | None = None
+        asked: list[Promise[int]] = []
         while True:
-            heard = self._waiting.get()
+            try:
+                heard = self._waiting.get(timeout=IDLE_SECONDS if asked else None)
+            except queue.Empty:
+                _see_written(asked)
+                continue
             try:
                 if heard is not None:
                     at = heard.at
-                    self._ledger.append(self._verdict(heard))
+                    asked.append(self._ledger.append(self._verdict(heard)))
                 with self._lock:
                     lost, self._lost = self._lost, 0
                 if lost and at is not None:
                     why = f"{lost} calls were not judged: too many at once"
-                    self._ledger.append(self._record(at, LOST, why=why))
-                if heard is None:
-                    return
-            except BaseException as error:  # the ledger is gone, or the machine is out of something
-                _log.warning("a verdict of the candidate could not be recorded: %s", type(error).__name__)
-                if heard is None:
-                    return
+                    asked.append(self._ledger.append(self._record(at, LOST, why=why)))
+            except BaseException as error:  # the machine is out of something
+                _say_unwritten(error)
+            if heard is None or len(asked) >= MOST_WAITING:
+                _see_written(asked)
+            if heard is None:
+                return
 
     def _verdict(self, heard: Heard) -> RecordData:
         try:
@@ -155,6 +162,19 @@ class Beside:
         data = record("candidate", at, outcome=outcome, why=why, **about)
         data["candidate"] = {"revision": self.bundle.revision, "verdict": verdict, "live": live}
         return data
+
+
+def _see_written(asked: list[Promise[int]]) -> None:
+    """Wait until these records are written, and forget them."""
+    while asked:
+        try:
+            asked.pop().result()
+        except BaseException as error:  # the ledger is gone
+            _say_unwritten(error)
+
+
+def _say_unwritten(error: BaseException) -> None:
+    _log.warning("a verdict of the candidate could not be recorded: %s", type(error).__name__)
 
 
 def _told(decision: Decision, call: Call, heard: Heard) -> dict[str, Json]:
