@@ -88,7 +88,8 @@ class RunContext:
             self.remember(coming.result() if coming.exception() is None else None)
         if not self.entered:
             return None
-        return self._last_seen.run if isinstance(self._last_seen, Admitted) else self._last_seen
+        seen = self._last_seen  # looked at once: another call of the run may put what it saw there
+        return seen.run if isinstance(seen, Admitted) else seen
 
     def __enter__(self) -> Self:
         caller, shield = sys._getframe(1), Shield()

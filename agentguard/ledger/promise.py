@@ -78,10 +78,11 @@ class Promise(Generic[R]):
             self._wait(timeout)
         if self._error is not None:
             raise self._error
-        if isinstance(self._result, Later):
-            self._result = self._result.made()
-        found: R = self._result
-        return found
+        found: Any = self._result  # looked at once: another thread may ask for it, too, and put what it made there
+        if isinstance(found, Later):
+            self._result = found = found.made()
+        answer: R = found
+        return answer
 
     def exception(self, timeout: float | None = None) -> Exception | None:
         """The error, if that is the answer."""

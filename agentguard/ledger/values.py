@@ -145,10 +145,11 @@ class Admitted:
     @property
     def run(self) -> RunState | None:
         """Made when somebody looks at it."""
-        if isinstance(self._run, Later):
-            made: RunState = self._run.made()
-            self._run = made
-        return self._run
+        run = self._run  # looked at once: another thread may ask for it, too, and put what it made there
+        if isinstance(run, Later):
+            made: RunState = run.made()
+            self._run = run = made
+        return run
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Admitted) and _parts(self) == _parts(other)

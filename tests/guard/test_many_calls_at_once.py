@@ -18,7 +18,7 @@ from agentguard.errors import ToolCallDenied
 from agentguard.guard import Guard
 from agentguard.guard.operations import Operations
 from agentguard.guard.run import RunContext
-from agentguard.ledger import memory_ledger, open_ledger
+from agentguard.ledger import Admitted, memory_ledger, open_ledger
 
 from .conftest import EXPORTER, FILES, Tools
 
@@ -217,3 +217,26 @@ def settled(run: RunContext) -> bool:
     """Whether the run is remembered, once the ledger has answered all it was asked."""
     run.guard.operations.run(run.id)
     return run.recall() is not None
+
+
+def test_a_run_may_be_forgotten_while_another_call_of_it_looks_at_it(bundle: Path, tmp_path: Path) -> None:
+    """What was seen last is one field for all calls of a run; an outcome that could not be written empties it."""
+
+    class Raced:
+        def __init__(self) -> None:
+            self.values: list[Any] = [Admitted(1, None), None]
+
+        def __get__(self, _: object, __: type) -> Any:
+            return self.values.pop(0) if len(self.values) > 1 else self.values[0]
+
+        def __set__(self, _: object, value: object) -> None:
+            pass
+
+    class Shared(RunContext):
+        _last_seen = Raced()
+
+    with Guard.load(bundle, ledger=memory_ledger(), home=tmp_path) as guard:
+        context = Shared(guard, "customer-export", TICKET, None)
+        context.entered = True
+
+        assert context.recall() is None

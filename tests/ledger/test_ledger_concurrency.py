@@ -10,6 +10,7 @@ import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ledger_kit import (
@@ -42,6 +43,7 @@ from agentguard.ledger import (
     memory_ledger,
     open_ledger,
 )
+from agentguard.ledger.promise import Later
 from agentguard.ledger.sqlite.files import open_file
 from agentguard.ledger.sqlite.store import SqliteLog
 
@@ -422,3 +424,38 @@ def test_two_processes_take_turns_even_when_one_is_always_busy(tmp_path: Path) -
     assert seqs(other) == list(range(1, total + 1))
     busy.shut()
     other.shut()
+
+
+class _Run(Later):
+    def made(self) -> Any:
+        return a_run()
+
+
+class _Raced:
+    """A field into which another thread puts what it made, right after it was read for the first time."""
+
+    def __init__(self) -> None:
+        self.values: list[Any] = [_Run(), a_run()]
+
+    def __get__(self, _: object, __: type) -> Any:
+        return self.values.pop(0) if len(self.values) > 1 else self.values[0]
+
+    def __set__(self, _: object, value: object) -> None:
+        pass
+
+
+def test_two_threads_may_ask_for_the_same_run_at_the_same_time() -> None:
+    """It is made when somebody looks at it, and calls of one run look at the same answer."""
+
+    class Answer(Promise[Any]):
+        _result = _Raced()
+
+    class Allowed(Admitted):
+        _run = _Raced()
+
+    made = memory_ledger()
+    promise = Answer(made.engine, 0, lambda world, argument: None, None)
+    promise.answer(None, None)
+
+    assert promise.result() == Allowed(1, None).run == a_run()
+    made.shut()
