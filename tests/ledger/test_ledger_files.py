@@ -362,6 +362,25 @@ def test_nothing_is_admitted_over_a_file_of_the_ledger_that_is_not_what_was_open
             got(ask())
 
 
+LOOKS: dict[str, Callable[[LogLedger], object]] = {
+    "runs": lambda ledger: got(ledger.runs()),
+    "questions": lambda ledger: got(ledger.approvals(open_at=T0)),
+    "calls": lambda ledger: got(ledger.open_calls()),
+    "an admission that is refused": lambda ledger: got(ledger.admit(an_admission("d1", 99), windows={})),
+    "an erasure that finds nothing": lambda ledger: got(ledger.erase(subject="nobody", record=record("operation"))),
+    "the end of an erasure": lambda ledger: ledger.purge(),
+}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_nothing_is_told_of_a_journal_that_is_gone(small: LogLedger, tmp_path: Path, look: str) -> None:
+    """What others recorded since then stands in another one: a list would be short, and what is erased would stay."""
+    (tmp_path / "ledger.sqlite3-wal").unlink()
+
+    with pytest.raises(LedgerError, match=r"ledger\.sqlite3-wal` was moved, removed or replaced while in use"):
+        LOOKS[look](small)
+
+
 def test_a_journal_that_goes_while_a_call_is_being_admitted_admits_nothing(small: LogLedger, tmp_path: Path) -> None:
     """Between the look and the end of the commit it may go, too; the tool starts after both."""
     turns = small.engine.log.file.turns  # type: ignore[attr-defined]

@@ -43,12 +43,15 @@ class SqliteLog:
         self._version: int | None = None
         self._saved = 0
         self._last = 0
+        # Whether the journal is still to be looked at, before anybody is told what a turn to write came to.
+        self._unproved = False
         self._see()
 
     # --- transactions
 
     def enter(self, *, write: bool) -> bool:
         """Begin. True where another connection has written since the last time."""
+        self._unproved = write
         if not write:
             self.file.check_in_place()
             if self._data_version() == self._version:
@@ -75,10 +78,14 @@ class SqliteLog:
         if self._connection.in_transaction:
             self._execute(schema.COMMIT)
         self.file.turns.give()
+        if self._unproved:  # nothing was appended, but what was looked at may be a journal that is gone
+            self._unproved = False
+            self.file.check_in_place()
 
     def undo(self) -> None:
         """As if it had not begun."""
         self._version = None
+        self._unproved = False
         if self._connection.in_transaction:
             self._execute(schema.ROLLBACK)
         self.file.turns.give()
@@ -120,6 +127,7 @@ class SqliteLog:
             number += len(part)
         self._execute(schema.COMMIT)
         self._last = number - 1
+        self._unproved = False
         self.file.check_in_place()  # what was written to a journal that is gone by now is lost with it
 
     def rows(self, after: int) -> Iterator[tuple[int, bytes, bytes | None]]:
