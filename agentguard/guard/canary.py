@@ -96,23 +96,27 @@ def prove(name: str, entries: Entries, refuses: Refuses = is_refusal) -> list[st
     """The entries that were seen to refuse: all of them. Raises ConfigurationError where one did not."""
     canary = CanaryGate()
     calls = entries(canary)
-    problems: list[str] = []
+    found: list[str | None] = []
+
+    def look() -> None:
+        try:
+            found.append(_problem(canary, calls, refuses) if calls else "it has no entry")
+        except BaseException as error:  # nobody knows then what its entries do
+            found.append(f"the proof of its entries broke off ({type(error).__name__})")
+
     # A thread of its own: the caller may be inside an event loop, and inside a traced call.
-    thread = threading.Thread(
-        target=lambda: problems.extend(_problems(canary, calls, refuses)), name="agentguard-canary"
-    )
+    thread = threading.Thread(target=look, name="agentguard-canary")
     thread.start()
     thread.join()
-    if not calls:
-        problems.append("it has no entry")
-    for problem in problems:
+    (problem,) = found
+    if problem is not None:
         raise ConfigurationError(
             f"`{name}` cannot be guarded: {problem}; agentguard does not know this release of its framework"
         )
     return list(calls)
 
 
-def _problems(canary: CanaryGate, calls: Mapping[str, Callable[[], Any]], refuses: Refuses) -> list[str]:
+def _problem(canary: CanaryGate, calls: Mapping[str, Callable[[], Any]], refuses: Refuses) -> str | None:
     """The first entry that did not refuse, and how."""
     loop = asyncio.Runner()
     try:
@@ -123,13 +127,13 @@ def _problems(canary: CanaryGate, calls: Mapping[str, Callable[[], Any]], refuse
             except BaseException as error:
                 outcome = error
             if canary.reached:
-                return [f"its entry `{entry}` reached the tool unguarded"]
+                return f"its entry `{entry}` reached the tool unguarded"
             if canary.refused == before or not refuses(outcome):
                 raised = f" ({type(outcome).__name__}: {outcome})" if isinstance(outcome, BaseException) else ""
-                return [f"its entry `{entry}` did not refuse a canary call{raised}"]
+                return f"its entry `{entry}` did not refuse a canary call{raised}"
     finally:
         loop.close()
-    return []
+    return None
 
 
 def _settled(outcome: Any, loop: asyncio.Runner) -> object:
