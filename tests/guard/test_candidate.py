@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from agentguard.errors import ApprovalPending, PolicyError, ToolCallDenied
+from agentguard.errors import ApprovalPending, LedgerError, PolicyError, ToolCallDenied
 from agentguard.guard import Guard
 from agentguard.guard.candidate import beside
 from agentguard.ledger import LogLedger, RecordFilter, memory_ledger, open_ledger
@@ -386,3 +386,92 @@ def test_a_verdict_that_the_ledger_refuses_is_said_in_the_log(
         assert look_up("EXP-7")["id"] == "EXP-7"
     guard._candidate.shut()
     assert "a verdict of the candidate could not be recorded: LedgerError" in caplog.text
+
+
+def test_a_verdict_is_of_the_candidate_that_said_it(
+    load: Callable[..., Guard], tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another may take its place while it judges: `compare` goes by the revision that stands in the record."""
+    guard = load(("at_most: 5", "at_most: 4"))
+    made = guard._candidate
+    assert made is not None
+    said_by, judge = made.bundle.revision, made._candidate.judge
+
+    def replaced(heard: Any) -> Any:
+        change(tmp_path / "next", ("at_most: 4", "at_most: 3"))
+        guard.reload()
+        return judge(heard)
+
+    monkeypatch.setattr(made._candidate, "judge", replaced)
+    with start(guard):
+        guard.wrap(tools.functions())[0]("EXP-7")
+    verdicts(guard)
+
+    (verdict,) = guard.records(kind="candidate")
+    assert made.bundle.revision != said_by == verdict["candidate"]["revision"]
+
+
+@pytest.mark.parametrize("gone", ["_spent", "Heard"])
+def test_a_first_call_that_could_not_be_handed_over_is_counted(
+    load: Callable[..., Guard], tools: Tools, monkeypatch: pytest.MonkeyPatch, gone: str
+) -> None:
+    """Also where no call comes after it."""
+
+    def broken(*_: Any, **__: Any) -> Any:
+        raise MemoryError
+
+    guard = load()
+    monkeypatch.setattr(beside, gone, broken)
+    with start(guard):
+        assert guard.wrap(tools.functions())[0]("EXP-7")
+    verdicts(guard)
+
+    (lost,) = guard.records(kind="candidate")
+    assert (lost["outcome"], lost["why"].split(":")[0]) == ("lost", "1 calls were not judged")
+
+
+def test_a_machine_without_a_thread_to_spare_keeps_its_calls_and_its_end(
+    load: Callable[..., Guard], tools: Tools, ledger: LogLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was lost is counted, and the ledger is shut."""
+
+    class NoThread(threading.Thread):
+        def start(self) -> None:
+            raise RuntimeError("can't start new thread")
+
+    guard = load()
+    look_up, _ = guard.wrap(tools.functions())
+    monkeypatch.setattr(beside.threading, "Thread", NoThread)
+    with start(guard):
+        look_up("EXP-7")
+        look_up("EXP-7")
+    monkeypatch.undo()
+    shown: list[bytes] = []
+    ledger.listen(shown.append)
+    guard.shut()
+
+    assert b"2 calls were not judged" in shown[-1]
+    with pytest.raises(LedgerError, match="was shut"):
+        list(ledger.records(RecordFilter()))
+
+
+def test_the_last_user_of_a_guard_may_be_what_judges(
+    load: Callable[..., Guard], tools: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A guard that nobody shuts is shut by whatever thread drops it."""
+    guard = load()
+    made = guard._candidate
+    assert made is not None
+    judge = made._candidate.judge
+
+    def dropped(heard: Any) -> Any:
+        made.shut()
+        return judge(heard)
+
+    monkeypatch.setattr(made._candidate, "judge", dropped)
+    with start(guard):
+        guard.wrap(tools.functions())[0]("EXP-7")
+    assert made._thread is not None
+    made._thread.join(20)
+
+    assert [record["outcome"] for record in guard.records(kind="candidate")] == ["judged"]

@@ -57,6 +57,7 @@ class Beside:
         self._thread: threading.Thread | None = None
         self._pid = os.getpid()
         self._lost = 0
+        self._lost_at: datetime | None = None
         self._shut = False
 
     @property
@@ -79,17 +80,22 @@ class Beside:
             self._waiting.put_nowait(Heard(live, gate, judged, admission.decision_id, admission.at, spent))
         except Exception:  # full, or no thread to be had: a verdict is lost, and the call is not
             with self._lock:
-                self._lost += 1
+                self._lost, self._lost_at = self._lost + 1, admission.at
 
     def shut(self) -> None:
         """Judge what still waits, for so long as may be waited. Idempotent."""
         thread = self._thread
-        if self._shut or thread is None or self._pid != os.getpid():
+        if self._shut or self._pid != os.getpid():
             self._shut = True
             return
         self._shut = True
+        if thread is None:  # nothing was heard, or no thread was to be had
+            _see_written(self._losses())
+            return
         with contextlib.suppress(queue.Full):
             self._waiting.put(None, timeout=SHUT_SECONDS)
+        if thread is threading.current_thread():  # the guard's last user let go of it here
+            return
         thread.join(SHUT_SECONDS)
         if thread.is_alive():
             _log.warning("the candidate is stuck; %d calls have no verdict of it", self._waiting.qsize() + 1)
@@ -101,11 +107,11 @@ class Beside:
             if self._pid != os.getpid():  # a child process has none of its parent's threads
                 self._begin()
             if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="agentguard-candidate", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._work, name="agentguard-candidate", daemon=True)
+                thread.start()
+                self._thread = thread  # once it runs: where there is none to be had, the next call tries again
 
     def _work(self) -> None:
-        at: datetime | None = None
         asked: list[Promise[int]] = []
         while True:
             try:
@@ -115,13 +121,8 @@ class Beside:
                 continue
             try:
                 if heard is not None:
-                    at = heard.at
                     asked.append(self._ledger.append(self._verdict(heard)))
-                with self._lock:
-                    lost, self._lost = self._lost, 0
-                if lost and at is not None:
-                    why = f"{lost} calls were not judged: too many at once"
-                    asked.append(self._ledger.append(self._record(at, LOST, why=why)))
+                asked += self._losses()
             except BaseException as error:  # the machine is out of something
                 _say_unwritten(error)
             if heard is None or len(asked) >= MOST_WAITING:
@@ -129,39 +130,53 @@ class Beside:
             if heard is None:
                 return
 
+    def _losses(self) -> list[Promise[int]]:
+        """Record how many verdicts were lost, if any were."""
+        with self._lock:
+            lost, at = self._lost, self._lost_at
+            self._lost, self._lost_at = 0, None
+        if at is None:
+            return []
+        why = f"{lost} calls were not judged: too many at once, or no thread to judge them on"
+        return [self._ledger.append(_record(at, LOST, self.bundle, why=why))]
+
     def _verdict(self, heard: Heard) -> RecordData:
+        candidate = self._candidate  # looked at once: whatever takes its place meanwhile has not said this
         try:
-            said = self._candidate.judge(heard)
+            said = candidate.judge(heard)
             verdict = _told(said.decision, said.call, heard)
             verdict["effect"] = None if said.effect is None else str(said.effect)
             verdict["lacks"] = [*said.lacks]
-            return self._record(heard.at, JUDGED if said.effect is not None else UNKNOWN, heard, verdict=verdict)
+            word = JUDGED if said.effect is not None else UNKNOWN
+            return _record(heard.at, word, candidate.bundle, heard, verdict=verdict)
         except BaseException as error:  # whatever a bundle makes of a call
-            return self._record(heard.at, FAILED, heard, why=f"the candidate raised {type(error).__name__}")
+            why = f"the candidate raised {type(error).__name__}"
+            return _record(heard.at, FAILED, candidate.bundle, heard, why=why)
 
-    def _record(
-        self,
-        at: datetime,
-        outcome: str,
-        heard: Heard | None = None,
-        *,
-        verdict: dict[str, Json] | None = None,
-        why: str | None = None,
-    ) -> RecordData:
-        """A record at the time of the decision: of a clock that nobody believes, the ledger must learn nothing."""
-        about: dict[str, Any] = {}
-        live: Json = None
-        if heard is not None:
-            request = heard.judged.call.request
-            about = {
-                "decision_id": heard.decision_id, "policy_revision": heard.live.revision, "tool": heard.gate.tool,
-                "workflow": request.workflow or None, "run_id": request.run_id or None,
-                "request_digest": request.digest,
-            }  # fmt: skip
-            live = _told(heard.judged.decision, heard.judged.call, heard)
-        data = record("candidate", at, outcome=outcome, why=why, **about)
-        data["candidate"] = {"revision": self.bundle.revision, "verdict": verdict, "live": live}
-        return data
+
+def _record(
+    at: datetime,
+    outcome: str,
+    candidate: Bundle,
+    heard: Heard | None = None,
+    *,
+    verdict: dict[str, Json] | None = None,
+    why: str | None = None,
+) -> RecordData:
+    """A record at the time of the decision: of a clock that nobody believes, the ledger must learn nothing."""
+    about: dict[str, Any] = {}
+    live: Json = None
+    if heard is not None:
+        request = heard.judged.call.request
+        about = {
+            "decision_id": heard.decision_id, "policy_revision": heard.live.revision, "tool": heard.gate.tool,
+            "workflow": request.workflow or None, "run_id": request.run_id or None,
+            "request_digest": request.digest,
+        }  # fmt: skip
+        live = _told(heard.judged.decision, heard.judged.call, heard)
+    data = record("candidate", at, outcome=outcome, why=why, **about)
+    data["candidate"] = {"revision": candidate.revision, "verdict": verdict, "live": live}
+    return data
 
 
 def _see_written(asked: list[Promise[int]]) -> None:
