@@ -260,7 +260,7 @@ class Trail:
     def is_clean(self, leaf: Json, source: str) -> bool:
         """Whether a text or number comes from a source, and no outsider had it first."""
         part = self._part(leaf, leaf)
-        return source in part.clean and not part.outsider_first and not part.lost
+        return source in part.clean and not part.outsider_first
 
     def held_at(self, source: str) -> Iterator[Json]:
         """The texts and numbers that stand at a named place in what the run holds, and were clean when they came."""

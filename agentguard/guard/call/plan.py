@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Protocol
 
 from agentguard.core.declarations import DestinationDeclaration
-from agentguard.core.policy import Policy, Tool, Workflow
+from agentguard.core.policy import Policy
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Unavailable
 from agentguard.guard.engine import Engine
 from agentguard.guard.in_force import Paths, UsableBundle
-from agentguard.policy.bundle import Bundle
 
 
 class GuardedTool(Protocol):
@@ -31,7 +28,7 @@ class GuardedTool(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ToolPlan:
-    """See the module. ``of_tool`` is what the decision knows of the tool.
+    """See the module.
 
     ``places`` of its arguments are destinations; ``hidden`` of them stand in no record, ``personal`` ones beside it,
     and so do values that the run keeps under one of ``personal_kept``. ``shows_all``: there are none of these.
@@ -39,11 +36,7 @@ class ToolPlan:
     ``raises_risk``: what is admitted, refused or reached is counted.
     """
 
-    usable: UsableBundle
-    bundle: Bundle
     policy: Policy
-    workflow: Workflow | None
-    of_tool: Tool | None
     places: tuple[DestinationDeclaration, ...]
     hidden: Paths
     personal: Paths
@@ -54,7 +47,6 @@ class ToolPlan:
     asks: bool
     credentials: tuple[str, ...]
     raises_risk: bool
-    windows: Mapping[str, timedelta | None]
 
 
 def plan_of(guard: Engine, gate: GuardedTool, workflow: str) -> ToolPlan:
@@ -76,11 +68,7 @@ def _made(usable: UsableBundle, gate: GuardedTool, workflow: str) -> ToolPlan:
     if declaration is not None and bundle.tool_by_alias.get(gate.name) != tool:
         problem = Unavailable(Reason.TOOL_CHANGED, f"`{gate.name}` is not a name of this tool any more")
     return ToolPlan(
-        usable=usable,
-        bundle=bundle,
         policy=bundle.policy,
-        workflow=known,
-        of_tool=bundle.policy.tools.get(tool),
         places=() if declaration is None else declaration.destinations,
         hidden=hidden,
         personal=personal,
@@ -91,5 +79,4 @@ def _made(usable: UsableBundle, gate: GuardedTool, workflow: str) -> ToolPlan:
         asks=known is not None and any(step.approval is not None for step in known.steps_by_tool.get(tool, ())),
         credentials=() if declaration is None else declaration.credentials,
         raises_risk=known is not None and bool(known.raise_risk or known.raise_at_first_use),
-        windows={} if known is None else {budget.name: budget.per for budget in known.budgets},
     )
