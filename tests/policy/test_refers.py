@@ -158,6 +158,29 @@ def test_a_sign_behind_what_is_quoted_is_of_all_of_it(pattern: str, values: list
     assert ran({**TEXT, "pattern": pattern}, values) == fitting
 
 
+@pytest.mark.parametrize("pattern", ["[{inputs.user}]", "[^a-{inputs.user}]", "[]{inputs.user}]", r"\Q{inputs.user}\E"])
+def test_what_is_quoted_is_no_class_of_characters(tmp_path: Path, pattern: str) -> None:
+    """There it would be single letters."""
+    with pytest.raises(PolicyError, match="cannot stand in"):
+        bundle(tmp_path, {**TEXT, "pattern": pattern})
+
+
+def test_a_list_of_values_says_nothing_of_null() -> None:
+    """Nor does one that is not there yet: the type says whether a default that is None may be."""
+    maybe = {"type": ["string", "null"], "enum": "kept.ids"}
+    assert ran(maybe, [None, "x", "a"]) == [None, "a"]
+    assert ran({**TEXT, "enum": "kept.ids"}, [None, "a"]) == ["a"]
+
+
+def test_a_pattern_says_nothing_of_null() -> None:
+    """A default that is None is null, and the type says whether that may be."""
+    assert ran({"type": ["string", "null"], "pattern": "Hotel: {kept.hotel}"}, [None, "x", "Hotel: Ritz"]) == [
+        None,
+        "Hotel: Ritz",
+    ]
+    assert ran({"type": "string", "pattern": "Hotel: {kept.hotel}"}, [None]) == []
+
+
 @pytest.mark.parametrize(
     "pattern", ["a{2}", "[0-9]{1,3}", "x{2,}", r"\p{Greek}+", r"\x{2F}", "[{a}]", r"\{a\}", "a{2}{inputs.n}"]
 )
