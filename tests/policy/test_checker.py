@@ -14,7 +14,8 @@ from agentguard.errors import PolicyError
 from agentguard.policy import load
 from agentguard.policy.cel import checker
 from agentguard.policy.cel.checker import checked, expect, mentioned
-from agentguard.policy.cel.conditions import NotCompiled, _compile, _condition, compile_condition
+from agentguard.policy.cel.compiling import NotCompiled, compiled
+from agentguard.policy.cel.conditions import _condition, compile_condition
 from agentguard.policy.cel.runtime import RUNTIME
 from agentguard.policy.cel.scope import Scope
 from agentguard.policy.cel.tree import read_tree
@@ -56,7 +57,7 @@ SCOPES = {
 
 def said(text: str, where: Scope) -> str:
     try:
-        _, types, _ = _compile(text, where, None, "a value")
+        _, types, _ = compiled(text, where, None, "a value")
         return repr(sorted(types.items()))
     except NotCompiled as error:
         return str(error)

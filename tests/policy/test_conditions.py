@@ -16,13 +16,9 @@ from hypothesis import strategies as st
 from processor_time import processor_time
 
 from agentguard.core.policy import MICROS, Fault, View
-from agentguard.policy.cel.conditions import (
-    MAX_MICROS,
-    NotCompiled,
-    compile_amount,
-    compile_condition,
-    to_micros,
-)
+from agentguard.policy.cel.amounts import MAX_MICROS, compile_amount, to_micros
+from agentguard.policy.cel.compiling import NotCompiled
+from agentguard.policy.cel.conditions import compile_condition
 from agentguard.policy.cel.scope import NAMES, TALLIES, Scope
 from agentguard.policy.json_schema.shapes import compile_shape
 

@@ -10,7 +10,8 @@ from processor_time import processor_time
 
 from agentguard.cli.explain import _lines
 from agentguard.core.policy import Fault, View
-from agentguard.policy.cel.conditions import NotCompiled, compile_condition
+from agentguard.policy.cel.compiling import NotCompiled
+from agentguard.policy.cel.conditions import compile_condition
 from agentguard.policy.cel.cost import MAX_STEPS
 from agentguard.policy.cel.functions import texts
 from agentguard.policy.cel.runtime import MAX_HANDED

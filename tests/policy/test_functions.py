@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from agentguard.core.policy import Fault, View
-from agentguard.policy.cel import conditions
-from agentguard.policy.cel.conditions import NotCompiled, compile_amount, compile_condition
+from agentguard.policy.cel import program
+from agentguard.policy.cel.amounts import compile_amount
+from agentguard.policy.cel.compiling import NotCompiled
+from agentguard.policy.cel.conditions import compile_condition
 from agentguard.policy.cel.scope import Scope
 from agentguard.policy.json_schema.shapes import compile_shape
 
@@ -214,8 +216,8 @@ def test_each_function_gives_what_its_page_says(text: str) -> None:
 @pytest.mark.parametrize("text", TRUE)
 def test_each_function_gives_the_same_of_much_data(text: str, at_a_time: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The form for long lists goes around the runtime, and looks at some elements at a time."""
-    monkeypatch.setattr(conditions, "MUCH", -1)
-    monkeypatch.setattr(conditions, "PASSES_AT_A_TIME", at_a_time)
+    monkeypatch.setattr(program, "MUCH", -1)
+    monkeypatch.setattr(program, "PASSES_AT_A_TIME", at_a_time)
     assert holds(text) is True
 
 
@@ -314,7 +316,7 @@ def test_what_a_function_refuses_is_a_no_in_every_position(
     except NotCompiled:
         return  # found at load is better
     for much in (500, -1):
-        monkeypatch.setattr(conditions, "MUCH", much)
+        monkeypatch.setattr(program, "MUCH", much)
         # What stands behind `true ||` is not worked out at all.
         assert type(condition.holds(seen)) is Fault or form == "true || ({})"
 

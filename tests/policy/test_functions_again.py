@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentguard.core.policy import Fault, View
-from agentguard.policy.cel import conditions
+from agentguard.policy.cel import program
 from agentguard.policy.cel.conditions import compile_condition
 from policy.test_functions import scope, view
 
@@ -120,11 +120,11 @@ def the_one(given: Any, wanted: Any) -> Any:
 
 def answer(text: str, much: int, /, **kept: Any) -> Any:
     """What the expression gives: true, false, or no answer."""
-    before, conditions.MUCH = conditions.MUCH, much
+    before, program.MUCH = program.MUCH, much
     try:
         found = compile_condition(text, scope(kept=[*kept])).holds(View({**view().names, "kept": kept}))
     finally:
-        conditions.MUCH = before
+        program.MUCH = before
     return NO if type(found) is Fault else found
 
 

@@ -14,7 +14,7 @@ from agentguard.guard.call import meaning
 from agentguard.guard.candidate import beside
 from agentguard.policy import keeps, loader, models, observing
 from agentguard.policy.cases.written import CaseEntry
-from agentguard.policy.cel import conditions, cost, inspect, lets, runtime
+from agentguard.policy.cel import compiling, cost, inspect, lets, runtime
 from agentguard.policy.cel.functions import table, texts
 from agentguard.policy.yaml import files
 from agentguard.policy.yaml import parse as yaml
@@ -37,7 +37,7 @@ IN_CODE = {
     "values in the arguments of one call": canonical.MAX_NODES,
     "levels in the arguments of one call": canonical.MAX_DEPTH,
     "a path": paths.parse.__globals__["MAX_PATH"],
-    "a condition": conditions.MAX_LENGTH,
+    "a condition": compiling.MAX_LENGTH,
     "a condition with everything that it names": lets.MAX_NODES,
     "loops inside each other": inspect.MAX_LOOPS,
     "steps of all loops of one condition": cost.MAX_STEPS,

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from agentguard.policy import load
-from agentguard.policy.cel.conditions import NotCompiled, compile_amount, compile_condition
+from agentguard.policy.cel.amounts import compile_amount
+from agentguard.policy.cel.compiling import NotCompiled
+from agentguard.policy.cel.conditions import compile_condition
 from agentguard.policy.cel.scope import Scope
 from agentguard.policy.json_schema.shapes import compile_shape
 

@@ -33,7 +33,7 @@ from agentguard.policy.cases.written import (
     IdentityEntry,
     Story,
 )
-from agentguard.policy.cel.conditions import to_micros
+from agentguard.policy.cel.amounts import to_micros
 from agentguard.policy.check import check
 from agentguard.policy.words import shown, unknown
 from agentguard.policy.yaml.files import CASES, list_files, read_file

@@ -12,25 +12,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from agentguard.policy.cel.comparisons import comparison_findings
 from agentguard.policy.cel.cost import ASSUMED, Cost, How, Over, ViewPath, estimate
 from agentguard.policy.cel.functions.table import bind
-from agentguard.policy.cel.known import LIMIT_OF_LISTS, extent, given_by, given_by_loop, misplaced, unknown_function
-from agentguard.policy.cel.literals import (
-    Evaluate,
-    call_troubles,
-    constant_trouble,
-    foregone,
-    in_words,
-    is_constant,
-    limits,
-    literal,
-    never_fits,
-    surprise,
-)
+from agentguard.policy.cel.known import extent, given_by, given_by_loop, misplaced, unknown_function
+from agentguard.policy.cel.literals import Evaluate, call_troubles, constant_trouble, in_words, is_constant, surprise
+from agentguard.policy.cel.loop_findings import copies_too_much, true_of_nothing
+from agentguard.policy.cel.loops import bound_variable
+from agentguard.policy.cel.outside_runtime import pure
+from agentguard.policy.cel.paths import MEMBERS, member_words, path_of, words_of
 from agentguard.policy.cel.patterns import pattern_trouble
 from agentguard.policy.cel.places import Looked, places_in
-from agentguard.policy.cel.rewrite import bound_variable, kind_of, pure
-from agentguard.policy.cel.scope import ANYTHING, NAMES, SCALE, TALLIES, Known, Scope, element, member, required
+from agentguard.policy.cel.scope import ANYTHING, NAMES, TALLIES, Known, Scope, element, member, required
 from agentguard.policy.cel.tree import Call, Const, Ident, Items, Loop, Node, Select
 from agentguard.policy.words import expected, shown
 
@@ -44,16 +37,6 @@ _READS: Mapping[str, How] = dict.fromkeys(
     ("matches", "size", "trim", "charAt", "substring", "lowerAscii", "upperAscii", "split", "replace", "indexOf"),
     "text",
 )
-_EQUALS = frozenset({"_==_", "_!=_"})
-_MEMBERS = frozenset({"_[_]", "_?._", "_[?_]"})
-_ORDER = frozenset({"_<_", "_<=_", "_>_", "_>=_"})
-_JSON_TYPES: Mapping[type, tuple[str, ...]] = {
-    str: ("string",),
-    bool: ("boolean",),
-    int: ("integer", "number"),
-    float: ("integer", "number"),
-    type(None): ("null",),
-}
 
 
 @dataclass(slots=True)
@@ -158,7 +141,7 @@ class _Inspector:
             self.found.roots.add(name)
 
     def _uses(self, node: Node, here: _Here, known: Known) -> None:
-        path = _path(node)
+        path = path_of(node)
         if path is None:
             return
         variable = here.variables.get(path[0])
@@ -184,9 +167,9 @@ class _Inspector:
     def _member(self, node: Node, operand: Node, name: str, here: _Here, test_only: bool = False) -> Known:
         owner = self._owner(operand, here)
         if test_only:
-            path = _path(operand)
+            path = path_of(operand)
             if required(owner, name):
-                self.say(f"{shown(_written(operand, name))} is always there; remove `has(...)`")
+                self.say(f"{shown(member_words(operand, name))} is always there; remove `has(...)`")
             elif path is not None:
                 self.found.tested.add((*path, name))
         found = member(owner, name)
@@ -205,7 +188,7 @@ class _Inspector:
         return self.visit(operand, here)
 
     def _call(self, node: Call, here: _Here) -> Known:
-        if node.function in _MEMBERS and len(node.arguments) == 2:
+        if node.function in MEMBERS and len(node.arguments) == 2:
             return self._index(node, here)
         self._operations += 1
         self._calls += self._runs_outside(node, here)
@@ -219,28 +202,18 @@ class _Inspector:
             if why is not None:
                 self.say(constant_trouble(node, in_words(why)))
             return ANYTHING
-        for trouble in call_troubles(node, known, _words_of):
+        for trouble in call_troubles(node, known, words_of):
             self.say(trouble)
         said = surprise(node)
         if said is not None:
             self.note(said)
-        self._foregone(node, known)
         if node.function == "!_" and isinstance(node.arguments[0], Loop):
             self._over_nothing(node.arguments[0], "!{}.exists(...)", begins=False)
-        if node.function == "size" and (path := _path(node.arguments[0])) is not None:
+        if node.function == "size" and (path := path_of(node.arguments[0])) is not None:
             self.found.sized.add(path)
-        if node.function in _EQUALS and len(known) == 2:
-            for one, other in ((0, 1), (1, 0)):
-                self._compared(node.arguments[one], known[one], node.arguments[other], function=node.function)
-        elif node.function == "@in" and isinstance(node.arguments[1], Items) and node.arguments[1].is_list:
-            for value in node.arguments[1].values:
-                self._compared(node.arguments[0], known[0], value)
-                self._foregone(Call("_==_", (node.arguments[0], value)), [known[0], ANYTHING])
-        elif node.function == "@in":
-            self._compared(node.arguments[1], element(known[1]), node.arguments[0], " holds")
-        elif node.function in _ORDER:
-            self._ordered(node.arguments, known)
-        elif node.function == "matches":
+        for finding in comparison_findings(node, known):
+            (self.note if finding.is_note else self.say)(finding.message)
+        if node.function == "matches":
             self._matched(node.arguments[-1])
         return self._given(node, known)
 
@@ -275,7 +248,7 @@ class _Inspector:
             return ANYTHING
         if node.function == "done_for":
             self._root(TALLIES)
-        found, said = given_by(node, known, _words_of)
+        found, said = given_by(node, known, words_of)
         if said is not None:
             self.say(said)
         return found
@@ -285,7 +258,7 @@ class _Inspector:
         if isinstance(key, Const) and type(key.value) is str:
             return self._member(node, operand, key.value, here)
         if isinstance(key, Const) and type(key.value) is int and key.value < 0:
-            name = _words_of(operand)
+            name = words_of(operand)
             self.say(f"a list has no element {key.value}; its last is `{name}[size({name}) - 1]`")
         if is_constant(node):
             why = self.evaluate(node)[0]
@@ -306,7 +279,7 @@ class _Inspector:
                 self.say(f"the loop variable {shown(variable)} hides a name of the language; call it something else")
         if bound_variable(node) is not None:
             known = self.visit(node.before[0], here)
-            path = _path(node.before[0])
+            path = path_of(node.before[0])
             bound = here.variables.get(path[0]) if path is not None else None
             inside = {**here.variables, node.accumulator: _Variable(known, None if bound is None else bound.loop)}
             return self.visit(node.body[2], replace(here, variables=inside))
@@ -314,7 +287,8 @@ class _Inspector:
             self.say(f"more than {MAX_LOOPS} loops inside each other")
             return ANYTHING
         source = self.visit(node.source, replace(here, how="place"))
-        self._makes_a_list(node, source)
+        if (said := copies_too_much(node, source)) is not None:
+            self.say(said)
         self._over_nothing(node, "{}.all(...)", begins=True)
         inside = dict(here.variables)
         depth = len(here.loops)
@@ -333,24 +307,9 @@ class _Inspector:
         self._operations, self._calls = outside
         return given_by_loop(node, source)
 
-    def _makes_a_list(self, node: Loop, source: Known) -> None:
-        """`map` and `filter` copy what they have at each element, with every other thread waiting."""
-        if kind_of(node) is not None:
-            return
-        size = extent(node.source, source)
-        if size is None or size > LIMIT_OF_LISTS:
-            path = _path(node.source)
-            name = "this list" if path is None else f"`{'.'.join(path)}`"
-            xs = "list" if path is None else ".".join(path)
-            self.say(
-                f"`map` and `filter` take lists of at most {LIMIT_OF_LISTS} elements, and nothing limits {name}; write "
-                f'`where({xs}, "field", value)` or `one(...)` for `filter`, `distinct({xs}, "field")`, `max`, `min` or '
-                f"`sum` for `map`, keep `result[*].field`, or say `maxItems: {LIMIT_OF_LISTS}` in its schema"
-            )
-
     def _source(self, node: Node, here: _Here) -> Over:
         """What a loop runs over, where its length can be looked up in the view."""
-        path = _path(node)
+        path = path_of(node)
         if isinstance(node, Items):
             return extent(node, ANYTHING)
         if path is None or path[0] not in here.variables:
@@ -360,66 +319,9 @@ class _Inspector:
         return (*source, "*", *path[1:]) if isinstance(source, tuple) else None
 
     def _over_nothing(self, loop: Loop, form: str, *, begins: bool) -> None:
-        """A loop that begins with its answer gives it for a list that holds nothing."""
-        begin = loop.before[0] if loop.before else None
-        if not isinstance(begin, Const) or begin.value is not begins:
-            return
-        path = _path(loop.source)
-        known = self._at(path)
-        if known.get("minItems", 0) or known.get("minProperties", 0):
-            return
-        name = "list" if path is None else ".".join(path)
-        written = form.format(name)
-        remedy = "" if path is None else f"; add `size({name}) > 0` if an empty one must not pass"
-        self.found.over_nothing.append((path, f"`{written}` is true where `{name}` is empty{remedy}"))
-
-    def _at(self, path: ViewPath | None) -> Known:
-        """What is declared at a path of the view."""
-        known: Known | None = ANYTHING if path is None else self.scope.names.get(path[0], ANYTHING)
-        for name in (path or ())[1:]:
-            known = member(known or ANYTHING, name)
-        return known or ANYTHING
-
-    def _foregone(self, node: Call, known: list[Known]) -> None:
-        """A comparison with a number that is beyond what the other side can be."""
-        if node.function not in _ORDER | _EQUALS or len(known) != 2:
-            return
-        for index, side in enumerate(node.arguments):
-            other = node.arguments[1 - index]
-            found = limits(side, known[index]) if isinstance(other, Const) else None
-            if found is None or not isinstance(other, Const):
-                continue
-            least, most, why = found
-            gives = foregone(node.function, other.value, least, most, literal_first=index == 1)
-            if gives is None or (node.function in _EQUALS and not isinstance(side, Call)):
-                continue
-            what = f"a comparison with {literal(other.value)} is always {literal(gives)}: {why}"
-            (self.note if gives or not isinstance(side, Call) else self.say)(what)
-
-    def _compared(self, side: Node, known: Known, other: Node, verb: str = " is", *, function: str = "_==_") -> None:
-        """A literal that the other side can never be equal to was not meant."""
-        if not isinstance(other, Const) or not known:
-            return
-        what = shown(_words_of(side)) + verb
-        types = known.get("type")
-        allowed = types if type(types) is list else [types] if types is not None else None
-        kinds = _JSON_TYPES.get(type(other.value), ())
-        if allowed is not None and not set(kinds) & set(allowed):
-            self.say(f"{what} {' or '.join(allowed)}, so it is never equal to {literal(other.value)}")
-            return
-        words = known.get("enum", [known["const"]] if "const" in known else None)
-        if type(words) is list and other.value not in words:
-            texts = [word for word in words if type(word) is str]
-            self.say(f"{what} never {literal(other.value)}; {expected(str(other.value), texts)}")
-        elif never_fits(known, other.value):
-            message = f"{what} never {literal(other.value)}, which does not fit its schema"
-            (self.note if function == "_!=_" else self.say)(message)
-
-    def _ordered(self, sides: tuple[Node, ...], known: list[Known]) -> None:
-        for side, about in zip(sides, known, strict=True):
-            if SCALE in about:
-                words = ", ".join(f'"{word}"' for word in about["enum"][:2])
-                self.say(f"{shown(_words_of(side))} is a word, and `<` compares its letters; write `in [{words} ...]`")
+        found = true_of_nothing(loop, form, self.scope, begins=begins)
+        if found is not None:
+            self.found.over_nothing.append(found)
 
     def _matched(self, pattern: Node) -> None:
         if not isinstance(pattern, Const) or type(pattern.value) is not str:
@@ -430,33 +332,7 @@ class _Inspector:
             self.say(f"the pattern {shown(pattern.value)} {trouble}")
 
 
-def _path(node: Node) -> ViewPath | None:
-    if isinstance(node, Ident):
-        return (node.name,)
-    if isinstance(node, Select):
-        above = _path(node.operand)
-        return None if above is None else (*above, node.field)
-    if isinstance(node, Call) and node.function in _MEMBERS and len(node.arguments) == 2:
-        above, key = _path(node.arguments[0]), node.arguments[1]
-        name = key.value if isinstance(key, Const) and type(key.value) is str else "*"
-        return None if above is None else (*above, name)
-    return None
-
-
-def _words_of(node: Node) -> str:
-    if isinstance(node, Const):
-        return literal(node.value)
-    path = _path(node)
-    if path is None and isinstance(node, Call) and node.function.isidentifier():
-        return f"{node.function}(...)"
-    return ".".join(path) if path is not None else "this"
-
-
-def _written(operand: Node, name: str) -> str:
-    return f"{_words_of(operand)}.{name}"
-
-
 def _no_member(operand: Node, name: str, owner: Known) -> str:
     known = owner.get("properties", {})
     hint = expected(name, known) if known else "nothing is declared there"
-    return f"there is no {shown(_written(operand, name))}; {hint}"
+    return f"there is no {shown(member_words(operand, name))}; {hint}"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from agentguard.core.paths import Named, Path, Step, parse
-from agentguard.policy.cel.rewrite import bound_variable
+from agentguard.policy.cel.loops import bound_variable
 from agentguard.policy.cel.tree import Call, Const, Ident, Items, Loop, Node, Select
 
 Place: TypeAlias = "tuple[Step, ...]"

@@ -1,8 +1,7 @@
 """What runs of an expression: functions of ours where the runtime's would be swallowed, slow, or without bound.
 
-A part that is the same all through one evaluation (functions over paths and literals) is worked out once, outside the
-runtime, straight from the values of the call: nothing is taken apart on the way. In a loop, `in` asks an index instead
-of looking through its list again at each pass.
+A part that is the same all through one evaluation is worked out once, outside the runtime (``outside_runtime``). In a
+loop, `in` asks an index instead of looking through its list again at each pass.
 
 The second form is for much data. The runtime takes a list apart, with all that is in it, when it is first looked at. So
 there, `size`, `in` and the elements of a list are found without it; a loop gets of each element only the fields that it
@@ -11,24 +10,28 @@ reads, and runs some elements at a time, so that other threads go on in between.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import re2
 
 from agentguard.policy.cel.functions.lists import Index, Place
-from agentguard.policy.cel.functions.table import ABSENT, Bound, Questions, bind
+from agentguard.policy.cel.functions.table import Bound, Questions, bind
 from agentguard.policy.cel.functions.values import Refused, alike
+from agentguard.policy.cel.loops import Kind, bound_variable, fields_read, kind_of, reduced
+from agentguard.policy.cel.outside_runtime import (
+    Closure,
+    argument,
+    is_quick,
+    leading_function,
+    member_at,
+    pure,
+    refused,
+)
 from agentguard.policy.cel.runtime import ELEMENTS, ERROR, PART, RUNTIME, Entry, Frame, evaluated
-from agentguard.policy.cel.scope import NAMES
 from agentguard.policy.cel.tree import Call, Const, Ident, Items, Loop, Node, Select, constant, parts_of, write_tree
-from agentguard.policy.words import shown
 
-Closure: TypeAlias = "Callable[[Frame], Any]"
-
-# A needle that the runtime looks for at least as fast, however it repeats itself.
-_SHORT_NEEDLE = 32
 # A list of literals that the runtime looks through as fast as an index is asked.
 _FEW_LITERALS = 8
 _SCALARS = frozenset({str, int, float, bool, type(None)})
@@ -62,14 +65,6 @@ def _program(node: Node) -> Any:
         raise ValueError("with what it names, it has too many parts inside each other") from None
 
 
-def bound_variable(node: Node) -> str | None:
-    """The name of a `cel.bind`, which the parser makes a loop over nothing."""
-    if isinstance(node, Loop) and isinstance(node.source, Items) and not node.source.values:
-        condition = node.body[0]
-        return node.accumulator if isinstance(condition, Const) and condition.value is False else None
-    return None
-
-
 class _Rewriter:
     def __init__(self, types: Mapping[int, str], for_much: bool) -> None:
         self.plan: list[Entry] = []
@@ -83,7 +78,7 @@ class _Rewriter:
 
     def visit(self, node: Node, variables: frozenset[str], depth: int) -> Node:
         """The node as it runs. ``variables`` are those of the loops around it, of which there are ``depth``."""
-        asked = _asked(node)
+        asked = leading_function(node)
         closure = pure(node, variables) if asked is not None else None
         if asked is not None and closure is not None:
             gives = "@time_value" if asked.gives == "time" else "@value"
@@ -142,7 +137,7 @@ class _Rewriter:
                 return found
         if node.function == "matches" and depth and (found := self._matches(node, variables, depth)) is not None:
             return found
-        bound = bind(node) if not _is_quick(node) else None
+        bound = bind(node) if not is_quick(node) else None
         if bound is not None:
             return self._bound(bound, variables, depth)
         return self._finite(replace(node, arguments=self._operands(node, variables, depth)), node)
@@ -177,14 +172,14 @@ class _Rewriter:
         def member(asked: Questions, *values: Any) -> Any:
             found = run(asked, *values)
             for name in reversed(names):
-                found = _member_at(found, name, name)
+                found = member_at(found, name, name)
             return found
 
         return self._bound(replace(bound, run=member), variables, depth)
 
     def _bound(self, bound: Bound, variables: frozenset[str], depth: int) -> Node:
         """A call of ours of which some arguments are the expression's own: those are handed over in a list."""
-        closures = [_argument(bound, at, variables) for at in range(len(bound.arguments))]
+        closures = [argument(bound, at, variables) for at in range(len(bound.arguments))]
         handed = [self.visit(p, variables, depth) for p, c in zip(bound.arguments, closures, strict=True) if c is None]
         stays, strict, call = closures[0] is not None, bound.is_strict, bound.run
 
@@ -195,7 +190,7 @@ class _Rewriter:
                 given = [next(rest) if closure is None else closure(frame) for closure in closures]
                 return call(frame if stays else _ANEW, *given)
             except BaseException as error:
-                raise _refused(frame, bound, error) from None
+                raise refused(frame, bound, error) from None
 
         enter: Node = Call("@enter", ()) if bound.is_strict else constant(0)
         name = "@time_call" if bound.gives == "time" else "@call"
@@ -237,7 +232,7 @@ class _Rewriter:
         body = tuple(self.visit(part, inside, 1) for part in node.body)
         result = Ident(node.accumulator) if kind == "exists_one" else body[2]
         part = Select(Ident(PART), ELEMENTS, False)
-        fields = _fields_read(node)
+        fields = fields_read(node)
         program = _program(replace(node, source=part, body=(*body[:2], result)))
 
         def run(frame: Frame) -> bool:
@@ -247,7 +242,7 @@ class _Rewriter:
                 raise Refused("a loop runs over a list")
             error, found = None, 0
             for begin in range(0, len(elements), frame.at_a_time):
-                some = {ELEMENTS: _reduced(elements[begin : begin + frame.at_a_time], fields)}
+                some = {ELEMENTS: reduced(elements[begin : begin + frame.at_a_time], fields)}
                 answer = evaluated(program, RUNTIME.Activation({**frame.names, PART: some}), frame)
                 value = answer.value()
                 if answer.type() == ERROR:
@@ -263,50 +258,14 @@ class _Rewriter:
         return run
 
 
-Kind: TypeAlias = Literal["all", "exists", "exists_one"]
+class _Anew:
+    """Indexes of lists that the runtime has just made: each is made for one question."""
+
+    def index(self, given: Any, place: Place) -> Index:
+        return Index(given, place)
 
 
-def kind_of(loop: Loop) -> Kind | None:
-    """Which of the words it was that gives true or false; None for those that give lists."""
-    begin, result = loop.before[0], loop.body[2]
-    if isinstance(begin, Const) and type(begin.value) is bool and isinstance(result, Ident):
-        return "all" if begin.value else "exists"
-    if isinstance(begin, Const) and type(begin.value) is int and isinstance(result, Call):
-        return "exists_one"
-    return None
-
-
-def _fields_read(loop: Loop) -> frozenset[str] | None:
-    """Which fields of its element a loop reads; None where it takes the element as a whole."""
-    name, found, pending = loop.variables[0], set(), list(loop.body)
-    while pending:
-        node = pending.pop()
-        if isinstance(node, Ident) and node.name == name:
-            return None
-        owner, field = _read_by_name(node)
-        if field is not None and owner == Ident(name):
-            found.add(field)
-        else:
-            pending += parts_of(node)
-    return frozenset(found)
-
-
-def _read_by_name(node: Node) -> tuple[Node | None, str | None]:
-    if isinstance(node, Select):
-        return node.operand, node.field
-    if isinstance(node, Call) and node.function in ("_[_]", "_?._", "_[?_]"):
-        key = node.arguments[1]
-        return node.arguments[0], key.value if isinstance(key, Const) and type(key.value) is str else None
-    return None, None
-
-
-def _reduced(elements: list[Any], fields: frozenset[str] | None) -> list[Any]:
-    if fields is None:
-        return elements
-    return [
-        {field: element[field] for field in fields if field in element} if type(element) is dict else element
-        for element in elements
-    ]
+_ANEW = _Anew()
 
 
 def _size(value: Any) -> int:
@@ -331,137 +290,8 @@ def _is_element(node: Node) -> bool:
     return False
 
 
-class _Anew:
-    """Indexes of lists that the runtime has just made: each is made for one question."""
-
-    def index(self, given: Any, place: Place) -> Index:
-        return Index(given, place)
-
-
-_ANEW = _Anew()
-
-
-def _refused(frame: Frame, bound: Bound, error: BaseException) -> BaseException:
-    """What a strict function refuses refuses the whole; a mistake of ours does so everywhere."""
-    if not isinstance(error, Refused):
-        frame.refuse(error)
-    elif bound.is_strict:
-        frame.refuse(Refused(f"`{bound.name}`: {error}"))
-    return error
-
-
-def pure(node: Node, variables: frozenset[str]) -> Closure | None:
-    """What gives the node's value without the runtime, where that is the same all through one evaluation, or None."""
-    match node:
-        case Const() if type(node.value) is not bytes:
-            value = node.value
-            return lambda _: value
-        case Items(is_list=True) if all(
-            isinstance(part, Const) and type(part.value) is not bytes for part in node.values
-        ):
-            values = [part.value for part in node.values if isinstance(part, Const)]
-            return lambda _: values
-        case Ident() if node.name in NAMES and node.name not in variables:
-            return lambda frame: frame.names[node.name]
-        case Select(test_only=False):
-            found = _member(pure(node.operand, variables), lambda _: node.field, node.field)
-            return _kept(found, _asked(node))
-        case Call(function="_[_]"):
-            key = node.arguments[1]
-            name = str(key.value) if isinstance(key, Const) else "a member"
-            found = _member(pure(node.arguments[0], variables), pure(key, variables), name)
-            return _kept(found, _asked(node))
-        case Call() if not _is_quick(node) and (bound := bind(node)) is not None:
-            return _pure_call(bound, variables)
-    return None
-
-
-def _pure_call(bound: Bound, variables: frozenset[str]) -> Closure | None:
-    closures = [_argument(bound, at, variables) for at in range(len(bound.arguments))]
-    ready = [closure for closure in closures if closure is not None]
-    if len(ready) < len(closures):
-        return None
-
-    def run(frame: Frame) -> Any:
-        try:
-            return bound.run(frame, *(closure(frame) for closure in ready))
-        except BaseException as error:
-            raise _refused(frame, bound, error) from None
-
-    return run
-
-
-def _argument(bound: Bound, at: int, variables: frozenset[str]) -> Closure | None:
-    closure = pure(bound.arguments[at], variables)
-    if closure is None or not bound.may_lack:
-        return closure
-
-    def lacking(frame: Frame) -> Any:
-        try:
-            return closure(frame)
-        except _Missing:
-            return ABSENT
-
-    return lacking
-
-
-class _Missing(Refused):
-    """A member that is not there."""
-
-
-def _member(operand: Closure | None, key: Closure | None, name: str) -> Closure | None:
-    if operand is None or key is None:
-        return None
-
-    return lambda frame: _member_at(operand(frame), key(frame), name)
-
-
-def _member_at(owner: Any, by: Any, name: str) -> Any:
-    if type(owner) is dict and type(by) is str:
-        if by not in owner:
-            raise _Missing(f"{shown(name)} is missing")
-        return owner[by]
-    if type(owner) is list and type(by) is int:
-        if not 0 <= by < len(owner):
-            raise Refused("a list is too short")
-        return owner[by]
-    raise Refused(f"there is no member {shown(name)} in what is no object")
-
-
-def _asked(node: Node) -> Bound | None:
-    """The function of ours at which a row of members begins."""
-    while True:
-        if isinstance(node, Select) and not node.test_only:
-            node = node.operand
-        elif isinstance(node, Call) and node.function == "_[_]":
-            node = node.arguments[0]
-        else:
-            return bind(node) if isinstance(node, Call) and not _is_quick(node) else None
-
-
-def _kept(closure: Closure | None, asked: Bound | None) -> Closure | None:
-    """A member of what a strict function gives: missing there, the whole is refused."""
-    if closure is None or asked is None:
-        return closure
-    found, bound = closure, asked
-
-    def run(frame: Frame) -> Any:
-        try:
-            return found(frame)
-        except BaseException as error:
-            raise _refused(frame, bound, error) from None
-
-    return run
-
-
 def _unchecked(node: Node) -> Node:
     return node.arguments[0] if isinstance(node, Call) and node.function == "@finite" else node
-
-
-def _is_quick(node: Call) -> bool:
-    """A search that the runtime does at least as well."""
-    needle = node.arguments[-1] if node.arguments else None
-    return node.function == "contains" and isinstance(needle, Const) and len(str(needle.value)) <= _SHORT_NEEDLE
 
 
 def _names(node: Node) -> frozenset[str]:

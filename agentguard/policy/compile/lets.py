@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from agentguard.policy.cel.conditions import NotCompiled, compile_let
+from agentguard.policy.cel.compiling import NotCompiled, compile_let
 from agentguard.policy.cel.lets import name_trouble
 from agentguard.policy.cel.scope import Let, Scope
 from agentguard.policy.cel.why import without_texts

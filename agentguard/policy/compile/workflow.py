@@ -27,15 +27,10 @@ from agentguard.core.provenance import is_place
 from agentguard.core.text.rules import TextRule, root_of
 from agentguard.core.values import Assurance, Risk, Sensitivity, ToolEffect
 from agentguard.policy import models
-from agentguard.policy.cel.conditions import (
-    CompiledAmount,
-    CompiledCondition,
-    NotCompiled,
-    compile_amount,
-    compile_condition,
-    expect_names,
-    to_micros,
-)
+from agentguard.policy.cel.amounts import CompiledAmount, compile_amount, to_micros
+from agentguard.policy.cel.compiling import NotCompiled
+from agentguard.policy.cel.conditions import CompiledCondition, compile_condition
+from agentguard.policy.cel.declared_types import expect_names
 from agentguard.policy.cel.joined import JoinedConditions
 from agentguard.policy.cel.places import Looked
 from agentguard.policy.cel.scope import Known, Scope
