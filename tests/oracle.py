@@ -67,7 +67,8 @@ def _think(request: Request, policy: Policy, facts: Facts) -> Opinion:
 
 # What takes a run away, or leaves nobody to say whose it is: it refuses an observed call, too.
 NEVER_ONLY_OBSERVED = {
-    "run_stopped", "run_ended", "run_unavailable", "no_run", "observing_over", "subject_suspended", "subject_changed",
+    "run_stopped", "run_ended", "run_expired", "run_idle", "run_unavailable", "no_run", "observing_over",
+    "subject_suspended", "subject_changed",
     "subject_not_allowed", "credential_revoked", "signals_unavailable", "workflow_overdue", "workflow_unknown",
     "tool_unknown", "identity_unavailable", "identity_expired", "identity_not_yet_valid", "identity_not_bound",
     "identity_outdated", "clock_unavailable", "clock_untrusted", "conflict", "internal_error", "approval_refused",
@@ -153,6 +154,12 @@ def _against_the_call(request: Request, policy: Policy, facts: Facts) -> Iterato
             yield "run_ended"
         elif run.observed is not None and now is not None and _day(now) > run.observed.until.isoformat():
             yield "observing_over"
+        if workflow is not None and now is not None and str(run.status) == "active":
+            last = run.started_at if run.last_call_at is None else run.last_call_at
+            if workflow.lasts is not None and now > _micros(run.started_at) + _length(workflow.lasts):
+                yield "run_expired"
+            elif workflow.idle is not None and now > _micros(last) + _length(workflow.idle):
+                yield "run_idle"
         if identity is not None and run.subject != identity.subject:
             yield "subject_changed"
         if identity is not None and run.subject_suspended:

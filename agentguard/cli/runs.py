@@ -33,6 +33,7 @@ def list_(
     active: Annotated[bool, typer.Option("--active", help="Only those under way.")] = False,
     workflow: Annotated[str | None, typer.Option("--workflow", help="Only of this workflow.")] = None,
     subject: Annotated[str | None, typer.Option("--subject", help="Only of this workload.")] = None,
+    key: Annotated[str | None, typer.Option("--key", help="Only those opened by this key.")] = None,
     status: Annotated[str | None, typer.Option("--status", help="Only active, ended or stopped.")] = None,
     before: Annotated[str | None, typer.Option("--before", help="The next page: only those before this run.")] = None,
     last: Annotated[int, typer.Option("--last", min=1, max=1_000_000, help="At most this many, the newest.")] = 100,
@@ -41,7 +42,8 @@ def list_(
     """List runs, newest first. Of those under way it is shown which ones nobody is inside any more.
 
     `observed`: it began observed, so what would be refused in it runs. `waiting`: for a person. `gone`: the process
-    ended and left it open. `left`: it waited, and nobody went on with it.
+    ended and left it open. `left`: it was left open, and nobody went on with it. `open`: it goes on with its key.
+    `over`: it lasted, or was idle, for longer than its workflow says.
 
     Example: agentguard runs list --active
     """
@@ -50,7 +52,14 @@ def list_(
     if active and status not in (None, "active"):
         raise ConfigurationError(f"--active and --status {status} exclude each other; leave one out")
     with common.operations(ledger) as operations:
-        wanted = {"status": status, "workflow": workflow, "subject": subject, "before": before, "limit": last}
+        wanted = {
+            "status": status,
+            "workflow": workflow,
+            "subject": subject,
+            "before": before,
+            "limit": last,
+            "key": key,
+        }
         found = operations.runs(active_only=active, **wanted)
         where = operations.whereabouts(found)
     if json:
@@ -60,7 +69,7 @@ def list_(
         common.line("no run is under way" if active else "no runs" if before is None else "no runs before that")
         return
     common.id_table(
-        ("RUN", "STATUS", "RISK", "WORKFLOW", "SUBJECT", "REQUESTER", "STARTED", "CALLS"),
+        ("RUN", "STATUS", "RISK", "WORKFLOW", "SUBJECT", "REQUESTER", "KEY", "STARTED", "CALLS"),
         (
             (
                 run.id,
@@ -69,6 +78,7 @@ def list_(
                 run.workflow,
                 run.subject,
                 run.requester or "-",
+                run.key or "-",
                 moment(run.started_at),
                 str(sum(run.counts.values())),
             )
@@ -147,6 +157,20 @@ def stop(run: RunId, ledger: LedgerOption = None, why: WhyOption = "no reason gi
 
 
 @app.command()
+def free(run: RunId, ledger: LedgerOption = None, why: WhyOption = "no reason given", json: JsonOption = False) -> None:
+    """Let the key of a stopped run open another. Until then it opens none, so that a stop is not undone by a retry.
+
+    The next run of the key goes on counting where this one was stopped.
+
+    Example: agentguard runs free r-5f0c --why "the ticket was put right"
+    """
+    reason = common.reason_given(why)
+    with common.operations(ledger) as operations:
+        state = operations.free_key(run, by=account(), why=reason)
+    _done(state, json, f"the key of `{run}` may open another run")
+
+
+@app.command()
 def risk(
     run: RunId,
     level: Annotated[str, typer.Argument(metavar="LEVEL", help="low, medium or high.")],
@@ -201,9 +225,11 @@ def sweep(
     why: WhyOption = "no reason given",
     json: JsonOption = False,
 ) -> None:
-    """End the runs that nobody will ever leave: their process is gone, or they waited and nobody went on with them.
+    """End the runs that nobody will ever leave: their process is gone, they were left open and nobody went on with
+    them, or they lasted or were idle for longer than their workflow says.
 
     A run that somebody is inside, or that waits for a person, is left alone; `agentguard runs stop` stops any run.
+    One that goes on with its key is ended only where it is named.
 
     Example: agentguard runs sweep --older-than 12h
     """
@@ -229,6 +255,8 @@ def to_json(run: RunState, where: Mapping[str, str] | None = None) -> dict[str, 
         "workflow_digest": run.workflow_digest,
         "subject": run.subject,
         "requester": run.requester,
+        "key": run.key,
+        "goes_on_counting_from": run.carries,
         "status": str(run.status),
         "observed": None if run.observed is None else _observed(run.observed),
         "risk": run.risk.word,
@@ -236,6 +264,9 @@ def to_json(run: RunState, where: Mapping[str, str] | None = None) -> dict[str, 
         "credential_refused": run.credential_refused,
         "issued_after": None if run.issued_after is None else moment(run.issued_after),
         "started_at": moment(run.started_at),
+        "lasts": None if run.lasts is None else str(run.lasts),
+        "idle": None if run.idle is None else str(run.idle),
+        "last_call_at": None if run.last_call_at is None else moment(run.last_call_at),
         "inputs": cleaned(dict(run.inputs)),
         "kept": list[Json](sorted(run.kept)),
         "calls": {name or "(no step)": calls for name, calls in sorted(run.counts.items())},

@@ -35,6 +35,7 @@ CALL_CHECKS: tuple[Callable[[Case], tuple[Finding, ...]], ...] = (
     workflow.clock_is_known,
     workflow.arguments_were_read,
     workflow.run_is_active,
+    workflow.run_is_not_over,
     workflow.workflow_is_in_force,
     workflow.tool_is_as_approved,
     identity.subject_is_allowed,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -55,6 +55,9 @@ class RunState:
     ``tallies``: calls of steps that are counted by a value or by success, each under its key (``core.tallies``).
     ``zones``: where its calls have been. ``contacts``: where any admitted call of its subject has been, in any run.
     ``observed``: None: every decision in it is enforced (``core.observing``).
+    ``lasts``, ``idle``: how long it lasts and may be idle, as its workflow said when it began (``core.lasting``).
+    ``last_call_at``: when its last call was admitted, where ``idle`` asks for that.
+    ``key``: by which it is found; ``carries``: the run of that key that it goes on counting from.
     """
 
     id: str
@@ -83,6 +86,11 @@ class RunState:
     erased: frozenset[str] = frozenset()
     tallies: Mapping[str, Tally] = field(default_factory=dict)
     observed: Observed | None = None
+    lasts: timedelta | None = None
+    idle: timedelta | None = None
+    last_call_at: datetime | None = None
+    key: str | None = None
+    carries: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

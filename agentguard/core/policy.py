@@ -259,7 +259,7 @@ class Workflow:
     return in its runs is remembered, because something in it asks where values come from. ``places``: the named places
     (``list_files[*].id_``) that it asks for, each by the source that it is known as. ``tells``: so are the marks of
     what they return and are given, because something in it asks what a text carries. ``draft``: nobody has approved it
-    yet, so it permits nothing.
+    yet, so it permits nothing. ``lasts``, ``idle``: for how long a run of it permits anything (``core.lasting``).
     """
 
     name: str
@@ -278,6 +278,8 @@ class Workflow:
     tells: bool = False
     draft: bool = False
     places: Mapping[str, Path] = field(default_factory=lambda: MappingProxyType({}))
+    lasts: timedelta | None = None
+    idle: timedelta | None = None
     steps_by_tool: Mapping[str, tuple[Step, ...]] = field(init=False)
     hints: bool = field(init=False)
     fillings: Mapping[str, tuple[Filling, ...]] = field(init=False)

@@ -28,6 +28,8 @@ class Reason(enum.StrEnum):
     RUN_UNAVAILABLE = "run_unavailable"
     RUN_ENDED = "run_ended"
     OBSERVING_OVER = "observing_over"
+    RUN_EXPIRED = "run_expired"
+    RUN_IDLE = "run_idle"
     RUN_STOPPED = "run_stopped"
     WORKFLOW_UNKNOWN = "workflow_unknown"
     WORKFLOW_CHANGED = "workflow_changed"

@@ -137,7 +137,8 @@ class Judge:
         world.at = call.at or world.at
         world.caller = facts
         missing = {INPUTS, KEPT, SEEN} - run.known
-        state = replace(run.state, risk=facts.risk, zones=run.zones)
+        # How old a run was is not known of every kind of traffic: nothing is said of `lasts` and `idle`.
+        state = replace(run.state, risk=facts.risk, zones=run.zones, started_at=world.at)
         if call.seen_in is not None:
             before = state.seen if SEEN in run.known else NOTHING_SEEN
             state = replace(state, seen=replace(before, marks=(*before.marks, *self._as_seen(call))))

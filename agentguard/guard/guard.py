@@ -223,13 +223,24 @@ class Guard(Engine):
         return Gate(self, self.bundle.tool_by_alias.get(name, name), name, "", framework)
 
     def run(
-        self, workflow: str, *, inputs: Mapping[str, Json] | None = None, requester: str | None = None
+        self,
+        workflow: str,
+        *,
+        inputs: Mapping[str, Json] | None = None,
+        requester: str | None = None,
+        key: str | None = None,
     ) -> RunContext:
-        """A run of a workflow, for ``with`` or ``async with``. ``requester`` is for whom, and may not approve."""
-        return RunContext(self, workflow, inputs or {}, requester)
+        """A run of a workflow, for ``with`` or ``async with``. ``requester`` is for whom, and may not approve.
+
+        ``key`` opens the run of that key, or goes on with it, here or in another process: it is left open until
+        ``run.end()``. It is one of this workflow, subject and requester, and needs the same inputs each time. It stands
+        in records. Raises ConfigurationError for what is no key.
+        """
+        return RunContext(self, workflow, inputs or {}, requester, key=key)
 
     def resume(self, run_id: str) -> RunContext:
-        """Go on with a run that waits for a person. Raises ConfigurationError where there is none such."""
+        """Go on with a run that waits for a person, or was left open. Raises ConfigurationError where there is none
+        such."""
         state = self.operations.run(run_id)
         if state is None:
             raise ConfigurationError(f"there is no run `{run_id}` in this ledger; `agentguard runs list` shows them")

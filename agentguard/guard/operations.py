@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from agentguard.core.facts import Answer, RunState, RunStatus
+from agentguard.core.lasting import over
 from agentguard.core.people import same_person, who
 from agentguard.core.signals import OPERATIONS, Signal, SignalEffect
 from agentguard.core.values import Json, Risk
@@ -21,12 +22,15 @@ CREDENTIAL_STATES = ("active", "rotated", "revoked")
 
 
 class Whereabouts(enum.StrEnum):
-    """Where those who are inside an active run are."""
+    """Where those who are inside an active run are. ``open``: nobody is, and its key goes on with it. ``over``: nobody
+    is, and it lasted, or was idle, for longer than its workflow says."""
 
     INSIDE = "inside"
     WAITING = "waiting"
     GONE = "gone"
     LEFT = "left"
+    OPEN = "open"
+    OVER = "over"
 
 
 # Past so many runs it is quicker to read every open request than to ask for those of each run.
@@ -34,7 +38,7 @@ _MANY = 200
 # Records between two words of progress.
 _TELL_EVERY = 1_000
 
-SWEPT = (Whereabouts.GONE, Whereabouts.LEFT)
+SWEPT = (Whereabouts.GONE, Whereabouts.LEFT, Whereabouts.OVER)
 
 
 class Operations:
@@ -52,6 +56,15 @@ class Operations:
         """No call of this run is permitted any more."""
         return self._change(run_id, "stop_run", by, why, status=RunStatus.STOPPED, risk=None)
 
+    def free_key(self, run_id: str, *, by: str, why: str) -> RunState:
+        """Let the key of a stopped run open another, which goes on counting where this one was stopped."""
+        state = self.run(run_id)
+        if state is None:
+            raise LedgerError(f"there is no run `{run_id}` in this ledger; `agentguard runs list` shows them")
+        data = self._said_of(state, "free_key", by, why)
+        freed: RunState = self._ledger.free_key(run_id, data).result()
+        return freed
+
     def whereabouts(self, of: Sequence[RunState] | None = None) -> Mapping[str, Whereabouts]:
         """Where those who are inside each active run are, by its id: of all, or of these."""
         runs = self.runs(active_only=True) if of is None else [run for run in of if run.status is RunStatus.ACTIVE]
@@ -60,7 +73,8 @@ class Operations:
         else:
             waiting = {run.id for run in runs if self.approvals(run_id=run.id, limit=1)}
         alive: Mapping[str, bool] = self._ledger.holders(None if of is None else [run.id for run in runs]).result()
-        return {run.id: _where(alive.get(run.id), run.id in waiting) for run in runs}
+        now = self._clock()
+        return {run.id: _where(run, alive.get(run.id), run.id in waiting, now) for run in runs}
 
     def sweep(
         self, run_id: str | None = None, *, older_than: timedelta = timedelta(0), by: str, why: str
@@ -68,20 +82,22 @@ class Operations:
         """End the runs that nobody will ever leave: their process is gone, or nobody went on with them.
 
         One of them, or all; and of those the ones begun at least ``older_than`` ago. A run that somebody is inside, or
-        that waits for a person, is left alone. Raises LedgerError where that is the one named.
+        that waits for a person, is left alone. Raises LedgerError where that is the one named. A run that its key goes
+        on with is ended where it is named, or has lasted or been idle for too long.
         """
         now, where = self._clock(), self.whereabouts()
-        if run_id is not None and where.get(run_id) not in SWEPT:
+        swept = SWEPT if run_id is None else (*SWEPT, Whereabouts.OPEN)
+        if run_id is not None and where.get(run_id) not in swept:
             found = {Whereabouts.INSIDE: "somebody is inside it", Whereabouts.WAITING: "it waits for a person"}
             why_not = found[where[run_id]] if run_id in where else "there is none such under way"
             raise LedgerError(f"run `{run_id}` cannot be swept: {why_not}; `agentguard runs stop` stops any run")
         old = (run for run in self.runs(active_only=True) if now - run.started_at >= older_than)
-        chosen = [run for run in old if where.get(run.id) in SWEPT and run_id in (None, run.id)]
+        chosen = [run for run in old if where.get(run.id) in swept and run_id in (None, run.id)]
         # Whoever goes on with it meanwhile is inside then, and it is not ended under them.
         return [
             self._change(run.id, f"sweep_{where[run.id]}", by, why, status=RunStatus.ENDED, risk=None)
             for run in chosen
-            if self._ledger.hold_run(run.id, self._entered(run, by)).result()
+            if self._ledger.hold_run(run.id, self._entered(run, by), alone=True).result()
         ]
 
     def _entered(self, run: RunState, by: str) -> RecordData:
@@ -106,22 +122,16 @@ class Operations:
         state = self._ledger.run(run_id, at=at, windows={}).result()
         if state is None:
             raise LedgerError(f"there is no run `{run_id}` in this ledger; `agentguard runs list` shows them")
-        data = record(
-            "operation",
-            at,
-            run_id=run_id,
-            workflow=state.workflow,
-            subject=state.subject,
-            enforced=state.observed is None,
-            outcome=what,
-            risk=None if risk is None else risk.word,
-            by=checked.who(by),
-            why=checked.reason(why),
-        )
+        data = {**self._said_of(state, what, by, why), "risk": None if risk is None else risk.word}
         changed: RunState = self._ledger.change_run(
             run_id, at=at, record=data, status=None if status is None else str(status), risk=risk
         ).result()
         return changed
+
+    def _said_of(self, run: RunState, what: str, by: str, why: str) -> RecordData:
+        about = {"run_id": run.id, "run_key": run.key, "workflow": run.workflow, "subject": run.subject}
+        enforced, by, why = run.observed is None, checked.who(by), checked.reason(why)
+        return record("operation", self._clock(), enforced=enforced, outcome=what, by=by, why=why, **about)
 
     def settle(self, decision_id: str, outcome: Outcome | str, *, by: str, why: str) -> RunState:
         """Say how a call ended whose outcome is unknown: ``succeeded`` or ``failed``. Its run goes on with that.
@@ -372,12 +382,16 @@ class Operations:
             yield data, private
 
 
-def _where(alive: bool | None, waiting: bool) -> Whereabouts:
+def _where(run: RunState, alive: bool | None, waiting: bool, now: datetime) -> Whereabouts:
     """``alive``: whether the process that is inside is; None where nobody is."""
     if alive:
         return Whereabouts.INSIDE
+    if over(run.started_at, run.last_call_at, now, run.lasts, run.idle) is not None:
+        return Whereabouts.OVER
     if waiting:
         return Whereabouts.WAITING
+    if run.key is not None:
+        return Whereabouts.OPEN
     return Whereabouts.LEFT if alive is None else Whereabouts.GONE
 
 

@@ -36,6 +36,7 @@ FIELDS = (
     "tool_effect", "framework", "call_id", "arguments", "seen_in", "order", "redacted", "personal", "coerced",
     "filled", "arguments_digest", "request_digest", "definition", "destinations", "risk", "approval_id",
     "approved_by", "signal", "outcome", "error", "kept", "by", "why", "hint", "changes", "commitments", "candidate",
+    "run_key",
 )  # fmt: skip
 _WORDS: Mapping[str, tuple[str, ...]] = {"kind": RECORD_KINDS, "effect": tuple(Effect), "reason": tuple(Reason)}
 _LISTS = {

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import sys
-from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Callable, Generator, Mapping, Sequence
 from types import FrameType, TracebackType
-from typing import Any, ParamSpec, Self, TypeVar, cast
+from typing import Any, ParamSpec, Self, TypeVar
 
 from agentguard.core.canonical import NotCanonical, canonical_bytes, read_canonical, sha256
 from agentguard.core.facts import RunState, RunStatus
@@ -16,27 +13,35 @@ from agentguard.core.reasons import Reason
 from agentguard.core.values import Identity, Json, Unavailable
 from agentguard.errors import ApprovalPending, ConfigurationError, ToolCallDenied
 from agentguard.guard.asks import Ask, Identify, Wait
+from agentguard.guard.carried import carried
 from agentguard.guard.drive import Shield, drive, drive_async
 from agentguard.guard.engine import Engine
+from agentguard.guard.keys import checked_key, differs
 from agentguard.guard.observing import observed_words
 from agentguard.guard.places import Place, innermost
 from agentguard.guard.records import RecordData, new_id, record
 from agentguard.guard.seen_in import SeenIn
 from agentguard.jose.nonce import nonce
-from agentguard.ledger import Admitted, ApprovalRow, Promise
+from agentguard.ledger import Admitted, ApprovalRow, NotOpened, Opened, Promise, WhyNot
 from agentguard.loops import sleep
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
+# How a run was left.
+_ENDED, _LEFT = "ended", "left open"
+
 
 class RunContext:
-    """``with guard.run(...)`` or ``async with guard.run(...)``. Leaving it ends the run.
+    """``with guard.run(...)`` or ``async with guard.run(...)``. Leaving it ends the run; a run with a key stays open.
 
     A run that is left while a call of it waits for a person stays open, and ``waiting`` names the approvals: go on with
     ``guard.resume(run_id)``. One that is left by an error of the program ends. Whatever interrupts the leaving (a
     cancelled task, a scope, Ctrl-C) is raised when the run has ended, or waits. Whoever resumes a run that somebody is
-    inside is their guest: only they end it.
+    inside is their guest: leaving it ends it for nobody.
+
+    A run with a ``key`` is left open, however its block is left: ``end`` ends it. Which run it is, ``id``, is known
+    once it was entered.
     """
 
     def __init__(
@@ -46,16 +51,21 @@ class RunContext:
         inputs: Mapping[str, Json],
         requester: str | None,
         run_id: str | None = None,
+        key: str | None = None,
     ) -> None:
         self.guard = guard
         self.workflow = workflow
         self.id = run_id or new_id("r")
         self.entered = self._started = False
         self.waiting: tuple[str, ...] = ()
+        self.key = None if key is None else checked_key(key)
         self._inputs = inputs
         self._requester = requester
         self._resumed = run_id is not None
         self._guest = False
+        # What was said of leaving it inside its block, and how far that was done.
+        self._wish: str | None = None
+        self._done: str | None = None
         # While the run is observed. Whoever goes on with a run has not seen what it saw before.
         self.seen_in = SeenIn() if run_id is None else None
         self._place: Place | None = None
@@ -67,7 +77,48 @@ class RunContext:
 
         Once the run is left, tools that it calls are refused. Functions, async functions and generators can be carried.
         """
-        return _carried(self, function)
+        return carried(self, function)
+
+    def end(self) -> None:
+        """End the run, inside its block or after it. Calls in the rest of the block are refused; saying it again does
+        nothing. Raises ConfigurationError where it was never entered."""
+        self._close_now(_ENDED)
+
+    async def aend(self) -> None:
+        """As ``end``, in a task."""
+        await self._close_soon(_ENDED)
+
+    def leave(self) -> None:
+        """Leave the run open, with or without a key: go on with its key, or with ``guard.resume(run.id)``. Calls in the
+        rest of the block are refused; saying it again does nothing. Raises ConfigurationError where it was never
+        entered."""
+        self._close_now(_LEFT)
+
+    async def aleave(self) -> None:
+        """As ``leave``, in a task."""
+        await self._close_soon(_LEFT)
+
+    def _close_now(self, wish: str) -> None:
+        shield = Shield()
+        self._wants(wish)
+        drive(self._close(None), self.guard.identify, _no_tool, shield=shield)
+        if shield.held is not None:
+            raise shield.held
+
+    async def _close_soon(self, wish: str) -> None:
+        shield = Shield()
+        self._wants(wish)
+        await drive_async(self._close(None), self.guard.identify_async, _no_tool, shield=shield)
+        if shield.held is not None:
+            raise shield.held
+
+    def _wants(self, wish: str) -> None:
+        """From here on nothing is called in it. What is not done of the wish, leaving the block does."""
+        if not self._started:
+            raise ConfigurationError("this run was never entered; write `with guard.run(...) as run:` first")
+        self.entered = False
+        if self._wish != _ENDED:
+            self._wish = wish
 
     def remember(self, run: Admitted | RunState | None) -> None:
         """Keep what the ledger said of this run."""
@@ -95,7 +146,7 @@ class RunContext:
         caller, shield = sys._getframe(1), Shield()
         drive(self._start(), self.guard.identify, _no_tool, shield=shield)
         if shield.held is not None:
-            drive(self._end(shield.held), self.guard.identify, _no_tool, shield=shield)
+            drive(self._close(shield.held), self.guard.identify, _no_tool, shield=shield)
             raise shield.held
         return self._enter(caller)
 
@@ -107,14 +158,14 @@ class RunContext:
         except BaseException as interruption:
             shield.hold(interruption)
         if shield.held is not None:
-            await drive_async(self._end(shield.held), self.guard.identify_async, _no_tool, shield=shield)
+            await drive_async(self._close(shield.held), self.guard.identify_async, _no_tool, shield=shield)
             raise shield.held
         return self._enter(caller)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         shield = Shield()
         self._leave()
-        drive(self._end(error), self.guard.identify, _no_tool, shield=shield)
+        drive(self._close(error), self.guard.identify, _no_tool, shield=shield)
         if shield.held is not None and not _interrupts(error):
             raise shield.held
 
@@ -123,12 +174,13 @@ class RunContext:
     ) -> None:
         shield = Shield()
         self._leave()
-        await drive_async(self._end(error), self.guard.identify_async, _no_tool, shield=shield)
+        await drive_async(self._close(error), self.guard.identify_async, _no_tool, shield=shield)
         if shield.held is not None and not _interrupts(error):
             raise shield.held
 
     def _enter(self, caller: FrameType) -> Self:
         self._check_entry()  # again: another thread may have come first
+        self._wish = self._done = None
         self.entered = self._started = True
         self._place = Place(self).enter(caller)
         return self
@@ -140,14 +192,16 @@ class RunContext:
             self._place = None
 
     def _check_entry(self) -> None:
-        if self.entered or (self._started and not self._resumed):
+        if self.entered or (self._started and not self._resumed and self.key is None):
             raise ConfigurationError(
                 f"run `{self.id}` has been entered already; start another with guard.run(...), or go on with one that "
-                "waits for a person with guard.resume(run.id)"
+                "waits for a person or was left open with guard.resume(run.id)"
             )
 
     def _start(self) -> Generator[Ask, Any, None]:
         self._check_entry()
+        if self._started and not self._resumed:
+            self.id = new_id("r")  # the one that its key may open now
         guard = self.guard
         workflow = guard.bundle.policy.workflows.get(self.workflow)
         if workflow is None:
@@ -175,23 +229,43 @@ class RunContext:
             inputs=inputs,
             salt=nonce(),
             observed=guard.observed_today(self.workflow),
+            lasts=workflow.lasts,
+            idle=workflow.idle,
+            key=self.key,
         )
-        data = record(
-            "run",
-            at,
-            run_id=self.id,
-            workflow=self.workflow,
-            workflow_version=workflow.version,
-            policy_revision=guard.bundle.revision,
-            subject=identity.subject,
-            issuer=identity.issuer,
-            assurance=identity.assurance.word,
-            requester=self._requester,
-            enforced=state.observed is None,
-            outcome="started",
-            why=observed_words(state.observed),
+        about = {
+            "workflow": self.workflow,
+            "workflow_version": workflow.version,
+            "policy_revision": guard.bundle.revision,
+            "subject": identity.subject,
+            "issuer": identity.issuer,
+            "assurance": identity.assurance.word,
+            "requester": self._requester,
+            "run_key": self.key,
+        }
+        enforced, why = state.observed is None, observed_words(state.observed)
+        data = record("run", at, run_id=self.id, enforced=enforced, outcome="started", why=why, **about)
+        if self.key is None:
+            yield Wait(guard.ledger.start_run(state, data))
+            return
+        found, ended = (record("run", at, outcome=outcome, **about) for outcome in ("resumed", "ended"))
+        opened: Opened | NotOpened = yield Wait(
+            guard.ledger.open_run(state, follows=workflow.follows, started=data, found=found, ended=ended)
         )
-        yield Wait(guard.ledger.start_run(state, data))
+        yield from self._take(opened, identity)
+
+    def _take(self, opened: Opened | NotOpened, identity: Identity) -> Generator[Ask, Any, None]:
+        """Be in the run that the key opened; or say why there is none."""
+        if isinstance(opened, Opened):
+            self.id = opened.run.id
+            self.seen_in = SeenIn() if opened.begun else None
+            return
+        self.id = opened.run_id
+        if opened.why is WhyNot.STOPPED:
+            why = f"the run of this key was stopped; `agentguard runs free {self.id}` lets the key open another"
+            yield from self._refuse(identity, Reason.RUN_STOPPED, why)
+        yield from self._note_refused(identity.subject, opened.why.value)
+        raise differs(opened)
 
     def _checked_inputs(self) -> dict[str, Json]:
         try:
@@ -210,25 +284,23 @@ class RunContext:
         return inputs
 
     def _refuse(
-        self, identity: Identity | Unavailable, reason: Reason = Reason.SUBJECT_NOT_ALLOWED
+        self, identity: Identity | Unavailable, reason: Reason = Reason.SUBJECT_NOT_ALLOWED, why: str | None = None
     ) -> Generator[Ask, Any, None]:
         decision_id = new_id("d")
-        reason = identity.reason if isinstance(identity, Unavailable) else reason
-        data = record(
-            "run",
-            self.guard.last_known_time,
-            decision_id=decision_id,
-            effect="deny",
-            reasons=[str(reason)],
-            run_id=self.id,
-            workflow=self.workflow,
-            policy_revision=self.guard.bundle.revision,
-            subject=None if isinstance(identity, Unavailable) else identity.subject,
-            why=identity.detail if isinstance(identity, Unavailable) else None,
-            outcome="refused",
+        subject = None if isinstance(identity, Unavailable) else identity.subject
+        if isinstance(identity, Unavailable):
+            reason, why = identity.reason, identity.detail
+        yield from self._note_refused(
+            subject, why, decision_id=decision_id, effect="deny", reasons=[str(reason)], enforced=True
         )
-        yield Wait(self.guard.ledger.append(data))
         raise ToolCallDenied(decision_id)
+
+    def _note_refused(self, subject: str | None, why: str | None, **more: Json) -> Generator[Ask, Any, None]:
+        """A record that nobody is let into this run."""
+        about = {"run_id": self.id, "workflow": self.workflow, "run_key": self.key, "subject": subject, "why": why}
+        revision = self.guard.bundle.revision
+        data = record("run", self.guard.last_known_time, policy_revision=revision, outcome="refused", **about, **more)
+        yield Wait(self.guard.ledger.append(data))
 
     def _check_resumed(self, identity: Identity) -> Generator[Ask, Any, None]:
         state = yield Wait(self.guard.ledger.run(self.id, at=self.guard.last_known_time, windows={}))
@@ -236,23 +308,33 @@ class RunContext:
             raise ConfigurationError(f"run `{self.id}` is not open; start another with guard.run(...)")
         if state.subject != identity.subject:
             yield from self._refuse(identity, Reason.SUBJECT_CHANGED)
+        self.key = state.key
         self._guest = not (yield Wait(self.guard.ledger.hold_run(self.id, self._record(state, "resumed"))))
 
-    def _end(self, error: BaseException | None) -> Generator[Ask, Any, None]:
-        waits = _is_a_wait(error)
-        if waits or error is None or _interrupts(error):
+    def _close(self, error: BaseException | None) -> Generator[Ask, Any, None]:
+        """Leave or end the run, as was said inside its block, or as leaving the block does by itself."""
+        wish, waits = self._wish, _is_a_wait(error)
+        if self._done == _ENDED or (wish is not None and self._done == wish):
+            return
+        if wish != _ENDED and (waits or error is None or _interrupts(error)):
             self.waiting = yield from self._still_open()
-        if self._guest:
+        if wish != _ENDED and self._guest:
+            self._done = _LEFT
             return
         state = yield Wait(self.guard.ledger.run(self.id, at=self.guard.last_known_time, windows={}))
         if not isinstance(state, RunState) or state.status is not RunStatus.ACTIVE:
+            self._done = _ENDED
             return
-        if waits or self.waiting:
-            yield Wait(self.guard.ledger.let_go(self.id, self._record(state, "left open")))
+        name = None if error is None else type(error).__name__
+        if wish == _LEFT or (wish is None and (self.key is not None or waits or self.waiting)):
+            kept_open = self._record(state, "left open", error=None if self.key is None else name)
+            yield Wait(self.guard.ledger.let_go(self.id, kept_open))
+            self._done = _LEFT
             return
         at = self.guard.last_known_time
-        data = self._record(state, "ended", error=None if error is None else type(error).__name__)
+        data = self._record(state, "ended", error=name)
         yield Wait(self.guard.ledger.change_run(self.id, at=at, record=data, status=str(RunStatus.ENDED)))
+        self._done = _ENDED
 
     def _record(self, state: RunState, outcome: str, *, error: str | None = None) -> RecordData:
         return record(
@@ -263,6 +345,7 @@ class RunContext:
             policy_revision=self.guard.bundle.revision,
             subject=state.subject,
             requester=state.requester,
+            run_key=state.key,
             enforced=state.observed is None,
             outcome=outcome,
             error=error,
@@ -294,41 +377,6 @@ def _interrupts(error: BaseException | None) -> bool:
     if isinstance(error, BaseExceptionGroup):
         return error.subgroup(Exception) is None
     return error is not None and not isinstance(error, Exception)
-
-
-def _carried(context: RunContext, function: Callable[P, R]) -> Callable[P, R]:
-    carried: Callable[..., Any]
-    if inspect.isasyncgenfunction(function):
-
-        async def carried_asyncgen(*args: P.args, **kwargs: P.kwargs) -> AsyncIterator[Any]:
-            with Place(context):
-                async with aclosing(function(*args, **kwargs)) as items:
-                    async for item in items:
-                        yield item
-
-        carried = carried_asyncgen
-    elif inspect.isgeneratorfunction(function):
-
-        def carried_generator(*args: P.args, **kwargs: P.kwargs) -> Generator[Any, Any, Any]:
-            with Place(context):
-                return (yield from function(*args, **kwargs))
-
-        carried = carried_generator
-    elif inspect.iscoroutinefunction(function):
-
-        async def carried_async(*args: P.args, **kwargs: P.kwargs) -> Any:
-            with Place(context):
-                return await function(*args, **kwargs)
-
-        carried = carried_async
-    else:
-
-        def carried_function(*args: P.args, **kwargs: P.kwargs) -> R:
-            with Place(context):
-                return function(*args, **kwargs)
-
-        carried = carried_function
-    return cast("Callable[P, R]", functools.wraps(function)(carried))
 
 
 def _no_tool(_: dict[str, Any]) -> Any:

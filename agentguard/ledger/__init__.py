@@ -18,6 +18,8 @@ from agentguard.ledger.values import (
     Closing,
     Erased,
     FirstUse,
+    NotOpened,
+    Opened,
     Outcome,
     RecordData,
     RecordFilter,
@@ -27,6 +29,7 @@ from agentguard.ledger.values import (
     StreamStatus,
     Unstorable,
     Watch,
+    WhyNot,
 )
 
 __all__ = [
@@ -39,6 +42,8 @@ __all__ = [
     "Erased",
     "FirstUse",
     "LogLedger",
+    "NotOpened",
+    "Opened",
     "Outcome",
     "Promise",
     "ReadyRecord",
@@ -50,6 +55,7 @@ __all__ = [
     "StreamStatus",
     "Unstorable",
     "Watch",
+    "WhyNot",
     "check_is_path",
     "is_address",
     "memory_ledger",

@@ -42,13 +42,36 @@ def moment(stored: int) -> datetime:
 Happening: TypeAlias = "tuple[int, str | None]"
 
 
+class Bounds(NamedTuple):
+    """How long a run lasts and may be idle, in microseconds. ``used``: when its last call was admitted; it stands only
+    where ``idle`` asks for it."""
+
+    lasts: int | None = None
+    idle: int | None = None
+    used: int | None = None
+
+
+NO_BOUNDS = Bounds()
+
+
+class Keyed(NamedTuple):
+    """That a run is found by a key. ``since``: when the first began of those that it goes on counting from, and
+    ``carries`` the last of them. ``inside``: the ledger objects that are inside it, and how often each."""
+
+    key: str
+    since: int
+    carries: str | None = None
+    inside: Mapping[str, int] = {}
+
+
 class RunCell(NamedTuple):
     """One run, as far as it is its own: what others say of its subject stands in their cells.
 
     ``number`` is that of the record that started it. ``inputs``, ``kept`` None: erased, for ever. ``happened``: what
     rules that raise risk count, each with its time and what repeats it. ``unsettled``: calls whose outcome nobody
     knows, each in a cell of its own. ``holder``: the ledger object that is inside it. ``tallies``: see
-    ``core.tallies``. ``observed``: whether it began observed, and what would have been refused.
+    ``core.tallies``. ``observed``: whether it began observed, and what would have been refused. ``bounds`` None: it
+    lasts until it is ended. ``keyed``: of a run with a key; it has no ``holder``.
     """
 
     number: int
@@ -74,6 +97,8 @@ class RunCell(NamedTuple):
     holder: str | None
     tallies: Mapping[str, Tally] = {}
     observed: Observed | None = None
+    bounds: Bounds | None = None
+    keyed: Keyed | None = None
 
 
 _PLACES: Mapping[str, int] = {field: place for place, field in enumerate(RunCell._fields)}
@@ -219,6 +244,14 @@ class MarkCell(NamedTuple):
     until: int | None = None
 
 
+class KeyCell(NamedTuple):
+    """Which run a key opened last, and which enforced one. ``freed``: it was stopped, and another may follow."""
+
+    run_id: str
+    enforced: str | None
+    freed: bool = False
+
+
 class AskedCell(NamedTuple):
     """The approval requests for one request digest, oldest first."""
 
@@ -227,25 +260,26 @@ class AskedCell(NamedTuple):
 
 Cell: TypeAlias = (
     "RunCell | CallCell | SaidCell | ContactsCell | WorldCell | ApprovalCell | StreamCell | CredentialCell"
-    " | SpendCell | MarkCell | AskedCell"
+    " | SpendCell | MarkCell | KeyCell | AskedCell"
 )
 
 RUN, CALL, UNSETTLED, SAID, CONTACTS, WORLD, APPROVAL = (
     "run", "call", "unsettled", "said", "contacts", "world", "approval",
 )  # fmt: skip
-STREAM, CREDENTIAL, SPEND, USED, HEARD, REACHED, ASKED = (
-    "stream", "credential", "spend", "used", "heard", "reached", "asked",
+STREAM, CREDENTIAL, SPEND, USED, HEARD, REACHED, ASKED, KEY = (
+    "stream", "credential", "spend", "used", "heard", "reached", "asked", "key",
 )  # fmt: skip
 _KINDS: Mapping[str, type[Any]] = {
     RUN: RunCell, CALL: CallCell, UNSETTLED: CallCell, SAID: SaidCell, CONTACTS: ContactsCell,
     WORLD: WorldCell, APPROVAL: ApprovalCell,
     STREAM: StreamCell, CREDENTIAL: CredentialCell, SPEND: SpendCell, USED: MarkCell, HEARD: MarkCell,
-    REACHED: MarkCell, ASKED: AskedCell,
+    REACHED: MarkCell, ASKED: AskedCell, KEY: KeyCell,
 }  # fmt: skip
 
 
 # Where lists look into a cell (``Log.list``).
 WORKFLOW_OF_RUN, STATUS_OF_RUN = (RunCell._fields.index("workflow"),), (RunCell._fields.index("status"),)
+KEY_OF_RUN = (RunCell._fields.index("keyed"), Keyed._fields.index("key"))
 _BODY = ApprovalCell._fields.index("body")
 WORKFLOW_OF_APPROVAL, SUBJECT_OF_APPROVAL = (_BODY, "workflow"), (_BODY, "subject")
 EXPIRY_OF_APPROVAL = (ApprovalCell._fields.index("expires_at"),)
@@ -302,12 +336,15 @@ def decode(kind: str, data: bytes) -> Cell:
     cls: Any = _KINDS[kind]
     if kind == RUN:
         *plain, succeeded, spent, zones, inputs, kept, happened, seen, unsettled, salt, holder = fields[:_RUN_BEFORE]
-        tallies = {key: Tally(*found) for key, found in fields[_RUN_BEFORE].items()} if fields[_RUN_BEFORE:] else {}
-        observed = read_observed(fields[_RUN_BEFORE + 1]) if fields[_RUN_BEFORE + 1 :] else None
+        more = [*fields[_RUN_BEFORE:], None, None, None, None][:4]
+        tallies = {key: Tally(*found) for key, found in (more[0] or {}).items()}
+        observed = None if more[1] is None else read_observed(more[1])
+        bounds = None if more[2] is None else Bounds(*more[2])
+        keyed = None if more[3] is None else Keyed(*more[3])
         times = {what: tuple((at, call) for at, call in found) for what, found in happened.items()}
         run: RunCell = cls(
             *plain, frozenset(succeeded), spent, frozenset(zones), inputs, kept, times, read_seen(seen),
-            frozenset(unsettled), salt, holder, tallies, observed,
+            frozenset(unsettled), salt, holder, tallies, observed, bounds, keyed,
         )  # fmt: skip
         return run
     if kind == SAID:
@@ -335,10 +372,10 @@ def _flat(cell: Cell) -> list[Any]:
         fields[11], fields[13] = sorted(cell.succeeded), sorted(cell.zones)
         fields[17], fields[18] = write_seen(cell.seen), sorted(cell.unsettled)
         fields[_RUN_BEFORE] = {key: list(tally) for key, tally in cell.tallies.items()}
-        if cell.observed is None:
-            fields.pop()  # as before anything was observed
-        else:
-            fields[-1] = write_observed(cell.observed)
+        fields[_RUN_BEFORE + 1] = None if cell.observed is None else write_observed(cell.observed)
+        fields[_RUN_BEFORE + 2 :] = [None if each is None else list(each) for each in (cell.bounds, cell.keyed)]
+        while fields[-1] is None:
+            fields.pop()  # as before anything was observed, bounded or found by a key
     elif isinstance(cell, CallCell):
         fields[-1] = list(cell.back if cell.back.apart else cell.back[:-1])
     elif isinstance(cell, ContactsCell):

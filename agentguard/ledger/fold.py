@@ -23,16 +23,18 @@ from agentguard.core.provenance import NOTHING_SEEN, Seen
 from agentguard.core.signals import SignalEffect, stream_of
 from agentguard.core.tallies import NEVER, Tally
 from agentguard.core.values import Json
-from agentguard.ledger import cells
+from agentguard.ledger import cells, keys
 from agentguard.ledger.cells import (
     NOTHING_BACK,
     ApprovalCell,
     AskedCell,
     Back,
+    Bounds,
     CallCell,
     Cell,
     ContactsCell,
     CredentialCell,
+    KeyCell,
     MarkCell,
     RunCell,
     SaidCell,
@@ -179,6 +181,7 @@ _NONE: dict[str, Any] = {}
 def _start(
     at: Cells, number: int, private: Private, run_id: str, workflow: str, digest: str, subject: str,
     requester: str | None, started: int, risk: int, holder: str, observed: Sequence[Any] | None = None,
+    bounds: Sequence[Any] | None = None, keyed: Sequence[Any] | None = None,
 ) -> None:  # fmt: skip
     inputs: Any = private.get("inputs")
     kept: Any = private.get("kept") or {}
@@ -187,8 +190,32 @@ def _start(
         number, workflow, digest, subject, requester, started, 1, ACTIVE, risk, None, _NONE, frozenset(), _NONE,
         frozenset(), inputs, kept or _NONE, _NONE, NOTHING_SEEN, frozenset(), salt, holder,
         observed=None if observed is None else cells.read_observed(observed),
+        bounds=None if bounds is None else Bounds(*bounds),
     )  # fmt: skip
-    at.put((cells.RUN, run_id), run)
+    at.put((cells.RUN, run_id), run if keyed is None else _under_key(at, run_id, run, holder, *keyed))
+
+
+def _under_key(at: Cells, run_id: str, run: RunCell, holder: str, key: str, carries: str | None, lost: bool) -> RunCell:
+    """A run that begins under a key. What is said of the run before it is said of it, too."""
+    before = None if carries is None else _must_run(at, carries)
+    said = None if carries is None else at.get((cells.SAID, name("run", carries)))
+    if said is not None:
+        at.put((cells.SAID, name("run", run_id)), said)
+    place = (cells.KEY, keys.place(run.workflow, run.subject, run.requester, key))
+    known = at.get(place)
+    enforced = known.enforced if isinstance(known, KeyCell) else None
+    at.put(place, KeyCell(run_id, run_id if run.observed is None else enforced))
+    return keys.begun(run, holder, key, carries, before, lost=lost)
+
+
+def _free(at: Cells, number: int, private: Private, run_id: str) -> None:
+    """The key of a stopped run opens another."""
+    run = _must_run(at, run_id)
+    if run.keyed is not None:
+        place = (cells.KEY, keys.place(run.workflow, run.subject, run.requester, run.keyed.key))
+        known = at.get(place)
+        if isinstance(known, KeyCell) and known.run_id == run_id:
+            at.put(place, known._replace(freed=True))
 
 
 def _end(at: Cells, number: int, private: Private, run_id: str, status: str) -> None:
@@ -196,7 +223,9 @@ def _end(at: Cells, number: int, private: Private, run_id: str, status: str) -> 
     run = _must_run(at, run_id)
     now = status_of(run, standing(at, run_id, run))
     after = status if _RANK[status] > _RANK[now] else now
-    gone = {} if after == ACTIVE else {"happened": {}, "seen": NOTHING_SEEN, "holder": None}
+    gone: dict[str, Any] = {} if after == ACTIVE else {"happened": {}, "seen": NOTHING_SEEN, "holder": None}
+    if gone and run.keyed is not None:  # the next run of its key goes on counting what happened
+        gone |= {"happened": run.happened, "keyed": run.keyed._replace(inside={})}
     _put_run(at, run_id, run, status=after, **gone)
 
 
@@ -206,6 +235,27 @@ _RANK: Mapping[str, int] = MappingProxyType({ACTIVE: 0, ENDED: 1, STOPPED: 2})
 def _hold(at: Cells, number: int, private: Private, run_id: str, holder: str | None) -> None:
     """Somebody is inside a run, or nobody any more. No decision looks at it."""
     at.put((cells.RUN, run_id), with_changes(_must_run(at, run_id), holder=holder))
+
+
+def _enter(at: Cells, number: int, private: Private, run_id: str, owner: str, gone: Sequence[str]) -> None:
+    """Somebody of this ledger object is inside a run of a key, too; nobody of those that are gone is."""
+    run = _must_run(at, run_id)
+    if run.keyed is not None and run.status == ACTIVE:
+        at.put((cells.RUN, run_id), with_changes(run, keyed=keys.entered(run.keyed, owner, gone)))
+
+
+def _leave(at: Cells, number: int, private: Private, run_id: str, owner: str) -> None:
+    run = _must_run(at, run_id)
+    if run.keyed is not None:
+        at.put((cells.RUN, run_id), with_changes(run, keyed=keys.left(run.keyed, owner)))
+
+
+def _used(at: Cells, number: int, private: Private, run_id: str, when: int) -> None:
+    """When the last call of a run was admitted that may be idle only for so long."""
+    run = _must_run(at, run_id)
+    if run.bounds is not None:
+        used = run.bounds._replace(used=max(when, run.bounds.used or when))
+        at.put((cells.RUN, run_id), with_changes(run, bounds=used))
 
 
 def _risk(at: Cells, number: int, private: Private, run_id: str, risk: int) -> None:
@@ -530,7 +580,7 @@ _CHANGES: Mapping[str, Callable[..., None]] = MappingProxyType(
     {
         "start": _start, "end": _end, "risk": _risk, "touch": _touch, "call": _call, "tally": _tally, "spend": _spend,
         "use": _use, "consume": _consume, "count": _count, "reach": _reach, "close": _close, "settle": _settle,
-        "hold": _hold, "suspend": _suspend,
+        "hold": _hold, "enter": _enter, "leave": _leave, "used": _used, "free": _free, "suspend": _suspend,
         "credential": _credential, "say": _say, "raise": _raise, "hear": _hear, "stream": _stream, "ask": _ask,
         "answer": _answer, "erase": _erase, "carry": _carry,
     }

@@ -14,7 +14,7 @@ from agentguard.errors import LedgerError
 from agentguard.ledger.engine import Engine
 from agentguard.ledger.entry import decode, known_text, micros, open_private
 from agentguard.ledger.log import Opener
-from agentguard.ledger.operations import admissions, approvals, erasing, outcomes, records, runs, said
+from agentguard.ledger.operations import admissions, approvals, erasing, keyed, outcomes, records, runs, said
 from agentguard.ledger.promise import Promise
 from agentguard.ledger.values import (
     Admission,
@@ -23,6 +23,8 @@ from agentguard.ledger.values import (
     ApprovalRow,
     Closing,
     Erased,
+    NotOpened,
+    Opened,
     Outcome,
     RecordData,
     RecordFilter,
@@ -47,6 +49,23 @@ class LogLedger:
     def start_run(self, run: RunState, record: RecordData) -> Promise[RunState]:
         """Start a run (version 1, active, nothing spent) with its record."""
         return self.engine.ask(DURABLE, runs.start, lambda: runs.check_start(run, record))
+
+    def open_run(
+        self, run: RunState, *, follows: bool, started: RecordData, found: RecordData, ended: RecordData
+    ) -> Promise[Opened | NotOpened]:
+        """Begin the run of a key, or go on with the one there is; the records are of what comes of it.
+
+        ``ended`` is written where the one there is can permit nothing any more, and another begins.
+        """
+        return self.engine.ask(
+            DURABLE,
+            keyed.open_run,
+            lambda: keyed.check_opening(run, follows=follows, started=started, found=found, ended=ended),
+        )
+
+    def free_key(self, run_id: str, record: RecordData) -> Promise[RunState]:
+        """Let the key of a stopped run open another."""
+        return self.engine.ask(DURABLE, keyed.free, lambda: keyed.Freeing(known_text(run_id, "a run id"), record))
 
     def run(self, run_id: str, *, at: datetime, windows: Windows) -> Promise[RunState | None]:
         """The run as it is now, with what its budgets have spent."""
@@ -74,10 +93,11 @@ class LogLedger:
             DURABLE, outcomes.settle, lambda: outcomes.check_settlement(decision_id, outcome, record)
         )
 
-    def hold_run(self, run_id: str, record: RecordData) -> Promise[bool]:
+    def hold_run(self, run_id: str, record: RecordData, *, alone: bool = False) -> Promise[bool]:
         """Be the one who is inside an active run, as whoever starts one is. False, and nothing is changed, where
-        somebody is inside already: here, or in another process that is alive."""
-        return self.engine.ask(DURABLE, runs.hold_run, lambda: runs.Held(known_text(run_id, "a run id"), record))
+        somebody is inside already: here, or in another process that is alive. Of a key's run many are inside, unless
+        one wants to be ``alone``."""
+        return self.engine.ask(DURABLE, runs.hold_run, lambda: runs.Held(known_text(run_id, "a run id"), record, alone))
 
     def let_go(self, run_id: str, record: RecordData) -> Promise[None]:
         """Nobody here is inside the run any more, and it goes on. One that ends is let go by that."""
@@ -189,9 +209,11 @@ class LogLedger:
         subject: str | None = None,
         before: str | None = None,
         limit: int | None = None,
+        key: str | None = None,
     ) -> Promise[Sequence[RunState]]:
         """Runs, newest first. ``before``: only those that began before that run did."""
-        wanted = runs.WantedRuns(str(RunStatus.ACTIVE) if active_only else status, workflow, subject, before, limit)
+        word = str(RunStatus.ACTIVE) if active_only else status
+        wanted = runs.WantedRuns(word, workflow, subject, before, limit, key)
         return self.engine.ask(LISTS, runs.runs, lambda: wanted)
 
     def open_calls(self) -> Promise[Sequence[RecordData]]:

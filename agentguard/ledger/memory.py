@@ -157,7 +157,10 @@ def _at(cell: SavedCell, place: Place) -> Any:
     """What stands at a place of a cell's JSON."""
     found: Any = json.loads(cell.value or b"null")
     for step in place:
-        found = found[step]
+        try:
+            found = found[step]
+        except (LookupError, TypeError):  # not every cell has it
+            return None
     return found
 
 

@@ -173,6 +173,30 @@ class Refused:
     run: RunState | None
 
 
+class WhyNot(enum.StrEnum):
+    """Why the run of a key was not opened. Nothing of it was written."""
+
+    STOPPED = "stopped"
+    OTHER_INPUTS = "other_inputs"
+    ANOTHER_SPELLING = "another_spelling"
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The run of a key: ``begun`` now, or gone on with."""
+
+    run: RunState
+    begun: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NotOpened:
+    """The run that a key opened last is in the way."""
+
+    why: WhyNot
+    run_id: str
+
+
 class Outcome(enum.StrEnum):
     """How an admitted call ended. ``unknown``: the process died, or was cancelled, while the tool ran; the call is
     among the run's ``unsettled`` until somebody says what happened."""

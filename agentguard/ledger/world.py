@@ -7,7 +7,7 @@ that the state after it is the state that anybody makes of the log.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from agentguard.core.facts import RunState, RunStatus
@@ -16,7 +16,7 @@ from agentguard.core.provenance import NOTHING_SEEN
 from agentguard.core.values import Json, Risk, Sensitivity
 from agentguard.errors import LedgerError
 from agentguard.ledger import cells, fold
-from agentguard.ledger.cells import Cell, RunCell, SpendCell, moment, name
+from agentguard.ledger.cells import Bounds, Cell, RunCell, SpendCell, moment, name
 from agentguard.ledger.entry import Change, Entry, encode
 from agentguard.ledger.log import Key
 from agentguard.ledger.promise import Later
@@ -108,6 +108,8 @@ class RunLater(Later):
             _erased(run),
             run.tallies,
             run.observed,
+            *(_UNBOUNDED if run.bounds is None else _spans(run.bounds)),
+            *(_NO_KEY if run.keyed is None else (run.keyed.key, run.keyed.carries)),
         )
 
 
@@ -229,6 +231,15 @@ class World:
 # Looking a member up in its enum takes as long as a whole check.
 _STATUS: Mapping[str, RunStatus] = {str(status): status for status in RunStatus}
 _RISK: Mapping[int, Risk] = {int(risk): risk for risk in Risk}
+
+
+_UNBOUNDED: tuple[None, None, None] = (None, None, None)
+_NO_KEY: tuple[None, None] = (None, None)
+
+
+def _spans(bounds: Bounds) -> tuple[timedelta | None, timedelta | None, datetime | None]:
+    lasts, idle = (None if span is None else timedelta(microseconds=span) for span in (bounds.lasts, bounds.idle))
+    return lasts, idle, None if bounds.used is None else moment(bounds.used)
 
 
 _NOTHING: frozenset[str] = frozenset()

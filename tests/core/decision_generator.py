@@ -515,6 +515,11 @@ IN_VAIN: dict[str, Change] = {
     "first contact, only the requester": zone("data", first_contact=asks("user:dave")),
 }
 
+
+def last_called(ago: timedelta) -> Change:
+    return lambda c: c.with_run(last_call_at=NOW - ago) if isinstance(c.facts.run, RunState) else c
+
+
 DENYING: dict[str, Change] = {
     "a person refused": answers(yes("user:alice"), yes("user:bob"), Answer("user:carol", False, NOW)),
     "an answer that is not a boolean": answers(yes("user:alice"), Answer("user:bob", "no", NOW)),  # type: ignore[arg-type]
@@ -529,6 +534,11 @@ DENYING: dict[str, Change] = {
     "observed, the day after": lambda c: c.with_run(observed=Observed(NOW.date() - timedelta(days=1))),
     "run stopped": lambda c: c.with_run(status=RunStatus.STOPPED),
     "run ended": lambda c: c.with_run(status=RunStatus.ENDED),
+    "run too old": lambda c: c.with_workflow(lasts=timedelta(minutes=5) - TICK),
+    "run idle": lambda c: c.with_workflow(lasts=timedelta(hours=8), idle=timedelta(minutes=5) - TICK),
+    "run idle since a call": after(
+        lambda c: c.with_workflow(idle=timedelta(minutes=2)), last_called(timedelta(minutes=2) + TICK)
+    ),
     "another run": lambda c: c.with_run(id="run-2"),
     "run of another workflow": lambda c: c.with_run(workflow="other"),
     "run of another version": lambda c: c.with_run(workflow_digest=OTHER),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from agentguard.core.case import NOTHING, Case, StepResult, deny, explained, refuse, why_not
 from agentguard.core.decision import Finding, Spend
 from agentguard.core.facts import Facts, RunState, RunStatus
+from agentguard.core.lasting import over
 from agentguard.core.paths import Missing, Path, value_at
 from agentguard.core.plan import speaks_where
 from agentguard.core.policy import Step
@@ -47,6 +48,20 @@ def run_is_active(case: Case) -> tuple[Finding, ...]:
     if run.observed is not None and case.now is not None and case.now.date() > run.observed.until:
         return deny(Reason.OBSERVING_OVER, f"the run was observed until {run.observed.until}; start another")
     return NOTHING
+
+
+@speaks_where(lambda policy, workflow: workflow is not None and (workflow.lasts or workflow.idle))
+def run_is_not_over(case: Case) -> tuple[Finding, ...]:
+    run, workflow = case.run, case.workflow
+    if run is None or workflow is None or case.now is None or run.status is not _ACTIVE:
+        return NOTHING
+    reason = over(run.started_at, run.last_call_at, case.now, workflow.lasts, workflow.idle)
+    if reason is None:
+        return NOTHING
+    span, what = (
+        (workflow.lasts, "began") if reason is Reason.RUN_EXPIRED else (workflow.idle, "was last permitted a call")
+    )
+    return deny(reason, f"the run {what} longer than {span} ago")
 
 
 def workflow_is_in_force(case: Case) -> tuple[Finding, ...]:

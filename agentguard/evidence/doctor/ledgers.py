@@ -10,6 +10,7 @@ from pathlib import Path
 from agentguard.evidence.doctor.finding import Finding, Severity
 from agentguard.guard import Operations
 from agentguard.guard.gate import LOGGED
+from agentguard.guard.operations import Whereabouts
 from agentguard.ledger import RecordFilter
 from agentguard.policy import Bundle
 
@@ -147,7 +148,18 @@ def record_findings(operations: Operations, bundle: Bundle | None, path: Path) -
             where,
             "load the guard with `log=True` or a file, and collect it elsewhere",
         )
+    yield from _over(operations, where)
     yield from _first_permit(operations, after, where)
+
+
+def _over(operations: Operations, where: str) -> Iterator[Finding]:
+    """Runs that permit nothing any more, and that nobody has ended."""
+    found = [run for run, place in operations.whereabouts().items() if place is Whereabouts.OVER]
+    if found:
+        some = ", ".join(f"`{run}`" for run in found[:_MOST_NAMED])
+        more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
+        what = "lasted, or were idle, for longer than their workflow says, and were not ended"
+        yield Finding(Severity.NOTE, f"{some}{more} {what}", where, "agentguard runs sweep")
 
 
 def _unwrapped(names: list[str], bundle: Bundle) -> Iterator[Finding]:

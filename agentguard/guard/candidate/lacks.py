@@ -80,6 +80,8 @@ def _lacks(live: Bundle, candidate: Bundle, known: Workflow, workflow: Workflow,
 def lacks_of_the_call(live: Bundle, candidate: Bundle, workflow: Workflow, tool: str) -> tuple[str, ...]:
     """What is not known of any call of this tool, whatever its step."""
     found: list[str] = []
+    if is_idle_unknown(live.policy.workflows.get(workflow.name), workflow):
+        found.append("when its run was last permitted a call")
     declared, before = candidate.tools.get(tool), live.tools.get(tool)
     used = set(() if declared is None else declared.credentials)
     if new := used - set(() if before is None else before.credentials):
@@ -96,6 +98,11 @@ def lacks_of_the_call(live: Bundle, candidate: Bundle, workflow: Workflow, tool:
         if reads and known is not None and workflow.follows and not known.follows:
             found.append("whether outsiders chose where it leads")
     return tuple(found)
+
+
+def is_idle_unknown(live: Workflow | None, candidate: Workflow | None) -> bool:
+    """Whether the candidate asks for how long a run was idle, and nobody noted that."""
+    return candidate is not None and candidate.idle is not None and (live is None or live.idle is None)
 
 
 def _written(bundle: Bundle, workflow: str, step: str) -> Any:

@@ -25,7 +25,7 @@ from agentguard.guard.call.fill import filled
 from agentguard.guard.call.judge import Judged, judge
 from agentguard.guard.call.plan import GuardedTool
 from agentguard.guard.call.prepare import Call, prepare
-from agentguard.guard.candidate.lacks import Lack, lacks_of, lacks_of_the_call
+from agentguard.guard.candidate.lacks import Lack, is_idle_unknown, lacks_of, lacks_of_the_call
 from agentguard.guard.engine import Engine
 from agentguard.guard.identities import Verification
 from agentguard.guard.in_force import InForce, UsableBundle
@@ -129,7 +129,10 @@ class Candidate:
         known = heard.live.policy.workflows.get(run.workflow)
         same = known is not None and workflow is not None and run.workflow_digest == known.digest
         digest = workflow.digest if same and workflow is not None else run.workflow_digest
-        return replace(run, workflow_digest=digest, spent=heard.spent)
+        last, now = run.last_call_at, heard.judged.facts.now
+        if is_idle_unknown(known, workflow) and not isinstance(now, Unavailable):
+            last = now  # what is not known refuses nothing here: it is lacked
+        return replace(run, workflow_digest=digest, spent=heard.spent, last_call_at=last)
 
     def _facts(self, heard: Heard, call: Call, run: RunState | Unavailable, tool: str) -> Facts:
         """The live facts. Who was proved for the live call, or agreed to it, was so for the same call here."""

@@ -183,6 +183,8 @@ def _taken(world: World, ready: ReadyAdmission, run: RunCell | None, private: di
         about = (asked.decision_id, asked.run_id, asked.step or "", world.below.owner)
         keeps, zones = sorted(asked.keeps), sorted(asked.zones)
         changes.append(("call", *about, keeps, _texts(per_run) if per_run else {}, read, zones, *observed))
+        if run.bounds is not None and run.bounds.idle is not None:
+            changes.append(("used", asked.run_id, ready.at))
         for budget, amount in windowed.items():
             changes.append(("spend", asked.decision_id, run.workflow, budget, ready.at, str(amount), *apart))
         returned = {charge.budget for charge in asked.charges if charge.returns} if asked.charges else ()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -19,6 +20,8 @@ from agentguard.ledger.values import (
     RecordData,
 )
 from agentguard.ledger.world import Windows, World
+
+_MICROSECOND = timedelta(microseconds=1)
 
 
 class Start(NamedTuple):
@@ -43,17 +46,30 @@ def start(world: World, asked: Start) -> RunState:
     run = asked.run
     if world.run(run.id) is not None:
         raise LedgerError(f"there is a run `{run.id}` already; a run's id is used once")
-    change: tuple[Any, ...] = (
-        "start", run.id, run.workflow, run.workflow_digest, run.subject, run.requester, asked.at, int(run.risk),
-        world.below.owner,
-    )  # fmt: skip
-    if run.observed is not None:
-        change = (*change, cells.write_observed(run.observed._replace(refused=0, asked=0)))
+    world.write(asked.record, [start_change(world, run, asked.at)], private_of(run))
+    return world.state(run.id, world.must_run(run.id))
+
+
+def start_change(world: World, run: RunState, at: int, keyed: Sequence[Json] | None = None) -> Change:
+    """How a run begins, as far as it stands in public. ``keyed``: its key, the run that it goes on counting from, and
+    whether what that read is lost."""
+    observed = None if run.observed is None else cells.write_observed(run.observed._replace(refused=0, asked=0))
+    bounds = [None if span is None else span // _MICROSECOND for span in (run.lasts, run.idle)]
+    change: list[Any] = [
+        "start", run.id, run.workflow, run.workflow_digest, run.subject, run.requester, at, int(run.risk),
+        world.below.owner, observed, bounds if any(bounds) else None, keyed,
+    ]  # fmt: skip
+    while change[-1] is None:  # as before runs were observed, bounded or found by a key
+        change.pop()
+    return change
+
+
+def private_of(run: RunState) -> dict[str, Json]:
+    """What of a run's beginning may not stand in public."""
     private: dict[str, Json] = {"inputs": dict(run.inputs), "salt": run.salt}
     if run.kept:
         private["kept"] = dict(run.kept)
-    world.write(asked.record, [change], private)
-    return world.state(run.id, world.must_run(run.id))
+    return private
 
 
 def read_run(world: World, asked: tuple[str, int, Windows]) -> RunState | None:
@@ -99,26 +115,44 @@ def change_run(world: World, asked: ChangeOfRun) -> RunState:
 
 
 class Held(NamedTuple):
-    """A run that somebody enters, or leaves open."""
+    """A run that somebody enters, or leaves open. ``alone``: only where nobody else is inside."""
 
     run_id: str
     record: RecordData
+    alone: bool = False
 
 
 def hold_run(world: World, asked: Held) -> bool:
     """Be the one who is inside a run, unless another ledger object that is alive, or this one, is already."""
     run = world.must_run(asked.run_id)
-    taken = run.holder is not None and not world.below.is_dead(run.holder)
-    if taken or world.status(asked.run_id, run) != RunStatus.ACTIVE:
+    taken = any(not world.below.is_dead(owner) for owner in _inside(run))
+    if world.status(asked.run_id, run) != RunStatus.ACTIVE or (taken and (asked.alone or run.keyed is None)):
         return False
-    world.write(asked.record, [("hold", asked.run_id, world.below.owner)])
+    mine: Change = ("hold", asked.run_id, world.below.owner)
+    world.write(asked.record, [mine if run.keyed is None else enter_change(world, asked.run_id, run)])
     return True
 
 
+def enter_change(world: World, run_id: str, run: RunCell) -> Change:
+    """Somebody of this ledger object is inside a run of a key; of those that are gone, nobody is."""
+    return ("enter", run_id, world.below.owner, sorted(filter(world.below.is_dead, _inside(run))))
+
+
+def _inside(run: RunCell) -> Collection[str]:
+    """The ledger objects that are inside a run, or were when their process ended."""
+    if run.keyed is not None:
+        return run.keyed.inside.keys()
+    return () if run.holder is None else (run.holder,)
+
+
 def let_go(world: World, asked: Held) -> None:
-    """Nobody of this ledger object is inside the run any more."""
+    """Nobody of this ledger object is inside the run any more; of a key's run, one fewer is."""
     run = world.must_run(asked.run_id)
-    world.write(asked.record, [("hold", asked.run_id, None)] if run.holder == world.below.owner else ())
+    owner = world.below.owner
+    if run.keyed is not None:
+        world.write(asked.record, [("leave", asked.run_id, owner)] if owner in run.keyed.inside else ())
+    else:
+        world.write(asked.record, [("hold", asked.run_id, None)] if run.holder == owner else ())
 
 
 def holders(world: World, of: Sequence[str] | None) -> Mapping[str, bool]:
@@ -128,7 +162,8 @@ def holders(world: World, of: Sequence[str] | None) -> Mapping[str, bool]:
     else:
         listed = [(run_id, cell) for run_id in of if (cell := world.run(run_id)) is not None]
     found = [(run_id, cell) for run_id, cell in listed if isinstance(cell, RunCell)]
-    return {run_id: not world.below.is_dead(cell.holder) for run_id, cell in found if cell.holder is not None}
+    held = ((run_id, _inside(cell)) for run_id, cell in found)
+    return {run_id: any(not world.below.is_dead(owner) for owner in owners) for run_id, owners in held if owners}
 
 
 class WantedRuns(NamedTuple):
@@ -139,12 +174,14 @@ class WantedRuns(NamedTuple):
     subject: str | None
     before: str | None
     limit: int | None
+    key: str | None = None
 
 
 def runs(world: World, wanted: WantedRuns) -> Sequence[RunState]:
     """Runs, newest first."""
     before = None if wanted.before is None else world.must_run(wanted.before).number
-    equal = {} if wanted.workflow is None else {cells.WORKFLOW_OF_RUN: wanted.workflow}
+    places = ((cells.WORKFLOW_OF_RUN, wanted.workflow), (cells.KEY_OF_RUN, wanted.key))
+    equal = {place: value for place, value in places if value is not None}
     how: dict[str, Any] = {"about": wanted.subject, "before": before}
     match wanted.status:
         case RunStatus.ACTIVE:

@@ -92,3 +92,15 @@ def done_for_troubles(text: str, steps: Mapping[str, models.StepEntry]) -> Itera
             yield f"done_for: {unknown('step', step, steps)}"
         elif steps[step].per is None:
             yield f"done_for: step {shown(step)} is counted by no value; add `per: args.NAME` to it"
+
+
+def waits_too_long(workflow: models.Workflow) -> Iterator[Trouble]:
+    """Questions that stand for longer than a run may wait for their answer."""
+    for word, bound in (("idle", workflow.idle), ("lasts", workflow.lasts)):
+        for name, step in workflow.steps.items():
+            if bound is not None and step.approval is not None and step.approval.within > bound:
+                yield (
+                    ("steps", name, "approval", "within"),
+                    f"{shown(name)} waits for a person for longer than a run may (`{word}`); an answer that comes "
+                    "after that permits nothing",
+                )

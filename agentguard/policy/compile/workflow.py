@@ -54,7 +54,13 @@ from agentguard.policy.compile.keeps import (
     known_of_kept,
 )
 from agentguard.policy.compile.lets import let_troubles, named_in, with_lets
-from agentguard.policy.compile.limits import done_for_troubles, gives_nothing_back, limit_troubles, per_of
+from agentguard.policy.compile.limits import (
+    done_for_troubles,
+    gives_nothing_back,
+    limit_troubles,
+    per_of,
+    waits_too_long,
+)
 from agentguard.policy.compile.parts import Parts, Written, check_people
 from agentguard.policy.compile.places import written_at
 from agentguard.policy.compile.reaches import reach_troubles, reaches_of, read_kept
@@ -120,6 +126,8 @@ class _Workflow:
         steps = [self._step(name, step, inputs, kept) for name, step in self.file.steps.items()]
         budgets = [self._budget(name, budget) for name, budget in self.file.budgets.items()]
         counting, first_uses = self._triggers()
+        for path, message in waits_too_long(self.file):
+            self.note(path, message)
         if self.file.status is not None:
             name = shown(self.file.metadata.name)
             self.note(("status",), f"{name} is a draft: it permits nothing until somebody takes `status: draft` out")
@@ -152,6 +160,8 @@ class _Workflow:
             tells=self._tells(steps),
             draft=self.file.status is not None,
             places=self.words.named,
+            lasts=self.file.lasts,
+            idle=self.file.idle,
         )
 
     def _follows(self, steps: Iterable[Step | None]) -> bool:

@@ -47,6 +47,8 @@ class Workflow(PolicyFile):
     metadata: Metadata
     status: Literal["draft"] | None = None
     subjects: Annotated[list[Line], Field(min_length=1)]
+    lasts: Duration | None = None
+    idle: Duration | None = None
     identity: WorkflowIdentity | None = None
     inputs: dict[Word, Schema] = {}
     let: dict[LetName, Expression] = {}
@@ -61,4 +63,12 @@ class Workflow(PolicyFile):
     def _some_steps(self) -> Workflow:
         if not self.steps and not self.include:
             raise ValueError("a workflow without steps permits nothing; expected `steps`, `include: [NAME]` or both")
+        return self
+
+    @model_validator(mode="after")
+    def _idle_within_lasts(self) -> Workflow:
+        if self.lasts is not None and self.idle is not None and self.idle >= self.lasts:
+            raise ValueError(
+                "a run is over after `lasts`, however idle; expected an `idle` that is shorter than `lasts`"
+            )
         return self
