@@ -104,6 +104,19 @@ SHAPES: list[tuple[Any, dict[str, Any], bool]] = [
     ({"anyOf": [{"type": "string"}, {"type": "null"}]}, {"type": ["string", "null"]}, False),
     ({"$ref": "#/$defs/a"}, {"type": "string", "maxLength": 3}, False),
     ({"allOf": [{"$ref": "#/$defs/a"}, {"minLength": 1}]}, {"type": "string", "minLength": 1, "maxLength": 3}, False),
+    ({"allOf": [{"$ref": "#/$defs/a"}, {"$ref": "#/$defs/a"}]}, {"type": "string", "maxLength": 3}, False),
+    (
+        {"allOf": [{"$ref": "#/$defs/o"}], "properties": {"p": {"$ref": "#/$defs/o"}, "q": {"$ref": "#/$defs/a"}}},
+        {
+            "type": "object",
+            "properties": {
+                "a": {"type": "string", "maxLength": 3},
+                "p": {"type": "object", "properties": {"a": {"type": "string", "maxLength": 3}}},
+                "q": {"type": "string", "maxLength": 3},
+            },
+        },
+        False,
+    ),
     ({"enum": ["a", "b"]}, {"enum": ["a", "b"]}, False),
     ({"const": 5}, {"enum": [5]}, False),
     ({"type": "object"}, {"type": "object", "additionalProperties": True}, True),
@@ -118,7 +131,8 @@ SHAPES: list[tuple[Any, dict[str, Any], bool]] = [
 
 @pytest.mark.parametrize(("given", "wanted", "is_open"), SHAPES, ids=lambda part: str(part)[:60])
 def test_a_tools_schema_becomes_what_a_policy_can_say(given: Any, wanted: dict[str, Any], is_open: bool) -> None:
-    shape = shape_of(given, {"$defs": {"a": {"type": "string", "maxLength": 3}}})
+    text = {"type": "string", "maxLength": 3}
+    shape = shape_of(given, {"$defs": {"a": text, "o": {"type": "object", "properties": {"a": text}}}})
     assert (shape.schema, shape.open) == (wanted, is_open)
     value, is_one = sample(shape.schema)
     assert is_one and fits(shape.schema, value)
@@ -128,6 +142,8 @@ OPEN: list[tuple[Any, str]] = [
     (True, "not described"),
     ({}, "not described"),
     ({"$ref": "#/$defs/round"}, "a `$ref` that leads back to itself"),
+    ({"allOf": [{"$ref": "#/$defs/a"}, {"$ref": "#/$defs/round"}]}, "a `$ref` that leads back to itself"),
+    ({"allOf": [{"$ref": "#/$defs/and"}]}, "a `$ref` that leads back to itself"),
     ({"$ref": "https://elsewhere.example/x"}, "a `$ref` that leads nowhere here"),
     ({"$ref": "#/nowhere"}, "a `$ref` that leads nowhere here"),
     ({"$ref": 5}, "a `$ref` that leads nowhere here"),
@@ -141,10 +157,14 @@ OPEN: list[tuple[Any, str]] = [
 ]
 
 
+AND = {"$ref": "#/$defs/and"}
+
+
 @pytest.mark.parametrize(("given", "why"), OPEN, ids=str)
 def test_what_is_not_described_is_left_open_and_said_to_be(given: Any, why: str) -> None:
     """An open argument of a step that changes something asks a person."""
-    shape = shape_of(given, {"$defs": {"round": {"type": "object", "properties": {"n": {"$ref": "#/$defs/round"}}}}})
+    round_ = {"type": "object", "properties": {"n": {"$ref": "#/$defs/round"}}}
+    shape = shape_of(given, {"$defs": {"a": {"maxLength": 3}, "round": round_, "and": {"allOf": [AND]}}})
     assert shape.open and why in shape.lost
 
 

@@ -87,6 +87,28 @@ def test_every_format_says_what_was_called_and_where_its_values_stood(tmp_path: 
         assert seen["amount"] == ("inputs.amount",)
 
 
+def connection(number: int, *, named: str = "") -> list[dict[str, Any]]:
+    """One connection to an MCP server, as the server writes it down: the ids begin anew each time."""
+    lines = [
+        {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {}},
+        {"jsonrpc": "2.0", "id": 0, "result": {}},
+        {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "pay", "arguments": {"n": number}}},
+        {"jsonrpc": "2.0", "id": 1, "result": {"content": []}},
+    ]
+    return [{"message": line, **({"session": named} if named else {})} for line in lines]
+
+
+def test_an_mcp_log_without_sessions_has_a_run_for_each_connection(tmp_path: Path) -> None:
+    """Each begins with `initialize`. Where a line names its session, that alone tells."""
+    told = read(tmp_path, [line for n in range(3) for line in connection(n)])
+    assert [[dict(call.arguments) for call in run.calls] for run in told] == [[{"n": 0}], [{"n": 1}], [{"n": 2}]]
+    assert all(call.ran is Ran.SUCCEEDED for run in told for call in run.calls)
+    (one,) = read(tmp_path, [line for n in range(3) for line in connection(n, named="a")])
+    assert len(one.calls) == 3
+    mixed = [line for pair in zip(connection(0, named="a"), connection(1), strict=True) for line in pair]
+    assert sorted(len(run.calls) for run in read(tmp_path, mixed)) == [1, 1]
+
+
 def test_what_an_undeclared_tool_returned_is_outsiders(tmp_path: Path) -> None:
     """Its path begins with a sign that no source has, and its own names are not told."""
     file = tmp_path / "t.jsonl"

@@ -24,7 +24,9 @@ def from_openapi(path: Path) -> Found:
     data = read_data(path)
     paths = data.get("paths") if isinstance(data, Mapping) else None
     if not isinstance(paths, Mapping) or not ("openapi" in data or "swagger" in data):
-        raise ConfigurationError(f"{path}: no OpenAPI file; expected `openapi` and `paths`")
+        raise ConfigurationError(
+            f"{path}: no OpenAPI file; expected `openapi` (or `swagger`) and `paths`; {_instead(data)}"
+        )
     found = Found()
     for place, item in paths.items():
         for method, operation in _operations(item, data):
@@ -36,6 +38,17 @@ def from_openapi(path: Path) -> Found:
     if not found.tools and not found.left_out:
         raise ConfigurationError(f"{path}: describes no operation; expected `get`, `post` and the like under `paths`")
     return found
+
+
+def _instead(data: Any) -> str:
+    """What the file seems to be, and what to do with it."""
+    inner = data.get("result", data) if isinstance(data, Mapping) else data
+    listed = inner.get("tools") if isinstance(inner, Mapping) else inner
+    if isinstance(listed, list) and any(isinstance(tool, Mapping) and "name" in tool for tool in listed):
+        return "it lists tools: an MCP server's answer is read with --mcp-tools"
+    if isinstance(data, Mapping) and ("openapi" in data or "swagger" in data):
+        return "its operations are elsewhere; bundle the files into one"
+    return "export it as OpenAPI 3 or Swagger 2"
 
 
 def _operations(item: Any, data: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

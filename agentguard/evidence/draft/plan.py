@@ -19,9 +19,10 @@ from typing import Any
 from agentguard.core.values import Json
 from agentguard.evidence.draft import words
 from agentguard.evidence.draft.described import MOST_TOOLS, Described, Found
+from agentguard.evidence.draft.nulls import with_null, without_null
 from agentguard.evidence.draft.places import RECEIVES, TELLS, Place, places_of
 from agentguard.evidence.draft.samples import sample
-from agentguard.evidence.draft.shapes import shape_of, with_null, without_null
+from agentguard.evidence.draft.shapes import shape_of
 from agentguard.policy.json_schema.shapes import fits
 
 _TOOL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,199}")

@@ -17,7 +17,7 @@ from agentguard.errors import ConfigurationError
 from agentguard.evidence.learn.arguments import type_of
 from agentguard.evidence.learn.draft import LearntWorkflow, Reach, Tooling, learn
 from agentguard.evidence.learn.held_back import HeldBack, try_out
-from agentguard.evidence.learn.write import Head, tools_yaml, trust_yaml, workflow_yaml
+from agentguard.evidence.learn.write import Head, of, tools_yaml, trust_yaml, workflow_yaml
 from agentguard.evidence.sample import rank
 from agentguard.evidence.traffic import PastCall, PastRun
 from agentguard.guard.in_force import UsableBundle
@@ -68,7 +68,8 @@ def draft(runs: Sequence[PastRun], base: UsableBundle | None, out: Path, wanted:
     """Write a draft to a new folder, and try it out. Raises ConfigurationError and PolicyError; then there is none."""
     if len(runs) < FEWEST_RUNS:
         raise ConfigurationError(
-            f"{len(runs)} runs of `{wanted.name}` were found; expected {FEWEST_RUNS} or more to learn from"
+            f"{of(len(runs), 'run')} of `{wanted.name}` {'was' if len(runs) == 1 else 'were'} found; "
+            f"expected {FEWEST_RUNS} or more to learn from"
         )
     if out.exists():
         raise ConfigurationError(f"`{out}` is there already; name a folder that is not, nothing is overwritten")

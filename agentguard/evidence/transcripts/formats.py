@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from agentguard.evidence.transcripts.events import (
     Called,
@@ -16,8 +16,15 @@ from agentguard.evidence.transcripts.events import (
     tool_name,
 )
 
-# Finds the run of a name, or None where it is not looked at.
-Find = Callable[[str], Trace | None]
+
+class Find(Protocol):
+    """Finds the run of a name, or None where it is not looked at. ``begun``: of a log that names no runs, how many of
+    them its lines have begun so far."""
+
+    begun: int
+
+    def __call__(self, name: str) -> Trace | None:
+        """The run."""
 
 
 class Format(NamedTuple):
@@ -211,7 +218,9 @@ def _mcp(line: Any, number: int, find: Find) -> None:
     if message is None:
         raise NotATranscript("expected a JSON-RPC message with `jsonrpc`, or one under `message`")
     named = next((line[name] for name in ("session", "session_id", "sessionId", "mcp-session-id") if name in line), "")
-    trace = find(str(named) or "session")
+    # A log of one connection after the other, as a server writes it on its own: each begins with `initialize`.
+    find.begun += message.get("method") == "initialize" and not named
+    trace = find(str(named) or f"session-{find.begun}")
     if trace is None:
         return
     trace.about(line)

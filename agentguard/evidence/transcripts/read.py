@@ -29,8 +29,9 @@ class _Held:
         self._most = most
         self.traces: dict[str, Trace] = {}
         self._highest: int | None = None
+        self.begun = 0
 
-    def find(self, name: str) -> Trace | None:
+    def __call__(self, name: str) -> Trace | None:
         if name in self.traces:
             return self.traces[name]
         mine = rank(name)
@@ -67,7 +68,7 @@ def read_transcripts(
             meant = next(name for name, known in FORMATS.items() if known is form)
             raise wrong(str(file), number, f"is not as the lines before it: expected {_EXPECTED[meant]}")
         try:
-            form.read(data, number, held.find)
+            form.read(data, number, held)
         except NotATranscript as error:
             raise wrong(str(file), number, str(error)) from None
     if form is None:

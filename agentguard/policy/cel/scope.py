@@ -113,6 +113,18 @@ class Scope:
         return cls(names, steps)
 
 
+class StepNames(tuple[str, ...]):
+    """The names of a workflow's steps. They are hashed once: each step, and each condition, asks for it again."""
+
+    _hashed: int | None = None
+
+    def __hash__(self) -> int:
+        """That of the names."""
+        if self._hashed is None:
+            self._hashed = super().__hash__()
+        return self._hashed
+
+
 @lru_cache(maxsize=64)
 def _counts(steps: tuple[str, ...]) -> Known:
     """The same for each step of a workflow."""

@@ -33,7 +33,7 @@ from agentguard.policy.cel.conditions import CompiledCondition, compile_conditio
 from agentguard.policy.cel.declared_types import expect_names
 from agentguard.policy.cel.joined import JoinedConditions
 from agentguard.policy.cel.places import Looked
-from agentguard.policy.cel.scope import Known, Scope
+from agentguard.policy.cel.scope import Known, Scope, StepNames
 from agentguard.policy.compile.asked import shown_to_people
 from agentguard.policy.compile.fill import (
     Declared,
@@ -102,7 +102,8 @@ class _Workflow:
         self.written = written
         self.file: models.Workflow = written.model
         self.before = len(parts.problems)
-        self.steps = tuple(self.file.steps)
+        self.steps = StepNames(self.file.steps)
+        self.growing = grows_in(self.file.steps)
         self.scopes: dict[str, Scope] = {}
         self.declared = Declared.of(self.file, parts.tools, parts.catalog)
         self.words = SourceWords.of(self.file, parts.tools, parts.tool_by_alias)
@@ -290,7 +291,7 @@ class _Workflow:
             or read_kept(reaches),
             texts=texts,
             refers=refers,
-            hints=hints_of(step, conditions, grows_in(self.file.steps)),
+            hints=hints_of(step, conditions, self.growing),
             fills=fills,
             null_is_absent=nulls_of(step.arguments),
             per=per_of(step),
