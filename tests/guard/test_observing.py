@@ -134,6 +134,41 @@ def test_a_tool_of_no_step_runs_and_counts_for_no_step(bundle: Path, load: Calla
     assert state is not None and state.succeeded <= {""} and dict(state.counts) == {"": 1}
 
 
+RETYPED: list[tuple[str, Any, Any, str | None]] = [
+    ("a number as text", "5", 5, "arguments_invalid"),
+    ("a near miss: the number itself", 5, 5, None),
+]
+
+
+@pytest.mark.parametrize(("rows", "ran", "reason"), [case[1:] for case in RETYPED], ids=[case[0] for case in RETYPED])
+def test_a_strict_tool_that_is_given_another_type_runs_while_observed_and_its_record_says_refused(
+    bundle: Path, load: Callable[..., Guard], tools: Tools, rows: Any, ran: Any, reason: str | None
+) -> None:
+    """`strict: true` is an owner's rule: what runs is what the tool's own types make of it, as the record says."""
+    file = bundle / "tools.yaml"
+    file.write_text(
+        file.read_text().replace("    secrets: [password]\n", "    secrets: [password]\n    strict: true\n")
+    )
+    guard = load(WHOLE)
+    look_up, export = wrapped(guard, tools)
+    with start(guard):
+        look_up("EXP-7")
+        export("orders", rows, IN)
+
+    assert tools.ran[-1] == ("export_orders", ("orders", ran, IN, "hunter2"))
+    record = last(guard)
+    assert record["arguments"]["rows"] == ran and type(record["arguments"]["rows"]) is int
+    assert (record["effect"], record["reasons"]) == (("deny", [reason]) if reason else ("permit", []))
+    assert (record["enforced"], record["coerced"]) == (False, ["/rows"] if reason else [])
+
+    enforced = load()
+    _, export = wrapped(enforced, tools)
+    before = len(tools.ran)
+    with start(enforced), pytest.raises(ToolCallDenied):
+        export("orders", "5", IN)
+    assert len(tools.ran) == before and "arguments_invalid" in last(enforced)["reasons"]
+
+
 def test_what_is_permitted_says_that_it_would_not_have_been_refused_either(observed: Guard, tools: Tools) -> None:
     with start(observed) as run:
         wrapped(observed, tools)[0]("EXP-7")

@@ -8,6 +8,8 @@ The rules:
 3. What tools returned was followed as the live workflow asks for it, and no further.
 4. A budget holds what it holds by its live name; where it counts other calls, or in another way, that is not known.
 5. What the guard filled in, the model did not write: under a step that does not fill it, nobody knows what it would be.
+6. Where a run has been, and how sensitive what it read was, is what the live tools and the live catalog make of its
+   calls. Where the candidate's would make something else of them, that is not known, once there is a call.
 
 Pure, and looked up once for each step.
 """
@@ -32,6 +34,8 @@ _VALUES = frozenset({
     Reason.DESTINATION_NOT_ALLOWED, Reason.DESTINATION_TOO_SENSITIVE, Reason.PROVENANCE_UNMET,
     Reason.LINK_NOT_ALLOWED, Reason.ADDRESS_NOT_ALLOWED, Reason.TEXT_CARRIES, Reason.STEP_USED_UP,
 })  # fmt: skip
+_HIGH = frozenset({Reason.WRITE_DOWN})
+_ZONES = frozenset({Reason.ZONE_NOT_REACHABLE, Reason.ZONE_FIRST_CONTACT})
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -75,6 +79,37 @@ def _lacks(live: Bundle, candidate: Bundle, known: Workflow, workflow: Workflow,
             yield Lack(f"what budget `{budget.name}` holds", frozenset({Reason.BUDGET_EXCEEDED}))
     for name in sorted(_filled(known, step.tool) - step.fills.keys()):
         yield Lack(f"what the model would write in `{name}`", _CONDITIONS | _VALUES)
+
+
+def lacks_of_the_way(live: Bundle, candidate: Bundle, workflow: Workflow, tool: str) -> tuple[Lack, ...]:
+    """What is not known of where a run under the live bundle has been, for a call of this tool."""
+    found: list[Lack] = []
+    declared = candidate.tools.get(tool)
+    reaches = declared is not None and bool(declared.destinations)
+    writes = reaches and declared is not None and declared.effect is not ToolEffect.READ
+    stops = any(step.not_above is not None for step in workflow.steps_by_tool.get(tool, ()))
+    if (stops or (workflow.no_write_down and writes)) and _places(live, "sensitivity") != _places(
+        candidate, "sensitivity"
+    ):
+        found.append(Lack("how sensitive what it read was", _HIGH))
+    asks = any(zone.then is not None or zone.first_contact is not None for zone in candidate.policy.zones.values())
+    if reaches and asks and _places(live, "zone") != _places(candidate, "zone"):
+        found.append(Lack("in which zones it has been", _ZONES))
+    return tuple(found)
+
+
+def _places(bundle: Bundle, what: str) -> Any:
+    """All that decides what a bundle makes of where calls went: its tools' destinations, and its catalog."""
+    reached = {
+        name: (
+            tool.effect is ToolEffect.READ if what == "sensitivity" else None,
+            [(place.kind, place.argument, place.fixed, place.options, place.optional) for place in tool.destinations],
+        )
+        for name, tool in bundle.tools.items()
+        if tool.destinations
+    }
+    listed = {(entry.kind, entry.pattern): (getattr(entry, what), entry.promises) for entry in bundle.catalog}
+    return reached, listed
 
 
 def lacks_of_the_call(live: Bundle, candidate: Bundle, workflow: Workflow, tool: str) -> tuple[str, ...]:

@@ -25,7 +25,13 @@ from agentguard.guard.call.fill import filled
 from agentguard.guard.call.judge import Judged, judge
 from agentguard.guard.call.plan import GuardedTool
 from agentguard.guard.call.prepare import Call, prepare
-from agentguard.guard.candidate.lacks import Lack, is_idle_unknown, lacks_of, lacks_of_the_call
+from agentguard.guard.candidate.lacks import (
+    Lack,
+    is_idle_unknown,
+    lacks_of,
+    lacks_of_the_call,
+    lacks_of_the_way,
+)
 from agentguard.guard.engine import Engine
 from agentguard.guard.identities import Verification
 from agentguard.guard.in_force import InForce, UsableBundle
@@ -76,14 +82,23 @@ class Candidate:
         self._policy: Policy = replace(usable.bundle.policy, workflows=workflows)
         held = _Held(InForce(usable, cast("Verification", None)))
         self._engine = Engine(held, memory_ledger(), clock=clock)
-        self._lacks: dict[tuple[str, str, str], tuple[Lack, ...]] = {}
+        self._lacks: dict[tuple[str, ...], tuple[Lack, ...]] = {}
 
     def _lacks_of(self, live: Bundle, workflow: Workflow, step: Step) -> tuple[Lack, ...]:
-        key = (live.revision, workflow.name, step.name)
+        key = ("step", live.revision, workflow.name, step.name)
+        return self._remembered(key, lambda: lacks_of(live, self.bundle, workflow, step))
+
+    def _of_the_way(self, live: Bundle, workflow: Workflow, tool: str, run: RunState | Unavailable) -> tuple[Lack, ...]:
+        if not isinstance(run, RunState) or not run.counts:
+            return ()  # it has been nowhere
+        key = ("way", live.revision, workflow.name, tool)
+        return self._remembered(key, lambda: lacks_of_the_way(live, self.bundle, workflow, tool))
+
+    def _remembered(self, key: tuple[str, ...], find: Callable[[], tuple[Lack, ...]]) -> tuple[Lack, ...]:
         if key not in self._lacks:
             if len(self._lacks) > _MOST_REMEMBERED:
                 self._lacks.clear()
-            self._lacks[key] = lacks_of(live, self.bundle, workflow, step)
+            self._lacks[key] = find()
         return self._lacks[key]
 
     def judge(self, heard: Heard) -> Verdict:
@@ -156,17 +171,22 @@ class Candidate:
         """What is known decides it, or it cannot be judged."""
         if workflow is None or workflow.name not in heard.live.policy.workflows:
             return Verdict(decision.effect, decision, call)
-        if any(found.step is None and found.effect is Effect.DENY for found in decision.findings):
-            return Verdict(decision.effect, decision, call)
-        lacks = list(lacks_of_the_call(heard.live, self.bundle, workflow, tool))
         run = heard.judged.facts.run
+        way = self._of_the_way(heard.live, workflow, tool, run)
+        unsure = frozenset().union(*(lack.of for lack in way))
+        denied = [found for found in decision.findings if found.step is None and found.effect is Effect.DENY]
+        if any(found.reason not in unsure for found in denied):
+            return Verdict(decision.effect, decision, call)
+        if denied:
+            return Verdict(None, decision, call, tuple(lack.what for lack in way))
+        lacks = list(lacks_of_the_call(heard.live, self.bundle, workflow, tool))
         shape = self.bundle.workflows_inputs.get(workflow.name)
         if shape is not None and isinstance(run, RunState) and shape.refusal(dict(run.inputs)) is not None:
             lacks.append("what its run would have been begun with")
         if lacks:
             return Verdict(None, decision, call, tuple(lacks))
         missing = {
-            step.name: self._lacks_of(heard.live, workflow, step) + _windows(heard, workflow, step.name)
+            step.name: self._lacks_of(heard.live, workflow, step) + _windows(heard, workflow, step.name) + way
             for step in workflow.steps_by_tool.get(tool, ())
         }
         step = decision.step
