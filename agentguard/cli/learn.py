@@ -127,7 +127,7 @@ def _from_records(ledger: Path | None, workflow: str, begin: Any, most: int) -> 
 
 def to_json(made: Drafted, left: int = 0) -> dict[str, Any]:
     """Everything, for a program."""
-    from agentguard.evidence.learn.draft import told
+    from agentguard.evidence.learn.learnt import told
 
     held = made.held_back
     return {

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from agentguard.cli import bundles
 from agentguard.errors import ConfigurationError
+from agentguard.evidence.draft.effects import guessed_effect
+from agentguard.evidence.learn.bundle import Wanted, draft
 from agentguard.evidence.traffic import PastRun, Ran
 from agentguard.evidence.transcripts.read import EVERYTHING, read_transcripts
 
@@ -158,3 +163,43 @@ def test_never_more_runs_are_held_than_are_looked_at(tmp_path: Path) -> None:
     back = {run.id for run in read(tmp_path, lines[::-1], most=20)}
     assert len(there) == 20
     assert there == back
+
+
+def shop(number: int) -> dict[str, Any]:
+    """One conversation with a shop's agent: it looks an order up, reads a page, and writes to somebody."""
+    calls: list[tuple[str, dict[str, Any]]] = [
+        ("get_order", {"order": f"ORD-{number}", "view": ("full", "short")[number % 2]}),
+        ("fetch_page", {"url": f"https://shop.example/{number % 2}"}),
+        ("send_email", {"to": "ann@shop.example", "body": f"order {number} is on its way"}),
+        ("frobnicate", {"level": number % 2}),
+        ("get_account", {"password": f"s3cret-{number}"}),
+    ]
+    messages: list[dict[str, Any]] = []
+    for at, (name, arguments) in enumerate(calls):
+        function = {"name": name, "arguments": json.dumps(arguments)}
+        messages.append({"role": "assistant", "tool_calls": [{"id": str(at), "function": function}]})
+        messages.append({"role": "tool", "tool_call_id": str(at), "content": '{"total": 5}'})
+    return {"id": f"c{number}", "messages": messages}
+
+
+def test_without_a_bundle_effects_are_guessed_as_init_would_and_marked(tmp_path: Path) -> None:
+    """What reads is bounded by the traffic; what sends, what nobody can tell, places and secrets are an owner's."""
+    runs = read(tmp_path, [shop(number) for number in range(20)])
+    wanted = Wanted("shop", "me", ["anyone"], [], 0, date(2026, 12, 1))
+    made = draft(runs, None, tmp_path / "draft", wanted, bundles.load)
+    asks = {step.tool: [question.partition(":")[0] for question in step.questions] for step in made.workflow.steps}
+    assert asks["get_order"] == []
+    assert asks["fetch_page"] == ["`url`"]
+    assert asks["send_email"] and asks["frobnicate"]
+    assert asks["get_account"] == ["`password`"]
+    text = (tmp_path / "draft" / "tools.yaml").read_text("utf-8")
+    said = yaml.safe_load(text)["tools"]
+    assert {name: entry["effect"] for name, entry in said.items()} == {
+        name: guessed_effect(name).effect for name in asks
+    }
+    assert [said[name]["effect"] for name in ("get_order", "send_email", "frobnicate")] == ["read", "send", "write"]
+    assert text.count("guess: ") == 8 and "guess: `url` names a place" in text
+    assert said["get_account"]["secrets"] == ["password"]
+    assert all(entry["untrusted_results"] == ["*"] for entry in said.values())
+    everything = "".join(file.read_text("utf-8") for file in (tmp_path / "draft").iterdir())
+    assert "s3cret" not in everything

@@ -19,6 +19,7 @@ from typing import Any
 from agentguard.core.values import Json
 from agentguard.evidence.draft import words
 from agentguard.evidence.draft.described import MOST_TOOLS, Described, Found
+from agentguard.evidence.draft.effects import guessed_effect
 from agentguard.evidence.draft.nulls import with_null, without_null
 from agentguard.evidence.draft.places import RECEIVES, TELLS, Place, places_of
 from agentguard.evidence.draft.samples import sample
@@ -27,7 +28,6 @@ from agentguard.policy.json_schema.shapes import fits
 
 _TOOL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,199}")
 _MOST_ARGUMENTS = 100
-_RANK = {effect: rank for rank, effect in enumerate(words.EFFECTS)}
 _ASKED = {
     "send": "it sends something to somebody",
     "delete": "it deletes",
@@ -134,36 +134,18 @@ def _twice(tools: Sequence[Described]) -> set[str]:
     return {tool.name for tool in tools if tool.name in seen or seen.add(tool.name)}  # type: ignore[func-returns-value]
 
 
-def guessed_effect(tool: Described) -> tuple[str, str, bool]:
-    """The effect, what it was guessed from, and whether anything told it at all."""
-    evidence = [(effect, f"`{verb}` in its name") for verb, effect in words.verbs(tool.name)]
-    if tool.method is not None:
-        by_method = {"GET": "read", "HEAD": "read", "OPTIONS": "read", "DELETE": "delete"}
-        evidence.append((by_method.get(tool.method, "write"), f"it is a {tool.method}"))
-    if tool.read_only is not None:
-        evidence.append(
-            ("read" if tool.read_only else "write", f"its server says `readOnlyHint: {str(tool.read_only).lower()}`")
-        )
-    if tool.destructive and not tool.read_only:
-        evidence.append(("delete", "its server says `destructiveHint: true`"))
-    if not evidence:
-        return "write", "nothing in its name says what it does", False
-    effect, why = max(evidence, key=lambda each: _RANK[each[0]])
-    return effect, why, True
-
-
 def _tool(
     tool: Described, choices: Choices, inputs: dict[str, tuple[dict[str, Json], Json]], steps: set[str]
 ) -> ToolPlan:
     if _TOOL_NAME.fullmatch(tool.name) is None:
         raise _LeftOut("a policy cannot write its name; rename it to letters, digits, `_`, `-` and `.`")
     properties = _properties(tool)
-    effect, why, known = guessed_effect(tool)
-    reads = effect == "read"
+    guess = guessed_effect(tool.name, read_only=tool.read_only, destructive=tool.destructive, method=tool.method)
+    effect, reads = guess.effect, guess.effect == "read"
     required = tool.parameters.get("required")
     needed = set(required) if isinstance(required, list) and all(isinstance(name, str) for name in required) else set()
-    made = ToolPlan(tool.name, "", effect, why, [], [], tool.fixed, [], False, [], {}, {})
-    if not known:
+    made = ToolPlan(tool.name, "", effect, guess.why, [], [], tool.fixed, [], False, [], {}, {})
+    if not guess.told:
         made.asks.append("nothing in its name says what it does")
     elif effect in _ASKED:
         made.asks.append(_ASKED[effect])

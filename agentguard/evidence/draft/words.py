@@ -170,12 +170,20 @@ OF_A_PERSON = frozenset({"email", "mail", "phone", "mobile", "tel", "iban"})
 SECRET = frozenset(
     (
         *("password", "passwd", "passphrase", "secret", "token", "apikey", "credential", "credentials", "cvv", "cvc"),
-        *("pin", "otp", "pwd"),
+        *("pin", "otp", "pwd", "auth"),
     )
 )
 _SECRET_PAIRS = frozenset(
     {("api", "key"), ("private", "key"), ("access", "key"), ("client", "secret"), ("card", "number")}
 )
+# What a person reads, and nothing is found by; and what a reading tool is asked in a person's words.
+FREE_TEXTS = frozenset(
+    (
+        *("body", "content", "text", "message", "msg", "note", "notes", "comment", "comments", "subject", "title"),
+        *("description", "reason", "summary", "caption", "memo", "explanation", "details", "feedback", "reply"),
+    )
+)
+QUERIES = frozenset({"query", "q", "search", "keywords", "keyword", "search_query", "question", "prompt"})
 # A `page_token` is a bookmark.
 _NO_SECRETS = frozenset({"page", "next", "continuation", "sync", "cursor"})
 # Tools of such a name return what outsiders wrote.
@@ -241,6 +249,11 @@ def is_of_a_person(name: str) -> bool:
     """Whether a reading tool is probably told by this argument whose data it reads."""
     found = words(name)
     return not OF_A_PERSON.isdisjoint(found) and set(found) <= OF_A_PERSON | _OF_AN_ID | TENANT | {"address"}
+
+
+def is_free_text(name: str, *, reads: bool) -> bool:
+    """Whether an argument of this name holds words for a person, and nothing that a tool finds something by."""
+    return name.lower() in FREE_TEXTS or (reads and name.lower() in QUERIES)
 
 
 def is_secret(name: str) -> bool:

@@ -3,7 +3,7 @@
 The rules:
 
 1. Where a value comes from is what most runs agree on: an input of the run, or a place in a reading tool's result that
-   outsiders cannot write. A run that says otherwise is not asked any further (``learn.draft`` sets it aside).
+   outsiders cannot write. A run that says otherwise is not asked any further (``learn.aside``).
 2. Of a tool that only reads, a constant, a bound or a list may be taken from traffic.
 3. Of every other tool none is: an argument whose value has no such source is a question for an owner.
 4. A value that is secret, by Tools or by its shape, stands nowhere in a draft, and is compared with nothing.
@@ -19,6 +19,7 @@ from typing import Any
 
 from agentguard.core.credentials import without_credentials
 from agentguard.core.values import Json
+from agentguard.evidence.draft.words import is_free_text
 
 # Of the runs that use the argument, so many must agree on where it comes from; a second source is added for no fewer.
 MOST_AGREE = 0.6
@@ -28,38 +29,8 @@ ANOTHER_SOURCE = 0.25
 DIFFERENT = 3
 # A list of words that a reading tool takes.
 MOST_WORDS = 8
-# Arguments that a person reads, and nothing is found by: by name, because traffic must not choose.
-_TEXTS = frozenset(
-    [
-        "body",
-        "content",
-        "text",
-        "message",
-        "msg",
-        "note",
-        "notes",
-        "comment",
-        "comments",
-        "subject",
-        "title",
-        "description",
-        "reason",
-        "summary",
-        "caption",
-        "memo",
-        "explanation",
-        "details",
-        "feedback",
-        "reply",
-    ]
-)
-_QUERIES = frozenset(["query", "q", "search", "keywords", "keyword", "search_query", "question", "prompt"])
 # A body of mail has room; whoever fills a megabyte with a tool's text has not.
 TEXT_AT_MOST = 10_000
-SECRET_NAMES = re.compile(
-    r"(?i)(?:^|[_-])(?:password|passwd|passphrase|pwd|secret|token|api_?key|private_?key|credentials?|otp|pin|cvv|auth)"
-    r"(?:$|[_-])"
-)
 
 
 class Hidden:
@@ -217,7 +188,7 @@ def learn_argument(
             more = {"null_is_absent": True} if None in nothing else {"optional": True} if nothing else optional
             return Learnt({**plain, **lead, **more}, told, None, source.words[0])
         return Learnt({**full, "fill": source.words[0]}, told, None, source.words[0])
-    text = _is_text(name, values, _TEXTS | _QUERIES if reads else _TEXTS)
+    text = is_free_text(name, reads=reads) and _are_texts(values)
     if text and not is_place:
         word: dict[str, Any] = {**full, "maxLength": TEXT_AT_MOST}
         if not reads:
@@ -305,9 +276,9 @@ def _of_nothing(values: Sequence[Json]) -> dict[str, Any]:
     return found
 
 
-def _is_text(name: str, values: Sequence[Json], names: frozenset[str]) -> bool:
+def _are_texts(values: Sequence[Json]) -> bool:
     texts = [value for value in values if not is_nothing(value)]
-    return name.lower() in names and bool(texts) and all(isinstance(value, str) for value in texts)
+    return bool(texts) and all(isinstance(value, str) for value in texts)
 
 
 def _types(values: Sequence[Json]) -> Any:

@@ -14,9 +14,13 @@ from agentguard.core.policy import Workflow
 from agentguard.core.values import Json, Sensitivity, ToolEffect, Unavailable
 from agentguard.destinations import derive
 from agentguard.errors import ConfigurationError
+from agentguard.evidence.draft.effects import guessed_effect
+from agentguard.evidence.draft.places import places_of
+from agentguard.evidence.draft.words import is_secret
 from agentguard.evidence.learn.arguments import type_of
-from agentguard.evidence.learn.draft import LearntWorkflow, Reach, Tooling, learn
+from agentguard.evidence.learn.draft import learn
 from agentguard.evidence.learn.held_back import HeldBack, try_out
+from agentguard.evidence.learn.learnt import LearntWorkflow, Reach, Tooling
 from agentguard.evidence.learn.write import Head, of, tools_yaml, trust_yaml, workflow_yaml
 from agentguard.evidence.sample import rank
 from agentguard.evidence.traffic import PastCall, PastRun
@@ -27,6 +31,8 @@ from agentguard.policy.yaml.parse import parse
 REVIEW_WITHIN = timedelta(days=90)
 # Fewer than these say nothing, and of fewer than these none is held back.
 FEWEST_RUNS, FEWEST_TO_HOLD_BACK = 3, 10
+# Values of one argument of which the type is looked at, to guess whether it names a place.
+_MOST_LOOKED_AT = 100
 _NEXT = re.compile(r"^---[ \t]*(?:#.*)?$", re.MULTILINE)
 
 
@@ -106,8 +112,8 @@ def _write(
     version = 1 if known is None else known.version + 1
     head = Head(wanted.name, version, wanted.owner, wanted.today + REVIEW_WITHIN, subjects, inputs, [*wanted.approvers])
     if base is None:
-        used = {step.tool: {"effect": str(ToolEffect.WRITE), "untrusted_results": ["*"]} for step in learnt.steps}
-        (out / "tools.yaml").write_text(tools_yaml(used), "utf-8")
+        guessed = _undeclared(runs)
+        (out / "tools.yaml").write_text(tools_yaml({step.tool: guessed[step.tool] for step in learnt.steps}), "utf-8")
         (out / "trust.yaml").write_text(trust_yaml(subjects), "utf-8")
     else:
         _copy(base, out, wanted.name)
@@ -182,9 +188,28 @@ def _tooling(base: UsableBundle) -> dict[str, Tooling]:
 
 
 def _undeclared(runs: Sequence[PastRun]) -> dict[str, Tooling]:
-    """Tools of which nobody has said what they do: each may do anything."""
-    names = {call.tool for run in runs for call in run.calls}
-    return {name: Tooling(ToolEffect.WRITE) for name in sorted(names)}
+    """Tools of which nobody has said what they do: as `agentguard init` would guess it from their names."""
+    given: dict[str, dict[str, list[Json]]] = {}
+    for call in (call for run in runs for call in run.calls):
+        of_tool = given.setdefault(call.tool, {})
+        for name, value in call.arguments.items():
+            of_tool.setdefault(name, []).append(value)
+    return {tool: _guessed(tool, arguments) for tool, arguments in sorted(given.items())}
+
+
+def _guessed(tool: str, arguments: Mapping[str, Sequence[Json]]) -> Tooling:
+    guess = guessed_effect(tool)
+    return Tooling(
+        ToolEffect(guess.effect),
+        secrets=frozenset(name for name in arguments if is_secret(name)),
+        # Whatever the dialect is: an argument that holds SQL names places.
+        places=frozenset(
+            name
+            for name, values in arguments.items()
+            if any(places_of(tool, name, type_of(values[:_MOST_LOOKED_AT]), optional=False, dialect="postgres"))
+        ),
+        guess=guess.why,
+    )
 
 
 def _root(path: str) -> str:

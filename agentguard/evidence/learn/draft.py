@@ -14,99 +14,31 @@ The rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import ceil
 from types import MappingProxyType
 from typing import Any
 
-from agentguard.core.values import Sensitivity, ToolEffect
+from agentguard.core.values import Sensitivity
+from agentguard.evidence.draft.words import is_secret
 from agentguard.evidence.learn.arguments import (
-    HIDDEN,
     MOST_AGREE,
     READS_AGREE,
-    SECRET_NAMES,
     Learnt,
     Source,
-    Use,
     as_given,
-    is_nothing,
     learn_argument,
     source_of,
-    visible,
 )
+from agentguard.evidence.learn.aside import USUAL, set_aside, uses_of
+from agentguard.evidence.learn.learnt import LearntStep, LearntWorkflow, Reach, Tooling
+from agentguard.evidence.learn.limits import limit
+from agentguard.evidence.learn.order import first_place, put_in_order
 from agentguard.evidence.traffic import PastCall, PastRun, Ran
 
 # A tool that fewer runs use is left out: 5 of 100, and never a single one.
 RARE = 0.05
 FEWEST = 2
-# What a tool that more than reads does on its own account must be usual: done in one of three runs.
-USUAL = 1 / 3
-# Calls of a reading tool in one run: so much more than ever seen, because agents try again.
-READ_AGAIN, READ_AT_LEAST = 3, 10
-# Of the runs that use a tool that more than reads, so many must make do with one call, or one for each value.
-ENOUGH_CALLS = 0.95
-# What must have come before in all runs is learnt from so many, not from three.
-ORDER_FROM = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Tooling:
-    """What is known of a tool. ``reads``: it only reads. ``trusted``: whether outsiders cannot write at a path of its
-    result. ``places``: arguments that are destinations; ``reaches``: how sensitive a place its calls reached, where all
-    were listed; None: it reaches none."""
-
-    effect: ToolEffect
-    secrets: frozenset[str] = frozenset()
-    places: frozenset[str] = frozenset()
-    has_places: bool = False
-
-    @property
-    def reads(self) -> bool:
-        """Whether it does nothing but read."""
-        return self.effect is ToolEffect.READ
-
-
-@dataclass(frozen=True, slots=True)
-class Reach:
-    """How far the calls of a step went: the most sensitive listed place, and how many runs reached unlisted ones."""
-
-    up_to: Sensitivity | None
-    unlisted: int
-
-
-@dataclass(slots=True)
-class LearntStep:
-    """One step of a draft. ``questions``: what an owner must say before nobody is asked any more."""
-
-    name: str
-    tool: str
-    reads: bool
-    runs: int
-    requesters: int
-    days: int
-    breaks: int
-    arguments: dict[str, Learnt] = field(default_factory=dict)
-    after: dict[str, str] = field(default_factory=dict)
-    at_most: int = 1
-    per: str | None = None
-    most_calls: str = ""
-    reach: Reach | None = None
-    questions: list[str] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class LearntWorkflow:
-    """A draft as data. ``set_aside``: by run, why nothing was learnt from it. ``left_out``: by tool, why it has no
-    step."""
-
-    steps: list[LearntStep]
-    runs: int
-    requesters: int
-    days: int
-    set_aside: dict[str, str]
-    left_out: dict[str, str]
-
 
 NO_INPUTS: Mapping[str, Any] = MappingProxyType({})
 Reaching = Callable[[PastCall], Reach | None]
@@ -119,7 +51,7 @@ def learn(
     ``inputs``: the schema of each input of a run."""
     used = _by_tool(runs, tools)
     sources = {tool: _sources(tool, calls, tools) for tool, calls in used.items()}
-    aside = _set_aside(runs, used, sources, tools)
+    aside = set_aside(runs, used, sources, tools)
     clean = [run for run in runs if run.id not in aside]
     left_out = {
         name: f"not in Tools; called in {count} of {len(runs)} runs" for name, count in _unknown(runs, tools).items()
@@ -137,8 +69,8 @@ def learn(
             continue
         step = _step(tool, shown, runs, sources[tool], tools[tool], reaching, taken, inputs, tried=len(within) > 0)
         steps.append(step)
-    _order(steps, clean)
-    steps.sort(key=lambda step: (_first_place(step, clean), step.name))
+    put_in_order(steps, clean)
+    steps.sort(key=lambda step: (first_place(step, clean), step.name))
     return LearntWorkflow(
         steps,
         len(runs),
@@ -167,18 +99,6 @@ def _unknown(runs: Iterable[PastRun], tools: Mapping[str, Tooling]) -> dict[str,
     return {name: len(ids) for name, ids in sorted(found.items())}
 
 
-def uses_of(name: str, calls: Iterable[tuple[PastRun, PastCall]]) -> list[Use]:
-    """Each value of an argument."""
-    found = []
-    for run, call in calls:
-        if name in call.arguments:
-            value = call.arguments[name]
-            hidden = name in call.hidden or not visible(value)
-            places = None if call.seen_in is None else call.seen_in.get(name, ())
-            found.append(Use(run.id, HIDDEN if hidden else value, places))
-    return found
-
-
 def _arguments(calls: Iterable[tuple[PastRun, PastCall]]) -> list[str]:
     found: dict[str, None] = {}
     for _, call in calls:
@@ -199,37 +119,6 @@ def _sources(
 
     agree = READS_AGREE if tools[tool].reads else MOST_AGREE
     return {name: source_of(uses_of(name, calls), trusted, agree) for name in _arguments(calls)}
-
-
-def _set_aside(
-    runs: Sequence[PastRun],
-    used: Mapping[str, Sequence[tuple[PastRun, PastCall]]],
-    sources: Mapping[str, Mapping[str, Source | None]],
-    tools: Mapping[str, Tooling],
-) -> dict[str, str]:
-    """Rule 1, with the reason for each."""
-    aside: dict[str, str] = {}
-    for tool, calls in sorted(used.items()):
-        within = {run.id for run, _ in calls}
-        for name, source in sources[tool].items():
-            if source is not None:
-                said = f"`{tool}` got `{name}` from elsewhere than {' or '.join(source.words)}"
-                aside |= dict.fromkeys(sorted(source.breaks - aside.keys()), said)
-        if tools[tool].reads or len(within) >= USUAL * len(runs):
-            continue
-        explained = all(
-            (source is not None and source.words[0].startswith("inputs.")) or _only_nothing(uses_of(name, calls))
-            for name, source in sources[tool].items()
-        )
-        if not explained or not sources[tool]:
-            for run in within:
-                aside.setdefault(run, f"`{tool}` was called in {len(within)} of {len(runs)} runs only")
-    # Where nearly everybody is, nobody is the exception: then all are asked about.
-    return aside if len(aside) <= len(runs) / 2 else {}
-
-
-def _only_nothing(uses: Sequence[Use]) -> bool:
-    return all(use.value is not HIDDEN and is_nothing(use.value) for use in uses)
 
 
 def _step(
@@ -257,7 +146,7 @@ def _step(
     )
     for name in _arguments(calls):
         uses = uses_of(name, calls)
-        secret = name in known.secrets or SECRET_NAMES.search(name) is not None
+        secret = name in known.secrets or is_secret(name)
         learnt = learn_argument(
             name, uses, len(calls), sources.get(name), reads=known.reads, is_place=name in known.places, named=secret
         )
@@ -272,36 +161,10 @@ def _step(
         rest = [each.rests_on for each in step.arguments.values() if each.rests_on and each.rests_on != "text"]
         if not all(place.startswith("inputs.") for place in rest):
             step.questions.append(f"called in {len(within)} of {len(runs)} runs only")
-    _limit(step, within.values())
+    limit(step, within.values())
     if known.has_places:
         _reach(step, [call for _, call in calls], reaching)
     return step
-
-
-def _limit(step: LearntStep, runs: Collection[PastRun]) -> None:
-    """How often. What more than reads is called once, or once for each value of an argument, or an owner is asked."""
-    tried = [[call for call in run.calls if call.tool == step.tool and call.ran is not Ran.NOT_RUN] for run in runs]
-    most = max(map(len, tried))
-    if step.reads:
-        step.at_most, step.most_calls = max(READ_AT_LEAST, READ_AGAIN * most), f"at most {most} in one run were seen"
-        return
-    needed = ceil(ENOUGH_CALLS * len(tried))
-    for name in (None, *(name for name, each in step.arguments.items() if each.rests_on not in ("", "text"))):
-        fits = sum(len(calls) <= 1 if name is None else _differ(calls, name) for calls in tried)
-        if fits >= needed:
-            step.per = None if name is None else f"args.{name}"
-            step.most_calls = f"enough for {fits} of {len(tried)} runs; {len(tried) - fits} would break it"
-            return
-    step.at_most, step.most_calls = most, f"{OWNER}: so many were seen in one run"
-    step.questions.append("how often it may be called in one run")
-
-
-OWNER = "OWNER"
-
-
-def _differ(calls: Sequence[PastCall], name: str) -> bool:
-    values = [repr(call.arguments.get(name)) for call in calls if name in call.arguments]
-    return len(values) == len(calls) == len(set(values))
 
 
 def _reach(step: LearntStep, calls: Sequence[PastCall], reaching: Reaching) -> None:
@@ -329,65 +192,3 @@ def _step_name(tool: str, taken: set[str]) -> str:
         name, number = f"{base}-{number}", number + 1
     taken.add(name)
     return name
-
-
-def _order(steps: Sequence[LearntStep], runs: Sequence[PastRun]) -> None:
-    """What had succeeded before a tool that more than reads, in every run that uses it."""
-    by_tool = {step.tool: step for step in steps}
-    for step in steps:
-        if step.reads:
-            continue
-        before: list[set[str]] = []
-        for run in runs:
-            done: set[str] = set()
-            for call in run.calls:
-                if call.tool == step.tool and call.ran is not Ran.NOT_RUN:
-                    before.append(set(done))
-                    break
-                if call.ran is Ran.SUCCEEDED and call.tool in by_tool:
-                    done.add(call.tool)
-        if len(before) < ORDER_FROM:
-            continue
-        always = set.intersection(*before) - {step.tool}
-        # A step that asks each time stands in the way of what waits for it: only what runs by itself is waited for.
-        firm = {tool for tool in always if not by_tool[tool].questions}
-        for tool in sorted(firm):
-            step.after[by_tool[tool].name] = f"{len(before)} of {len(before)} runs"
-    for step in steps:  # what is waited for already by what is waited for
-        implied = {name for other in step.after for name in next(s.after for s in steps if s.name == other)}
-        step.after = {name: said for name, said in step.after.items() if name not in implied}
-
-
-def _first_place(step: LearntStep, runs: Sequence[PastRun]) -> float:
-    """Where in a run the tool is called first, on average: the order in which a reader expects the steps."""
-    places = [
-        next(at for at, call in enumerate(run.calls) if call.tool == step.tool) / max(1, len(run.calls))
-        for run in runs
-        if any(call.tool == step.tool for call in run.calls)
-    ]
-    return sum(places) / len(places) if places else 1.0
-
-
-def told(draft: LearntWorkflow) -> dict[str, Any]:
-    """The draft's numbers, for a program."""
-    return {
-        "runs": draft.runs,
-        "requesters": draft.requesters,
-        "days": draft.days,
-        "steps": [
-            {
-                "step": step.name,
-                "tool": step.tool,
-                "runs": step.runs,
-                "requesters": step.requesters,
-                "days": step.days,
-                "would_break": step.breaks,
-                "at_most": step.at_most,
-                "after": [*step.after],
-                "questions": step.questions,
-            }
-            for step in draft.steps
-        ],
-        "set_aside": [{"run": run, "why": why} for run, why in sorted(draft.set_aside.items())],
-        "left_out": [{"tool": tool, "why": why} for tool, why in sorted(draft.left_out.items())],
-    }

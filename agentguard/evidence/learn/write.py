@@ -9,8 +9,8 @@ from typing import Any
 
 from agentguard import display
 from agentguard.evidence.learn.arguments import Learnt
-from agentguard.evidence.learn.draft import OWNER, LearntStep, LearntWorkflow
-from agentguard.policy.yaml.write import as_yaml
+from agentguard.evidence.learn.learnt import OWNER, LearntStep, LearntWorkflow, Tooling
+from agentguard.policy.yaml.write import as_yaml, in_line
 
 # Behind a line of policy, at this column where there is room.
 _COLUMN = 72
@@ -107,13 +107,27 @@ def of(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
-def tools_yaml(tools: Mapping[str, Mapping[str, Any]]) -> str:
-    """A file of tools that nobody has declared yet."""
-    head = (
-        "# Drafted from transcripts. Nobody has declared these tools, so each may do anything, and all that it\n"
-        "# returns counts as outsiders' text, until somebody who knows it says less.\n"
-    )
-    return head + as_yaml({"apiVersion": "agentguard/v1", "kind": "Tools", "tools": tools})
+def tools_yaml(tools: Mapping[str, Tooling]) -> str:
+    """A file of tools that nobody has declared yet: what each does is guessed, and marked as a guess."""
+    return "".join(f"{line}\n" for line in _tools(tools))
+
+
+def _tools(tools: Mapping[str, Tooling]) -> Iterator[str]:
+    yield "# Drafted from transcripts. Nobody has declared these tools. What each does was guessed from its name: read"
+    yield "# each `guess`, put it right, and take the word out. `read` is the guess that matters most: such a tool is"
+    yield "# called without asking. All that a tool returns counts as outsiders' text, until somebody says less."
+    yield "apiVersion: agentguard/v1"
+    yield "kind: Tools"
+    yield "tools:"
+    for name, known in tools.items():
+        yield f"  {in_line(name)}:"
+        yield _said(f"    effect: {known.effect}", f"guess: {known.guess}" if known.guess is not None else "")
+        for argument in sorted(known.places):
+            yield f"    # guess: `{display.shown(argument, 80)}` names a place; declare it under `destinations`"
+        secrets = sorted(name for name in known.secrets if name.isidentifier())
+        if secrets:
+            yield _said(f"    secrets: {in_line(secrets)}", "guess: its name; never in a record")
+        yield '    untrusted_results: ["*"]'
 
 
 def trust_yaml(subjects: Iterable[str]) -> str:
