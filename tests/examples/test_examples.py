@@ -24,6 +24,12 @@ SHOWN = {
     "database_export": ["condition_false", "approval_required", "assertion_replayed", "user:dana", "no_run"],
     "deployment_pipeline": ["condition_false", "subject_not_allowed", "credential_revoked", "pushes: deploy-store"],
     "first_policy": ["provenance_unmet", "link_not_allowed", "arguments_invalid", "held back 5 runs", "denied 0"],
+    "help_desk": [
+        "they are one run",
+        "closing it gives no fresh limit",
+        "was killed",
+        "was refunded by the try before",
+    ],
     "payments_service": ["condition_false", "risk_too_high", "budget_exceeded", "risk HIGH, IMPOSSIBLE_TRAVEL"],
     "incident_response": [
         "step_out_of_order",
@@ -66,7 +72,7 @@ def test_an_example_keeps_its_promises_and_cleans_up(name: str, folder: Path) ->
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "everything went as promised" in ended.stdout

@@ -25,6 +25,7 @@ def test_there_is_a_bundle_for_every_example() -> None:
         "customer_export",
         "deployment_pipeline",
         "first_policy",
+        "help_desk",
         "incident_response",
         "office_assistant",
         "payments_service",
