@@ -39,13 +39,14 @@ def commitment(salt: str, data: bytes) -> str:
 
     Without the salt nobody can search it, however short the secret; with it anybody can check it, offline.
     """
-    return sha256(salt.encode() + b"." + data)
+    return "sha256:" + hashlib.sha256(salt.encode() + b"." + data).hexdigest()
 
 
 def canonical_bytes(value: Any) -> bytes:
     """The RFC 8785 bytes of a JSON value. Raises NotCanonical."""
-    fast = None if _check_bounds(value) else _plain(value)
-    encoded = fast if fast is not None else _encode(value)
+    encoded = None if _check_bounds(value) else _plain(value)
+    if encoded is None:
+        encoded = _encode(value)
     if len(encoded) > MAX_BYTES:
         raise NotCanonical(f"longer than {MAX_BYTES} bytes")
     return encoded

@@ -59,6 +59,21 @@ def may_hold(data: bytes) -> bool:
     return b"@" in data or b"=" in data or b"/" in data
 
 
+def holds_none(value: Json) -> bool:
+    """Whether no text of a JSON value, names of members included, holds a credential."""
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, str):
+            if ("/" in item or "=" in item or "@" in item) and without_credentials(item) != item:
+                return False
+        elif isinstance(item, dict):
+            pending += (*item, *item.values())
+        elif isinstance(item, list):
+            pending += item
+    return True
+
+
 def cleaned(value: Json) -> Json:
     """A JSON value without the credentials in its texts, names of members included."""
     if isinstance(value, str):

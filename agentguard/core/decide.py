@@ -103,7 +103,7 @@ def plan_for(policy: Policy, workflow: Workflow | None, tool: str) -> Plan:
 
 def _decide(request: Request, policy: Policy, facts: Facts) -> Decision:
     case = unpack(request, policy, facts)
-    plan = plan_for(policy, case.workflow, request.tool)
+    plan = plan_of(policy, case.workflow, request.tool, CALL_CHECKS, STEP_CHECKS, _ABOUT_ARGUMENTS)
     findings: list[Finding] = []
     for check in plan.of_the_call:
         if found := check(case):
@@ -111,7 +111,9 @@ def _decide(request: Request, policy: Policy, facts: Facts) -> Decision:
     steps = plan.steps
     if request.steps is not None:
         steps = tuple(planned for planned in steps if planned.step.name in request.steps)
-    results = [(planned.step, _judge(case, planned)) for planned in steps]
+    results: list[tuple[Step, StepResult]] = []
+    for planned in steps:
+        results.append((planned.step, _judge(case, planned)))  # noqa: PERF401  a list made in one go is a call of its own
 
     # Rule 2: what denies the call denies it under every step. Rule 1: without a step there is nothing to permit.
     if not findings:
@@ -120,7 +122,7 @@ def _decide(request: Request, policy: Policy, facts: Facts) -> Decision:
                 if result.effect is wanted:
                     return Decision(
                         wanted,
-                        _in_order(result.findings),
+                        _in_order(result.findings) if result.findings else (),
                         step,
                         tuple(result.spends),
                         result.approval,

@@ -425,7 +425,7 @@ def _readings(text: str) -> list[str]:
 
 def _decoded(text: str) -> str:
     """With JSON escapes, HTML entities and percent-encoding read once."""
-    if not any(sign in text for sign in "\\&%"):
+    if "\\" not in text and "&" not in text and "%" not in text:
         return text
     text = _LONG_ENTITY.sub(_shortened, _JSON_ESCAPE.sub(_unescaped, text))
     if _SURROGATE.search(text) is not None:  # JSON writes a character beyond 16 bits as two

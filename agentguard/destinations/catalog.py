@@ -34,6 +34,7 @@ class Catalog:
             raise PolicyError(problems)
         self._index: Mapping[str, Mapping[str, CatalogEntry]] = index
         self._parts = _parts(index)
+        self._promised: dict[str, tuple[Kind | None, Promised | None]] = {}
         self.entries = tuple(entries)
 
     def classify(self, place: Place) -> Destination:
@@ -81,10 +82,13 @@ class Catalog:
 
     def doubt(self, place: Place) -> str | None:
         """Why the place is refused for want of a promise in the catalog, as a stable slug; or None."""
-        kind = find_kind(place.kind)
-        if not isinstance(kind, Promised):
-            return None
-        return kind.doubt(place, [entry.promises for entry in self._covering(place)])
+        found = find_kind(place.kind)
+        # Whether a kind has certain members takes longer to find out than all else about a place.
+        known = self._promised.get(place.kind)
+        if known is None or known[0] is not found:
+            known = self._promised[place.kind] = (found, found if isinstance(found, Promised) else None)
+        kind = known[1]
+        return None if kind is None else kind.doubt(place, (entry.promises for entry in self._covering(place)))
 
     def _covering(self, place: Place) -> Iterator[CatalogEntry]:
         """The entries that cover the place, most specific first."""

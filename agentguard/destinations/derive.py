@@ -120,7 +120,7 @@ def other_spellings(
     always found; of other spellings as many as ``MAX_OTHERS`` texts allow. One that names two places names none.
     """
     readers = [
-        (declaration, declaration.kind, json.dumps(dict(declaration.options), sort_keys=True))
+        (declaration, kind)
         for declaration in declarations
         if declaration.fixed is None
         and not declaration.in_text
@@ -128,16 +128,16 @@ def other_spellings(
         and is_seen_as_id(kind)
     ]
     given: dict[str, set[str]] = {}
-    for declaration, kind_name, options in readers:
+    for declaration, kind in readers:
         for value in _values(declaration, arguments):
-            place = _remembered_place(kind_name, options, value) if isinstance(value, str) else None
+            place = _one_place(kind, value, declaration.options) if isinstance(value, str) else None
             if place is not None and isinstance(value, str):
                 given.setdefault(value, set()).add(place)
     places = frozenset[str]().union(*given.values())
     if places:
         for text in islice(_texts(others), MAX_OTHERS):
             if len(text) <= MAX_OTHER and text not in given and text not in places:
-                named = {_remembered_place(kind_name, options, text) for _, kind_name, options in readers}
+                named = {_one_place(kind, text, declaration.options) for declaration, kind in readers}
                 given[text] = {place for place in named if place in places}
     return {text: min(found) for text, found in given.items() if len(found) == 1 and text not in found}
 
@@ -150,20 +150,37 @@ def _respelt(
         kind = find_kind(declaration.kind)
         path = _path(declaration.argument)
         if kind is not None and by_id(kind) and path is not None and not declaration.in_text:
-            options = json.dumps(dict(declaration.options), sort_keys=True) if declaration.options else "{}"
-            respelt = _replace(respelt, path, kind, options)
+            respelt = _replace(respelt, path, kind, declaration.options)
     return cast("dict[str, Json]", respelt)
 
 
+def _read(kind: Kind, value: Json, options: Mapping[str, Json]) -> Derived:
+    """The places that a value names, as a kind reads it. A text is read once, however often a call asks for it: what is
+    classified, handed on and compared is one reading."""
+    if not isinstance(value, str) or len(value) > MAX_OTHER or find_kind(kind.name) is not kind:
+        return safely(kind, value, options)
+    try:
+        return _remembered(kind.name, json.dumps(dict(options), sort_keys=True) if options else "{}", value)
+    except _Failed:
+        return Ambiguous("kind_failed")
+
+
+class _Failed(Exception):
+    """A kind failed on a text. It may not the next time, so that is not remembered."""
+
+
 @lru_cache(maxsize=4096)  # a run's inputs are the same at each of its calls, and its arguments at each look
-def _remembered_place(kind_name: str, options: str, text: str) -> str | None:
+def _remembered(kind_name: str, options: str, text: str) -> Derived:
     kind = find_kind(kind_name)
-    return None if kind is None else _one_place(kind, text, json.loads(options))
+    found = Ambiguous("kind_failed") if kind is None else safely(kind, text, json.loads(options))
+    if isinstance(found, Ambiguous) and found.reason == "kind_failed":
+        raise _Failed
+    return found
 
 
 def _one_place(kind: Kind, value: Json, options: Mapping[str, Json]) -> str | None:
     """The id, where an argument names one place alone."""
-    derived = safely(kind, value, options)
+    derived = _read(kind, value, options)
     return derived[0].id if not isinstance(derived, Ambiguous) and len(derived) == 1 else None
 
 
@@ -262,7 +279,7 @@ def _places(declaration: DestinationDeclaration, arguments: Mapping[str, Json]) 
         if isinstance(value, Unavailable):
             yield value
             return
-        derived = safely(kind, value, declaration.options)
+        derived = _read(kind, value, declaration.options)
         if isinstance(derived, Ambiguous):
             yield _ambiguous(derived.reason, shown)
             return
@@ -310,14 +327,10 @@ def _walk(value: Json, path: Path) -> Iterator[Json | Unavailable]:
     yield value
 
 
-def _replace(value: Json, path: Path, kind: Kind, options: str) -> Json:
+def _replace(value: Json, path: Path, kind: Kind, options: Mapping[str, Json]) -> Json:
     """A copy along the path with the canonical form at its end; the very same value where nothing changed."""
     if not path:
-        # A text is read once for a call, however often it is asked what it comes to.
-        known = isinstance(value, str) and find_kind(kind.name) is kind
-        place = _remembered_place(kind.name, options, str(value)) if known else None
-        if not known:
-            place = _one_place(kind, value, json.loads(options))
+        place = _one_place(kind, value, options)
         return value if place is None else place
     step, rest = path[0], path[1:]
     if step is None:

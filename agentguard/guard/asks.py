@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from agentguard.ledger import Promise
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(NamedTuple):
     """Let the ledger finish. It finishes even if the caller is cancelled; the cancellation is raised afterwards."""
 
     answer: Promise[Any]
@@ -31,8 +30,7 @@ class Pause:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class RunTool:
+class RunTool(NamedTuple):
     """Run the tool with what its call made ready, now."""
 
     values: Any

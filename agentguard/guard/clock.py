@@ -61,11 +61,21 @@ class WatchedClock:
 
     def now(self) -> datetime | Unavailable:
         """This moment in UTC, or why it is not known. Never raises."""
-        moment = utc_now() if self._is_machines else self._told()
+        moment = datetime.now(UTC) if self._is_machines else self._told()
         if isinstance(moment, Unavailable):
             return moment
         with self._lock:
-            return self._judged(moment)
+            if moment < self._latest - MAX_FALL_BACK:
+                since = " since the newest record" if self._latest == self._recorded else ""
+                return Unavailable(Reason.CLOCK_UNTRUSTED, f"fell back by {self._latest - moment}{since}")
+            if self._elapsed is not None:
+                lead = moment.timestamp() - self._elapsed()
+                self._lead = max(self._lead, lead)
+                if self._lead - lead > _MAX_FALL_BACK_SECONDS:
+                    behind = f"{self._lead - lead:.0f} s"
+                    return Unavailable(Reason.CLOCK_UNTRUSTED, f"fell behind the time passed by {behind}")
+            self._latest = max(self._latest, moment)
+            return moment
 
     def told(self) -> datetime:
         """What the clock tells, whether it can be believed or not; where it tells nothing, ``latest``. Never raises."""
@@ -83,15 +93,3 @@ class WatchedClock:
             return moment.astimezone(UTC)
         except Exception as error:  # a zone is code, and a time near the end of the calendar has no UTC
             return Unavailable(Reason.CLOCK_UNTRUSTED, type(error).__name__)
-
-    def _judged(self, moment: datetime) -> datetime | Unavailable:
-        if moment < self._latest - MAX_FALL_BACK:
-            since = " since the newest record" if self._latest == self._recorded else ""
-            return Unavailable(Reason.CLOCK_UNTRUSTED, f"fell back by {self._latest - moment}{since}")
-        if self._elapsed is not None:
-            lead = moment.timestamp() - self._elapsed()
-            self._lead = max(self._lead, lead)
-            if self._lead - lead > _MAX_FALL_BACK_SECONDS:
-                return Unavailable(Reason.CLOCK_UNTRUSTED, f"fell behind the time passed by {self._lead - lead:.0f} s")
-        self._latest = max(self._latest, moment)
-        return moment

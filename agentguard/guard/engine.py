@@ -65,7 +65,7 @@ class Engine:
     @property
     def bundle(self) -> Bundle:
         """The bundle in force."""
-        return self._in_force.usable.bundle
+        return self._held.current.usable.bundle
 
     @property
     def catalog(self) -> Catalog:
@@ -84,14 +84,14 @@ class Engine:
     @property
     def last_known_time(self) -> datetime:
         """Now, or the latest moment that could be believed; for records of calls that are refused anyway."""
-        moment = self.now()
+        moment = self._watched.now()
         return moment if isinstance(moment, datetime) else self._watched.latest
 
     def identity_at_once(
         self, digest: str, subject: str | None, now: datetime | Unavailable
     ) -> Identity | Unavailable | None:
         """Who calls at this moment, where nobody must be asked for it; else None."""
-        return self._in_force.verification.at_once(digest, subject, now)
+        return self._held.current.verification.at_once(digest, subject, now)
 
     def identify(self, ask: Identify) -> Identity | Unavailable:
         """Who calls, by a fresh assertion; judged by the issuer that was configured for its source."""
@@ -138,7 +138,7 @@ class Engine:
         The outcome of a call that was perhaps never ``admitted`` may come to nothing.
         """
 
-        if closed.done and closed.exception() is None:
+        if closed.done and closed.error is None:
             return
 
         def done(written: Promise[Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -59,8 +59,15 @@ def storable(text: str) -> str:
 def rfc3339(moment: datetime) -> str:
     """UTC with microseconds and a Z (RFC 3339)."""
     if moment.tzinfo is UTC:
-        return moment.isoformat(timespec="microseconds")[:-6] + "Z"
+        since = moment - LONG_AGO
+        return f"{_to_the_second(since.days, since.seconds)}.{since.microseconds:06d}Z"
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+@lru_cache(maxsize=64)
+def _to_the_second(days: int, seconds: int) -> str:
+    """The moment so long after ``LONG_AGO``. Calls come many in one second."""
+    return (LONG_AGO + timedelta(days, seconds)).replace(tzinfo=None).isoformat()
 
 
 def record(kind: str, at: datetime, **known: Any) -> RecordData:
@@ -167,18 +174,16 @@ def decision_record(
         if pointers:
             data[name] = cleaned(list(pointers))
     if destinations:
-        data["destinations"] = cleaned(
-            [
-                {
-                    "kind": place.kind,
-                    "id": unsaid(place.said),
-                    "sensitivity": "unclassified" if place.sensitivity is None else place.sensitivity.word,
-                    "zone": place.zone,
-                    "commitment": committed,
-                }
-                for place, committed in zip(destinations, commitments, strict=True)
-            ]
-        )
+        data["destinations"] = [
+            {
+                "kind": place.kind,
+                "id": without_credentials(unsaid(place.said)),
+                "sensitivity": "unclassified" if place.sensitivity is None else place.sensitivity.word,
+                "zone": None if place.zone is None else without_credentials(place.zone),
+                "commitment": committed,
+            }
+            for place, committed in zip(destinations, commitments, strict=True)
+        ]
     if approval is not None:
         data["approval_id"] = approval.id
         data["approved_by"] = cleaned([*sorted({a.approver for a in approval.answers if a.approve})])

@@ -136,7 +136,7 @@ class RunContext:
         """
         coming = self._coming
         if coming is not None and coming.done:
-            self.remember(coming.result() if coming.exception() is None else None)
+            self.remember(coming.result() if coming.error is None else None)
         if not self.entered:
             return None
         seen = self._last_seen  # looked at once: another call of the run may put what it saw there

@@ -20,5 +20,4 @@ def nonce() -> str:
         try:
             return _drawn.popleft()
         except IndexError:
-            text = os.urandom(_BYTES * _AT_ONCE).hex()
-            _drawn.extend(text[start : start + 2 * _BYTES] for start in range(0, len(text), 2 * _BYTES))
+            _drawn.extend(os.urandom(_BYTES * _AT_ONCE).hex("-", _BYTES).split("-"))

@@ -23,19 +23,19 @@ from agentguard.core.values import Json
 from agentguard.ledger.log import Key
 from agentguard.ledger.told import read_telling, read_told, write_telling, write_told
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
 _DIGEST = 32
 
 
 def micros(moment: datetime) -> int:
     """Microseconds since 1970 UTC, exactly. Raises TypeError for a time without a zone."""
-    return (moment - _EPOCH) // _MICROSECOND
+    return (moment - EPOCH) // MICROSECOND
 
 
 def moment(stored: int) -> datetime:
     """The UTC time behind ``micros``."""
-    return _EPOCH + timedelta(microseconds=stored)
+    return EPOCH + timedelta(microseconds=stored)
 
 
 # When something happened, and what names it when somebody repeats it.
@@ -287,7 +287,7 @@ EXPIRY_OF_APPROVAL = (ApprovalCell._fields.index("expires_at"),)
 
 def name(*parts: str) -> str:
     """One name out of several, so that no two lists of parts read alike."""
-    return "".join(f"{len(part)}:{part}" for part in parts)
+    return "".join([f"{len(part)}:{part}" for part in parts])
 
 
 def apart(text: str) -> str:

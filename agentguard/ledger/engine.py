@@ -63,18 +63,18 @@ class Engine:
         self,
         need: int,
         function: Callable[[World, Any], R | Later],
-        check: Callable[[], Any],
-        *,
+        check: Callable[..., Any],
+        *asked: Any,
         plainly: Callable[[World, Any], R | Later] | None = None,
     ) -> Promise[R]:
-        """Queue an operation. ``check`` makes its argument; whatever it raises is the answer.
+        """Queue an operation. ``check`` makes its argument of what is ``asked``; whatever it raises is the answer.
 
         ``plainly`` does what must happen even where ``function`` breaks.
         """
         promise: Promise[R] = Promise(self, need, function, None)
         promise.plainly = plainly
         try:
-            promise.argument = check()
+            promise.argument = check(*asked)
         except Exception as error:  # a wrong value is refused, not raised half-way
             promise.answer(None, _unfit(error))
             return promise
@@ -120,11 +120,12 @@ class Engine:
                 raise
         if told:
             hand_out(told)
-        self.listeners.show()
+        if self.listeners.unshown:
+            self.listeners.show()
         if self._queue:
             with contextlib.suppress(IndexError):
                 self._queue[0].nudge()
-        if self._threaded and self.worker.mirror.unsaved >= LAG:
+        if self.worker.lags and self._threaded:
             self._start()
             if self._asleep:
                 self._ring()
@@ -164,15 +165,15 @@ class Engine:
     def _work(self) -> list[Promise[Any]]:
         """Do what is queued. Returns whose answer must be carried to a task."""
         told: list[Promise[Any]] = []
-        while self._queue:
-            told += self.worker.do(self._next())
-            self._drop_done()
+        queue, worker = self._queue, self.worker
+        while queue:
+            told += worker.do([queue[0]] if len(queue) == 1 else self._next())
+            while queue and (queue[0].done or queue[0] in worker.late):
+                queue.popleft()
         return told
 
     def _next(self) -> list[Promise[Any]]:
         """The oldest that go together. What reads the store itself goes alone, after what was asked before it."""
-        if len(self._queue) == 1:
-            return [self._queue[0]]
         batch: list[Promise[Any]] = []
         for n in range(min(len(self._queue), MOST_AT_ONCE)):
             promise = self._queue[n]
@@ -180,12 +181,6 @@ class Engine:
                 return batch or [promise]
             batch.append(promise)
         return batch
-
-    def _drop_done(self) -> None:
-        queue, late = self._queue, self.worker.late
-        waiting = {id(promise) for promise in late} if late else ()
-        while queue and (queue[0].done or id(queue[0]) in waiting):
-            queue.popleft()
 
     def flush(self) -> bool:
         """Write what is owed. False where it could not be written, and stays owed."""

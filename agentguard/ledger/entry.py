@@ -19,7 +19,7 @@ from agentguard.core.canonical import NotCanonical, canonical_bytes, commitment
 from agentguard.core.values import Json
 from agentguard.errors import LedgerError
 from agentguard.jose.nonce import nonce
-from agentguard.ledger.cells import micros as _micros
+from agentguard.ledger.cells import EPOCH, MICROSECOND
 from agentguard.ledger.log import Row
 from agentguard.ledger.ready import ReadyRecord
 from agentguard.ledger.values import RecordData, Unstorable
@@ -118,7 +118,7 @@ def damaged(number: int) -> LedgerError:
 def micros(moment: datetime) -> int:
     """Microseconds since 1970 UTC, exactly. Raises LedgerError for a time without a zone."""
     try:
-        return _micros(moment)
+        return (moment - EPOCH) // MICROSECOND
     except TypeError:
         raise LedgerError(f"a time is {moment!r}; expected a datetime with a time zone") from None
 

@@ -73,13 +73,11 @@ class LogLedger:
 
     def admit(self, admission: Admission, *, windows: Windows) -> Promise[Admitted | Refused]:
         """Make one decision durable if the world is still as it saw it."""
-        return self.engine.ask(DURABLE, admissions.admit, lambda: admissions.check_admission(admission, windows))
+        return self.engine.ask(DURABLE, admissions.admit, admissions.check_admission, admission, windows)
 
     def close(self, closing: Closing) -> Promise[RunState | None]:
         """Write the outcome and the kept values; answered before it is durable."""
-        return self.engine.ask(
-            LAZY, outcomes.close, lambda: outcomes.check_closing(closing), plainly=outcomes.close_plainly
-        )
+        return self.engine.ask(LAZY, outcomes.close, outcomes.check_closing, closing, plainly=outcomes.close_plainly)
 
     def change_run(
         self, run_id: str, *, at: datetime, record: RecordData, status: str | None = None, risk: Risk | None = None

@@ -18,7 +18,7 @@ class Listeners:
 
     def __init__(self) -> None:
         self._listeners: tuple[Listener, ...] = ()
-        self._unshown: deque[bytes] = deque()
+        self.unshown: deque[bytes] = deque()
         self._showing = threading.Lock()
 
     def add(self, listener: Listener) -> None:
@@ -28,14 +28,14 @@ class Listeners:
     def remember(self, entries: Sequence[Entry]) -> None:
         """These are durable, and are to be shown."""
         if self._listeners:
-            self._unshown.extend([entry.row.body for entry in entries])
+            self.unshown.extend([entry.row.body for entry in entries])
 
     def show(self) -> None:
         """Outside the ledger's lock: whoever listens may be slow. What fails there changes nothing here."""
-        while self._unshown and not self._showing.locked():
+        while self.unshown and not self._showing.locked():
             with self._showing:
-                while self._unshown:
-                    body = self._unshown.popleft()
+                while self.unshown:
+                    body = self.unshown.popleft()
                     for listener in self._listeners:
                         try:
                             listener(body)

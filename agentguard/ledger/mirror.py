@@ -112,7 +112,8 @@ class Mirror:
     @property
     def unsaved(self) -> int:
         """How many records the store's cells lag behind."""
-        return self.folded - self.log.saved()
+        number: int = self._hot[_FOLDED]
+        return number - self.log.saved()
 
     def note(self, at: int) -> None:
         """An admission's moment, by which expired assertions are forgotten."""
@@ -241,7 +242,7 @@ class Mirror:
 
     def paid(self, entries: int) -> None:
         """The first of what is owed stands in the log, and ``take`` was told."""
-        rest = self.owed.entries[entries:]
+        rest = self.owed.entries[entries:] if len(self.owed) > entries else None
         self.owed = Owed(rest, self.owed.cells) if rest else Owed()
 
     def catch_up(self, *, write: bool, watch: Callable[[Iterator[Stored]], Iterator[Stored]] | None = None) -> bool:

@@ -44,16 +44,16 @@ class Promise(Generic[R]):
 
     __slots__ = (
         "_callbacks",
-        "_error",
         "_lock",
         "_result",
-        "_waiter",
         "_works",
         "argument",
         "done",
+        "error",
         "function",
         "need",
         "plainly",
+        "waiter",
     )
 
     def __init__(self, works: Works, need: int, function: Callable[[Any, Any], R | Later], argument: Any) -> None:
@@ -64,9 +64,11 @@ class Promise(Generic[R]):
         self.done = False
         self._works = works
         self._result: Any = None
-        self._error: Exception | None = None
+        # The error, if that is the answer, once it is ``done``.
+        self.error: Exception | None = None
         self._lock: threading.Lock | None = None
-        self._waiter: asyncio.Future[None] | None = None
+        # Who waits for it in a task.
+        self.waiter: asyncio.Future[None] | None = None
         self._callbacks: list[Callable[[Promise[R]], object]] | None = None
 
     def result(self, timeout: float | None = None) -> R:
@@ -76,8 +78,8 @@ class Promise(Generic[R]):
         """
         if not self.done:
             self._wait(timeout)
-        if self._error is not None:
-            raise self._error
+        if self.error is not None:
+            raise self.error
         found: Any = self._result  # looked at once: another thread may ask for it, too, and put what it made there
         if isinstance(found, Later):
             self._result = found = found.made()
@@ -88,16 +90,16 @@ class Promise(Generic[R]):
         """The error, if that is the answer."""
         if not self.done:
             self._wait(timeout)
-        return self._error
+        return self.error
 
     def __await__(self) -> Generator[Any, None, R]:
         """The answer, in a task. A cancellation is raised once it is there."""
         cancelled: asyncio.CancelledError | None = None
         while not self.done:
-            waiter = self._waiter
+            waiter = self.waiter
             if waiter is None or waiter.done():
                 loop = asyncio.get_running_loop()
-                self._waiter = waiter = loop.create_future()
+                self.waiter = waiter = loop.create_future()
                 if self._is_done():  # whoever answers looks for a waiter after that
                     break
                 self._works.ring(loop)
@@ -117,16 +119,11 @@ class Promise(Generic[R]):
         else:
             self._works.wake()
 
-    @property
-    def waiter(self) -> asyncio.Future[None] | None:
-        """Who waits for it in a task."""
-        return self._waiter
-
     def answer(self, result: Any, error: Exception | None) -> None:
         """Give the answer, once."""
         if self.done:
             return
-        self._result, self._error = result, error
+        self._result, self.error = result, error
         self.done = True
         lock = self._lock
         if lock is not None:

@@ -57,6 +57,8 @@ class Worker:
         self.log = log
         self.mirror = Mirror(log)
         self.late: list[Promise[Any]] = []
+        # Whether the store's cells lag behind so far that somebody should save them.
+        self.lags = False
         self._listeners = listeners
         self._torn = True
         self._attempt: _Attempt | None = None
@@ -115,7 +117,8 @@ class Worker:
     def _batch(self, batch: list[Promise[Any]], *, fresh: bool) -> list[Promise[Any]]:
         """``fresh``: what others wrote was folded in a moment ago."""
         mirror = self.mirror
-        needs = {promise.need for promise in batch if not promise.done}
+        # One alone, as most are, is read without a look at what was done of it before.
+        needs = {batch[0].need} if len(batch) == 1 else {promise.need for promise in batch if not promise.done}
         lists = LISTS in needs or SWEEPS in needs
         settled = lists or SETTLED in needs
         # A list is read from the store's cells, so whatever others wrote, too, must be among them first.
@@ -152,11 +155,14 @@ class Worker:
             self.log.leave()
         told = self._tell(answers)
         self._attempt = None
-        if write and mirror.unsaved >= LAG_MOST:
-            if self.log.enter(write=True):
-                mirror.catch_up(write=True)
-            mirror.save()
-            self.log.leave()
+        if write:
+            unsaved = mirror.unsaved
+            self.lags = unsaved >= LAG
+            if unsaved >= LAG_MOST:
+                if self.log.enter(write=True):
+                    mirror.catch_up(write=True)
+                mirror.save()
+                self.log.leave()
         self._torn = False
         return told
 
@@ -172,15 +178,22 @@ class Worker:
         """What was attempted stands in the log. May be said twice."""
         mirror = self.mirror
         if attempt.entries and mirror.folded < attempt.first:
-            changed = {**mirror.owed.cells, **attempt.changed} if attempt.owed else attempt.changed
+            changed = attempt.changed
+            if attempt.owed:
+                changed = mirror.owed.cells
+                changed.update(attempt.changed)
             mirror.take(attempt.first + len(attempt.entries) - 1, changed)
         if attempt.owed:
             mirror.paid(attempt.owed)
 
     def _tell(self, answers: list[tuple[Promise[Any], Any, LedgerError | None]]) -> list[Promise[Any]]:
+        """Give the answers. Those for whom a task waits: it looks by itself whether it is done after it began to."""
+        told: list[Promise[Any]] = []
         for promise, answer, refused in answers:
             promise.answer(answer, refused)
-        return [promise for promise, _, _ in answers]
+            if promise.waiter is not None:
+                told.append(promise)
+        return told
 
     def _heal(self) -> list[Promise[Any]]:
         """Somebody was interrupted. What the log holds is true; what was attempted and is not in it did not happen."""

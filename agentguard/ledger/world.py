@@ -80,7 +80,8 @@ class RunLater(Later):
     def made(self) -> RunState:
         """The run."""
         run, others = self._run, self._others
-        status = _STATUS[fold.status_of(run, others)]
+        status = _STATUS[run.status if others.ended is None else fold.status_of(run, others)]
+        inputs, kept = run.inputs, run.kept
         return RunState(
             self._run_id,
             run.workflow,
@@ -91,8 +92,8 @@ class RunLater(Later):
             moment(run.started),
             run.requester,
             _RISK[max(run.risk, others.risk)],
-            _copy(run.inputs or {}),
-            _copy(present(run.kept or {})),
+            _copy(inputs) if inputs else {},
+            _copy(present(kept)) if kept else {},
             dict(run.counts),
             run.succeeded,
             dict(self._spent),
@@ -105,7 +106,7 @@ class RunLater(Later):
             run.seen if status is RunStatus.ACTIVE else NOTHING_SEEN,
             run.unsettled,
             run.salt,
-            _erased(run),
+            _NOTHING if inputs is not None and kept is not None else _erased(run),
             run.tallies,
             run.observed,
             *(_UNBOUNDED if run.bounds is None else _spans(run.bounds)),
@@ -117,7 +118,7 @@ class World:
     """See the module. ``changed`` are the cells as this and earlier operations of the batch left them. ``fresh``:
     whether it is certain that whatever others wrote is among the cells."""
 
-    __slots__ = ("_first", "_get", "_standings", "below", "changed", "entries", "fresh")
+    __slots__ = ("_first", "_found", "_get", "_standings", "below", "changed", "entries", "fresh")
 
     def __init__(self, below: Below, first: int, *, fresh: bool = True) -> None:
         self.below = below
@@ -126,12 +127,19 @@ class World:
         self.entries: list[Entry] = []
         self._first = first
         self._get = below.get
+        # Cells as they were found: nothing below changes while the operations of a batch look at it.
+        self._found: dict[Key, Cell | None] = {}
         # How each run stands with others, until something is said of anybody.
         self._standings = below.standings
 
     def get(self, key: Key) -> Cell | None:
         """The cell as it is now."""
-        return self.changed[key] if key in self.changed else self._get(key)
+        changed, found = self.changed, self._found
+        if key in changed:
+            return changed[key]
+        if key not in found:
+            found[key] = self._get(key)
+        return found[key]
 
     def put(self, key: Key, cell: Cell | None) -> None:
         """Put a cell in its place. For the fold alone."""
@@ -161,11 +169,11 @@ class World:
 
     def run(self, run_id: str) -> RunCell | None:
         """One run."""
-        return fold.run_of(self, run_id)
+        return self.get((cells.RUN, run_id))  # type: ignore[return-value]
 
     def must_run(self, run_id: str) -> RunCell:
         """One run. Raises LedgerError where there is none."""
-        run = fold.run_of(self, run_id)
+        run = self.run(run_id)
         if run is None:
             raise LedgerError(f"there is no run `{run_id}`; `agentguard runs` lists them")
         return run
@@ -247,14 +255,15 @@ _NOTHING: frozenset[str] = frozenset()
 
 def _erased(run: RunCell) -> frozenset[str]:
     """What of a run was erased."""
-    if run.inputs is not None and run.kept is not None:
-        return _NOTHING
     return frozenset(word for word, held in (("inputs", run.inputs), ("kept", run.kept)) if held is None)
 
 
 def _copy(values: Mapping[str, Json]) -> dict[str, Json]:
     """A copy that is shared with nobody, so that nobody can change what others decide on."""
-    return {key: _deep(value) for key, value in values.items()}
+    return {key: _deep(value) if type(value) in _HOLD_MORE else value for key, value in values.items()}
+
+
+_HOLD_MORE = frozenset({list, dict})
 
 
 def _deep(value: Json) -> Json:

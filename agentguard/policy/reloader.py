@@ -38,12 +38,8 @@ class Reloader(Generic[T]):
         self._make = make
         self._lock = threading.Lock()
         self._signature = signature(self.directory)
-        self._current = make(_load(self.directory, on_file), None)
-
-    @property
-    def current(self) -> T:
-        """What is in force."""
-        return self._current
+        # What is in force.
+        self.current = make(_load(self.directory, on_file), None)
 
     def changed(self) -> bool:
         """Whether a file was added, removed or written since the last load or attempt. Looks at no content."""
@@ -57,5 +53,5 @@ class Reloader(Generic[T]):
         with self._lock:
             # Taken before the files are read: what is written meanwhile shows as changed again.
             self._signature = signature(self.directory)
-            self._current = self._make(_load(self.directory), self._current)
-            return self._current
+            self.current = self._make(_load(self.directory), self.current)
+            return self.current

@@ -52,7 +52,7 @@ from agentguard.errors import (
 )
 from agentguard.guard import Guard, Signature
 from agentguard.guard.arguments.late import json_as_it_is
-from agentguard.ledger import Unstorable, memory_ledger
+from agentguard.ledger import Promise, Unstorable, memory_ledger
 
 from .conftest import Clock, Tools
 
@@ -857,9 +857,9 @@ class Broken:
     def __getattr__(self, name: str) -> Any:
         if name == self._broken:
 
-            def fail(*_: Any, **__: Any) -> Future[Any]:
-                failed: Future[Any] = Future()
-                failed.set_exception(LedgerError("the disk is full"))
+            def fail(*_: Any, **__: Any) -> Promise[Any]:
+                failed: Promise[Any] = Promise(self._real.engine, 0, lambda *_: None, None)
+                failed.answer(None, LedgerError("the disk is full"))
                 return failed
 
             return fail

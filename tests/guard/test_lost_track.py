@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import pytest
 
 from agentguard.errors import LedgerError, ToolCallDenied
 from agentguard.guard import Guard
-from agentguard.ledger import Closing, memory_ledger, open_ledger
+from agentguard.ledger import Closing, Promise, memory_ledger, open_ledger
 
 from .conftest import EXPORTER, FILES, Clock
 
@@ -217,10 +216,10 @@ def test_a_ledger_that_gives_an_outcome_up_makes_the_run_lose_track(
     """Any ledger: the guard itself remembers what was never taken."""
     desk = Desk(guard)
 
-    def gives_up(_: Closing) -> Future[Any]:
-        future: Future[Any] = Future()
-        future.set_exception(LedgerError("no"))
-        return future
+    def gives_up(_: Closing) -> Promise[Any]:
+        given_up: Promise[Any] = Promise(guard.ledger.engine, 0, lambda *_: None, None)
+        given_up.answer(None, LedgerError("no"))
+        return given_up
 
     with guard.run("pay"):
         desk.vendor("DE1")

@@ -112,7 +112,8 @@ def identity_is_fresh(case: Case, step: Step, result: StepResult) -> None:
     whole = None if case.workflow is None else case.workflow.max_age
     if whole is not None and (limit is None or whole < limit):
         limit = whole
-    for other in _per_sensitivity(case, case.policy.max_age_by_sensitivity):
+    by_sensitivity = case.policy.max_age_by_sensitivity
+    for other in _per_sensitivity(case, by_sensitivity) if by_sensitivity else ():
         if limit is None or other < limit:
             limit = other
     if limit is not None and age > limit:

@@ -124,7 +124,8 @@ class _Url(TextKind):
         return None
 
     def doubt(self, place: Place, promises: Iterable[frozenset[str]]) -> str | None:
-        return None if any(PROMISE in one for one in promises) else place.parts.get("doubt")
+        found = place.parts.get("doubt")
+        return None if found is None or any(PROMISE in one for one in promises) else found
 
 
 def read_url(value: str, schemes: frozenset[str] = DEFAULT_SCHEMES) -> Place | Ambiguous:

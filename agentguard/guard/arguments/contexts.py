@@ -40,6 +40,8 @@ _DICTS = frozenset({("langchain_core", "RunnableConfig")})
 # Frameworks fill in a parameter of this name even where no annotation says what it is.
 _BY_NAME = {"tool_context": "ADK"}
 _MOST_HINTS = 2_000
+# What JSON is read into: no context is of one of these very types.
+_DATA = frozenset({str, int, float, bool, type(None), list, dict})
 
 
 def is_context(value: object) -> bool:
@@ -83,7 +85,7 @@ def check_context(name: str, value: object, parameter: inspect.Parameter, hint: 
 def refuse_contexts(values: typing.Mapping[str, object]) -> None:
     """Raises TypeError where an argument is a context: it would be judged, and written down with all it holds."""
     for name, value in values.items():
-        if is_context(value):
+        if type(value) not in _DATA and is_context(value):
             raise TypeError(f"`{name}` was given a {type(value).__name__}; annotate it so, and it is no argument")
 
 

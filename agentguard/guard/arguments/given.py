@@ -22,6 +22,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError
 
+from agentguard.core.sealed import sealed
 from agentguard.core.values import Json
 from agentguard.guard.arguments.changes import Changes
 from agentguard.guard.arguments.misfits import Unfaithful, first_place
@@ -37,6 +38,7 @@ def _as_it_is(values: dict[str, Json]) -> Any:
     return values
 
 
+@sealed
 @dataclass(frozen=True, slots=True)
 class Given:
     """The arguments of one call. ``values`` are judged; ``ready`` makes of the judged values what the tool gets.
@@ -188,7 +190,8 @@ class Reading:
         where pydantic was not asked because it would have changed nothing."""
         self._codec = codec
         self._model = read
-        self._aside = {name: value for name, value in aside.items() if name in codec.model.model_fields}
+        fields = codec.model.model_fields if aside else ()
+        self._aside = {name: value for name, value in aside.items() if name in fields} if aside else {}
         self._plain = None if plain is None else given.keys()
         self.coerced: tuple[str, ...] = ()
         self.retyped: tuple[str, ...] = ()

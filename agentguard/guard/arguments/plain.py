@@ -98,7 +98,10 @@ class PlainFields:
 
     def whole(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The same values by name, with copies of the defaults. Raises NotPlain."""
-        return {key: given[key] if key in given else self._default(key) for key in self._sorted}
+        whole: dict[str, Any] = {}
+        for key in self._sorted:
+            whole[key] = given[key] if key in given else self._default(key)
+        return whole
 
     def _default(self, key: str) -> Any:
         return plain(self._defaults.get(key, NotPlain))

@@ -180,7 +180,11 @@ class Binder:
             if bound.keys().isdisjoint(kwargs):
                 bound.update(kwargs)
                 if partly or self._needed <= bound.keys():
-                    return {name: bound[name] for name in self._names if name in bound}
+                    ordered: dict[str, Any] = {}
+                    for name in self._names:
+                        if name in bound:
+                            ordered[name] = bound[name]
+                    return ordered
         raise misnamed(self._signature, args, kwargs)
 
 

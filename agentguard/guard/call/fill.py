@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from agentguard.core.facts import RunState
 from agentguard.core.fill import Filling
 from agentguard.core.policy import Policy
 from agentguard.core.reasons import Reason
-from agentguard.core.sealed import sealed
 from agentguard.core.values import Unavailable
 from agentguard.guard.arguments.given import Given
 from agentguard.guard.arguments.late import Filler, Late
@@ -17,9 +17,7 @@ from agentguard.guard.arguments.misfits import what_is_wrong
 from agentguard.guard.call.prepare import ReadArguments
 
 
-@sealed
-@dataclass(frozen=True, slots=True)
-class Filled:
+class Filled(NamedTuple):
     """One reading of a call: its arguments, filled as these steps want them.
 
     ``error``: what reading them raised. It is the caller's to know only where nothing is wrong with what was filled in.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from agentguard.core.facts import ApprovalState, Facts, RunState
 from agentguard.core.reasons import Reason
@@ -29,51 +29,63 @@ def run_state(guard: Engine, context: RunContext | None) -> Generator[Ask, Any, 
     return state if isinstance(state, RunState) else Unavailable(Reason.RUN_UNAVAILABLE, "no such run in this ledger")
 
 
-def gather(
+class LookedUp(NamedTuple):
+    """What the ledger says of this call beside its run."""
+
+    approval: ApprovalState | None
+    inactive: tuple[str, ...]
+    streams: Mapping[str, datetime | None]
+
+
+NOTHING_LOOKED_UP = LookedUp(None, (), MappingProxyType({}))
+
+
+def look_up(guard: Engine, gate: GuardedTool, call: Call) -> Generator[Ask, Any, LookedUp]:
+    """What is to be looked up for this call, which takes time; ``NOTHING_LOOKED_UP`` where that is nothing."""
+    plan, (approval, inactive, streams), waited = call.plan, NOTHING_LOOKED_UP, False
+    # Only where a step, or a zone, may ask. A refusal given before a reload took the step's question away needs no
+    # look: the rule is part of the workflow, so its digest changed with it, and the run it was given in is not
+    # permitted anything. A zone's rule is not, so wherever zones are reached there is a look.
+    if plan.asks or (call.destinations and zones_of(call.destinations)):
+        waited = True
+        row = yield Wait(guard.ledger.approval_for(call.request.digest))
+        approval = row.state() if isinstance(row, ApprovalRow) and _speaks_of(row, guard) else None
+    if plan.credentials:
+        waited = True
+        inactive = yield from inactive_credentials(guard, gate.tool)
+    if plan.policy.streams and call.destinations:
+        waited = True
+        states = yield Wait(guard.ledger.streams())
+        streams = {name: state.last_heard for name, state in states.items()}
+    return LookedUp(approval, inactive, streams) if waited else NOTHING_LOOKED_UP
+
+
+def facts_of(
     guard: Engine,
     gate: GuardedTool,
     call: Call,
     run: RunState | Unavailable,
     identity: Identity | Unavailable,
     now: datetime | Unavailable | None,
-) -> Generator[Ask, Any, Facts]:
+    looked: LookedUp,
+) -> Facts:
     """Everything the decision looks at, beside the call and the policy. ``now``: None where time has passed since it
     was read last."""
-    approval: ApprovalState | None = None
-    plan, inactive, streams = call.plan, _NONE_INACTIVE, _UNHEARD
-    # Only where a step, or a zone, may ask. A refusal given before a reload took the step's question away needs no
-    # look: the rule is part of the workflow, so its digest changed with it, and the run it was given in is not
-    # permitted anything. A zone's rule is not, so wherever zones are reached there is a look.
-    if plan.asks or (call.destinations and zones_of(call.destinations)):
-        now = None
-        row = yield Wait(guard.ledger.approval_for(call.request.digest))
-        approval = row.state() if isinstance(row, ApprovalRow) and _speaks_of(row, guard) else None
-    if plan.credentials:
-        now = None
-        inactive = yield from inactive_credentials(guard, gate.tool)
-    if plan.policy.streams and call.destinations:
-        now = None
-        states = yield Wait(guard.ledger.streams())
-        streams = {name: state.last_heard for name, state in states.items()}
     # By position, in the order of the class: a call makes one.
     return Facts(
         guard.now() if now is None else now,
         identity,
         run,
         call.destinations,
-        approval,
+        looked.approval,
         gate.definition,
-        inactive,
-        streams,
-        as_called=call.as_called,
-        spellings=call.spellings,
-        quotable={"args": call.told.shown},
-        unread=call.unread,
+        looked.inactive,
+        looked.streams,
+        call.as_called,
+        call.spellings,
+        {"args": call.told.shown},
+        call.unread,
     )
-
-
-_NONE_INACTIVE: tuple[str, ...] = ()
-_UNHEARD: Mapping[str, datetime | None] = MappingProxyType({})
 
 
 def inactive_credentials(guard: Engine, tool: str) -> Generator[Ask, Any, tuple[str, ...]]:

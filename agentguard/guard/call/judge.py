@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from agentguard.core.decide import best_of, decide
 from agentguard.core.decision import Decision, Finding
 from agentguard.core.facts import Facts, RunState
 from agentguard.core.observing import Unenforced, is_observed, unenforced
 from agentguard.core.policy import Policy
-from agentguard.core.sealed import sealed
 from agentguard.core.values import Effect, Identity, Unavailable
 from agentguard.guard.arguments.late import Late
 from agentguard.guard.asks import Ask, Identify
 from agentguard.guard.call.fill import Filled, filled
-from agentguard.guard.call.gather import gather
+from agentguard.guard.call.gather import NOTHING_LOOKED_UP, facts_of, look_up
 from agentguard.guard.call.plan import GuardedTool
 from agentguard.guard.call.prepare import Call, ReadArguments, prepare
 from agentguard.guard.engine import Engine
 from agentguard.guard.run import RunContext
 
 
-@sealed
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(NamedTuple):
     """A call, what is known of it, and the decision.
 
     ``error``: what the caller gets instead of a denial. ``misread``: what reading the arguments raised, where
@@ -58,13 +54,29 @@ def judge_filled(
     identity: Identity | Unavailable | None,
 ) -> Generator[Ask, Any, Judged]:
     """Judge one call. Where several ways of filling it are judged, the one that stands is what all of them come to."""
-    if not isinstance(arguments, Late):
-        return (yield from _judge(guard, gate, Filled(arguments), call_id, context, run, identity))
     policy, workflow = guard.bundle.policy, "" if context is None else context.workflow
     found: list[Judged] = []
-    for reading in filled(policy, workflow, gate.tool, arguments, run):
+    readings = (
+        filled(policy, workflow, gate.tool, arguments, run) if isinstance(arguments, Late) else (Filled(arguments),)
+    )
+    for reading in readings:
         proved = identity if not found else _still_proved(found[-1].identity)
-        found.append((yield from _judge(guard, gate, reading, call_id, context, run, proved)))
+        call = prepare(guard, gate, reading.arguments, call_id, context, run, reading.filling, reading.names)
+        now: datetime | Unavailable | None = None
+        if proved is None:
+            subject = run.subject if isinstance(run, RunState) else None
+            now = guard.now()
+            proved = guard.identity_at_once(call.request.digest, subject, now)
+            if proved is None:
+                now, proved = None, (yield Identify(call.request.digest, subject))
+        looked = NOTHING_LOOKED_UP
+        if call.plan.looks or call.destinations:
+            looked = yield from look_up(guard, gate, call)
+            now = None if looked is not NOTHING_LOOKED_UP else now
+        facts = facts_of(guard, gate, call, run, proved, now, looked)
+        decision, error = judge(call, call.plan.policy, facts)
+        readable = not isinstance(reading.arguments, Unavailable)
+        found.append(Judged(call, facts, decision, error, readable, reading.error, proved))
     known = policy.workflows.get(workflow)
     if len(found) == 1 or known is None:
         return found[0]
@@ -79,34 +91,11 @@ def _still_proved(identity: Identity | Unavailable) -> Identity | Unavailable | 
 def _standing(found: Sequence[Judged], best: tuple[int, Decision]) -> Judged:
     at, decision = best
     if decision.effect is not Effect.DENY:
-        return replace(found[at], identity=found[0].identity)
+        return found[at]._replace(identity=found[0].identity)
     # The record shows a call that could be read, and the caller is told of a mistake only where there is no other.
     read = next((each for each in found if each.misread is None and each.readable), None)
     chosen = read or next((each for each in found if each.misread is None), found[0])
-    return replace(chosen, decision=decision, identity=found[0].identity)
-
-
-def _judge(
-    guard: Engine,
-    gate: GuardedTool,
-    reading: Filled,
-    call_id: str | None,
-    context: RunContext | None,
-    run: RunState | Unavailable,
-    identity: Identity | Unavailable | None,
-) -> Generator[Ask, Any, Judged]:
-    call = prepare(guard, gate, reading.arguments, call_id, context, run, reading.filling, reading.names)
-    now: datetime | Unavailable | None = None
-    if identity is None:
-        subject = run.subject if isinstance(run, RunState) else None
-        now = guard.now()
-        identity = guard.identity_at_once(call.request.digest, subject, now)
-        if identity is None:
-            now, identity = None, (yield Identify(call.request.digest, subject))
-    facts = yield from gather(guard, gate, call, run, identity, now)
-    decision, error = judge(call, call.plan.policy, facts)
-    readable = not isinstance(reading.arguments, Unavailable)
-    return Judged(call, facts, decision, error, readable, reading.error, identity)
+    return chosen._replace(decision=decision, identity=found[0].identity)
 
 
 def judge(call: Call, policy: Policy, facts: Facts) -> tuple[Decision, Exception | None]:

@@ -64,14 +64,9 @@ def events(
     ``arguments`` that could not even be read are denied here, with a record. ``streamed``: what the tool gives out is
     not seen here.
     """
-    attempt = Attempt(guard, context, streamed)
     call_id = storable(call_id) if isinstance(call_id, str) else None
-    try:
-        read = ReadArguments.read(arguments) if isinstance(arguments, Given) else arguments
-        return (yield from _events(guard, gate, read, call_id, context, attempt))
-    except BaseException as error:
-        attempt.broke(error)
-        raise
+    read = ReadArguments.read(arguments) if isinstance(arguments, Given) else arguments
+    return _events(guard, gate, read, call_id, context, Attempt(guard, context, streamed))
 
 
 def _events(
@@ -82,79 +77,85 @@ def _events(
     context: RunContext | None,
     attempt: Attempt,
 ) -> Events:
-    call: Call | None = None
-    identity: Identity | Unavailable | None = None
-    asked: Question | None = None
-    for look in range(MAX_ROUNDS):
-        bundle = guard.bundle
-        known = None if look or context is None else context.recall()
-        run = guard.with_untold(known or (yield from run_state(guard, context)))
-        # 1 to 3
-        judged = yield from judge_filled(guard, gate, arguments, call_id, context, run, identity)
-        if guard.bundle is not bundle:
-            identity = None  # a reload in the middle: all of it again, by the new bundle alone
-            continue
-        call, facts, decision, identity = judged.call, judged.facts, judged.decision, judged.identity
-        if known is not None and decision.effect is not Effect.PERMIT:
-            continue
-        # 4
-        observed = judged.unenforced(bundle.policy) if isinstance(run, RunState) and run.observed is not None else None
-        admission = admission_of(
-            guard,
-            gate,
-            call,
-            bundle.policy,
-            facts,
-            decision,
-            readable=judged.readable,
-            observed=observed,
-            seen=None if context is None or observed is None else context.seen_in,
-        )
-        if admission.permit:
-            attempt.keeps = keeps_of(bundle, admission)
-            if attempt.keeps:
-                admission = replace(admission, keeps=frozenset(keep.name for keep in attempt.keeps))
-            attempt.admission = admission
-        windows = {charge.budget: charge.per for charge in admission.charges} if admission.charges else NO_WINDOWS
-        try:
-            admitted = guard.ledger.admit(admission, windows=windows)
-            answer = admitted.result() if admitted.done else (yield Wait(admitted))
-        except Unstorable:
-            arguments, identity, attempt.admission = left_out(arguments), None, None
-            continue
-        if not isinstance(answer, Admitted):
-            attempt.admission = None
-            if answer.reason is Refusal.ASSERTION_USED:
-                identity = Unavailable(Reason.ASSERTION_REPLAYED, "this assertion has been used before")
-            continue
-        attempt.saw(answer)
-        attempt.follow(bundle.policy, call.request, answer)
-        if is_noted():
-            note(guard, Decided(admission.decision_id, gate.tool, decision.effect, call_id))
-        if guard.beside is not None:
-            guard.beside.hear(bundle, gate, judged, admission, answer.run, known is None)
-        # 6 and 7
-        if admission.permit:
-            return (yield from perform(attempt, call))
-        # 5
-        if decision.effect is Effect.ESCALATE:
-            identity = None  # proved again after the wait
+    try:
+        call: Call | None = None
+        identity: Identity | Unavailable | None = None
+        asked: Question | None = None
+        for look in range(MAX_ROUNDS):
+            bundle = guard.bundle
+            known = None if look or context is None else context.recall()
+            run = guard.with_untold(known or (yield from run_state(guard, context)))
+            # 1 to 3
+            judged = yield from judge_filled(guard, gate, arguments, call_id, context, run, identity)
+            if guard.bundle is not bundle:
+                identity = None  # a reload in the middle: all of it again, by the new bundle alone
+                continue
+            call, facts, decision, identity = judged.call, judged.facts, judged.decision, judged.identity
+            if known is not None and decision.effect is not Effect.PERMIT:
+                continue
+            # 4
+            observed = (
+                judged.unenforced(bundle.policy) if isinstance(run, RunState) and run.observed is not None else None
+            )
+            admission = admission_of(
+                guard,
+                gate,
+                call,
+                bundle.policy,
+                facts,
+                decision,
+                readable=judged.readable,
+                observed=observed,
+                seen=None if context is None or observed is None else context.seen_in,
+            )
+            if admission.permit:
+                attempt.keeps = keeps_of(bundle, admission)
+                if attempt.keeps:
+                    admission = replace(admission, keeps=frozenset(keep.name for keep in attempt.keeps))
+                attempt.admission = admission
+            windows = {charge.budget: charge.per for charge in admission.charges} if admission.charges else NO_WINDOWS
             try:
-                asked = yield from ask(guard, admission, decision, call, facts, asked, gate.tool)
+                admitted = guard.ledger.admit(admission, windows=windows)
+                answer = admitted.result() if admitted.done else (yield Wait(admitted))
             except Unstorable:
-                arguments = left_out(arguments)
-            continue
-        if judged.error is not None:
-            raise judged.error
-        refused = ApprovalRefused if Reason.APPROVAL_REFUSED in decision.reasons else ToolCallDenied
-        denial = refused(admission.decision_id, admission.record["hint"])
-        if judged.misread is not None and isinstance(arguments, Late):
-            told = arguments.told(judged.misread, denial)
-            if told is judged.misread:
-                raise told
-            raise told from judged.misread
-        raise denial
-    yield from _give_up(guard, gate, call)
+                arguments, identity, attempt.admission = left_out(arguments), None, None
+                continue
+            if not isinstance(answer, Admitted):
+                attempt.admission = None
+                if answer.reason is Refusal.ASSERTION_USED:
+                    identity = Unavailable(Reason.ASSERTION_REPLAYED, "this assertion has been used before")
+                continue
+            attempt.saw(answer)
+            attempt.follow(bundle.policy, call.request, answer)
+            if is_noted():
+                note(guard, Decided(admission.decision_id, gate.tool, decision.effect, call_id))
+            if guard.beside is not None:
+                guard.beside.hear(bundle, gate, judged, admission, answer.run, known is None)
+            # 6 and 7
+            if admission.permit:
+                return (yield from perform(attempt, call))
+            # 5
+            if decision.effect is Effect.ESCALATE:
+                identity = None  # proved again after the wait
+                try:
+                    asked = yield from ask(guard, admission, decision, call, facts, asked, gate.tool)
+                except Unstorable:
+                    arguments = left_out(arguments)
+                continue
+            if judged.error is not None:
+                raise judged.error
+            refused = ApprovalRefused if Reason.APPROVAL_REFUSED in decision.reasons else ToolCallDenied
+            denial = refused(admission.decision_id, admission.record["hint"])
+            if judged.misread is not None and isinstance(arguments, Late):
+                told = arguments.told(judged.misread, denial)
+                if told is judged.misread:
+                    raise told
+                raise told from judged.misread
+            raise denial
+        yield from _give_up(guard, gate, call)
+    except BaseException as error:
+        attempt.broke(error)
+        raise
 
 
 def _give_up(guard: Engine, gate: GuardedTool, call: Call | None) -> Generator[Ask, Any, None]:

@@ -226,20 +226,21 @@ def _close(
     at = guard.last_known_time
     names = () if kept is NOTHING_KEPT else sorted(kept.all_values)
     data = outcome_record(admission.record, at, str(outcome), error, names)
+    # By position, in the order of the class.
     closing = Closing(
-        decision_id=admission.decision_id,
-        run_id=admission.run_id or "",
-        step=admission.step or "",
-        outcome=outcome,
-        at=at,
-        record=data,
-        kept=kept.values,
-        grown=kept.grown,
-        dropped=dropped,
-        brought=brought,
+        admission.decision_id,
+        admission.run_id or "",
+        admission.step or "",
+        outcome,
+        at,
+        data,
+        kept.values,
+        kept.grown,
+        dropped,
+        brought,
     )
     future = guard.ledger.close(closing)
-    if future.done and isinstance(future.exception(), Unstorable):
+    if future.done and isinstance(future.error, Unstorable):
         gone = None if brought is None else brought.gone()
         data = {**data, "outcome": str(Outcome.UNKNOWN), "error": "its outcome could not be stored", "kept": []}
         plain = replace(closing, outcome=Outcome.UNKNOWN, record=data, kept={}, grown=(), brought=gone)

@@ -33,6 +33,7 @@ class ToolPlan:
     ``places`` of its arguments are destinations; ``hidden`` of them stand in no record, ``personal`` ones beside it,
     and so do values that the run keeps under one of ``personal_kept``. ``shows_all``: there are none of these.
     ``strict`` takes no other types. ``problem``: what denies every call by this gate. ``asks``: a step may ask people.
+    ``looks``: something of every call is looked up; of one with destinations there may be more.
     ``raises_risk``: what is admitted, refused or reached is counted.
     """
 
@@ -46,6 +47,7 @@ class ToolPlan:
     problem: Unavailable | None
     asks: bool
     credentials: tuple[str, ...]
+    looks: bool
     raises_risk: bool
 
 
@@ -67,6 +69,8 @@ def _made(usable: UsableBundle, gate: GuardedTool, workflow: str) -> ToolPlan:
     problem = None
     if declaration is not None and bundle.tool_by_alias.get(gate.name) != tool:
         problem = Unavailable(Reason.TOOL_CHANGED, f"`{gate.name}` is not a name of this tool any more")
+    asks = known is not None and any(step.approval is not None for step in known.steps_by_tool.get(tool, ()))
+    credentials = () if declaration is None else declaration.credentials
     return ToolPlan(
         policy=bundle.policy,
         places=() if declaration is None else declaration.destinations,
@@ -76,7 +80,8 @@ def _made(usable: UsableBundle, gate: GuardedTool, workflow: str) -> ToolPlan:
         shows_all=not (hidden or personal or kept),
         strict=declaration is not None and declaration.strict,
         problem=problem,
-        asks=known is not None and any(step.approval is not None for step in known.steps_by_tool.get(tool, ())),
-        credentials=() if declaration is None else declaration.credentials,
+        asks=asks,
+        credentials=credentials,
+        looks=asks or bool(credentials),
         raises_risk=known is not None and bool(known.raise_risk or known.raise_at_first_use),
     )

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from agentguard.core.canonical import NotCanonical, bytes_in_order, read_canonical
-from agentguard.core.credentials import may_hold, without_credentials
+from agentguard.core.credentials import holds_none, may_hold, without_credentials
 from agentguard.core.facts import RunState
 from agentguard.core.fill import Filling, without_nulls
 from agentguard.core.reaches import reached
@@ -29,9 +29,7 @@ from agentguard.jose.nonce import nonce
 _UNSPELT: Mapping[str, str] = MappingProxyType({})
 
 
-@sealed
-@dataclass(frozen=True, slots=True)
-class ReadArguments:
+class ReadArguments(NamedTuple):
     """The arguments of one call: the caller's object, read once into bytes of our own.
 
     ``data`` has the members in the order in which they were given, ``canonical`` in the canonical one; one object where
@@ -134,7 +132,7 @@ def prepare(
             unread, values, judged = Unavailable(Reason.ARGUMENTS_INVALID, str(error)), {}, {}
             data = canonical = b"{}"
     destinations = destinations if unread is None else unread
-    if plan.shows_all and not may_hold(canonical):
+    if plan.shows_all and (not may_hold(canonical) or holds_none(values)):
         told = LeftOut(values, [], {}, without_credentials, without_credentials)
     else:
         told = leave_out(values, plan.hidden, plan.personal, _personal_values(plan, run))

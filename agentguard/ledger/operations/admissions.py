@@ -91,11 +91,13 @@ def admit(world: World, ready: ReadyAdmission) -> Admitted | Refused:
     if ready.assertion is not None and world.get((cells.USED, ready.assertion)) is not None:
         return _refused(world, ready, Refusal.ASSERTION_USED, run)
     if asked.permit and run is not None:
-        refusal = _step_or_budget(world, ready, run) or _approval_gone(world, ready)
+        refusal = _step_or_budget(world, ready, run)
+        if refusal is None and asked.approval_id is not None:
+            refusal = _approval_gone(world, ready, asked.approval_id)
         if refusal is not None:
             return _refused(world, ready, refusal, run)
     world.below.note(ready.at)
-    due = _due(world, ready, run)
+    due = _due(world, ready, run) if asked.watches or asked.first_uses else ()
     private: dict[str, Json] = {SALTS: {**asked.salts}} if asked.salts else {}
     if asked.personal:
         private[PERSONAL] = dict(asked.personal)
@@ -148,12 +150,10 @@ def _used(asked: Admission, run: RunCell) -> list[int]:
     return [(run.counts.get(step, 0) if key == step else tally.taken) - back[key] for key, tally in found]
 
 
-def _approval_gone(world: World, ready: ReadyAdmission) -> Refusal | None:
+def _approval_gone(world: World, ready: ReadyAdmission, approval_id: str) -> Refusal | None:
     """An approval that was named but cannot be used: missing, consumed, expired, or another run's."""
     asked = ready.asked
-    if asked.approval_id is None:
-        return None
-    found = world.get((cells.APPROVAL, asked.approval_id))
+    found = world.get((cells.APPROVAL, approval_id))
     usable = (
         isinstance(found, ApprovalCell)
         and not found.consumed
@@ -250,7 +250,7 @@ def _texts(amounts: Mapping[str, int]) -> dict[str, Json]:
 def _due(world: World, ready: ReadyAdmission, run: RunCell | None) -> list[tuple[Watch | FirstUse, Any]]:
     """The rules whose number or first use this admission is, for the first time in this run, with each one's record."""
     asked = ready.asked
-    if run is None or asked.run_id is None or not (asked.watches or asked.first_uses):
+    if run is None or asked.run_id is None:
         return []
     if world.status(asked.run_id, run) != RunStatus.ACTIVE:
         return []

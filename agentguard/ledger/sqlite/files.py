@@ -330,10 +330,10 @@ def _identity(path: str | Path) -> tuple[int, int]:
 
 def _check(name: str, opened: tuple[int, int, int]) -> None:
     try:
-        found = _standing(name)
+        found = os.stat(name)  # noqa: PTH116 - as above
     except OSError:
         found = None
-    if found != opened:
+    if found is None or (found.st_dev, found.st_ino, found.st_nlink) != opened:
         raise LedgerError(
             f"`{name}` was moved, removed or replaced while in use, or has got a second name; put it back and "
             "start again"

@@ -6,7 +6,6 @@ import contextlib
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
 from typing import Any
 
 from agentguard.errors import LedgerError
@@ -122,9 +121,12 @@ class SqliteLog:
         number = first
         for start in range(0, len(rows), _AT_ONCE):
             part = rows[start : start + _AT_ONCE]
-            flat = tuple(chain.from_iterable((number + n, *row) for n, row in enumerate(part)))
+            flat: list[Any] = []
+            for row in part:
+                flat.append(number)
+                flat += row
+                number += 1
             self._execute(_INSERTS[len(part)], flat)
-            number += len(part)
         self._execute(schema.COMMIT)
         self._last = number - 1
         self._unproved = False

@@ -20,8 +20,8 @@ class Turns:
         self._queue = _open(queue, shared=shared)
         self._turn = _open(turn, shared=shared)
         self._open = True
-        # Whether any lock may be held: said before it is taken, and unsaid after it was given up.
-        self._may_hold = False
+        # Whether the turn, or a place in the queue, may be held: said before it is taken, unsaid after it was given up.
+        self._may_hold = self._may_wait = False
 
     def take(self) -> None:
         """Wait for the turn, at the end of the queue.
@@ -30,17 +30,20 @@ class Turns:
         """
         if self._may_hold:
             fcntl.flock(self._turn, fcntl.LOCK_UN)
-        self._may_hold = True
+        self._may_hold = self._may_wait = True
         fcntl.flock(self._queue, fcntl.LOCK_EX)
         try:
             fcntl.flock(self._turn, fcntl.LOCK_EX)
         finally:
             fcntl.flock(self._queue, fcntl.LOCK_UN)
+        self._may_wait = False
 
     def give(self) -> None:
         """The turn is over, and so is waiting for one that was interrupted. May be said twice."""
         if self._open and self._may_hold:
-            fcntl.flock(self._queue, fcntl.LOCK_UN)
+            if self._may_wait:
+                fcntl.flock(self._queue, fcntl.LOCK_UN)
+                self._may_wait = False
             fcntl.flock(self._turn, fcntl.LOCK_UN)
             self._may_hold = False
 
