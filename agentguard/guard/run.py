@@ -66,6 +66,7 @@ class RunContext:
         # What was said of leaving it inside its block, and how far that was done.
         self._wish: str | None = None
         self._done: str | None = None
+        self._leaving: Promise[None] | None = None
         # While the run is observed. Whoever goes on with a run has not seen what it saw before.
         self.seen_in = SeenIn() if run_id is None else None
         self._place: Place | None = None
@@ -180,7 +181,7 @@ class RunContext:
 
     def _enter(self, caller: FrameType) -> Self:
         self._check_entry()  # again: another thread may have come first
-        self._wish = self._done = None
+        self._wish = self._done = self._leaving = None
         self.entered = self._started = True
         self._place = Place(self).enter(caller)
         return self
@@ -328,7 +329,10 @@ class RunContext:
         name = None if error is None else type(error).__name__
         if wish == _LEFT or (wish is None and (self.key is not None or waits or self.waiting)):
             kept_open = self._record(state, "left open", error=None if self.key is None else name)
-            yield Wait(self.guard.ledger.let_go(self.id, kept_open))
+            # Said once, however often this is interrupted: another who is inside would be counted out.
+            if self._leaving is None or (self._leaving.done and self._leaving.exception() is not None):
+                self._leaving = self.guard.ledger.let_go(self.id, kept_open)
+            yield Wait(self._leaving)
             self._done = _LEFT
             return
         at = self.guard.last_known_time

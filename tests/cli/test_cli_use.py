@@ -30,7 +30,7 @@ from cli.conftest import NASTY, ROOT, Call, Ended, ask, decide, real, start
 GROUPS = {
     "approvals": ("list", "show", "approve", "deny"),
     "audit": ("list", "show", "follow"),
-    "runs": ("list", "show", "stop", "risk", "sweep"),
+    "runs": ("list", "show", "stop", "free", "risk", "sweep"),
     "subjects": ("suspend", "restore", "stop", "risk"),
     "credentials": ("revoke", "activate"),
     "assertion": ("verify",),
