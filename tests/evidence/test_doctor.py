@@ -186,6 +186,28 @@ def test_the_way_to_the_first_permitted_call_is_told_step_by_step(
     assert found(capsys) == (0, [])
 
 
+def test_runs_that_are_over_and_were_not_ended_are_noted(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A near miss: one that is not over is no finding."""
+    from datetime import UTC, datetime, timedelta
+
+    from agentguard.core.facts import RunState, RunStatus
+    from agentguard.ledger import open_ledger
+
+    used()
+    ledger = open_ledger(here / ".agentguard" / "ledger.sqlite3")
+    for name, hours in (("r-old", 2), ("r-new", 0)):
+        began = datetime.now(UTC) - timedelta(hours=hours)
+        bounds = {"key": name, "lasts": timedelta(hours=1)}
+        run = RunState(name, "w", "sha256:d", "spiffe://corp.example/agent/a", RunStatus.ACTIVE, 1, began, **bounds)
+        data = {"kind": "run", "run_id": name}
+        ledger.open_run(run, follows=False, started=data, found=data, ended=data).result()
+        ledger.let_go(name, data).result()
+    ledger.shut()
+
+    said = "runs that last longer than their workflow says, or are idle for longer, and were not ended: `r-old`"
+    assert found(capsys) == (0, [("note", said)])
+
+
 def test_records_that_go_to_no_log_are_weak(capsys: pytest.CaptureFixture[str]) -> None:
     used(log=False)
     assert [text for _, text in found(capsys)[1]] == [

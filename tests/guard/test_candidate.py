@@ -169,6 +169,41 @@ def test_what_is_refused_whatever_is_lacking_is_refused(load: Callable[..., Guar
     assert "destination_too_sensitive" in verdict["reasons"]
 
 
+IDLE, LASTS = ("inputs:\n", "idle: 30m\ninputs:\n"), ("inputs:\n", "lasts: 30m\ninputs:\n")
+
+
+@pytest.mark.parametrize(
+    ("change", "calls", "minutes", "outcome", "effect"),
+    [
+        (IDLE, 1, 30, "judged", "permit"),
+        (IDLE, 1, 31, "cannot be judged", None),
+        (IDLE, 0, 31, "judged", "deny"),
+        (LASTS, 1, 31, "judged", "deny"),
+    ],
+)
+def test_how_long_a_run_was_idle_is_known_where_that_is_noted(
+    load: Callable[..., Guard],
+    tools: Tools,
+    clock: Clock,
+    change: Any,
+    calls: int,
+    minutes: int,
+    outcome: str,
+    effect: Any,
+) -> None:
+    """One that is not older than it may be idle was not idle for longer, whoever noted what."""
+    guard = load(change)
+    look_up = guard.wrap(tools.functions()[0])
+    with start(guard):
+        for _ in range(calls):
+            look_up("EXP-7")
+        clock.pass_by(60 * minutes)
+        look_up("EXP-7")
+
+    said, verdict = one(guard)
+    assert (said, verdict["effect"]) == (outcome, effect)
+
+
 def test_a_step_that_looks_at_nothing_new_is_judged(load: Callable[..., Guard], tools: Tools) -> None:
     guard = load(("tables: result.tables", "tables: result.others"))
     with start(guard):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ledger_kit import DAY, a_closing, a_run, an_admission, at, child, forget_memory, got, paused, record, run_now
 
@@ -379,38 +379,58 @@ STEPS = st.lists(
 )
 
 
-@given(steps=STEPS)
-def test_any_sequence_gives_what_a_tiny_model_gives(steps: list[tuple[str, Any, Any]]) -> None:
+PLACES = st.lists(st.integers(0, 1), min_size=40, max_size=40)
+
+
+@pytest.fixture(params=["memory", "two on one file"])
+def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A function that makes a fresh pair of ledger objects."""
+
+    def make() -> tuple[LogLedger, LogLedger]:
+        if request.param == "memory":
+            ledger = memory_ledger()
+            return ledger, ledger
+        path = tmp_path_factory.mktemp("keys") / "ledger.sqlite3"
+        return open_ledger(path), open_ledger(path)
+
+    return make
+
+
+@settings(max_examples=50 if settings.default.max_examples <= 100 else settings.default.max_examples)
+@given(steps=STEPS, places=PLACES)
+def _check(pair: Any, steps: list[tuple[str, Any, Any]], places: list[int]) -> None:
+    ledgers = pair()
+    try:
+        _play(ledgers, steps, places)
+    finally:
+        for ledger in ledgers:
+            ledger.shut()
+
+
+def test_any_sequence_gives_what_a_tiny_model_gives(pair: Any) -> None:
     """Runs last an hour and may be idle for thirty minutes. Each is a dict; each key has a list of them."""
-    ledger = memory_ledger()
+    _check(pair=pair)  # type: ignore[call-arg]
+
+
+def _play(ledgers: tuple[LogLedger, LogLedger], steps: list[tuple[str, Any, Any]], places: list[int]) -> None:
     minute, made, keys = 0, list[dict[str, Any]](), dict[Any, list[dict[str, Any]]]()
-    for number, (what, one, two) in enumerate(steps):
+    alike = ledgers[0] is ledgers[1]
+    for number, ((what, one, two), place) in enumerate(zip(steps, places, strict=False)):
+        ledger, place = ledgers[place], 0 if alike else place
         if what == "pass":
             minute += one
         elif what == "open":
-            found = opening(
-                ledger, f"r{number}", key=one, requester=two, lasts=HOUR, idle=HOUR / 2, started_at=at(minute * 60)
-            )
             past = keys.setdefault((one, two), [])
-            last = past[-1] if past else None
-            if last is not None and last["status"] == "stopped" and not last["freed"]:
-                assert found == NotOpened(WhyNot.STOPPED, last["id"])
+            asked = {"key": one, "requester": two, "lasts": HOUR, "idle": HOUR / 2, "started_at": at(minute * 60)}
+            found = opening(ledger, f"r{number}", **asked)
+            run = _model_of_opening(past, f"r{number}", minute)
+            if run is None:
+                assert found == NotOpened(WhyNot.STOPPED, past[-1]["id"])
                 continue
-            over = last is not None and (minute - last["began"] > 60 or minute - last["used"] > 30)
-            if last is None or last["status"] != "active" or over:
-                fresh = last is None or minute - last["since"] > 60
-                if last is not None and last["status"] == "active":
-                    last["status"] = "ended"
-                last = {
-                    "id": f"r{number}", "status": "active", "freed": False, "began": minute, "used": minute,
-                    "since": minute if fresh or last is None else last["since"],
-                    "calls": 0 if fresh or last is None else last["calls"], "inside": 0,
-                }  # fmt: skip
-                past.append(last)
-                made.append(last)
-            last["inside"] += 1
             assert isinstance(found, Opened)
-            assert found.run.id == last["id"]
+            assert (found.run.id, found.begun) == (run["id"], run["id"] == f"r{number}")
+            run["inside"][place] += 1
+            made += [run] if found.begun else []
         elif what == "restart":
             forget_memory(ledger)
         elif made:
@@ -427,16 +447,33 @@ def test_any_sequence_gives_what_a_tiny_model_gives(steps: list[tuple[str, Any, 
                     run["status"] = two
             elif what == "leave":
                 got(ledger.let_go(run["id"], record("run")))
-                run["inside"] = max(0, run["inside"] - 1)
+                run["inside"][place] = max(0, run["inside"][place] - 1)
             else:
                 last = next(past[-1] for past in keys.values() if run in past)
                 may = run["status"] == "stopped" and run is last
                 freed = ledger.free_key(run["id"], record("operation"))
                 assert (freed.exception(60) is None) is may
                 run["freed"] = run["freed"] or may
+        other = ledgers[1 - places[number]]
         for run in made:
-            state = run_now(ledger, run["id"])
+            state = run_now(other, run["id"])
             assert (str(state.status), sum(state.counts.values())) == (run["status"], run["calls"])
-        held = {run["id"] for run in made if run["status"] == "active" and run["inside"]}
-        assert set(got(ledger.holders())) == held
-    ledger.shut()
+        held = {run["id"] for run in made if run["status"] == "active" and any(run["inside"])}
+        assert set(got(other.holders())) == held
+
+
+def _model_of_opening(past: list[dict[str, Any]], name: str, minute: int) -> dict[str, Any] | None:
+    """The run that the key opens; None: it is refused."""
+    last = past[-1] if past else None
+    if last is not None and last["status"] == "stopped" and not last["freed"]:
+        return None
+    if last is not None and last["status"] == "active":
+        if minute - last["began"] <= 60 and minute - last["used"] <= 30:
+            return last
+        last["status"] = "ended"
+    run: dict[str, Any] = {"id": name, "status": "active", "freed": False, "began": minute, "used": minute}
+    run |= {"since": minute, "calls": 0, "inside": [0, 0]}
+    if last is not None and minute - last["since"] <= 60:
+        run |= {"since": last["since"], "calls": last["calls"]}
+    past.append(run)
+    return run

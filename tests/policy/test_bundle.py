@@ -158,6 +158,21 @@ def test_what_risk_rules_do_not_say_stays_as_it_was(broken: Broken) -> None:
     assert workflow.no_write_down
 
 
+# How long a run lasts.
+
+
+@pytest.mark.parametrize(("bounds", "noted"), [("idle: 29m\n", 1), ("idle: 30m\n", 0), ("lasts: 29m\nidle: 28m\n", 2)])
+def test_a_question_that_stands_for_longer_than_a_run_may_wait_is_noted(
+    broken: Broken, bounds: str, noted: int
+) -> None:
+    """An answer that comes after that permits nothing, and nobody would know why."""
+    bundle = load(broken("customer-export.yaml", "steps:", f"{bounds}steps:"))
+    notes = [str(note) for note in bundle.notes if "waits for a person for longer" in str(note)]
+
+    assert len(notes) == noted
+    assert all("customer-export.yaml" in note and "`export`" in note for note in notes)
+
+
 # The revision.
 
 

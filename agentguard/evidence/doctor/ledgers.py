@@ -158,8 +158,8 @@ def _over(operations: Operations, where: str) -> Iterator[Finding]:
     if found:
         some = ", ".join(f"`{run}`" for run in found[:_MOST_NAMED])
         more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
-        what = "lasted, or were idle, for longer than their workflow says, and were not ended"
-        yield Finding(Severity.NOTE, f"{some}{more} {what}", where, "agentguard runs sweep")
+        what = "longer than their workflow says, or are idle for longer, and were not ended"
+        yield Finding(Severity.NOTE, f"runs that last {what}: {some}{more}", where, "agentguard runs sweep")
 
 
 def _unwrapped(names: list[str], bundle: Bundle) -> Iterator[Finding]:

@@ -115,8 +115,6 @@ def _places(bundle: Bundle, what: str) -> Any:
 def lacks_of_the_call(live: Bundle, candidate: Bundle, workflow: Workflow, tool: str) -> tuple[str, ...]:
     """What is not known of any call of this tool, whatever its step."""
     found: list[str] = []
-    if is_idle_unknown(live.policy.workflows.get(workflow.name), workflow):
-        found.append("when its run was last permitted a call")
     declared, before = candidate.tools.get(tool), live.tools.get(tool)
     used = set(() if declared is None else declared.credentials)
     if new := used - set(() if before is None else before.credentials):
@@ -135,9 +133,12 @@ def lacks_of_the_call(live: Bundle, candidate: Bundle, workflow: Workflow, tool:
     return tuple(found)
 
 
-def is_idle_unknown(live: Workflow | None, candidate: Workflow | None) -> bool:
-    """Whether the candidate asks for how long a run was idle, and nobody noted that."""
-    return candidate is not None and candidate.idle is not None and (live is None or live.idle is None)
+def lacks_of_idling(live: Bundle, workflow: Workflow) -> tuple[Lack, ...]:
+    """What is not known of a run that the candidate counts as idle since it began, though it was permitted calls: under
+    a live workflow without ``idle``, nobody notes when."""
+    known = live.policy.workflows.get(workflow.name)
+    noted = known is not None and known.idle is not None
+    return () if noted else (Lack("when its run was last permitted a call", frozenset({Reason.RUN_IDLE})),)
 
 
 def _written(bundle: Bundle, workflow: str, step: str) -> Any:

@@ -27,8 +27,8 @@ from agentguard.guard.call.plan import GuardedTool
 from agentguard.guard.call.prepare import Call, prepare
 from agentguard.guard.candidate.lacks import (
     Lack,
-    is_idle_unknown,
     lacks_of,
+    lacks_of_idling,
     lacks_of_the_call,
     lacks_of_the_way,
 )
@@ -144,10 +144,7 @@ class Candidate:
         known = heard.live.policy.workflows.get(run.workflow)
         same = known is not None and workflow is not None and run.workflow_digest == known.digest
         digest = workflow.digest if same and workflow is not None else run.workflow_digest
-        last, now = run.last_call_at, heard.judged.facts.now
-        if is_idle_unknown(known, workflow) and not isinstance(now, Unavailable):
-            last = now  # what is not known refuses nothing here: it is lacked
-        return replace(run, workflow_digest=digest, spent=heard.spent, last_call_at=last)
+        return replace(run, workflow_digest=digest, spent=heard.spent)
 
     def _facts(self, heard: Heard, call: Call, run: RunState | Unavailable, tool: str) -> Facts:
         """The live facts. Who was proved for the live call, or agreed to it, was so for the same call here."""
@@ -173,6 +170,8 @@ class Candidate:
             return Verdict(decision.effect, decision, call)
         run = heard.judged.facts.run
         way = self._of_the_way(heard.live, workflow, tool, run)
+        if isinstance(run, RunState) and run.counts and Reason.RUN_IDLE in decision.reasons:
+            way = (*way, *lacks_of_idling(heard.live, workflow))
         unsure = frozenset().union(*(lack.of for lack in way))
         denied = [found for found in decision.findings if found.step is None and found.effect is Effect.DENY]
         if any(found.reason not in unsure for found in denied):
