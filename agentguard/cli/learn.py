@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -103,26 +102,10 @@ def _from_transcripts(files: list[Path], named: str, most: int, base: UsableBund
 
 
 def _from_records(ledger: Path | None, workflow: str, begin: Any, most: int) -> tuple[list[PastRun], int]:
-    from agentguard.evidence.records import runs_of, time_of
-    from agentguard.evidence.sample import Sample
-
-    chosen: Sample[PastRun] = Sample(most)
-    began = 0
-
-    def wanted(data: Mapping[str, Any]) -> bool:
-        nonlocal began
-        at = time_of(data)
-        if data.get("workflow") != workflow or (begin is not None and (at is None or at < begin)):
-            return False
-        began += 1
-        return chosen.wants(str(data.get("run_id")))
+    from agentguard.evidence.records import past_runs
 
     with common.operations(ledger) as operations, common.progress("reading records") as on_record:
-        for run in runs_of(operations.history(kinds=("run",), on_record=on_record), wanted):
-            if run.calls:
-                chosen.add(run.id, run)
-    found = chosen.runs()
-    return found, max(0, began - len(found)) if began > most else 0
+        return past_runs(operations, workflow, begin, most, on_record)
 
 
 def to_json(made: Drafted, left: int = 0) -> dict[str, Any]:

@@ -1,57 +1,67 @@
-"""Runs out of the records of a ledger, in one pass: as much is held as there are runs under way."""
+"""Runs out of the records of a ledger: first which there are, then those that are looked at, each by itself.
+
+What is held is as much as is looked at, however long the ledger is.
+"""
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from agentguard.core.values import Json
+from agentguard.evidence.sample import Sample
 from agentguard.evidence.traffic import PastCall, PastRun, Ran
+from agentguard.ledger import RecordFilter
+
+if TYPE_CHECKING:
+    from agentguard.guard import Operations
 
 # A record, and what was kept beside it.
 Kept: TypeAlias = "tuple[Mapping[str, Any], Mapping[str, Json]]"
-
-# Runs that nobody ended. Past it the one that was quiet for longest is taken as it is.
-MOST_OPEN = 20_000
-_ENDS = frozenset({"ended", "stop_run", "sweep_gone", "sweep_left"})
+Progress: TypeAlias = "Callable[[int, int], None] | None"
+_TELL_EVERY = 1_000
 
 
-def runs_of(history: Iterable[Kept], wanted: Callable[[Mapping[str, Any]], bool] = lambda _: True) -> Iterator[PastRun]:
-    """Every run with its calls, when it has ended, and at last those that have not. ``wanted`` is asked of the record
-    that a run begins with; a run whose beginning is not on record is passed over."""
-    open_: OrderedDict[str, tuple[PastRun, dict[str, PastCall]]] = OrderedDict()
-    for data, private in history:
-        run_id, kind = data.get("run_id"), data.get("kind")
-        if not isinstance(run_id, str) or kind not in ("run", "decision", "outcome", "operation"):
-            continue
-        begins = kind == "run" and data.get("outcome") == "started"
-        known = open_.get(run_id)
-        if known is None:
-            if not begins or not wanted(data):
-                continue
-            known = open_[run_id] = (PastRun(run_id, str(data.get("workflow"))), {})
-            if len(open_) > MOST_OPEN:
-                yield open_.popitem(last=False)[1][0]
-        open_.move_to_end(run_id)
-        run, calls = known
-        if begins:
-            _begin(run, data, private)
-        elif kind == "decision":
-            call = past_call(data)
+def past_runs(
+    operations: Operations, workflow: str, since: datetime | None, most: int, on_record: Progress = None
+) -> tuple[list[PastRun], int]:
+    """The runs of a workflow that began since then, ``most`` of them at most, chosen evenly; and how many were not
+    looked at. A run whose beginning is not on record is passed over. ``on_record`` hears (done, in all)."""
+    chosen: Sample[Mapping[str, Any]] = Sample(most)
+    last = next((data["seq"] for data in operations.records(limit=1, newest=True)), 0)
+    began = 0
+    for number, data in enumerate(operations.records(RecordFilter(kind="run", since=since))):
+        if on_record is not None and number % _TELL_EVERY == 0:
+            on_record(data["seq"], last)
+        if data.get("outcome") == "started" and data.get("workflow") == workflow:
+            began += 1
+            chosen.add(str(data.get("run_id")), data)
+    found = chosen.runs()
+    runs: list[PastRun] = []
+    for number, data in enumerate(found):
+        if on_record is not None:
+            on_record(number, len(found))
+        run = _past_run(operations, data)
+        if run.calls:
+            runs.append(run)
+    return runs, began - len(found)
+
+
+def _past_run(operations: Operations, began: Mapping[str, Any]) -> PastRun:
+    """One run with its calls. ``began``: the record that it begins with."""
+    run = PastRun(str(began.get("run_id")), str(began.get("workflow")))
+    _begin(run, began, operations.private(began["seq"]))
+    calls: dict[str, PastCall] = {}
+    for data in operations.records(RecordFilter(run_id=run.id), after=began["seq"]):
+        decision = str(data.get("decision_id"))
+        if data.get("kind") == "decision":
+            call = calls[decision] = past_call(data)
             run.calls.append(call)
-            calls[str(data.get("decision_id"))] = call
             run.subject = run.subject or data.get("subject")
-        elif kind == "outcome":
-            ended = calls.pop(str(data.get("decision_id")), None)
-            if ended is not None:
-                ended.ran = _ran(data)
-        elif data.get("outcome") in _ENDS:
-            del open_[run_id]
-            yield run
-    for run, _ in open_.values():
-        yield run
+        elif data.get("kind") == "outcome" and decision in calls:
+            calls.pop(decision).ran = _ran(data)
+    return run
 
 
 def _begin(run: PastRun, data: Mapping[str, Any], private: Mapping[str, Json]) -> None:

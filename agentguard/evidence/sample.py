@@ -22,10 +22,6 @@ class Sample(Generic[T]):
         self._held: list[tuple[int, int, T]] = []
         self._number = 0
 
-    def wants(self, run_id: str) -> bool:
-        """Whether a run of this name would be among them now; one that is not now never will be."""
-        return len(self._held) < self._most or rank(run_id) < -self._held[0][0]
-
     def add(self, run_id: str, run: T) -> None:
         """One more run."""
         self._number += 1

@@ -91,7 +91,7 @@ def _whole(record: RecordData, marks: Mapping[str, str], changes: Sequence[Chang
 def decode(number: int, body: bytes) -> RecordData:
     """The record as it is read: what was written, and its number. Raises LedgerError where it is none."""
     try:
-        record = json.loads(body)
+        record = orjson.loads(body)  # canonical: no number in it is beyond what both read alike
     except (ValueError, RecursionError):
         record = None
     if not isinstance(record, dict):
@@ -105,7 +105,7 @@ def open_private(number: int, private: bytes | None) -> dict[str, Json]:
     if private is None:
         return {}
     try:
-        return {name: value for name, (_, value) in json.loads(private).items()}
+        return {name: value for name, (_, value) in orjson.loads(private).items()}
     except (ValueError, TypeError, AttributeError, RecursionError):
         raise damaged(number) from None
 
