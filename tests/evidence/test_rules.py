@@ -215,6 +215,96 @@ def test_reading_steps_take_words_bounds_and_forms_from_traffic(tmp_path: Path) 
     assert "2 words in 30 runs" in text and "0 to 6 in 30 runs" in text
 
 
+LOOKED_FOR: list[tuple[str, str, Any, bool]] = [
+    ("a text", "city", "Town {n} by the sea", False),
+    ("several", "hotel_names", ["Hotel {n}", "Inn {n}x"], False),
+    ("near miss: by it something of somebody is found", "account", "acct of {n} x", True),
+    ("near miss: a number by name", "file_id", "x{n}y", True),
+    ("near miss: a place", "path", "/home/{n}/a", True),
+    ("near miss: a tool that does more", "city", "Town {n} by the sea", True),
+    ("near miss: no text", "city", {"name": "Town {n}"}, True),
+]
+
+
+def numbered(value: Any, n: int) -> Any:
+    """The value with this number in it, spelt so that it has no form."""
+    if isinstance(value, list):
+        return [numbered(item, n) for item in value]
+    if isinstance(value, dict):
+        return {key: numbered(item, n) for key, item in value.items()}
+    return value.replace("{n}", "abcdefghij"[n % 10] * (n // 10 + 1))
+
+
+@pytest.mark.parametrize(("case", "name", "value", "asked"), LOOKED_FOR, ids=[case[0] for case in LOOKED_FOR])
+def test_what_a_reading_tool_looks_for_may_be_another_text_each_time(
+    tmp_path: Path, case: str, name: str, value: Any, asked: bool
+) -> None:
+    """Nobody is asked at each look for a town; whose thing it is, and what changes something, is asked."""
+    tool = "send" if case.endswith("more") else "find"
+    _, data, _ = learnt(tmp_path, [run(n, (tool, {name: numbered(value, n)}, {})) for n in range(30)])
+    assert ("approval" in data["steps"][tool]) is asked
+    if not asked:
+        said = data["steps"][tool]["arguments"][name]
+        assert said.get("items", said)["maxLength"] == 100
+
+
+def orders(count: int, looked_up: int = 1) -> list[PastRun]:
+    """Runs that look orders up, and pay what the last one says to the account that it says."""
+    runs = []
+    for n in range(count):
+        looks = [("find", {"id": f"{n}-{k}"}, {"id": ("inputs.ids[*]",)}) for k in range(looked_up)]
+        seen = {"to": ("find.iban",), "amount": ("find.total",)}
+        runs.append(run(n, *looks, ("send", {"to": f"DE{n}", "amount": n + 0.5}, seen), ids=[]))
+    return runs
+
+
+def test_what_one_call_returned_is_drafted_as_one(tmp_path: Path) -> None:
+    """The account of one order and the total of another: keeping the result ties them. No record says what would have
+    been kept, so it is a comment until an owner makes it a line; and then it loads."""
+    made, data, text = learnt(tmp_path, orders(30))
+    assert data["steps"]["send"]["arguments"]["amount"] == {"type": "number", "from": "find.total"}
+    assert "`to`, `amount` came from one call of find (30 of 30 runs looked one thing up before)" in text
+    assert "`keep: {find: result}`" in text and "# from: kept.find.iban, from: kept.find.total" in text
+    (sending,) = [step for step in made.workflow.steps if step.tool == "send"]
+    assert [dict(each.paths) for each in sending.together] == [{"to": ".iban", "amount": ".total"}]
+    file = tmp_path / "draft" / "desk.yaml"
+    taken = text.replace("from: find.iban", "from: kept.find.iban").replace("from: find.total", "from: kept.find.total")
+    file.write_text(taken.replace("    tool: find\n", "    tool: find\n    keep: {find: result}\n"), "utf-8")
+    bundles.load(tmp_path / "draft")
+
+
+def test_where_several_things_are_looked_up_nothing_is_tied_together(tmp_path: Path) -> None:
+    """A near miss: the last one that was looked up need not be the one."""
+    made, _, text = learnt(tmp_path, orders(30, looked_up=2))
+    assert all(step.together == [] for step in made.workflow.steps) and "came from one call" not in text
+
+
+def paying(n: int, times: int, amount: float | None = None) -> PastRun:
+    """A run that pays so many payees that it was given."""
+    given = {"to": ("inputs.all[*]",), "amount": ("inputs.sums[*]",)}
+    calls = [("send", {"to": f"DE{n}{k}", "amount": amount or n + 1.5}, given) for k in range(times)]
+    return run(n, *calls, all=[], sums=[])
+
+
+def test_a_limit_of_what_a_run_moves_has_room_and_says_that_it_is_drafted(tmp_path: Path) -> None:
+    """Twice of what was ever needed at least; what a day is worth is shown, and no line."""
+    _, data, text = learnt(tmp_path, [paying(n, 3) for n in range(30)])
+    assert data["budgets"] == {
+        "send-amount": {"sum": "args.amount", "of": "send", "at_most": 200, "per": "run"},
+    }
+    assert "# drafted; OWNER: at most 91.5 in one run, and 1440 on one of 1 day" in text
+
+
+@pytest.mark.parametrize(("times", "amount"), [(1, None), (3, -4.0), (3, 1.23456789)])
+def test_no_limit_is_drafted_that_says_nothing_or_would_refuse_what_was_done(
+    tmp_path: Path, times: int, amount: float | None
+) -> None:
+    """One call a run is bounded by its source; of an amount that a budget cannot add up there is no budget."""
+    _, data, text = learnt(tmp_path, [paying(n, times, amount) for n in range(30)])
+    assert "budgets" not in data
+    assert ("A limit for all runs of a day:" in text) is (times == 1)
+
+
 @pytest.mark.parametrize(
     ("tool", "url", "asked"),
     [

@@ -176,6 +176,14 @@ SECRET = frozenset(
 _SECRET_PAIRS = frozenset(
     {("api", "key"), ("private", "key"), ("access", "key"), ("client", "secret"), ("card", "number")}
 )
+# By these something is found that may be anybody's.
+_BY_NUMBER = frozenset(
+    (
+        *("id", "ids", "uuid", "guid", "uid", "number", "numbers", "no", "nr", "key", "keys", "ref", "code", "handle"),
+        *("path", "paths", "file", "files", "filename", "directory", "folder", "url", "urls", "uri", "host", "domain"),
+        *("table", "bucket", "order", "orders", "ticket", "tickets", "case", "invoice", "booking", "reservation"),
+    )
+)
 # What a person reads, and nothing is found by; and what a reading tool is asked in a person's words.
 FREE_TEXTS = frozenset(
     (
@@ -254,6 +262,19 @@ def is_of_a_person(name: str) -> bool:
 def is_free_text(name: str, *, reads: bool) -> bool:
     """Whether an argument of this name holds words for a person, and nothing that a tool finds something by."""
     return name.lower() in FREE_TEXTS or (reads and name.lower() in QUERIES)
+
+
+def says_whose(name: str) -> bool:
+    """Whether an argument of this name may say whose thing a call is about, or which one: a person, an account, a
+    number by which something is found, a place."""
+    found = words(name)
+    return (
+        not found
+        or any(word in TENANT or word in _BY_NUMBER for word in found)
+        or is_recipient(name)
+        or is_of_a_person(name)
+        or is_secret(name)
+    )
 
 
 def is_secret(name: str) -> bool:

@@ -19,7 +19,7 @@ from typing import Any
 
 from agentguard.core.credentials import without_credentials
 from agentguard.core.values import Json
-from agentguard.evidence.draft.words import is_free_text
+from agentguard.evidence.draft.words import is_free_text, says_whose
 
 # Of the runs that use the argument, so many must agree on where it comes from; a second source is added for no fewer.
 MOST_AGREE = 0.6
@@ -197,7 +197,7 @@ def learn_argument(
     if set(_types_listed(full)) <= {"boolean", "null"} and {True, False} <= {v for v in values if v is not None}:
         return Learnt({**full, **optional}, f"true and false in {runs} runs", None, "text")
     if not reads or is_place:
-        return Learnt({**full, **optional}, _seen(values), f"`{name}`: {_asks(values)}")
+        return Learnt({**_with_decimals(full), **optional}, _seen(values), f"`{name}`: {_asks(values)}")
     return _bounded(name, values, uses, full, optional)
 
 
@@ -218,6 +218,14 @@ def as_given(learnt: Learnt, inputs: Mapping[str, Any]) -> Learnt:
     return replace(learnt, schema=schema)
 
 
+def _with_decimals(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Whoever is asked sees the number: that none had decimals yet is no reason to refuse the first that has."""
+    named = schema["type"]
+    if isinstance(named, list):
+        return {**schema, "type": list(dict.fromkeys("number" if one == "integer" else one for one in named))}
+    return {**schema, "type": "number" if named == "integer" else named}
+
+
 def _bounded(
     name: str, values: Sequence[Json], uses: Sequence[Use], full: dict[str, Any], optional: dict[str, Any]
 ) -> Learnt:
@@ -232,7 +240,7 @@ def _bounded(
     if kinds <= {"integer", "number", "null"}:
         numbers = [float(value) for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
         low, high = min(numbers), max(numbers)
-        bounds = {"minimum": 0 if low >= 0 else -_above(-low), "maximum": _above(max(high, 1))}
+        bounds = {"minimum": 0 if low >= 0 else -above(-low), "maximum": above(max(high, 1))}
         return Learnt({**full, **bounds, **optional}, f"{low:g} to {high:g} in {runs} runs", None, "bounds")
     # Words that come again and again, though one of them may have been seen once only.
     if len(by_value) <= MOST_WORDS and len(by_value) * 2 <= runs and kinds <= {"string", "null"}:
@@ -245,7 +253,22 @@ def _bounded(
     pattern = _pattern(values) if kinds == {"string"} else None
     if pattern is not None:
         return Learnt({**full, "pattern": pattern, **optional}, f"of this form in {runs} runs", None, "form")
+    described = _any_text(values) if len(by_value) >= DIFFERENT and not says_whose(name) else None
+    if described is not None:
+        return Learnt({**described, **optional}, f"{len(by_value)} different texts in {runs} runs", None, "text")
     return Learnt({**full, **optional}, _seen(values), f"`{name}`: {_asks(values)}")
+
+
+def _any_text(values: Sequence[Json]) -> dict[str, Any] | None:
+    """What a reading tool may look for, where it was something else each time: a text of some length, or several of
+    them. None where values are no such texts."""
+    lists = [value for value in values if isinstance(value, list)]
+    texts = [text for value in lists for text in value] if lists else [*values]
+    if (lists and len(lists) < len(values)) or not texts or not all(isinstance(text, str) for text in texts):
+        return None
+    longest = max(len(text) for text in texts if isinstance(text, str))
+    plain: dict[str, Any] = {"type": "string", "maxLength": max(100, above(longest))}
+    return {"type": "array", "items": plain, "maxItems": max(10, above(max(map(len, lists))))} if lists else plain
 
 
 def _pattern(values: Sequence[Json]) -> str | None:
@@ -259,7 +282,7 @@ def _pattern(values: Sequence[Json]) -> str | None:
     return re.sub("0", "[0-9]+", form)
 
 
-def _above(number: float) -> int:
+def above(number: float) -> int:
     """A round number that leaves as much room again."""
     step = 1
     while step < 2 * number:

@@ -31,8 +31,9 @@ from agentguard.evidence.learn.arguments import (
     source_of,
 )
 from agentguard.evidence.learn.aside import USUAL, set_aside, uses_of
+from agentguard.evidence.learn.kept import put_together
 from agentguard.evidence.learn.learnt import LearntStep, LearntWorkflow, Reach, Tooling
-from agentguard.evidence.learn.limits import limit
+from agentguard.evidence.learn.limits import budgets, limit
 from agentguard.evidence.learn.order import first_place, put_in_order
 from agentguard.evidence.traffic import PastCall, PastRun, Ran
 
@@ -70,6 +71,9 @@ def learn(
         step = _step(tool, shown, runs, sources[tool], tools[tool], reaching, taken, inputs, tried=len(within) > 0)
         steps.append(step)
     put_in_order(steps, clean)
+    put_together(steps, clean)
+    for step in steps:
+        budgets(step, clean)
     steps.sort(key=lambda step: (first_place(step, clean), step.name))
     return LearntWorkflow(
         steps,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +38,30 @@ class Reach:
     unlisted: int
 
 
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Arguments of a step that one call of another tool returned, as a step could keep them: path by argument; in how
+    many of the runs nothing else was looked up before."""
+
+    tool: str
+    paths: Mapping[str, str]
+    runs: int
+    of: int
+
+
+@dataclass(frozen=True, slots=True)
+class LearntBudget:
+    """What a step moved, added up. ``at_most``: a round number with as much room again, for one run; None: a run makes
+    one call. ``in_run``, ``on_day``: the most that was seen."""
+
+    step: str
+    argument: str
+    at_most: int | None
+    in_run: float
+    on_day: float
+    days: int
+
+
 @dataclass(slots=True)
 class LearntStep:
     """One step of a draft. ``questions``: what an owner must say before nobody is asked any more."""
@@ -55,6 +80,8 @@ class LearntStep:
     most_calls: str = ""
     reach: Reach | None = None
     questions: list[str] = field(default_factory=list)
+    together: list[Together] = field(default_factory=list)
+    budgets: list[LearntBudget] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -87,6 +114,14 @@ def told(draft: LearntWorkflow) -> dict[str, Any]:
                 "at_most": step.at_most,
                 "after": [*step.after],
                 "questions": step.questions,
+                "together": [
+                    {"tool": each.tool, "paths": dict(each.paths), "runs": each.runs, "of": each.of}
+                    for each in step.together
+                ],
+                "budgets": [
+                    {"argument": each.argument, "at_most": each.at_most, "in_run": each.in_run, "on_day": each.on_day}
+                    for each in step.budgets
+                ],
             }
             for step in draft.steps
         ],

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from math import ceil
 
-from agentguard.evidence.learn.learnt import OWNER, LearntStep
+from agentguard.evidence.draft.words import is_money
+from agentguard.evidence.learn.arguments import above
+from agentguard.evidence.learn.learnt import OWNER, LearntBudget, LearntStep
 from agentguard.evidence.traffic import PastCall, PastRun, Ran
 
 # Calls of a reading tool in one run: so much more than ever seen, because agents try again.
@@ -30,6 +32,40 @@ def limit(step: LearntStep, runs: Collection[PastRun]) -> None:
             return
     step.at_most, step.most_calls = most, f"{OWNER}: so many were seen in one run"
     step.questions.append("how often it may be called in one run")
+
+
+def budgets(step: LearntStep, runs: Sequence[PastRun]) -> None:
+    """What a step that does more than read moved: for each argument with an amount that has a source.
+
+    A limit of one run is drafted where a run may call it several times, with as much room again as was ever needed. How
+    much one day may be worth, traffic does not say: that is only shown.
+    """
+    for name, learnt in step.arguments.items() if not step.reads else ():
+        if learnt.rests_on in ("", "text") or learnt.schema.get("type") not in ("number", "integer"):
+            continue
+        may_be_missing = not {"optional", "null_is_absent"}.isdisjoint(learnt.schema)
+        if may_be_missing or not name.isidentifier() or not is_money(name):
+            continue
+        by_run: list[float] = []
+        by_day: dict[str, float] = {}
+        for run in runs:
+            moved = [c.arguments.get(name) for c in run.calls if c.tool == step.tool and c.ran is Ran.SUCCEEDED]
+            amounts = [float(value) for value in moved if _is_amount(value)]
+            if len(amounts) < len(moved):
+                return  # a budget would refuse it
+            by_run += [sum(amounts)] if amounts else []
+            by_day[run.day] = by_day.get(run.day, 0) + sum(amounts)
+        if by_run:
+            several = step.per is not None or step.at_most > 1
+            room = above(max(by_run)) if several and max(by_run) > 0 else None
+            most = round(max(by_run), 6), round(max(by_day.values()), 6)
+            step.budgets.append(LearntBudget(step.name, name, room, *most, len(by_day)))
+
+
+def _is_amount(value: object) -> bool:
+    """Whether a budget can add it up: no less than nothing, and exact to six decimals."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and value >= 0 and round(value, 6) == value  # type: ignore[operator, arg-type]
 
 
 def _differ(calls: Sequence[PastCall], name: str) -> bool:

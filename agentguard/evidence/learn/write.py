@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -9,7 +10,7 @@ from typing import Any
 
 from agentguard import display
 from agentguard.evidence.learn.arguments import Learnt
-from agentguard.evidence.learn.learnt import OWNER, LearntStep, LearntWorkflow, Tooling
+from agentguard.evidence.learn.learnt import OWNER, LearntStep, LearntWorkflow, Together, Tooling
 from agentguard.policy.yaml.write import as_yaml, in_line
 
 # Behind a line of policy, at this column where there is room.
@@ -55,6 +56,7 @@ def _lines(draft: LearntWorkflow, head: Head) -> Iterator[str]:
     yield "steps:"
     for step in draft.steps:
         yield from _step(step, head)
+    yield from _budgets(draft.steps)
     for tool, why in sorted(draft.left_out.items()):
         yield f"# left out: {display.shown(tool, 80)}: {display.shown(why, 120)}"
 
@@ -73,11 +75,47 @@ def _step(step: LearntStep, head: Head) -> Iterator[str]:
         yield from _argument(name, learnt)
     if step.reach is not None and step.reach.up_to is not None:
         yield f"    destinations: {{up_to: {step.reach.up_to.word}}}"
+    for one in step.together:
+        yield from _together(one)
     if step.questions:
         yield from (f"    # {OWNER}: {display.plain(question)}" for question in step.questions)
         yield "    approval:"
         because = "nobody has said yet what this step may do; see the draft"
         yield from _block({"because": because, "from": [*head.approvers], "quorum": 1, "within": "4h"}, "      ")
+
+
+def _together(one: Together) -> Iterator[str]:
+    """Shown and not proposed: no record says what would have been kept, so nothing could try it out."""
+    tool = display.plain(one.tool)
+    name = re.sub("[^A-Za-z0-9]+", "_", one.tool).strip("_") or "kept"
+    names = ", ".join(f"`{display.plain(each)}`" for each in one.paths)
+    sources = ", ".join(f"from: kept.{name}{display.plain(path)}" for path in one.paths.values())
+    seen = f"{one.runs} of {one.of} runs"
+    yield f"    # drafted: {names} came from one call of {tool} ({seen} looked one thing up before)."
+    yield f"    # So that they are always of the same one: `keep: {{{name}: result}}` in its step, and here"
+    yield f"    # {sources}"
+
+
+def _budgets(steps: Sequence[LearntStep]) -> Iterator[str]:
+    """Sums of what steps move. Only those of one run are lines."""
+    found = [budget for step in steps for budget in step.budgets]
+    lines: list[str] = []
+    for budget in found:
+        name, total = f"{budget.step}-{budget.argument}", f"args.{budget.argument}"
+        shown = f"at most {budget.in_run:g} in one run, and {budget.on_day:g} on one of {of(budget.days, 'day')}"
+        if budget.at_most is not None:
+            entry = {"sum": total, "of": budget.step, "at_most": budget.at_most, "per": "run"}
+            lines.append(_said(f"  {in_line(name)}: {in_line(entry)}", f"drafted; {OWNER}: {shown}"))
+        else:
+            lines.append(
+                f"  # drafted: {display.plain(budget.step)}: {shown} were seen. A limit for all runs of a day:"
+            )
+            lines.append(
+                f"  #   {in_line(name)}: {in_line({'sum': total, 'of': budget.step, 'at_most': 0, 'per': '1d'})}"
+            )
+    if any(budget.at_most is not None for budget in found):
+        yield "budgets:"
+    yield from lines
 
 
 def _argument(name: str, learnt: Learnt) -> Iterator[str]:
