@@ -215,6 +215,25 @@ def test_reading_steps_take_words_bounds_and_forms_from_traffic(tmp_path: Path) 
     assert "2 words in 30 runs" in text and "0 to 6 in 30 runs" in text
 
 
+@pytest.mark.parametrize(
+    ("lists", "wanted"),
+    [
+        ([["a", "b"]], {"type": "string", "enum": ["a", "b"]}),
+        ([["a"], ["b"]], {"type": "string", "enum": ["a", "b"]}),
+        ([["a"], [1]], None),
+    ],
+)
+def test_lists_of_a_few_words_are_lists_of_those(tmp_path: Path, lists: list[Any], wanted: Any) -> None:
+    """For a tool that reads; of mixed things nobody knows what another one would be."""
+    _, data, _ = learnt(tmp_path, [run(n, ("find", {"names": lists[n % len(lists)]}, {})) for n in range(30)])
+    step = data["steps"]["find"]
+    assert ("approval" in step) is (wanted is None)
+    assert wanted is None or (step["arguments"]["names"]["items"], step["arguments"]["names"]["maxItems"]) == (
+        wanted,
+        2,
+    )
+
+
 LOOKED_FOR: list[tuple[str, str, Any, bool]] = [
     ("a text", "city", "Town {n} by the sea", False),
     ("several", "hotel_names", ["Hotel {n}", "Inn {n}x"], False),

@@ -250,6 +250,9 @@ def _bounded(
                 words.append(value)
         words.sort(key=str)
         return Learnt({**full, "enum": words, **optional}, f"{len(words)} words in {runs} runs", None, "words")
+    listed = _listed(values, runs) if kinds == {"array"} else None
+    if listed is not None:
+        return Learnt({**full, **listed, **optional}, f"lists of the same words in {runs} runs", None, "words")
     pattern = _pattern(values) if kinds == {"string"} else None
     if pattern is not None:
         return Learnt({**full, "pattern": pattern, **optional}, f"of this form in {runs} runs", None, "form")
@@ -257,6 +260,16 @@ def _bounded(
     if described is not None:
         return Learnt({**described, **optional}, f"{len(by_value)} different texts in {runs} runs", None, "text")
     return Learnt({**full, **optional}, _seen(values), f"`{name}`: {_asks(values)}")
+
+
+def _listed(values: Sequence[Json], runs: int) -> dict[str, Any] | None:
+    """Lists that are made of a few words that come again and again; None where they are not."""
+    lists = [value for value in values if isinstance(value, list)]
+    found = {item for value in lists for item in value if isinstance(item, str)}
+    plain = all(isinstance(item, str) for value in lists for item in value)
+    if not plain or not found or len(found) > MOST_WORDS or len(found) * 2 > runs:
+        return None
+    return {"items": {"type": "string", "enum": sorted(found)}, "maxItems": max(len(found), *map(len, lists))}
 
 
 def _any_text(values: Sequence[Json]) -> dict[str, Any] | None:
