@@ -28,7 +28,7 @@ def past_runs(
 ) -> tuple[list[PastRun], int]:
     """The runs of a workflow that began since then, ``most`` of them at most, chosen evenly; and how many were not
     looked at. A run whose beginning is not on record is passed over. ``on_record`` hears (done, in all)."""
-    chosen: Sample[Mapping[str, Any]] = Sample(most)
+    chosen: Sample[dict[str, Any]] = Sample(most)
     last = next((data["seq"] for data in operations.records(limit=1, newest=True)), 0)
     began = 0
     for number, data in enumerate(operations.records(RecordFilter(kind="run", since=since))):

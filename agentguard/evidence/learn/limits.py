@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from math import ceil
 
+from agentguard.core.values import Json
 from agentguard.evidence.draft.words import is_money
 from agentguard.evidence.learn.arguments import above
 from agentguard.evidence.learn.learnt import OWNER, LearntBudget, LearntStep
@@ -50,7 +51,7 @@ def budgets(step: LearntStep, runs: Sequence[PastRun]) -> None:
         by_day: dict[str, float] = {}
         for run in runs:
             moved = [c.arguments.get(name) for c in run.calls if c.tool == step.tool and c.ran is Ran.SUCCEEDED]
-            amounts = [float(value) for value in moved if _is_amount(value)]
+            amounts = [amount for amount in map(_amount, moved) if amount is not None]
             if len(amounts) < len(moved):
                 return  # a budget would refuse it
             by_run += [sum(amounts)] if amounts else []
@@ -62,10 +63,11 @@ def budgets(step: LearntStep, runs: Sequence[PastRun]) -> None:
             step.budgets.append(LearntBudget(step.name, name, room, *most, len(by_day)))
 
 
-def _is_amount(value: object) -> bool:
-    """Whether a budget can add it up: no less than nothing, and exact to six decimals."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and value >= 0 and round(value, 6) == value  # type: ignore[operator, arg-type]
+def _amount(value: Json) -> float | None:
+    """A number that a budget can add up, no less than nothing and exact to six decimals; None for any other value."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if value >= 0 and round(value, 6) == value else None
 
 
 def _differ(calls: Sequence[PastCall], name: str) -> bool:
