@@ -39,9 +39,12 @@ def learn(
     format_: Annotated[str, typer.Option("--format", help=f"Theirs: {', '.join(_FORMATS)}.")] = "auto",
     ledger: LedgerOption = None,
     since: Annotated[str | None, typer.Option("--since", help="Only runs begun from this time on, or 30d ago.")] = None,
-    owner: Annotated[str, typer.Option("--owner", help="Whose workflow it is to be.")] = "nobody-yet",
+    owner: Annotated[
+        str | None, typer.Option("--owner", help="Whose workflow it is to be; else as the bundle says.")
+    ] = None,
     approver: Annotated[
-        list[str] | None, typer.Option("--approver", help="Who is asked: user:NAME or group:NAME; repeatable.")
+        list[str] | None,
+        typer.Option("--approver", help="Who is asked: user:NAME or group:NAME; repeatable; else as the bundle says."),
     ] = None,
     hold_back: Annotated[int, typer.Option("--hold-back", help="So many of 100 runs try the draft out.")] = 20,
     most: Annotated[int, typer.Option("--most", help="Look at no more runs than this, chosen evenly.")] = MOST_RUNS,
@@ -76,7 +79,7 @@ def learn(
             )
         begin = None if since is None else common.moment(since, "--since", now)
         runs, left = _from_records(ledger, workflow, begin, most)
-    wanted = Wanted(workflow, owner, approver or ["anyone"], [], hold_back / 100, now.date())
+    wanted = Wanted(workflow, owner, approver or [], [], hold_back / 100, now.date())
     made = draft(runs, base, out, wanted, bundles.load)
     if json:
         common.print_json(to_json(made, left))

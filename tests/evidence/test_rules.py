@@ -335,8 +335,11 @@ def test_no_limit_is_drafted_that_says_nothing_or_would_refuse_what_was_done(
 def test_where_a_step_may_reach_is_an_owners_to_say(tmp_path: Path, tool: str, url: str, asked: bool) -> None:
     """A place that the catalog lists is no more than that: listed."""
     _, data, _ = learnt(tmp_path, [run(n, (tool, {"url": f"{url}{n}"}, {})) for n in range(30)])
-    assert ("approval" in data["steps"][tool]) is asked
-    assert data["steps"][tool]["destinations"]["up_to"] in ("public", "internal")
+    step = data["steps"][tool]
+    assert ("approval" in step) is asked
+    assert step["destinations"]["up_to"] in ("public", "internal")
+    # Who is asked sees a place that nobody listed, and may agree to it; else every call would be refused.
+    assert ("unclassified" in step["destinations"]) is ("evil" in url)
 
 
 def test_a_place_that_the_run_was_given_needs_no_person(tmp_path: Path) -> None:
@@ -352,6 +355,25 @@ def test_a_place_that_the_run_was_given_needs_no_person(tmp_path: Path) -> None:
     _, data, _ = learnt(tmp_path, runs)
     assert data["steps"]["post"]["destinations"] == {"up_to": "internal"}
     assert "approval" not in data["steps"]["post"]
+
+
+def test_whose_a_draft_is_and_who_is_asked_is_taken_from_the_bundle_where_nobody_says(tmp_path: Path) -> None:
+    """What `agentguard init` was told once need not be said again; what is said counts."""
+    base = tmp_path / "base"
+    base.mkdir()
+    mine = "find: {tool: find, arguments: {}, approval: {from: ['user:zoe'], within: 1h}}"
+    (base / "base.yaml").write_text(TRUST.replace("name: other", "name: desk").replace(
+        "find: {tool: find, arguments: {}}", mine), "utf-8")  # fmt: skip
+    runs = [run(n, ("send", {"to": f"x{n}"}, {})) for n in range(10)]
+    for name, wanted, said in (
+        ("a", Wanted("desk", None, [], [], 0, date(2026, 12, 1)), ("me", ["user:zoe"])),
+        ("b", Wanted("desk", "olga", ["user:ann"], [], 0, date(2026, 12, 1)), ("olga", ["user:ann"])),
+        ("c", Wanted("new", None, [], [], 0, date(2026, 12, 1)), ("nobody-yet", ["anyone"])),
+    ):
+        draft(runs, bundles.load(base), tmp_path / name, wanted, bundles.load)
+        file = next(f for f in (tmp_path / name).glob("*.yaml") if f.name.startswith(wanted.name))
+        data = yaml.safe_load(file.read_text("utf-8"))
+        assert (data["metadata"]["owner"], data["steps"]["send"]["approval"]["from"]) == said
 
 
 def test_a_draft_says_that_it_is_one(tmp_path: Path) -> None:

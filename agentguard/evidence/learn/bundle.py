@@ -38,10 +38,13 @@ _NEXT = re.compile(r"^---[ \t]*(?:#.*)?$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is to be drafted: the workflow's name, whose it is, who is asked, and how many runs are held back."""
+    """What is to be drafted: the workflow's name, whose it is, who is asked, and how many runs are held back.
+
+    ``owner``, ``approvers``: none where nobody said it; those of the bundle's workflow of that name are taken then.
+    """
 
     name: str
-    owner: str
+    owner: str | None
     approvers: Sequence[str]
     subjects: Sequence[str]
     hold_back: float
@@ -110,7 +113,8 @@ def _write(
 ) -> None:
     subjects = sorted(known.subjects) if known is not None else _subjects(runs, wanted)
     version = 1 if known is None else known.version + 1
-    head = Head(wanted.name, version, wanted.owner, wanted.today + REVIEW_WITHIN, subjects, inputs, [*wanted.approvers])
+    owner, approvers = _whose(base, wanted)
+    head = Head(wanted.name, version, owner, wanted.today + REVIEW_WITHIN, subjects, inputs, approvers)
     if base is None:
         guessed = _undeclared(runs)
         (out / "tools.yaml").write_text(tools_yaml({step.tool: guessed[step.tool] for step in learnt.steps}), "utf-8")
@@ -121,6 +125,20 @@ def _write(
     if (out / name).exists():
         name = f"{wanted.name}-draft.yaml"
     (out / name).write_text(workflow_yaml(learnt, head), "utf-8")
+
+
+def _whose(base: UsableBundle | None, wanted: Wanted) -> tuple[str, list[str]]:
+    """Whose workflow it is and who is asked: what was said, or what the bundle's workflow of that name says."""
+    full = None if base is None else base.bundle.full.get(wanted.name)
+    written: Mapping[str, Any] = {} if full is None else full.content
+    asked = [
+        person
+        for step in ({} if full is None else full.steps).values()
+        if isinstance(step, Mapping) and isinstance(step.get("approval"), Mapping)
+        for person in step["approval"].get("from") or ()
+    ]
+    owner = wanted.owner or (written.get("metadata") or {}).get("owner") or "nobody-yet"
+    return str(owner), [*wanted.approvers] or [*dict.fromkeys(map(str, asked))] or ["anyone"]
 
 
 def _copy(base: UsableBundle, out: Path, without: str) -> None:
