@@ -134,6 +134,8 @@ class Engine:
         """Let the ledger's thread do what is queued."""
         self._start()
         self._ring()
+        if self._threaded and self._thread is None:
+            self._work_now()
 
     def ring(self, loop: asyncio.AbstractEventLoop) -> None:
         """Let the ledger's thread do what is queued, at the end of this turn of the loop."""
@@ -143,11 +145,11 @@ class Engine:
             loop.call_soon(self._turn_ends, loop)
 
     def _turn_ends(self, loop: asyncio.AbstractEventLoop) -> None:
-        if not self._threaded and self._lock.locked():
+        if self._thread is None and self._lock.locked():
             loop.call_later(_NAP_SECONDS, self._turn_ends, loop)
             return
         self._to_ring.discard(loop)
-        if self._threaded:
+        if self._thread is not None:
             self._ring()
         else:
             self._work_now()
@@ -205,7 +207,10 @@ class Engine:
         if self._thread is None and self._threaded and not self._shut:
             thread = threading.Thread(target=self._body, name="agentguard-ledger", daemon=True)
             self._thread = thread
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError:  # none to be had now: whoever asks does the work, and the next one tries again
+                self._thread = None
 
     def _body(self) -> None:
         while not self._shut:

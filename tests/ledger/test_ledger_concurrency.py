@@ -459,3 +459,31 @@ def test_two_threads_may_ask_for_the_same_run_at_the_same_time() -> None:
 
     assert promise.result() == Allowed(1, None).run == a_run()
     made.shut()
+
+
+def test_a_machine_without_a_thread_to_spare_loses_no_outcome(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tool has run by then: whoever called it gets what it returned, and whoever waits does the work."""
+
+    class NoThread(threading.Thread):
+        def start(self) -> None:
+            raise RuntimeError("can't start new thread")
+
+    async def awaited(promise: Promise[int]) -> int:
+        return await asyncio.wait_for(asyncio.ensure_future(promise), 20)
+
+    ledger, heard = open_ledger(tmp_path / "l"), threading.Event()
+    got(ledger.start_run(a_run(), record("run")))
+    got(ledger.admit(an_admission("d1"), windows={}))
+    monkeypatch.setattr(engine.threading, "Thread", NoThread)
+
+    assert got(ledger.close(a_closing("d1"))) is not None
+    assert asyncio.run(awaited(ledger.append(record("operation")))) == 4
+    ledger.append(record("operation")).add_done_callback(lambda _: heard.set())
+    assert heard.is_set()
+
+    monkeypatch.undo()
+    ledger.shut()
+    with open_again(tmp_path / "l") as again:
+        assert [found["kind"] for found in again.records(RecordFilter())] == [
+            "run", "decision", "outcome", "operation", "operation",
+        ]  # fmt: skip
