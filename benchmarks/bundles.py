@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 SUBJECT = "spiffe://bench.example/agent"
 
@@ -45,7 +46,7 @@ steps:
       - args.table == "orders"
 """
 _ARGUMENTS = "{table: {type: string}, rows: {type: integer, minimum: 1, maximum: 50000}, ticket: {type: string}}"
-ARGUMENTS = {"table": "orders", "rows": 500, "ticket": "EXP-7"}
+ARGUMENTS: dict[str, Any] = {"table": "orders", "rows": 500, "ticket": "EXP-7"}
 
 # One workflow with everything that a call may have to do with, but for people.
 _FULL_TOOLS = """apiVersion: agentguard/v1

@@ -109,6 +109,7 @@ def _times(
         started = time.perf_counter_ns()
         found = derive(declarations, arguments, catalog)
         times.append((time.perf_counter_ns() - started) / 1000)
-        if isinstance(found, Unavailable) is not refused or (not refused and any(p.sensitivity is None for p in found)):
+        places = () if isinstance(found, Unavailable) else found
+        if isinstance(found, Unavailable) is not refused or any(place.sensitivity is None for place in places):
             raise RuntimeError(f"the benchmark's own value was judged otherwise: {arguments}")
     return times[10:]

@@ -125,7 +125,7 @@ def _proofs(kind: str) -> dict[str, Call]:
         return jwt.decode(proof, holder.joserfc, algorithms=["ES256"])
 
     def pyjwt_verify() -> object:
-        either = {"algorithms": ["ES256"], "options": {"verify_aud": False}}
+        either: dict[str, Any] = {"algorithms": ["ES256"], "options": {"verify_aud": False}}
         pyjwt.decode(token, issuer.pyjwt, **either)
         return pyjwt.decode(proof, holder.pyjwt, **either)
 
@@ -171,7 +171,7 @@ def _bare(token: str, algorithm: str, key: Any, pyjwt_key: Any, issuer: str = IS
         return decoded
 
     def by_pyjwt() -> object:
-        required = {"require": ["iss", "aud", "exp", "iat", "jti"]}
+        required: Any = {"require": ["iss", "aud", "exp", "iat", "jti"]}
         return pyjwt.decode(
             token, pyjwt_key, algorithms=[algorithm], audience=AUDIENCE, issuer=issuer, options=required
         )

@@ -20,7 +20,7 @@ from agentguard import Guard
 from agentguard.core.facts import RunState, RunStatus
 from agentguard.guard.records import record
 from agentguard.ledger import open_ledger
-from agentguard.ledger.entry import encode
+from agentguard.ledger.entry import Change, encode
 from agentguard.ledger.log import Row
 from agentguard.ledger.rebuild import fold_log
 from agentguard.ledger.sqlite.files import open_file
@@ -106,13 +106,13 @@ def _rows(runs: int) -> Iterator[Row]:
             name = f"d-{n:028x}{step:04x}"
             more = {**about, "decision_id": name, "tool": "warehouse.export", "step": "export"}
             denied = step == 3
-            call = ("call", name, run, "export", "owner", [], {}, None, [])
+            call: Change = ("call", name, run, "export", "owner", [], {}, None, [])
             decision = record("decision", at, effect="deny" if denied else "permit", arguments=dict(ARGUMENTS), **more)
             yield encode(decision, [] if denied else [call], {"salts": {"/arguments_digest": "0" * 32}}).row
             if denied:
                 yield encode(record("operation", at, outcome="noted", **about)).row
             else:
-                close = ("close", name, run, "export", "succeeded", [])
+                close: Change = ("close", name, run, "export", "succeeded", [])
                 yield encode(record("outcome", at, outcome="succeeded", **more), [close], {}).row
         if n % _ASKS:
             yield encode(record("run", at, outcome="ended", **about), [("end", run, "ended")]).row
@@ -167,9 +167,8 @@ def _idle(place: Path, runs: int) -> float:
             for n in range(first, min(first + _TOGETHER, runs)):
                 run = RunState(f"r-{n:032x}", "wf-5", "sha256:w", _SUBJECT, RunStatus.ACTIVE, 1, _BEGAN, salt="0" * 32)
                 started.append(ledger.start_run(run, record("run", _BEGAN, run_id=run.id)))
-            for each in started:
-                each.result()
-        del started, each
+            while started:
+                started.pop().result()
         return (tracemalloc.get_traced_memory()[0] - before) / runs
     finally:
         tracemalloc.stop()
