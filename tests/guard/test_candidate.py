@@ -510,3 +510,33 @@ def test_the_last_user_of_a_guard_may_be_what_judges(
     made._thread.join(20)
 
     assert [record["outcome"] for record in guard.records(kind="candidate")] == ["judged"]
+
+
+def test_a_call_that_is_interrupted_while_its_decision_is_recorded_is_judged_too(
+    load: Callable[..., Guard], tools: Tools, ledger: LogLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The decision is on record, so a verdict belongs to it: `compare` must not leave cancelled calls out unsaid."""
+
+    class Interrupted:
+        def __init__(self, promise: Any) -> None:
+            self.done, self._promise = False, promise
+
+        def exception(self) -> Any:
+            return self._promise.exception()
+
+        def result(self) -> Any:
+            found = self._promise.result()
+            if not self.done:
+                self.done = True
+                raise KeyboardInterrupt
+            return found
+
+    guard = load()
+    look_up, _ = guard.wrap(tools.functions())
+    admit = ledger.admit
+    monkeypatch.setattr(ledger, "admit", lambda *given, **more: Interrupted(admit(*given, **more)))
+    with start(guard), pytest.raises(KeyboardInterrupt):
+        look_up("EXP-7")
+
+    assert [outcome for outcome, _ in verdicts(guard)] == ["judged"]
+    assert tools.ran == []

@@ -33,16 +33,17 @@ from agentguard.guard.arguments.late import Late
 from agentguard.guard.asks import Ask, Events, Wait
 from agentguard.guard.call.admission import admission_of
 from agentguard.guard.call.gather import run_state
-from agentguard.guard.call.judge import judge_filled
+from agentguard.guard.call.judge import Judged, judge_filled
 from agentguard.guard.call.outcome import Attempt, keeps_of, perform
 from agentguard.guard.call.plan import GuardedTool
 from agentguard.guard.call.prepare import Call, ReadArguments, left_out
 from agentguard.guard.call.question import Question, ask
-from agentguard.guard.engine import Engine
+from agentguard.guard.engine import Engine, Hears
 from agentguard.guard.noted import Decided, is_noted, note
 from agentguard.guard.records import new_id, record, storable
 from agentguard.guard.run import RunContext
-from agentguard.ledger import Admitted, Refusal, Unstorable
+from agentguard.ledger import Admission, Admitted, Promise, Refusal, Refused, Unstorable
+from agentguard.policy import Bundle
 
 # Each round at least one other call of the run is admitted, so this many rounds serve this many parallel calls.
 MAX_ROUNDS = 2_000
@@ -114,12 +115,16 @@ def _events(
                     admission = replace(admission, keeps=frozenset(keep.name for keep in attempt.keeps))
                 attempt.admission = admission
             windows = {charge.budget: charge.per for charge in admission.charges} if admission.charges else NO_WINDOWS
+            admitted = guard.ledger.admit(admission, windows=windows)
             try:
-                admitted = guard.ledger.admit(admission, windows=windows)
                 answer = admitted.result() if admitted.done else (yield Wait(admitted))
             except Unstorable:
                 arguments, identity, attempt.admission = left_out(arguments), None, None
                 continue
+            except BaseException:  # interrupted while it waited: what was decided stands
+                if guard.beside is not None:
+                    _hear(guard.beside, bundle, gate, judged, admission, admitted, fresh=known is None)
+                raise
             if not isinstance(answer, Admitted):
                 attempt.admission = None
                 if answer.reason is Refusal.ASSERTION_USED:
@@ -130,7 +135,7 @@ def _events(
             if is_noted():
                 note(guard, Decided(admission.decision_id, gate.tool, decision.effect, call_id))
             if guard.beside is not None:
-                guard.beside.hear(bundle, gate, judged, admission, answer.run, known is None)
+                _hear(guard.beside, bundle, gate, judged, admission, admitted, fresh=known is None)
             # 6 and 7
             if admission.permit:
                 return (yield from perform(attempt, call))
@@ -156,6 +161,22 @@ def _events(
     except BaseException as error:
         attempt.broke(error)
         raise
+
+
+def _hear(
+    beside: Hears,
+    bundle: Bundle,
+    gate: GuardedTool,
+    judged: Judged,
+    admission: Admission,
+    admitted: Promise[Admitted | Refused],
+    *,
+    fresh: bool,
+) -> None:
+    """Tell whoever judges beside, if the decision stands."""
+    answer = admitted.result() if admitted.done and admitted.exception() is None else None
+    if isinstance(answer, Admitted):
+        beside.hear(bundle, gate, judged, admission, answer.run, fresh)
 
 
 def _give_up(guard: Engine, gate: GuardedTool, call: Call | None) -> Generator[Ask, Any, None]:
