@@ -124,6 +124,19 @@ class Judge:
         )
         return Progress(self._world.with_contacts(state), known)
 
+    def go_on(self, run: Progress, before: Progress | None) -> bool:
+        """Let a run count on from the earlier one of its key. False where that is not known."""
+        if before is None:
+            return False
+        was, known = before.state, {SEEN} if not before.calls or not self.workflow.follows else set()
+        tallies = {key: tally._replace(done=0) for key, tally in was.tallies.items()}
+        run.state = replace(
+            run.state, counts=was.counts, spent=was.spent, tallies=tallies, high_water=was.high_water, salt=was.salt
+        )
+        run.zones, run.calls = before.zones, before.calls
+        run.known = (run.known - {SEEN}) | known
+        return True
+
     def workflow_has_inputs(self) -> bool:
         """Whether a run of it is given any."""
         return bool(self._usable.bundle.full[self.workflow.name].content.get("inputs"))

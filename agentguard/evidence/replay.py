@@ -21,7 +21,7 @@ from agentguard.evidence.past import Facts, Judge, Progress, Verdict
 from agentguard.evidence.records import Kept, past_call, time_of
 from agentguard.evidence.traffic import PastCall, Ran
 from agentguard.guard.in_force import UsableBundle
-from agentguard.ledger import read_brought, read_growth
+from agentguard.ledger import earlier_of, read_brought, read_growth
 
 # Runs under way at once, each with what it kept; past it the one that was quiet for longest is forgotten.
 MOST_RUNS = 20_000
@@ -38,6 +38,9 @@ _STANDING = frozenset({
     Reason.ARGUMENTS_TOO_LARGE,
 })  # fmt: skip
 FORGOTTEN = "how its run began"
+
+
+_ENDS = ("ended", "stop_run", "sweep_gone", "sweep_left", "sweep_open", "sweep_over")
 
 
 @dataclass(slots=True)
@@ -119,10 +122,15 @@ class Replay:
             gone = known is None and "inputs" in (data.get("commitments") or {})
             inputs = None if gone else known if isinstance(known, dict) else {}
             progress = None if judge is None else judge.begin(inputs, data.get("subject"), data.get("requester"))
+            earlier = _goes_on_from(data)
+            if judge is not None and progress is not None and earlier is not None:
+                known_of_it = self._runs.get(earlier)
+                if not judge.go_on(progress, None if known_of_it is None else known_of_it.progress):
+                    progress = None
             self._runs[run_id] = _Run(str(data.get("workflow")), progress)
             if len(self._runs) > MOST_RUNS:
                 self._runs.popitem(last=False)
-        elif outcome in ("ended", "stop_run", "sweep_gone", "sweep_left"):
+        elif outcome in _ENDS and data.get("run_key") is None:  # another run of its key may go on counting
             self._runs.pop(run_id, None)
 
     def _decision(self, data: Mapping[str, Any]) -> None:
@@ -187,6 +195,15 @@ class Replay:
             change = Change(kind, workflow, tool, before, why, str(data.get("decision_id")))
             self.found.changes[key] = change
         change.calls += 1
+
+
+def _goes_on_from(data: Mapping[str, Any]) -> str | None:
+    """The earlier run of its key that a run goes on counting from, as the record of its beginning says."""
+    for change in data.get("changes") or ():
+        if change[0] == "start":
+            earlier = earlier_of(change)
+            return None if earlier is None else str(earlier)
+    return None
 
 
 def _facts(data: Mapping[str, Any]) -> Facts:

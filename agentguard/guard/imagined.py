@@ -204,6 +204,8 @@ class World:
             zones=run.zones | said.zones,
             credential_refused=said.credential_refused,
             issued_after=said.issued_after,
+            started_at=self.at - max(said.age or timedelta(0), said.idle or timedelta(0)),
+            last_call_at=None if said.idle is None else self.at - said.idle,
         )
 
     def with_contacts(self, run: RunState) -> RunState:

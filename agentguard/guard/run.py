@@ -259,6 +259,7 @@ class RunContext:
         """Be in the run that the key opened; or say why there is none."""
         if isinstance(opened, Opened):
             self.id = opened.run.id
+            self.remember(None)
             self.seen_in = SeenIn() if opened.begun else None
             return
         self.id = opened.run_id

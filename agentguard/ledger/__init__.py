@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agentguard.ledger.cells import read_brought, read_growth
+from agentguard.ledger.keys import earlier_of
 from agentguard.ledger.ledger import LogLedger
 from agentguard.ledger.memory import memory_ledger
 from agentguard.ledger.promise import Promise
@@ -57,6 +58,7 @@ __all__ = [
     "Watch",
     "WhyNot",
     "check_is_path",
+    "earlier_of",
     "is_address",
     "memory_ledger",
     "open_ledger",

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from typing import Any
 
 from agentguard.core.people import who, who_for
 from agentguard.core.provenance import NOTHING_SEEN, Seen
 from agentguard.ledger.cells import Keyed, RunCell, name, with_changes
+
+# Where it stands in the change that begins a run: its key, the run it goes on from, whether what that read is lost.
+_KEYED = 11
 
 
 def place(workflow: str, subject: str, requester: str | None, key: str) -> str:
     """Where it stands which run a key opens. Another spelling of the same requester is no other key: it would have
     limits of its own."""
     return name(workflow, who(subject), "" if requester is None else who_for(requester), key)
+
+
+def earlier_of(start: Sequence[Any]) -> str | None:
+    """Of the change that begins a run: the run of its key that it goes on counting from."""
+    keyed = start[_KEYED] if len(start) > _KEYED else None
+    return None if keyed is None else keyed[1]
 
 
 def begun(

@@ -106,7 +106,7 @@ def _at(data: Any, where: Where) -> Any:
 
 
 def _of_workflow(data: Mapping[str, Any]) -> Iterator[tuple[Where, str, Edit]]:
-    for key in ("identity", "no_write_down", "risk"):
+    for key in ("identity", "idle", "lasts", "no_write_down", "risk"):
         if data.get(key):
             yield (key,), f"without `{key}`", _without((key,))
     for index in range(len(data.get("raise_risk") or ())):

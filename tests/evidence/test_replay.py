@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,11 +10,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from agentguard import Guard, ToolCallDenied
 from agentguard.cli.replay import app
 from evidence.desk import BASE, desk_of, honest, steered, write_base
 from evidence.test_learnt import Enforced
 
 SEEDS = range(12)
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +53,30 @@ def test_the_bundle_that_was_in_force_changes_nothing(recorded: Path) -> None:
     code, found = replay(recorded, BASE)
     assert (code, found["newly"], found["no_longer_judged"]) == (0, {"permitted": 0, "asked": 0, "denied": 0}, 0)
     assert found["same"] == found["calls"] > 40
+
+
+def test_a_run_of_a_key_counts_on_from_the_one_before(tmp_path: Path) -> None:
+    """What was refused because of the earlier run is refused again; without that it would pass for a change."""
+    desk = ROOT / "workflows" / "help_desk"
+
+    def look_up(customer: str, order: str) -> str:
+        return "shoes"
+
+    def refund(customer: str, order: str, cents: int) -> str:
+        return "refunded"
+
+    with Guard.load(desk, ledger=tmp_path / "ledger.sqlite3", home=tmp_path / "home") as guard:
+        look, give = guard.wrap([look_up, refund])
+        for _ in range(3):
+            with guard.run("help-desk", inputs={"customer": "ann"}, requester="user:ann", key="t") as run:
+                look("ann", "ORD-1")
+                with contextlib.suppress(ToolCallDenied):
+                    give("ann", "ORD-1", 1000)
+                run.end()
+    said = CliRunner().invoke(app, [str(desk), "--ledger", str(tmp_path / "ledger.sqlite3"), "--json"])
+
+    found = json.loads(said.output)
+    assert (said.exit_code, found["calls"], found["same"]) == (0, 6, 6)
 
 
 CASES = [

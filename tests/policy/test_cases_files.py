@@ -127,6 +127,8 @@ def test_an_identity_can_be_missing(bundle_dir: Path) -> None:
     ("old", "new", "line", "said"),
     [
         ("expect: permit", "expect: permitt", 8, "did you mean `permit`?"),
+        ("expect: permit", "given: {age: 1h, idle: 2h}\n    expect: permit", 8, "no longer than `age`"),
+        ("expect: permit", "given: {age: an hour}\n    expect: permit", 8, "expected a duration"),
         (
             "expect: permit",
             "expect: {effect: deny, reasons: [step_out_of_ordr]}",

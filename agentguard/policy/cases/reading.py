@@ -166,6 +166,8 @@ def _run(given: GivenEntry, lines: Callable[[int], int]) -> CaseRun:
         risk=Risk.parse(given.risk or "low"),
         status=RunStatus(given.status or "active"),
         suspended=given.suspended or False,
+        age=given.age,
+        idle=given.idle,
         high_water=None if given.high_water is None else Sensitivity.parse(given.high_water),
         requester=given.requester,
         zones=frozenset(given.zones or ()),

@@ -39,6 +39,7 @@ class CaseRun:
     """The run before the call. ``counts`` holds one for each step done that the case does not count itself.
 
     ``spent`` is in millionths, by budget. ``contacts`` None means that the subject has been in every zone before.
+    ``age``: how long ago it began, ``idle`` how long ago its last call was permitted; None: just now.
     ``calls``: the story so far. Then what was done, counted, kept, spent and seen follows from it.
     """
 
@@ -58,6 +59,8 @@ class CaseRun:
     issued_after: datetime | None = None
     seen: tuple[CaseSeen, ...] = ()
     calls: tuple[CaseCalled, ...] = ()
+    age: timedelta | None = None
+    idle: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)

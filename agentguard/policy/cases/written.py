@@ -105,6 +105,16 @@ class GivenEntry(models.StrictModel):
     revoked_credentials: list[models.Name] | None = None
     silent_streams: list[models.Name] | None = None
     now: Moment | None = None
+    age: models.Skew | None = None
+    idle: models.Skew | None = None
+
+    @model_validator(mode="after")
+    def _idle_within_age(self) -> GivenEntry:
+        if self.age is not None and self.idle is not None and self.idle > self.age:
+            raise ValueError(
+                "no run is idle for longer than it is old; expected an `idle` that is no longer than `age`"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_story(self) -> GivenEntry:
