@@ -326,6 +326,21 @@ def _stood_there(source: str, forms: list[Any], keys: list[bytes], workflow: Wor
     return there and (marked or path.root == "inputs")
 
 
+def _standing(place: tuple[Any, ...], value: Any, spelt: Any) -> list[tuple[Any, Any]]:
+    """What stands at a place in the arguments, each with its spelling. Of what was given in another structure nothing
+    is known, so it is from nowhere."""
+    if len(place) == 0:
+        return [(value, spelt)]
+    inside: list[tuple[Any, Any]] = []
+    if isinstance(place[0], str):
+        if isinstance(value, dict) and place[0] in value:
+            inside = [(value[place[0]], spelt[place[0]] if isinstance(spelt, dict) else None)]
+    elif isinstance(value, list):
+        same = isinstance(spelt, list) and len(spelt) == len(value)
+        inside = [(one, spelt[n] if same else None) for n, one in enumerate(value)]
+    return [(True, True) if b is None else (a, b) for one, other in inside for a, b in _standing(place[1:], one, other)]
+
+
 def _comes_from(
     value: Any, spelt: Any, words: frozenset[str], places: tuple[Destination, ...], run: RunState, workflow: Workflow
 ) -> bool:
@@ -337,6 +352,8 @@ def _comes_from(
         return False
     if isinstance(value, dict | list):
         names = list(value) if isinstance(value, dict) else range(len(value))
+        if len(names) > 0 and (not isinstance(spelt, dict | list) or len(spelt) != len(names)):
+            return False  # given in another structure
         if len(names) > 0:
             return all(_comes_from(value[n], spelt[n], words, places, run, workflow) for n in names)
         return isinstance(spelt, dict | list)  # nothing in it is from elsewhere
@@ -598,19 +615,19 @@ def _against_the_step(step: Step, request: Request, policy: Policy, facts: Facts
         elif name not in request.arguments or not _alike(request.arguments[name], held, facts.spellings):
             yield "no", "argument_is_filled"
 
-    rests = step.rests_on_run or bool(set(step.sources) & set(request.arguments))
+    rests = step.rests_on_run or any(place[0] in request.arguments for place in step.sources)
     if rests and run is not None and len(run.unsettled) > 0:
         yield "no", "run_lost_track"
     if (run is not None and "kept" in run.erased and rests) or (
-        run is not None and "inputs" in run.erased and set(step.sources) & set(request.arguments)
+        run is not None and "inputs" in run.erased and any(place[0] in request.arguments for place in step.sources)
     ):
         yield "no", "run_lost_track"
 
     if run is not None and known:
-        for name, words in step.sources.items():
-            if name in request.arguments:
-                spelt = request.arguments if facts.as_called is None else facts.as_called
-                if not _comes_from(request.arguments[name], spelt[name], words, places, run, workflow):
+        for place, words in step.sources.items():
+            spelt = request.arguments if facts.as_called is None else facts.as_called
+            for one, other in _standing(place, request.arguments, spelt):
+                if not _comes_from(one, other, words, places, run, workflow):
                     yield "no", "provenance_unmet"
 
     if run is not None and known:

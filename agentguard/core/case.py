@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 
 from agentguard.core.decision import Finding, Spend
 from agentguard.core.facts import ApprovalState, Facts, RunState
+from agentguard.core.paths import Place, values_standing_at
 from agentguard.core.policy import ApprovalRule, Condition, Explained, Fault, Policy, Step, Tool, View, Workflow, Zone
-from agentguard.core.provenance import NO_PLACES, Origins, Trail
+from agentguard.core.provenance import NO_PLACES, NOTHING_STANDS_THERE, Origins, Trail
 from agentguard.core.reasons import Reason
 from agentguard.core.request import Request
 from agentguard.core.spellings import respelt
@@ -43,12 +44,16 @@ class Case:
             self._view = _view_of(self)
         return self._view
 
-    def origins(self, run: RunState, argument: str) -> Origins | None:
-        """Where an argument came from, or None where that cannot be found out."""
+    def origins(self, run: RunState, place: Place) -> Origins | None:
+        """Where what stands at a place in the arguments came from, or None where that cannot be found out."""
+        arguments, as_called = self.request.arguments, self.facts.as_called or {}
+        values = list(values_standing_at(place, arguments))
+        if not values:
+            return NOTHING_STANDS_THERE
         if run.unsettled or run.erased:
             return None
-        value = self.request.arguments[argument]
-        return self.trail(run).origins(value, (self.facts.as_called or self.request.arguments).get(argument, value))
+        spelt = list(values_standing_at(place, as_called if place[0] in as_called else arguments))
+        return self.trail(run).origins(values, spelt)
 
     def trail(self, run: RunState) -> Trail:
         """What finds out where values came from."""
@@ -203,7 +208,7 @@ def _view_of(case: Case) -> View:
             names["kept"] = run.kept
         traced = _traced_arguments(case)
         if traced is not None:
-            found = {name: case.origins(run, name) for name in traced}
+            found = {name: case.origins(run, (name,)) for name in traced}
             # One that cannot be found out takes the whole name away: `has(origins.x)` must fault, not be false.
             known = {name: origins.words for name, origins in found.items() if origins is not None}
             if len(known) == len(found) and not run.seen.overflowed:

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from agentguard.core.fill import Filling, Source, fillings
-from agentguard.core.paths import Path
+from agentguard.core.paths import Path, Place
 from agentguard.core.reaches import Reach
 from agentguard.core.text.rules import TextRule
 from agentguard.core.values import Assurance, Risk, Sensitivity, ToolEffect
@@ -142,14 +142,14 @@ class Hint:
 class Step:
     """One approved step: a tool, when it may be called, with what, to where.
 
-    ``sources``: for each argument that must come from somewhere, the words of where. ``traced``: the arguments whose
-    origins a condition of this step may ask for. ``rests_on_run``: whether anything in it looks at kept values or
-    origins. ``all_hold``: true only where each of ``require`` is, and quicker to ask.
-    ``fills``: the arguments that the guard fills, each with its source. ``null_is_absent``: those for which
-    null and absent are one. ``texts``: what the texts of its arguments may carry. ``reaches``: whom its tool
-    tells without naming them in its arguments. ``per``: the argument by whose value calls are counted.
-    ``counts_successes``: a call that failed and did nothing is given back. ``refers``: rules of
-    arguments that refer to the run.
+    ``sources``: for each place in the arguments whose value must come from somewhere, the words of where.
+    ``traced``: the arguments whose origins a condition of this step may ask for. ``rests_on_run``: whether anything
+    in it looks at kept values or origins. ``all_hold``: true only where each of ``require`` is, and quicker to ask.
+    ``fills``: the arguments that the guard fills, each with its source. ``null_is_absent``: those for which null
+    and absent are one. ``texts``: what the texts of its arguments may carry. ``reaches``: whom its tool tells
+    without naming them in its arguments. ``per``: the argument by whose value calls are counted.
+    ``counts_successes``: a call that failed and did nothing is given back. ``refers``: rules of arguments that
+    refer to the run.
     """
 
     name: str
@@ -167,7 +167,7 @@ class Step:
     bound_to_call: bool = False
     approval: ApprovalRule | None = None
     not_above: Sensitivity | None = None
-    sources: Mapping[str, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
+    sources: Mapping[Place, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
     traced: frozenset[str] = frozenset()
     rests_on_run: bool = False
     all_hold: Condition | None = None

@@ -213,6 +213,9 @@ class Origins:
         return sorted(words or {UNKNOWN})
 
 
+NOTHING_STANDS_THERE = Origins(())
+
+
 class Trail:
     """Finds out where values came from, in one run as it is now.
 

@@ -10,23 +10,21 @@ The rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any
 
 import re2
 
 from agentguard.core.fill import same_json
-from agentguard.core.paths import EVERY, Every, Missing, Path, value_at
+from agentguard.core.paths import Missing, Path, Place, place_in_words, value_at, values_standing_at
 from agentguard.core.spellings import respelt
 from agentguard.core.values import Json
 
 # A text that is quoted into a pattern; a longer one is no name, id or address.
 MAX_QUOTED = 1_000
 _MAX_MEMORY = 1 << 20
-
-Place: TypeAlias = "tuple[str | Every, ...]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +49,11 @@ class Reference:
     ) -> str | None:
         """Why these arguments do not fit, without a value; None where they do."""
         # Where the type allows null, what is referred to is for the other values.
-        found = [value for value in _at(self.place, arguments) if value is not None]
+        found = [value for value in values_standing_at(self.place, arguments) if value is not None]
         if not found:
             return None
         roots = {"inputs": inputs, "kept": kept, "args": arguments}
-        where = "".join("[*]" if isinstance(step, Every) else f".{step}" for step in self.place).lstrip(".")
+        where = place_in_words(self.place)
         if self.listed is not None:
             allowed = value_at(self.listed, roots)
             if isinstance(allowed, Missing):
@@ -85,21 +83,6 @@ class Reference:
                 return Missing(f"`{part}` is no text or whole number of at most {MAX_QUOTED} characters")
             parts.append(f"(?:{re2.escape(str(value))})")  # a sign behind it is of all of it
         return "".join(parts)
-
-
-def _at(place: Place, arguments: Mapping[str, Any]) -> Iterator[Any]:
-    """What stands there; the shape has refused what is of another kind."""
-    pending: list[tuple[Any, int]] = [(arguments, 0)]
-    while pending:
-        value, at = pending.pop()
-        if at == len(place):
-            yield value
-            continue
-        step = place[at]
-        if step is EVERY or isinstance(step, Every):
-            pending += [(each, at + 1) for each in value] if isinstance(value, list) else []
-        elif isinstance(value, Mapping) and step in value:
-            pending.append((value[step], at + 1))
 
 
 @lru_cache(maxsize=512)

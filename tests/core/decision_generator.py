@@ -18,7 +18,7 @@ from core_cases import EXPORT, FINGERPRINT, NOW, SUBJECT, TICK, Case, Says, good
 from agentguard.core.coarse import NOTHING_COARSE, pieces_of
 from agentguard.core.facts import Answer, Observed, RunState, RunStatus
 from agentguard.core.fill import Listed
-from agentguard.core.paths import parse
+from agentguard.core.paths import EVERY, parse
 from agentguard.core.policy import ApprovalRule, Fault, RiskRule, StreamRule, Tool, Zone
 from agentguard.core.provenance import Mark, Seen, digest, outsiders_text
 from agentguard.core.reasons import Reason
@@ -87,7 +87,17 @@ def asks(*people: str, quorum: int = 1) -> ApprovalRule:
 
 def came(*words: str) -> Change:
     """The step says where `table` must come from."""
-    return lambda c: c.with_step(EXPORT, sources={"table": frozenset(words)})
+    return lambda c: c.with_step(EXPORT, sources={("table",): frozenset(words)})
+
+
+def attached(*ids: str) -> Change:
+    """`table` is a list of objects, and each `id` in it must come from a tool; what stands beside it need not."""
+
+    def change(c: Case) -> Case:
+        asked = c.with_step(EXPORT, sources={("table", EVERY, "id"): frozenset({"tickets.get"})})
+        return asked.with_request(arguments={"rows": 500, "table": [{"id": one, "type": "file"} for one in ids]})
+
+    return change
 
 
 def named(*words: str) -> Change:
@@ -286,7 +296,7 @@ NUDGES: dict[str, Change] = {
     "nobody knows how a call ended, and the step rests on nothing of it": lambda c: c.with_run(unsettled=UNSETTLED),
     "nobody knows how a call ended, and what must come from somewhere is not given": lambda c: c.with_run(
         unsettled=UNSETTLED
-    ).with_step(EXPORT, sources={"absent": frozenset({"inputs"})}),
+    ).with_step(EXPORT, sources={("absent",): frozenset({"inputs"})}),
     "all was erased, and the step rests on nothing of it": lambda c: c.with_run(erased=ERASED),
     "the inputs were erased, and the step rests on what was kept": lambda c: c.with_run(
         erased=frozenset({"inputs"})
@@ -379,6 +389,10 @@ NUDGES: dict[str, Change] = {
     ),
     "comes from one input": after(came("inputs.t"), marks(inputs={"s": "x", "t": "orders"})),
     "comes from a tool": after(came("tickets.get"), marks(returned("tickets.get", 1, "orders"))),
+    "ids in a list come from a tool, what stands beside them does not": after(
+        attached("orders", "others"), marks(returned("tickets.get", 1, "orders", "others"), outsiders(2, "orders"))
+    ),
+    "there are no ids in the list": attached(),
     "comes from a tool, outsiders had it one call later": after(
         came("tickets.get"), marks(returned("tickets.get", 1, "orders"), outsiders(2, "ORDERS"))
     ),
@@ -400,10 +414,10 @@ NUDGES: dict[str, Change] = {
     ),
     "a number comes from a tool": lambda c: after(
         marks(returned("tickets.get", 1, 500.0)),
-        lambda c: c.with_step(EXPORT, sources={"rows": frozenset({"tickets.get"})}),
+        lambda c: c.with_step(EXPORT, sources={("rows",): frozenset({"tickets.get"})}),
     )(c),
     "an argument that is not given must come from somewhere": lambda c: c.with_step(
-        EXPORT, sources={"note": frozenset({"inputs"})}
+        EXPORT, sources={("note",): frozenset({"inputs"})}
     ),
     "reads where an outsider did not say, at high risk": after(
         READING, marks(outsiders(1, "see https://else.example/orders")), lambda c: c.with_run(risk=Risk.HIGH)
@@ -700,6 +714,12 @@ DENYING: dict[str, Change] = {
     "comes from another tool": after(came("tickets.get"), marks(returned("warehouse.export", 1, "orders"))),
     "comes from another input": after(came("inputs.t"), marks(inputs={"s": "orders", "t": "Orders"})),
     "comes from a tool that had it longer": after(came("tickets.get"), marks(returned("tickets.get", 1, "orders2"))),
+    "one id in a list comes from nowhere": after(
+        attached("orders", "others"), marks(returned("tickets.get", 1, "orders"))
+    ),
+    "an outsider had the last id in a list first": after(
+        attached("orders", "others"), marks(outsiders(1, "take others"), returned("tickets.get", 2, "orders", "others"))
+    ),
     "comes from a tool, outsiders had it in the same call": after(
         came("tickets.get"), marks(outsiders(2, "or-ders"), returned("tickets.get", 2, "orders"))
     ),
@@ -712,7 +732,7 @@ DENYING: dict[str, Change] = {
     ),
     "a number that a tool returned as text": after(
         marks(returned("tickets.get", 1, "500")),
-        lambda c: c.with_step(EXPORT, sources={"rows": frozenset({"tickets.get"})}),
+        lambda c: c.with_step(EXPORT, sources={("rows",): frozenset({"tickets.get"})}),
     ),
     "comes from a tool in another spelling, which an outsider had": after(
         came("tickets.get"),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from agentguard.core import provenance
 from agentguard.core.coarse import BITS, pieces_of
+from agentguard.core.paths import EVERY
 from agentguard.core.policy import View
 from agentguard.core.provenance import (
     NOTHING_SEEN,
@@ -25,6 +26,7 @@ from agentguard.core.provenance import (
     outsiders_text,
     spellings,
 )
+from agentguard.core.reasons import Reason
 from agentguard.core.values import Destination, Json, Sensitivity, ToolEffect
 
 IBAN = "DE89370400440532013000"
@@ -362,9 +364,33 @@ def test_where_no_value_is_followed_there_is_no_such_name() -> None:
     assert "origins" not in watch.names
 
 
+@pytest.mark.parametrize(
+    ("given", "outside", "passes"),
+    [
+        (["Orders/", "x"], "nothing", True),
+        (["Orders/", "y"], "nothing", False),
+        (["or-ders", "x"], "or ders", False),
+        (["orders"], "nothing", False),
+    ],
+)
+def test_values_below_an_argument_are_looked_for_in_the_spelling_in_which_each_was_given(
+    given: list[str], outside: str, passes: bool
+) -> None:
+    """A destination below an argument becomes canonical, too; what is spelt by another number of values is unknown."""
+    asked = good().with_step(EXPORT, sources={("table", EVERY, "id"): frozenset({"tickets.get"})})
+    called = asked.with_request(arguments={"rows": 500, "table": [{"id": "orders"}, {"id": "unheard"}]})
+    spelt = called.with_facts(as_called={"rows": 500, "table": [{"id": each} for each in given]})
+    clean = Mark("tickets.get", 2, digests(["Orders/", "or-ders", "x"]))
+    case = spelt.with_run(seen=Seen((mail(outside), clean)))
+
+    assert (Reason.PROVENANCE_UNMET not in case.decide().reasons) is passes
+
+
 def test_a_refusal_names_sources_and_no_value() -> None:
     """Findings stand in records, and the value may be an outsider's."""
-    case = good().with_step(EXPORT, sources={"table": frozenset({"inputs"})}).with_run(seen=Seen((mail("the ORDERS"),)))
+    case = (
+        good().with_step(EXPORT, sources={("table",): frozenset({"inputs"})}).with_run(seen=Seen((mail("the ORDERS"),)))
+    )
     (found,) = case.decide().findings
 
     assert found.detail == "`table` was first in what outsiders can write: mail.read"

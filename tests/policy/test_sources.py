@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from agentguard.core.paths import EVERY
 from agentguard.errors import PolicyError
 from agentguard.policy import load
 
@@ -54,14 +55,14 @@ def table(source: str, rest: str = "type: string") -> tuple[str, str, str]:
 def test_the_words_of_from(bundle: Bundle, source: str, words: set[str]) -> None:
     workflow = load(bundle(table(source))).policy.workflows["customer-export"]
 
-    assert workflow.steps[1].sources == {"table": frozenset(words)}
+    assert workflow.steps[1].sources == {("table",): frozenset(words)}
     assert workflow.follows
 
 
 def test_catalog_is_for_destinations(bundle: Bundle) -> None:
     found = load(bundle(("customer-export.yaml", "target: {type: string}", "target: {type: string, from: catalog}")))
 
-    assert found.policy.workflows["customer-export"].steps[1].sources == {"target": frozenset({"catalog"})}
+    assert found.policy.workflows["customer-export"].steps[1].sources == {("target",): frozenset({"catalog"})}
 
 
 @pytest.mark.parametrize(
@@ -105,12 +106,74 @@ def test_a_from_that_cannot_be_meant_is_refused_with_its_line(
     ("old", "new"),
     [
         ("ticket: {type: string", "ticket: {from: inputs, type: string"),
-        (TABLE, "table: {type: array, items: {type: string, from: inputs}}"),
+        (TABLE, "table: {anyOf: [{type: string, from: inputs}, {type: integer}]}"),
+        (TABLE, "table: {type: array, items: {anyOf: [{type: string, from: inputs}]}}"),
     ],
 )
-def test_from_stands_at_a_whole_argument_of_a_step_only(bundle: Bundle, old: str, new: str) -> None:
+def test_from_stands_in_an_argument_of_a_step_and_in_no_alternative(bundle: Bundle, old: str, new: str) -> None:
     with pytest.raises(PolicyError, match="`from` is not used here"):
         load(bundle(("customer-export.yaml", old, new)))
+
+
+ATTACHED = (
+    "table: {type: array, items: {type: object, required: [type, file_id], properties: "
+    "{type: {const: file}, file_id: {type: string, from: SOURCE}}}}"
+)
+
+
+def attached(source: str) -> tuple[str, str, str]:
+    return "customer-export.yaml", TABLE, ATTACHED.replace("SOURCE", source)
+
+
+@pytest.mark.parametrize(
+    ("written", "places"),
+    [
+        (ATTACHED.replace("SOURCE", "'kept.tables[*]'"), {("table", EVERY, "file_id"): {"@kept.tables[*]"}}),
+        ("table: {type: array, items: {type: string, from: inputs}}", {("table", EVERY): {"inputs"}}),
+        (
+            "table: {type: object, properties: {from: {type: string, from: inputs}, "
+            "to: {type: string, from: catalog}}}",
+            {("table", "from"): {"inputs"}, ("table", "to"): {"catalog"}},
+        ),
+    ],
+)
+def test_from_may_stand_below_items_and_properties(
+    bundle: Bundle, written: str, places: dict[tuple[object, ...], set[str]]
+) -> None:
+    """Of `{type: file, file_id: "7"}` only the id comes from somewhere; the other members have schemas of their own."""
+    listed = ("tools.yaml", "{argument: target, kind: url}", "{argument: table.to, kind: url}")
+    found = load(bundle(("customer-export.yaml", TABLE, written), *([listed] if "catalog" in written else [])))
+    step = found.policy.workflows["customer-export"].steps[1]
+
+    assert step.sources == {place: frozenset(words) for place, words in places.items()}
+    assert found.policy.workflows["customer-export"].follows
+
+
+@pytest.mark.parametrize(
+    ("written", "at", "said"),
+    [
+        (ATTACHED.replace("SOURCE", "kept.table"), "table[*].file_id.from", "did you mean `kept.tables`?"),
+        (ATTACHED.replace("SOURCE", "catalog"), "table[*].file_id.from", "`argument` is `table[*].file_id`"),
+        (ATTACHED.replace("SOURCE", "[]"), "table[*].file_id.from", "expected `inputs`"),
+        ("table: {type: array, items: {type: boolean, from: inputs}}", "table[*].from", "comes from nowhere"),
+        (
+            "table: {type: array, from: inputs, items: {type: string, from: kept.tables}}",
+            "table.from",
+            "another `from` stands below it",
+        ),
+    ],
+)
+def test_a_from_below_an_argument_that_cannot_be_meant_is_refused_with_its_line(
+    bundle: Bundle, written: str, at: str, said: str
+) -> None:
+    directory = bundle(("customer-export.yaml", TABLE, written))
+    with pytest.raises(PolicyError) as refused:
+        load(directory)
+
+    lines = (directory / "customer-export.yaml").read_text().splitlines()
+    (problem,) = [each for each in refused.value.problems if f"{at}:" in each.message]
+    assert said in problem.message
+    assert "from:" in lines[problem.line - 1]
 
 
 def test_a_workflow_follows_values_only_where_something_asks(bundle: Bundle) -> None:

@@ -6,7 +6,7 @@ from agentguard.core.case import NOTHING, Case, StepResult, deny, explained, ref
 from agentguard.core.decision import Finding, Spend
 from agentguard.core.facts import Facts, RunState, RunStatus
 from agentguard.core.lasting import over
-from agentguard.core.paths import Missing, Path, value_at
+from agentguard.core.paths import Missing, Path, Place, place_in_words, value_at
 from agentguard.core.plan import speaks_where
 from agentguard.core.policy import Step
 from agentguard.core.provenance import CATALOG, PLACE
@@ -172,7 +172,7 @@ def the_run_has_not_lost_track(case: Case, step: Step, result: StepResult) -> No
     erased, nobody knows ever again."""
     if case.run is None or not (case.run.unsettled or case.run.erased):
         return
-    follows = not step.sources.keys().isdisjoint(case.request.arguments)
+    follows = any(place[0] in case.request.arguments for place in step.sources)
     if (step.rests_on_run and "kept" in case.run.erased) or (follows and case.run.erased):
         refuse(result, step, Reason.RUN_LOST_TRACK, "what this run was given, kept or read was erased")
     if case.run.unsettled and (step.rests_on_run or follows):
@@ -184,19 +184,20 @@ def the_run_has_not_lost_track(case: Case, step: Step, result: StepResult) -> No
 def values_come_from_where_they_must(case: Case, step: Step, result: StepResult) -> None:
     if case.run is None:
         return
-    for name, sources in step.sources.items():
-        if name in case.request.arguments:
-            gap = _origin_gap(case, case.run, name, sources)
+    for place, sources in step.sources.items():
+        if place[0] in case.request.arguments:
+            gap = _origin_gap(case, case.run, place, sources)
             if gap is not None:
-                refuse(result, step, Reason.PROVENANCE_UNMET, f"`{name}` {gap}")
+                refuse(result, step, Reason.PROVENANCE_UNMET, f"`{place_in_words(place)}` {gap}")
 
 
 _ANYWHERE = "may come from anywhere: not all that was returned in this run could be followed"
 
 
-def _origin_gap(case: Case, run: RunState, name: str, sources: frozenset[str]) -> str | None:
-    """Why an argument does not count as coming from one of these sources, without its value; None where it does."""
-    found = case.origins(run, name)
+def _origin_gap(case: Case, run: RunState, place: Place, sources: frozenset[str]) -> str | None:
+    """Why what stands at a place in the arguments does not count as coming from one of these sources, without its
+    value; None where it does."""
+    found = case.origins(run, place)
     if found is None:
         return _ANYWHERE
     listed = CATALOG in sources and case.places and all(place.sensitivity is not None for place in case.places)

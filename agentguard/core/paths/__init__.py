@@ -21,9 +21,18 @@ The rules of ``value_at``:
 Pure. Every walk is linear in what it walks over.
 """
 
-from agentguard.core.paths.follow import Missing, Opened, leaves_at, may_meet, scalar_key, value_at
+from agentguard.core.paths.follow import (
+    Missing,
+    Opened,
+    leaves_at,
+    may_meet,
+    place_in_words,
+    scalar_key,
+    value_at,
+    values_standing_at,
+)
 from agentguard.core.paths.parse import parse, parse_place
-from agentguard.core.paths.steps import EVERY, VALUES, Every, Literal, Named, Path, Step, Values, Where, referred
+from agentguard.core.paths.steps import EVERY, VALUES, Every, Literal, Named, Path, Place, Step, Values, Where, referred
 
 __all__ = [
     "EVERY",
@@ -34,6 +43,7 @@ __all__ = [
     "Named",
     "Opened",
     "Path",
+    "Place",
     "Step",
     "Values",
     "Where",
@@ -41,7 +51,9 @@ __all__ = [
     "may_meet",
     "parse",
     "parse_place",
+    "place_in_words",
     "referred",
     "scalar_key",
     "value_at",
+    "values_standing_at",
 ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from agentguard.core.canonical import NotCanonical, canonical_bytes
-from agentguard.core.paths.steps import Every, Literal, Named, Path, Step, Values, Where
+from agentguard.core.paths.steps import Every, Literal, Named, Path, Place, Step, Values, Where
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +154,26 @@ def leaves_at(steps: Sequence[Step], value: Any) -> Iterator[Any]:
                 inside = () if found is _NOTHING else (found,)
             at += 1
         pending += [(part, at) for part in reversed(inside)]
+
+
+def values_standing_at(place: Place, arguments: Mapping[str, Any]) -> Iterator[Any]:
+    """What stands at a place in the arguments, whole, in order. What is missing or of another shape is passed over."""
+    pending: list[tuple[Any, int]] = [(arguments, 0)]
+    while pending:
+        value, at = pending.pop()
+        if at == len(place):
+            yield value
+            continue
+        step = place[at]
+        if isinstance(step, Every):
+            pending += [(each, at + 1) for each in reversed(value)] if isinstance(value, list) else []
+        elif isinstance(value, Mapping) and step in value:
+            pending.append((value[step], at + 1))
+
+
+def place_in_words(place: Place) -> str:
+    """A place as people write it: ``attachments[*].file_id``."""
+    return "".join("[*]" if isinstance(step, Every) else f".{step}" for step in place).lstrip(".")
 
 
 def may_meet(one: Sequence[Step], other: Sequence[Step]) -> bool:

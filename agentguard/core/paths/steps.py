@@ -48,6 +48,8 @@ class Where:
 
 EVERY, VALUES = Every(), Values()
 Step: TypeAlias = "str | int | Every | Values | Named | Where"
+# A place in the arguments of a call, as a schema has it: the argument, members of objects, each element of a list.
+Place: TypeAlias = "tuple[str | Every, ...]"
 
 
 @dataclass(frozen=True, slots=True)

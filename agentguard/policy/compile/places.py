@@ -16,6 +16,7 @@ from agentguard.core.paths import Every, Named, Path, Step, Where, may_meet, par
 from agentguard.core.provenance import PLACE
 from agentguard.policy import models
 from agentguard.policy.cel.places import SOME, Looked
+from agentguard.policy.compile.from_words import FROM, all_from, listed_words
 from agentguard.policy.compile.keeps import (
     choosers,
     form_of,
@@ -56,11 +57,10 @@ class Places:
         """Every named place that an argument or a condition asks for, by its source."""
         words: set[str] = set()
         for step in self.workflow.steps.values():
+            words.update(*(listed_words(each.schema[FROM]) for each in all_from(step.arguments)))
             for schema in step.arguments.values():
-                texts = [schema[key].get("from") for key in _OF_TEXTS if isinstance(schema.get(key), dict)]
-                for named in (schema.get("from"), *texts):
-                    listed = named if isinstance(named, list) else [named]
-                    words |= {word for word in listed if isinstance(word, str)}
+                texts = [schema[key].get(FROM) for key in _OF_TEXTS if isinstance(schema.get(key), dict)]
+                words.update(*map(listed_words, texts))
             for text in _conditions(step):
                 words |= {found[0] or found[1] for found in _QUOTED.findall(text)} if "origins" in text else set()
         found = {PLACE + word: self.read(word) for word in sorted(words)}

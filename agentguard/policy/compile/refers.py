@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-from agentguard.core.paths import EVERY, Path, parse
+from agentguard.core.paths import EVERY, Path, Place, parse
 from agentguard.policy import models
-from agentguard.policy.refers import Place, Reference, compiled_pattern
+from agentguard.policy.refers import Reference, compiled_pattern
 from agentguard.policy.words import shown, unknown
 
 Trouble: TypeAlias = "tuple[tuple[Any, ...], str]"

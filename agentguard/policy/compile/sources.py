@@ -8,15 +8,15 @@ from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from agentguard.core.declarations import ToolDeclaration
-from agentguard.core.paths import Path
+from agentguard.core.paths import Path, Place, place_in_words
 from agentguard.core.provenance import CATALOG, FIRST, INPUTS, PLACE, RESERVED, UNKNOWN, UNTRUSTED
 from agentguard.policy import models
+from agentguard.policy.compile.from_words import FROM, all_from, listed_words
 from agentguard.policy.compile.places import Places
 from agentguard.policy.words import shown, unknown
 
 Trouble: TypeAlias = "tuple[tuple[Any, ...], str]"
 
-FROM = "from"
 # What stands beside an argument's type, and JSON Schema does not know.
 _OURS = (FROM, "carries_nothing_of", "links", "addresses")
 _EXPECTED = (
@@ -82,41 +82,54 @@ def is_reserved(tool: str) -> bool:
     return tool in RESERVED or tool.startswith((f"{INPUTS}.", "kept.", f"{UNTRUSTED}:"))
 
 
-def sources(arguments: Mapping[str, models.Schema], words: SourceWords) -> Mapping[str, frozenset[str]]:
-    """What each argument that must come from somewhere may come from."""
-    found = {name: schema[FROM] for name, schema in arguments.items() if FROM in schema}
-    listed = {name: [given] if isinstance(given, str) else given for name, given in found.items()}
-    return MappingProxyType({name: words.as_sources(given) for name, given in listed.items()})
+def sources(arguments: Mapping[str, models.Schema], words: SourceWords) -> Mapping[Place, frozenset[str]]:
+    """What may stand at each place of the arguments that must come from somewhere."""
+    found = {each.place: words.as_sources(listed_words(each.schema[FROM])) for each in all_from(arguments)}
+    return MappingProxyType(found)
 
 
 def without_sources(arguments: Mapping[str, models.Schema]) -> dict[str, models.Schema]:
     """The arguments' schemas as JSON Schema knows them."""
-    return {name: {key: schema[key] for key in schema if key not in _OURS} for name, schema in arguments.items()}
+    plain = {name: {key: schema[key] for key in schema if key not in _OURS} for name, schema in arguments.items()}
+    return {name: _without_from(schema) for name, schema in plain.items()}
+
+
+def _without_from(schema: Any) -> Any:
+    """A schema without the ``from`` that ``all_from`` finds in it; another one is told where schemas are read."""
+    if type(schema) is not dict:
+        return schema
+    plain = {key: inner for key, inner in schema.items() if key != FROM}
+    if "items" in plain:
+        plain["items"] = _without_from(plain["items"])
+    if type(plain.get("properties")) is dict:
+        plain["properties"] = {name: _without_from(inner) for name, inner in plain["properties"].items()}
+    return plain
 
 
 def source_troubles(
     arguments: Mapping[str, models.Schema], tool: ToolDeclaration | None, words: SourceWords
 ) -> Iterator[Trouble]:
     """Everything wrong with where the arguments of a step are said to come from."""
-    for name, schema in arguments.items():
-        if FROM not in schema:
-            continue
-        given = schema[FROM]
+    for each in all_from(arguments):
+        given, where, name = each.schema[FROM], (*each.where, FROM), place_in_words(each.place)
         named = [given] if isinstance(given, str) else given
         if not isinstance(named, list) or not named or not all(isinstance(word, str) for word in named):
-            yield (name, FROM), f"{name}.from: {_EXPECTED}"
+            yield where, f"{name}.from: {_EXPECTED}"
             continue
         for word in named:
             for message in words.troubles(word, arguments):
-                yield (name, FROM), f"{name}.from: {message}"
+                yield where, f"{name}.from: {message}"
         if len(set(named)) != len(named):
-            yield (name, FROM), f"{name}.from: a source is listed twice"
+            yield where, f"{name}.from: a source is listed twice"
         if CATALOG in named and tool is not None and not _is_destination(name, tool):
             message = f"{shown(tool.name)} declares no destination whose `argument` is {shown(name)}"
-            yield (name, FROM), f"{name}.from: {message}, so no catalog lists it"
-        why = _cannot_pass(schema)
+            yield where, f"{name}.from: {message}, so no catalog lists it"
+        why = _cannot_pass(each.schema)
         if why is not None:
-            yield (name, FROM), f"{name}.from: {why}"
+            yield where, f"{name}.from: {why}"
+        below = [other for other in all_from(arguments) if len(other.place) > len(each.place)]
+        if any(other.place[: len(each.place)] == each.place for other in below):
+            yield where, f"{name}.from: another `from` stands below it; say each place once"
 
 
 def _is_destination(name: str, tool: ToolDeclaration) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 from agentguard.core.canonical import canonical_bytes, sha256
 from agentguard.core.declarations import Source, ToolDeclaration
+from agentguard.core.paths import place_in_words
 from agentguard.core.policy import (
     DEFAULT_RISK,
     ApprovalRule,
@@ -45,6 +46,7 @@ from agentguard.policy.compile.fill import (
     without_fill,
 )
 from agentguard.policy.compile.flow import flow_troubles
+from agentguard.policy.compile.from_words import FROM, all_from, listed_words
 from agentguard.policy.compile.hints import hints_of
 from agentguard.policy.compile.included import with_included
 from agentguard.policy.compile.keeps import (
@@ -328,15 +330,15 @@ class _Workflow:
 
     def _comes_from_chosen(self, name: str, step: models.StepEntry) -> None:
         """Arguments from what is kept, where outsiders choose which clean value that is."""
-        for argument, schema in step.arguments.items():
-            given = schema.get("from", [])
-            for word in [given] if isinstance(given, str) else given:
+        for each in all_from(step.arguments):
+            argument = shown(place_in_words(each.place))
+            for word in listed_words(each.schema[FROM]):
                 kept = word.removeprefix("kept.")
                 keeping = self.words.places.chosen(kept) if word in self.words.in_from and kept != word else []
                 if keeping:
                     self.note(
-                        ("steps", name, "arguments", argument, "from"),
-                        f"{shown(argument)} comes from {shown(word)}, and outsiders choose which value is kept there "
+                        ("steps", name, "arguments", *each.where, FROM),
+                        f"{argument} comes from {shown(word)}, and outsiders choose which value is kept there "
                         f"(kept by {', '.join(map(shown, keeping))}); a person can be asked with `approval`",
                     )
 

@@ -70,7 +70,7 @@ _LEFT_OUT: Mapping[str, str] = {
     "default": "the tool's own default is what runs; mark the argument `optional: true`",
     "patternProperties": "list the properties",
     "$schema": "it is always draft 2020-12",
-    "from": "it stands in an argument of a step, beside the type of the whole argument",
+    "from": "it stands in an argument of a step, beside a type: of the argument, or below its `items` and `properties`",
     "fill": "it stands in an argument of a step, beside the type of the whole argument",
     "null_is_absent": "it stands in an argument of a step, beside the type of the whole argument",
 }
