@@ -270,7 +270,7 @@ def test_a_forked_child_is_refused_and_the_parent_goes_on(tmp_path: Path) -> Non
     if pid == 0:
         error = ledger.append(record()).exception(10)
         ledger.shut()
-        ok = isinstance(error, LedgerError) and "forked" in str(error)
+        ok = isinstance(error, LedgerError) and "opened before the process forked" in str(error)
         os._exit(0 if ok else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     got(ledger.close(a_closing("d1")))
