@@ -15,6 +15,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from typing import Any, TypeVar
 
 from agentguard.errors import LedgerError
@@ -92,19 +93,18 @@ class Engine:
             # At once where that keeps nobody waiting; else with what was asked before it.
             if len(self._queue) == 1 and not self._lock.locked():
                 self._work_now()
-            if need == LAZY:
-                if not promise.done:
-                    self.wake()
-                elif self.worker.mirror.owed:
-                    self._start()
-                    if self._asleep:
-                        self._ring()
+            # Whoever is at work takes an outcome with it; where nobody did in a while, the ledger's thread does.
+            if need == LAZY and (not promise.done or self.worker.mirror.owed):
+                self._start()
+                if self._asleep:
+                    self._ring()
         return promise
 
     def lead(self, promise: Promise[Any]) -> None:
         """Do what is queued on this thread, unless somebody is at it already; then wait a little."""
         if self._lock.locked():
-            promise.pause(_NAP_SECONDS)
+            # Many who wait look as often together as one who waits alone.
+            promise.pause(_NAP_SECONDS * (1 + len(self._queue) / 8))
             if promise.done or self._lock.locked():
                 return
         self._work_now()
@@ -177,8 +177,7 @@ class Engine:
     def _next(self) -> list[Promise[Any]]:
         """The oldest that go together. What reads the store itself goes alone, after what was asked before it."""
         batch: list[Promise[Any]] = []
-        for n in range(min(len(self._queue), MOST_AT_ONCE)):
-            promise = self._queue[n]
+        for promise in list(islice(self._queue, MOST_AT_ONCE)):
             if promise.need in _ALONE:
                 return batch or [promise]
             batch.append(promise)
@@ -222,9 +221,8 @@ class Engine:
             self._round()
 
     def _busy(self) -> bool:
-        """What is queued is done by whoever waits for it, unless somebody rings."""
         mirror = self.worker.mirror
-        return bool(self._rung or self.worker.late or mirror.owed or mirror.unsaved >= LAG)
+        return bool(self._rung or self._queue or self.worker.late or mirror.owed or mirror.unsaved >= LAG)
 
     def _round(self) -> None:
         mirror = self.worker.mirror
@@ -236,11 +234,12 @@ class Engine:
             elif self.worker.late:
                 self._bell.acquire(timeout=RETRY_SECONDS)
                 self.flush()
-            elif mirror.owed:
-                oldest = mirror.owed.oldest
+            elif self._queue or mirror.owed:
+                # What is queued is done by whoever waits for it, and takes with it what is owed.
+                before = self._oldest()
                 self._bell.acquire(timeout=FLUSH_SECONDS)
-                if not self._rung and oldest is not None and oldest is mirror.owed.oldest:
-                    self._write_owed()
+                if not self._rung and any(before) and before == self._oldest():
+                    self._do_what_is_left()
             if mirror.unsaved >= LAG:
                 while not self._queue and self.tidy():
                     pass
@@ -248,8 +247,13 @@ class Engine:
             self._rung = True
             time.sleep(FLUSH_SECONDS)
 
-    def _write_owed(self) -> None:
-        """Nobody has written for a while: what is owed is written, with what is queued where nobody waits for that."""
+    def _oldest(self) -> tuple[int, int]:
+        """What has waited for the longest time: in the queue, and of what is owed. 0: nothing."""
+        first, owed = next(iter(self._queue.copy()), None), self.worker.mirror.owed.oldest
+        return (0 if first is None else id(first)), (0 if owed is None else id(owed))
+
+    def _do_what_is_left(self) -> None:
+        """Nobody has done anything for a while."""
         if self._queue:
             self._work_now()
         elif not self.flush():

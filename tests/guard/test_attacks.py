@@ -39,9 +39,10 @@ from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, ToolMessage
 from langgraph.types import Command, Send
 from pydantic import AfterValidator, BaseModel, ConfigDict, HttpUrl, RootModel
+from small_bundle import TEXT, guard_of
 
 from agentguard.core import decide as decide_module
-from agentguard.core.canonical import bytes_in_order, read_canonical
+from agentguard.core.canonical import MAX_BYTES, bytes_in_order, read_canonical
 from agentguard.core.reasons import Reason
 from agentguard.errors import (
     ApprovalPending,
@@ -52,7 +53,7 @@ from agentguard.errors import (
 )
 from agentguard.guard import Guard, Signature
 from agentguard.guard.arguments.late import json_as_it_is
-from agentguard.ledger import Promise, Unstorable, memory_ledger
+from agentguard.ledger import Promise, memory_ledger
 
 from .conftest import Clock, Tools
 
@@ -230,27 +231,23 @@ def test_arguments_that_no_record_can_hold_are_denied_on_record(guard: Guard, la
     assert ran == [] and denied["arguments"] == {} and "arguments_too_large" in denied["reasons"]
 
 
-def test_arguments_that_no_question_can_hold_are_denied_on_record(
-    guard: Guard, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A question to people holds more than the arguments, so it may be too large where the record is not."""
+@pytest.mark.parametrize(("less", "waits"), [(4_000, True), (0, False)], ids=["fits", "does not fit"])
+def test_arguments_that_no_question_can_hold_are_denied_on_record(less: int, waits: bool) -> None:
+    """A question to people shows what is personal beside the rest, where a record leaves it out: so it may be too
+    large where the record is not."""
     ran: list[Any] = []
-    look = guard.gate("get_ticket", definition={}, framework="test")
-    export = guard.gate("export_orders", definition={}, framework="test")
+    letter = "x" * (MAX_BYTES // 2)
+    arguments = {"to": "a" * (MAX_BYTES - len(letter) - 100 - less), "letter": letter}
+    step = {"args": {"to": TEXT, "letter": TEXT}, "effect": "write", "approval": True, "tool": {"personal": ["letter"]}}
+    with guard_of({"send": step}) as guard, guard.run("w"):
+        with pytest.raises(ApprovalPending if waits else ToolCallDenied):
+            guard.gate("send", definition={}, framework="test").call(json_as_it_is(arguments), ran.append)
+        asked, *denied = guard.records(kind="decision")
+        waiting = guard.operations.approvals()
 
-    def ask(*_: Any) -> None:
-        raise Unstorable("too large")
-
-    monkeypatch.setattr(guard.ledger, "ask", ask)
-    with guard.run("customer-export", inputs=TICKET):
-        look.call(json_as_it_is({"ticket_id": "EXP-7"}), lambda _: {"tables": ["orders"]})
-        with pytest.raises(ToolCallDenied):
-            export.call(json_as_it_is(BIG | {"password": "x"}), ran.append)
-    (_, asked, denied) = guard.records(kind="decision")
-
-    assert asked["effect"] == "escalate" and denied["effect"] == "deny"
-    assert denied["arguments"] == {} and "arguments_too_large" in denied["reasons"]
-    assert ran == [] and guard.operations.approvals() == []
+    assert asked["effect"] == "escalate" and ran == [] and len(waiting) == waits
+    assert [(each["effect"], each["arguments"]) for each in denied] == ([] if waits else [("deny", {})])
+    assert all("arguments_too_large" in each["reasons"] for each in denied)
 
 
 @pytest.mark.parametrize("call_id", ["c-\ud800", "c" * 2_000_000, 7])
