@@ -79,7 +79,7 @@ def same_json(one: Any, other: Any) -> bool:
 
 def without_nulls(arguments: Mapping[str, Json], nulls: frozenset[str]) -> Mapping[str, Json]:
     """The arguments as they are judged: without those that are null where that means absent."""
-    if not any(arguments.get(name, "") is None for name in nulls):
+    if not nulls or not any(arguments.get(name, "") is None for name in nulls):
         return arguments
     return {name: value for name, value in arguments.items() if value is not None or name not in nulls}
 

@@ -27,6 +27,7 @@ import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from hashlib import sha256
 from types import MappingProxyType
 from typing import Any, TypeAlias, TypeGuard
@@ -34,6 +35,7 @@ from typing import Any, TypeAlias, TypeGuard
 from agentguard.core.canonical import NotCanonical, canonical_bytes
 from agentguard.core.coarse import NOTHING_COARSE, Coarse, pieces_of
 from agentguard.core.paths import Missing, Named, Path, Where, leaves_at, scalar_key, value_at
+from agentguard.core.sealed import sealed
 from agentguard.core.text.told import EVERYTHING_LOST, NOTHING_TOLD, Telling, Told
 from agentguard.core.values import Json
 
@@ -70,6 +72,7 @@ _MOST_DIGITS = 7
 _JSON_ESCAPE = re.compile(r'\\(?:u([0-9a-fA-F]{4})|([nrtbf"/\\]))')
 
 
+@sealed
 @dataclass(frozen=True, slots=True)
 class Mark:
     """What one source had, and since when: ``values`` are digests of clean texts and numbers, ``text`` outsiders'."""
@@ -80,6 +83,7 @@ class Mark:
     text: str = ""
 
 
+@sealed
 @dataclass(frozen=True, slots=True)
 class Brought:
     """What one call's result brings: clean values by source (the tool, ``kept.NAME``, a named place), outsiders' text.
@@ -103,6 +107,7 @@ class Brought:
         return Brought(self.tool, self.call, {}, lost=True, telling=None if telling is None else telling.gone())
 
 
+@sealed
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What a run has seen, oldest first. ``coarse``: outsiders' text past ``MAX_TEXT``. ``overflowed``: some of it was
@@ -124,7 +129,7 @@ class Seen:
     @property
     def room(self) -> int:
         """How much more of outsiders' text is kept letter by letter."""
-        return MAX_TEXT - sum(len(mark.text) for mark in self.marks) if len(self.marks) < MAX_MARKS else 0
+        return MAX_TEXT - sum([len(mark.text) for mark in self.marks]) if len(self.marks) < MAX_MARKS else 0
 
     def after(self, brought: Brought, calls: int) -> Seen:
         """With one more result, which came in when so many calls had been admitted."""
@@ -154,8 +159,10 @@ class Seen:
     def holders(self, wanted: Collection[str]) -> Iterator[tuple[str, int]]:
         """The tools whose text contains one of these spellings, or may, and since which call."""
         for mark in self.marks:
-            if mark.text and any(spelling in mark.text for spelling in wanted):
-                yield mark.source, mark.order
+            for spelling in wanted if mark.text else ():
+                if spelling in mark.text:
+                    yield mark.source, mark.order
+                    break
         for tool, order in () if self.coarse is None else self.coarse.first.items():
             if any(self.coarse is not None and self.coarse.may_hold(tool, spelling) for spelling in wanted):
                 yield tool, order
@@ -178,6 +185,7 @@ def is_place(source: str) -> bool:
 NOTHING_SEEN = Seen()
 
 
+@sealed
 @dataclass(frozen=True, slots=True)
 class Part:
     """Where one text or number came from. ``outsiders``: the tools whose untrusted fields hold it, or may. ``places``:
@@ -192,6 +200,7 @@ class Part:
     is_nothing: bool = False
 
 
+@sealed
 @dataclass(frozen=True, slots=True)
 class Origins:
     """Where a value's parts came from."""
@@ -315,12 +324,21 @@ class Trail:
 
 def digest(leaf: Json) -> bytes | None:
     """What stands for one text or number exactly; None for what is neither, or has no exact form as JSON."""
-    if not _is_scalar(leaf):
-        return None
+    if type(leaf) is str and len(leaf) <= _SHORT:
+        return _digest_of_text(leaf)
+    return _digest(leaf) if _is_scalar(leaf) else None
+
+
+def _digest(leaf: Json) -> bytes | None:
     try:
         return sha256(canonical_bytes(leaf)).digest()
     except NotCanonical:
         return None
+
+
+# What a tool returned is looked for again when it is an argument. Only short texts are remembered.
+_SHORT = 200
+_digest_of_text = lru_cache(maxsize=4096)(_digest)
 
 
 def digests(value: Json) -> frozenset[bytes]:
@@ -348,12 +366,19 @@ def outsiders_text(leaves: Iterable[Json]) -> str | None:
 def spellings(leaf: Json) -> frozenset[str]:
     """A text or number without what a spelling can change, in every form that it may be meant in."""
     if isinstance(leaf, str):
-        return frozenset(map(_plain, _readings(leaf)))
+        return _spellings_of_text(leaf) if len(leaf) <= _SHORT else _spellings_of(leaf)
     if isinstance(leaf, bool) or not isinstance(leaf, int | float):
         return frozenset()
     number = abs(leaf)
     fixed = _fixed(number)
     return frozenset({_plain(_exact(number)), _plain(fixed), _plain(fixed).lstrip("0") or "0"})
+
+
+def _spellings_of(text: str) -> frozenset[str]:
+    return frozenset(map(_plain, _readings(text)))
+
+
+_spellings_of_text = lru_cache(maxsize=4096)(_spellings_of)
 
 
 def _is_scalar(leaf: object) -> TypeGuard[Scalar]:

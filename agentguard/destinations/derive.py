@@ -137,8 +137,11 @@ def other_spellings(
     if places:
         for text in islice(_texts(others), MAX_OTHERS):
             if len(text) <= MAX_OTHER and text not in given and text not in places:
-                named = {_one_place(kind, text, declaration.options) for declaration, kind in readers}
-                given[text] = {place for place in named if place in places}
+                given[text] = found = set()
+                for declaration, kind in readers:
+                    place = _one_place(kind, text, declaration.options)
+                    if place is not None and place in places:
+                        found.add(place)
     return {text: min(found) for text, found in given.items() if len(found) == 1 and text not in found}
 
 

@@ -98,6 +98,8 @@ class Engine:
                 self._start()
                 if self._asleep:
                     self._ring()
+                elif self._thread is None and not promise.done:
+                    self._work_now()
         return promise
 
     def lead(self, promise: Promise[Any]) -> None:

@@ -41,6 +41,7 @@ class Refusal(enum.StrEnum):
     APPROVAL_USED = "approval_used"
 
 
+@sealed
 @dataclass(frozen=True, slots=True)
 class Charge:
     """What one call takes of one budget. ``per`` None: per run; else the sliding window before ``Admission.at``.

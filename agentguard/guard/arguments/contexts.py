@@ -84,9 +84,18 @@ def check_context(name: str, value: object, parameter: inspect.Parameter, hint: 
 
 def refuse_contexts(values: typing.Mapping[str, object]) -> None:
     """Raises TypeError where an argument is a context: it would be judged, and written down with all it holds."""
+    for name in contexts_in(values):
+        kind = type(values[name]).__name__
+        raise TypeError(f"`{name}` was given a {kind}; annotate it so, and it is no argument")
+
+
+def contexts_in(values: typing.Mapping[str, object]) -> list[str]:
+    """The names of those that are contexts, in order."""
+    found: list[str] = []
     for name, value in values.items():
         if type(value) not in _DATA and is_context(value):
-            raise TypeError(f"`{name}` was given a {type(value).__name__}; annotate it so, and it is no argument")
+            found.append(name)
+    return found
 
 
 @lru_cache(maxsize=4096)

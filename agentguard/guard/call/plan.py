@@ -31,7 +31,8 @@ class ToolPlan:
     """See the module.
 
     ``places`` of its arguments are destinations; ``hidden`` of them stand in no record, ``personal`` ones beside it,
-    and so do values that the run keeps under one of ``personal_kept``. ``shows_all``: there are none of these.
+    and so do values that the run keeps under one of ``personal_kept``; ``shows_all``: there are none of these. What is
+    read from ``unsaid`` ones (secret or personal) names no destination in a record.
     ``strict`` takes no other types. ``problem``: what denies every call by this gate. ``asks``: a step may ask people.
     ``looks``: something of every call is looked up; of one with destinations there may be more.
     ``raises_risk``: what is admitted, refused or reached is counted.
@@ -41,6 +42,7 @@ class ToolPlan:
     places: tuple[DestinationDeclaration, ...]
     hidden: Paths
     personal: Paths
+    unsaid: Paths
     personal_kept: frozenset[str]
     shows_all: bool
     strict: bool
@@ -76,6 +78,7 @@ def _made(usable: UsableBundle, gate: GuardedTool, workflow: str) -> ToolPlan:
         places=() if declaration is None else declaration.destinations,
         hidden=hidden,
         personal=personal,
+        unsaid=(*usable.secrets.get(tool, ()), *personal),
         personal_kept=kept,
         shows_all=not (hidden or personal or kept),
         strict=declaration is not None and declaration.strict,

@@ -197,8 +197,7 @@ def _led(
     spellings: Mapping[str, str] = _UNSPELT
     destinations: tuple[Destination, ...] | Unavailable = ()
     if declared:
-        hidden = (*guard.secret_paths(gate.tool), *guard.personal_paths(gate.tool))
-        destinations = derive(declared, without_nulls(values, nulls), guard.catalog, hidden)
+        destinations = derive(declared, without_nulls(values, nulls), guard.catalog, plan.unsaid)
     if filling is not None and filling.reaches and not isinstance(destinations, Unavailable):
         also = _told(guard, gate.tool, filling, without_nulls(values, nulls), run)
         destinations = also if isinstance(also, Unavailable) else _each_once(destinations, also)

@@ -12,8 +12,9 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, InjectedToolCallId, StructuredTool, Tool
@@ -26,7 +27,7 @@ from pydantic import BaseModel, PydanticSchemaGenerationError, PydanticUserError
 
 from agentguard.core.values import Json
 from agentguard.errors import ConfigurationError
-from agentguard.guard.arguments.contexts import is_context
+from agentguard.guard.arguments.contexts import contexts_in
 from agentguard.guard.arguments.given import Codec, Given
 from agentguard.guard.arguments.json_schema import JsonShape, is_data, is_json
 from agentguard.guard.arguments.late import Change
@@ -42,15 +43,14 @@ from agentguard.integrations.langchain.hints import (
 _SYNTHETIC = ("args", "kwargs")
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
+class Read(NamedTuple):
     """One call: what is judged, what is handed on as it came, and the call's id.
 
     ``given`` makes the judged values ready as keyword arguments of the body, without those that were set ``aside``.
     """
 
     given: Given
-    aside: Mapping[str, Any] = field(default_factory=dict)
+    aside: Mapping[str, Any] = MappingProxyType({})
     call_id: str | None = None
 
     def for_body(self, fits: Callable[[dict[str, Any]], dict[str, Any]]) -> Given:
@@ -210,8 +210,9 @@ class Arguments:
     def _read(self, given: dict[str, Any], call_id: str | None, runtime: dict[str, Any], change: Change | None) -> Read:
         aside = dict(runtime)
         given = given if change is None else self.shape.changed(given, change)
-        given, objects = dict(given), [key for key, value in given.items() if is_context(value)]
-        aside.update((key, given.pop(key)) for key in objects)
+        given = dict(given)
+        for key in contexts_in(given):
+            aside[key] = given.pop(key)
         if self.injected:
             for key in self.injected & given.keys():
                 if not is_data(given[key]):
@@ -229,11 +230,13 @@ class Arguments:
                         "{'type': 'tool_call', 'id': ..., 'name': ..., 'args': {...}}"
                     )
                 aside[key] = call_id
-        known = {key: value for key, value in aside.items() if key in self.shape.names}
+        known = {key: value for key, value in aside.items() if key in self.shape.names} if aside else aside
         return Read(self._with_unnamed(given, known), aside, call_id)
 
     def _with_unnamed(self, given: dict[str, Any], known: Mapping[str, Any]) -> Given:
         """Injected arguments that the schema does not name reach the body, so they are judged, too: as they came."""
+        if not self.injected:
+            return self.shape.given(given, known)
         unnamed = {key: given.pop(key) for key in (self.injected - self.shape.names) & given.keys()}
         found = self.shape.given(given, known)
         if not unnamed:

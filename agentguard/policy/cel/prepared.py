@@ -19,13 +19,14 @@ _MAX_INTEGER = 2**63 - 1
 class Prepared:
     """Those names of one view that its conditions have read so far. All of them are clean."""
 
-    __slots__ = ("activation", "names", "sizes", "steps")
+    __slots__ = ("activation", "held", "names", "sizes", "steps")
 
     def __init__(self, steps: tuple[str, ...]) -> None:
         self.steps = steps
         self.names: dict[str, Any] = {}
-        # How many values each name holds.
+        # How many values each name holds, and all of them.
         self.sizes: dict[str, int] = {}
+        self.held = 0
         self.activation: Any = None
 
     def add(self, roots: Iterable[str], view: Mapping[str, Any]) -> Fault | None:
@@ -40,6 +41,7 @@ class Prepared:
             if isinstance(size, str):
                 return Fault(size)
             self.sizes[root] = size
+            self.held += size
             self.names[root] = _plain(root, view[root], self.steps)
         self.activation = RUNTIME.Activation(self.names)
         return None

@@ -77,7 +77,7 @@ class Program:
             if type(prepared) is Fault:
                 return prepared
             runs, at_a_time = self._runs, 1
-            if sum(prepared.sizes[root] for root in self._order) > MUCH:
+            if prepared.held > MUCH and sum(prepared.sizes[root] for root in self._order) > MUCH:
                 runs, at_a_time = self._for_much, PASSES_AT_A_TIME
             if self.found.costs:
                 cost = bill(self.found.costs, prepared.names)
