@@ -143,10 +143,11 @@ def test_from_may_stand_below_items_and_properties(
     """Of `{type: file, file_id: "7"}` only the id comes from somewhere; the other members have schemas of their own."""
     listed = ("tools.yaml", "{argument: target, kind: url}", "{argument: table.to, kind: url}")
     found = load(bundle(("customer-export.yaml", TABLE, written), *([listed] if "catalog" in written else [])))
-    step = found.policy.workflows["customer-export"].steps[1]
+    workflow = found.policy.workflows["customer-export"]
 
-    assert step.sources == {place: frozenset(words) for place, words in places.items()}
-    assert found.policy.workflows["customer-export"].follows
+    assert workflow.steps[1].sources == {place: frozenset(words) for place, words in places.items()}
+    assert workflow.places.keys() == {word for words in places.values() for word in words if word.startswith("@")}
+    assert workflow.follows
 
 
 @pytest.mark.parametrize(
