@@ -15,6 +15,7 @@ __all__ = [
     "AgentGuardError",
     "ApprovalPending",
     "ApprovalRefused",
+    "CallRepeated",
     "ConfigurationError",
     "LedgerError",
     "PolicyError",
@@ -73,6 +74,43 @@ class ApprovalRefused(ToolCallRefused):
     """A person was asked and said no, or nobody answered in time."""
 
     status = "refused"
+
+
+# What is told of a call that was made before, by how far it has come.
+_REPEATED = {
+    "succeeded": "has succeeded, and its answer was not kept",
+    "failed": "has failed",
+    "running": "is still under way",
+    "unknown": "may have run: nobody knows yet how it ended",
+}
+
+
+class CallRepeated(AgentGuardError):
+    """This very call was made before, so its tool did not run again; what it gave out cannot be told. The text is safe
+    to show a model.
+
+    ``status`` is how far the first has come: ``running``, ``unknown``, ``failed``, or ``succeeded`` where its answer
+    was not kept. ``repeats`` is the decision on the first, ``decision_id`` the one on this. It was not refused.
+    """
+
+    approval_id = None
+
+    def __init__(self, decision_id: str, repeats: str, status: str) -> None:
+        told = _REPEATED.get(status, status)
+        super().__init__(f"this tool call was made before and {told}; it was not made again (decision `{decision_id}`)")
+        self.decision_id = decision_id
+        self.repeats = repeats
+        self.status = status
+
+    @property
+    def artifact(self) -> dict[str, str | None]:
+        """For programs: ``status``, ``decision_id``, ``approval_id`` (always None) and ``repeats``."""
+        return {
+            "status": self.status, "decision_id": self.decision_id, "approval_id": None, "repeats": self.repeats
+        }  # fmt: skip
+
+    def __reduce__(self) -> tuple[type[CallRepeated], tuple[str, str, str]]:
+        return type(self), (self.decision_id, self.repeats, self.status)
 
 
 @dataclass(frozen=True, slots=True)

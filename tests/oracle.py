@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from agentguard.core.facts import ApprovalState, Facts, RunState
+from agentguard.core.facts import ApprovalState, Facts, MadeBefore, RunState
 from agentguard.core.policy import ApprovalRule, Policy, Step, View, Workflow
 from agentguard.core.request import Request
 from agentguard.core.text.rules import TextRule
@@ -49,6 +49,9 @@ def opinion(request: Request, policy: Policy, facts: Facts) -> Opinion:
 
 def _think(request: Request, policy: Policy, facts: Facts) -> Opinion:
     _insist_on_kinds(facts)
+    if facts.made is not None:
+        against = set(_against_a_repetition(request, policy, facts))
+        return Opinion("deny", frozenset(against), None) if against else Opinion("permit", against, facts.made.step)
     against_call = set(_against_the_call(request, policy, facts))
     candidates = [step for step in _steps_of(request, policy) if step.tool == request.tool]
     candidates = [step for step in candidates if request.steps is None or step.name in request.steps]
@@ -65,6 +68,21 @@ def _think(request: Request, policy: Policy, facts: Facts) -> Opinion:
     return Opinion("deny", frozenset(everything), None)
 
 
+def _against_a_repetition(request: Request, policy: Policy, facts: Facts) -> Iterator[str]:
+    """Of a call that was made before nothing runs: only whose it is, and whether the run goes on, is asked again."""
+    made = facts.made
+    assert made is not None
+    if made.request_digest != request.digest:
+        yield "call_differs"
+    yield from _against_the_call(request, policy, facts, runs=False)
+    named = [step for step in _steps_of(request, policy) if (step.tool, step.name) == (request.tool, made.step)]
+    named = [step for step in named if request.steps is None or step.name in request.steps]
+    if made.step != "" and len(named) == 0:
+        yield "no_matching_step"
+    for step in named:
+        yield from _against_the_caller(step, request, policy, facts)
+
+
 # What takes a run away, or leaves nobody to say whose it is: it refuses an observed call, too.
 NEVER_ONLY_OBSERVED = {
     "run_stopped", "run_ended", "run_expired", "run_idle", "run_unavailable", "no_run", "observing_over",
@@ -72,7 +90,7 @@ NEVER_ONLY_OBSERVED = {
     "subject_not_allowed", "credential_revoked", "signals_unavailable", "workflow_overdue", "workflow_unknown",
     "tool_unknown", "identity_unavailable", "identity_expired", "identity_not_yet_valid", "identity_not_bound",
     "identity_outdated", "clock_unavailable", "clock_untrusted", "conflict", "internal_error", "approval_refused",
-    "approval_unavailable",
+    "approval_unavailable", "call_differs",
 }  # fmt: skip
 
 
@@ -80,7 +98,9 @@ def runs_though_observed(request: Request, policy: Policy, facts: Facts) -> bool
     """Whether a call of a run of which everything is observed runs, whatever is decided of it."""
     if "internal_error" in opinion(request, policy, facts).reasons:
         return False  # whether the run was stopped is not known then
-    against = set(_against_the_call(request, policy, facts))
+    against = set(_against_the_call(request, policy, facts, runs=facts.made is None))
+    if facts.made is not None and facts.made.request_digest != request.digest:
+        against.add("call_differs")
     return isinstance(facts.identity, Identity) and facts.unread is None and not against & NEVER_ONLY_OBSERVED
 
 
@@ -98,6 +118,7 @@ def _insist_on_kinds(facts: Facts) -> None:
         (facts.approval, (ApprovalState, type(None))),
         (facts.credentials_revoked, (tuple,)),
         (facts.streams, (Mapping,)),
+        (facts.made, (MadeBefore, type(None))),
     ]
     for fact, allowed in kinds:
         if not isinstance(fact, (*allowed, Unavailable)):
@@ -125,10 +146,10 @@ def _clock(facts: Facts) -> int | None:
     return _micros(now)
 
 
-def _against_the_call(request: Request, policy: Policy, facts: Facts) -> Iterator[str]:
-    """Everything that speaks against the call under any step."""
+def _against_the_call(request: Request, policy: Policy, facts: Facts, *, runs: bool = True) -> Iterator[str]:
+    """Everything that speaks against the call under any step. ``runs``: it is not one that was made before."""
     found_out: list[object] = [facts.now, facts.identity, facts.run, facts.destinations]
-    found_out += [facts.approval, facts.credentials_revoked, facts.streams]
+    found_out += [facts.credentials_revoked, facts.streams, *([facts.approval] if runs else [])]
     for fact in found_out:
         if isinstance(fact, Unavailable):
             yield str(fact.reason)  # what could not be found out never permits
@@ -222,7 +243,7 @@ def _against_the_call(request: Request, policy: Policy, facts: Facts) -> Iterato
     if policy.zones and identity is not None and not all(_reaches(policy, identity.subject, p) for p in places):
         yield "zone_not_reachable"
 
-    if policy.zones and run is not None:
+    if policy.zones and run is not None and runs:
         here = {place.zone for place in places if place.zone is not None}
         for name, zone in policy.zones.items():
             if zone.then is not None and name in run.zones:
@@ -236,7 +257,7 @@ def _against_the_call(request: Request, policy: Policy, facts: Facts) -> Iterato
 
     if workflow is not None and tool is not None and run is not None:
         does = _does(str(tool.effect), places, run, workflow.follows)
-        if workflow.no_write_down and run.high_water is not None and does != "read":
+        if runs and workflow.no_write_down and run.high_water is not None and does != "read":
             mark = LEVELS.index(run.high_water.word)
             if any(place.sensitivity is None or _level(place) < mark for place in places):
                 yield "write_down"
@@ -246,7 +267,11 @@ def _against_the_call(request: Request, policy: Policy, facts: Facts) -> Iterato
         elif rule.effects is not None and does not in {str(effect) for effect in rule.effects}:
             yield "risk_too_high"
 
-    if isinstance(facts.approval, ApprovalState) and not all(a.approve is True for a in facts.approval.answers):
+    if (
+        runs
+        and isinstance(facts.approval, ApprovalState)
+        and not all(a.approve is True for a in facts.approval.answers)
+    ):
         yield "approval_refused"
 
 
@@ -575,13 +600,30 @@ def _within(place: Destination, allowed: Mapping[str, Sensitivity]) -> bool:
     return _level(place) <= LEVELS.index(allowed[place.zone].word)
 
 
+def _against_the_caller(step: Step, request: Request, policy: Policy, facts: Facts) -> Iterator[str]:
+    """How old and how strong the proof of who calls must be."""
+    identity, now, workflow = facts.identity, _clock(facts), policy.workflows.get(request.workflow)
+    places = () if isinstance(facts.destinations, Unavailable) else facts.destinations
+    if isinstance(identity, Identity) and workflow is not None:
+        worst = max((_level(place) for place in places), default=-1)
+        if now is not None:
+            spans = [step.max_age, workflow.max_age]
+            spans += [span for at, span in policy.max_age_by_sensitivity.items() if LEVELS.index(at.word) <= worst]
+            if any(now - _micros(identity.issued_at) > _length(span) for span in spans if span is not None):
+                yield "identity_stale"
+        demands = [] if step.minimum_assurance is None else [step.minimum_assurance]
+        demands += [proof for at, proof in policy.assurance_by_sensitivity.items() if LEVELS.index(at.word) <= worst]
+        if any(PROOFS.index(identity.assurance.word) < PROOFS.index(demand.word) for demand in demands):
+            yield "assurance_too_low"
+        if step.bound_to_call and identity.bound_to != request.digest:
+            yield "identity_not_bound"
+
+
 def _against_the_step(step: Step, request: Request, policy: Policy, facts: Facts) -> Iterator[tuple[str, str]]:
     """Everything that speaks against this step: ``no`` for good, ``ask`` until a person has agreed."""
     workflow = policy.workflows[request.workflow]
     run = None if isinstance(facts.run, Unavailable) else facts.run
-    identity = None if isinstance(facts.identity, Unavailable) else facts.identity
     places = () if isinstance(facts.destinations, Unavailable) else facts.destinations
-    now = _clock(facts)
     view = View({"args": request.arguments})  # the conditions here say what they were told, whatever they see
 
     if run is not None:
@@ -642,19 +684,7 @@ def _against_the_step(step: Step, request: Request, policy: Policy, facts: Facts
         elif not said:
             yield "no", "condition_false"
 
-    if identity is not None:
-        worst = max((_level(place) for place in places), default=-1)
-        if now is not None:
-            spans = [step.max_age, workflow.max_age]
-            spans += [span for at, span in policy.max_age_by_sensitivity.items() if LEVELS.index(at.word) <= worst]
-            if any(now - _micros(identity.issued_at) > _length(span) for span in spans if span is not None):
-                yield "no", "identity_stale"
-        demands = [] if step.minimum_assurance is None else [step.minimum_assurance]
-        demands += [proof for at, proof in policy.assurance_by_sensitivity.items() if LEVELS.index(at.word) <= worst]
-        if any(PROOFS.index(identity.assurance.word) < PROOFS.index(demand.word) for demand in demands):
-            yield "no", "assurance_too_low"
-        if step.bound_to_call and identity.bound_to != request.digest:
-            yield "no", "identity_not_bound"
+    yield from (("no", reason) for reason in _against_the_caller(step, request, policy, facts))
 
     for place in places if known else ():
         if place.sensitivity is None:

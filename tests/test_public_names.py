@@ -5,9 +5,9 @@ from __future__ import annotations
 import agentguard
 
 PROMISED = {
-    "AgentGuardError", "ApprovalPending", "ApprovalRefused", "Assurance", "ConfigurationError", "Effect", "Gate",
-    "Guard", "LedgerError", "Operations", "PolicyError", "Risk", "RunContext", "Sensitivity", "ToolCallDenied",
-    "ToolCallRefused", "ToolEffect",
+    "AgentGuardError", "ApprovalPending", "ApprovalRefused", "Assurance", "CallRepeated", "ConfigurationError",
+    "Effect", "Gate", "Guard", "LedgerError", "Operations", "PolicyError", "Risk", "RunContext", "Sensitivity",
+    "ToolCallDenied", "ToolCallRefused", "ToolEffect",
 }  # fmt: skip
 
 

@@ -13,6 +13,11 @@ If a check raises, the decision is a deny (``internal_error``).
 
 A call is judged against each step that names its tool. It takes the first in the file that permits, else the first
 that escalates; else it is denied with the findings of all.
+
+A call that was made before (``Facts.made``: same run, turn and call id) runs nothing again, so what only counts or
+orders does not speak: limits, budgets, the order of steps, answers of people, what was kept and read since. Who calls,
+whether the run goes on, what was revoked and the risk are asked all the same, under the step of the first. It is the
+same call only with the same request digest.
 """
 
 from __future__ import annotations
@@ -22,8 +27,8 @@ from collections.abc import Callable, Sequence
 from agentguard.core.case import Case, StepResult, unpack
 from agentguard.core.checks import approvals, destinations, fill, identity, text, workflow
 from agentguard.core.decision import Decision, Finding
-from agentguard.core.facts import Facts
-from agentguard.core.plan import Plan, PlannedStep, plan_of
+from agentguard.core.facts import Facts, MadeBefore
+from agentguard.core.plan import Checks, Plan, PlannedStep, plan_of
 from agentguard.core.policy import Policy, Step, Workflow
 from agentguard.core.reasons import Reason
 from agentguard.core.request import Request
@@ -78,6 +83,13 @@ _ABOUT_ARGUMENTS = frozenset({
     destinations.destinations_are_within_reach, workflow.budgets_suffice, approvals.a_person_agrees,
 })  # fmt: skip
 
+# Of a call that was made before: what is not asked again, because nothing runs; and what still is of its step.
+_NOT_OF_A_REPETITION = frozenset({
+    destinations.zones_allow_going_on, destinations.zones_are_known_to_the_subject,
+    destinations.nothing_is_written_down, approvals.no_person_said_no,
+})  # fmt: skip
+_OF_A_REPETITION = frozenset({identity.identity_is_fresh, identity.assurance_is_enough})
+
 # Looking a member up in its enum takes as long as a whole check; these two stand on the way of every permit.
 _BEST_FIRST = (Effect.PERMIT, Effect.ESCALATE)
 
@@ -104,13 +116,15 @@ def plan_for(policy: Policy, workflow: Workflow | None, tool: str) -> Plan:
 def _decide(request: Request, policy: Policy, facts: Facts) -> Decision:
     case = unpack(request, policy, facts)
     plan = plan_of(policy, case.workflow, request.tool, CALL_CHECKS, STEP_CHECKS, _ABOUT_ARGUMENTS)
+    steps = plan.steps
+    if request.steps is not None:
+        steps = tuple(planned for planned in steps if planned.step.name in request.steps)
+    if facts.made is not None:
+        return _made_before(case, plan.of_the_call, steps, facts.made)
     findings: list[Finding] = []
     for check in plan.of_the_call:
         if found := check(case):
             findings += found
-    steps = plan.steps
-    if request.steps is not None:
-        steps = tuple(planned for planned in steps if planned.step.name in request.steps)
     results: list[tuple[Step, StepResult]] = []
     for planned in steps:
         results.append((planned.step, _judge(case, planned)))  # noqa: PERF401  a list made in one go is a call of its own
@@ -133,6 +147,30 @@ def _decide(request: Request, policy: Policy, facts: Facts) -> Decision:
     for _, result in results:
         findings.extend(result.findings)
     return Decision(Effect.DENY, _in_order(findings), tool_effect=case.effect)
+
+
+def _made_before(case: Case, of_the_call: Checks, steps: Sequence[PlannedStep], made: MadeBefore) -> Decision:
+    """A call that is made again: denied, or a permit that takes nothing."""
+    if not isinstance(made, MadeBefore):
+        raise TypeError("made is not a call")
+    findings: list[Finding] = []
+    if made.request_digest != case.request.digest:
+        detail = f"another call has this id in the same message: decision {made.decision_id}"
+        findings.append(Finding(Effect.DENY, Reason.CALL_DIFFERS, detail))
+    for check in of_the_call:
+        if check not in _NOT_OF_A_REPETITION:
+            findings += check(case)
+    planned = next((each for each in steps if each.step.name == made.step), None)
+    result = StepResult()
+    for check in () if planned is None else planned.checks:
+        if planned is not None and check in _OF_A_REPETITION:
+            check(case, planned.step, result)
+    findings += result.findings
+    if planned is None and made.step:
+        findings.append(Finding(Effect.DENY, Reason.NO_MATCHING_STEP, f"`{made.step}`, under which it ran, is gone"))
+    effect = Effect.DENY if findings else Effect.PERMIT
+    taken = planned.step if effect is Effect.PERMIT and planned is not None else None
+    return Decision(effect, _in_order(findings), taken, tool_effect=case.effect, repeats=made.decision_id)
 
 
 def judged_under(request: Request, policy: Policy, facts: Facts, step: Step) -> StepResult:

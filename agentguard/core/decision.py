@@ -39,6 +39,8 @@ class Decision:
     ``approval`` is the approval this permit uses up; ``ask`` is the rule an escalated call must be put to people by.
     ``tool_effect`` is what the tool was taken to do; None where that is not known.
     ``tallies`` are the keys under which the chosen step counts this call.
+    ``repeats``: the decision whose call this is, made again. Then a permit runs nothing a second time and takes
+    nothing.
     """
 
     effect: Effect
@@ -49,6 +51,7 @@ class Decision:
     ask: ApprovalRule | None = None
     tool_effect: ToolEffect | None = None
     tallies: tuple[str, ...] = ()
+    repeats: str | None = None
 
     def __bool__(self) -> NoReturn:
         raise TypeError("compare the effect; a decision is not a yes or a no")

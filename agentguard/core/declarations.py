@@ -66,6 +66,13 @@ class ToolDeclaration:
     source: Source
     strict: bool = False
     failure_did_nothing: bool = False
+    keep_answer: bool | None = None
+
+    @property
+    def keeps_answers(self) -> bool:
+        """Whether what it gives out is kept for whoever makes the same call again; by itself, where nothing in it is
+        personal."""
+        return not self.personal_results if self.keep_answer is None else self.keep_answer
 
 
 @dataclass(frozen=True, slots=True)

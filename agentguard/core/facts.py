@@ -93,6 +93,29 @@ class RunState:
     carries: str | None = None
 
 
+class CallStatus(enum.StrEnum):
+    """How far a call has come that ran, or runs. ``suspended``: its tool interrupted itself, and goes on when the same
+    call is made again."""
+
+    RUNNING = "running"
+    SUSPENDED = "suspended"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class MadeBefore:
+    """The call that was made before under the same run, turn and call id: its decision, request, step and how far it
+    has come. ``answered``: what it gave out is kept."""
+
+    decision_id: str
+    request_digest: str
+    step: str
+    status: CallStatus
+    answered: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """One person's answer to one approval request. ``approver`` is ``user:NAME`` as the channel authenticated it."""
@@ -126,7 +149,8 @@ class Facts:
     says when each stream of signals was last heard, None for never or paused. ``as_called`` are the arguments as they
     were given, before destinations in them became canonical; None where that is the same. ``spellings``: texts that
     name a destination of this call in another spelling, each with the canonical one. ``unread``: why the arguments
-    could not be read as they were given; then nothing is known of them, and nothing is said of them.
+    could not be read as they were given; then nothing is known of them, and nothing is said of them. ``made``: the call
+    of the same run, turn and call id that was made before; None: this is the first.
     """
 
     now: datetime | Unavailable
@@ -141,3 +165,4 @@ class Facts:
     spellings: Mapping[str, str] = field(default_factory=lambda: _UNSPELT)
     quotable: Mapping[str, Json] = field(default_factory=lambda: _NOTHING_QUOTABLE)
     unread: Unavailable | None = None
+    made: MadeBefore | None = None

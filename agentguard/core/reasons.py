@@ -22,6 +22,7 @@ class Reason(enum.StrEnum):
     TOOL_CHANGED = "tool_changed"
     ARGUMENTS_INVALID = "arguments_invalid"
     ARGUMENTS_TOO_LARGE = "arguments_too_large"
+    CALL_DIFFERS = "call_differs"
 
     # the run and its workflow
     NO_RUN = "no_run"

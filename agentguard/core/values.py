@@ -25,6 +25,7 @@ class Effect(enum.StrEnum):
 # What a record can be about. Words in the log are for ever: add, never rename.
 RECORD_KINDS = (
     "decision", "outcome", "run", "approval", "operation", "signal", "canary", "reload", "snapshot", "candidate",
+    "repetition", "suspension",
 )  # fmt: skip
 
 

@@ -14,13 +14,16 @@ if TYPE_CHECKING:
     from agentguard.guard.guard import Guard
     from agentguard.guard.operations import Operations
     from agentguard.guard.run import RunContext, current_run
+    from agentguard.guard.turns import CallRef
 
 __all__ = [
-    "CanaryGate", "Gate", "Given", "Guard", "JsonShape", "Operations", "RunContext", "Signature", "current_run",
+    "CallRef", "CanaryGate", "Gate", "Given", "Guard", "JsonShape", "Operations", "RunContext", "Signature",
+    "current_run",
 ]  # fmt: skip
 
 # Where each name lives; loaded on first use, so that a guard is imported without what only wrapped tools need.
 _HOME = {
+    "CallRef": "turns",
     "CanaryGate": "canary",
     "Gate": "gate",
     "Given": "arguments.given",

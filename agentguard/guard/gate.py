@@ -13,6 +13,7 @@ from agentguard.guard.arguments.given import Given
 from agentguard.guard.arguments.late import Late, Misread, Read, Told, as_raised
 from agentguard.guard.asks import Events
 from agentguard.guard.call.order import events
+from agentguard.guard.call.outcome import Suspends, never
 from agentguard.guard.canary import Entries, Refuses, is_refusal, prove
 from agentguard.guard.drive import advance, advance_async, drive, drive_async, finish
 from agentguard.guard.engine import Engine
@@ -20,6 +21,7 @@ from agentguard.guard.failures import says_failed
 from agentguard.guard.records import record
 from agentguard.guard.results import refuse_work
 from agentguard.guard.run import RunContext, current_run
+from agentguard.guard.turns import CallRef, known_as
 
 R = TypeVar("R")
 
@@ -35,7 +37,10 @@ class Gate:
     the arguments as they came, before the tool's own types read them (None: nothing), and makes ``Given`` of them; what
     it raises is on record as a denial before the caller gets it, in the words of ``told``. ``run`` gets what the
     arguments make ready of the bytes that were judged. ``hidden``: the arguments that every step of the tool fills,
-    ``optional``: those that some do; adapters do not show the one, and open the other.
+    ``optional``: those that some do; adapters do not show the one, and open the other. ``suspends``: whether what the
+    tool raised says that it interrupted itself, and goes on when the same call is made again.
+
+    ``call_id`` is the call's id; a ``CallRef`` where the adapter knows the message, too, that it stands in.
     """
 
     def __init__(
@@ -47,6 +52,7 @@ class Gate:
         framework: str,
         hidden: frozenset[str] = frozenset(),
         optional: frozenset[str] = frozenset(),
+        suspends: Suspends = never,
     ) -> None:
         self.tool = tool
         self.name = name
@@ -55,8 +61,11 @@ class Gate:
         self.hidden = hidden
         self.optional = optional
         self._guard = guard
+        self._suspends = suspends
 
-    def call(self, read: Read, run: Callable[[Any], R], *, call_id: str | None = None, told: Told = as_raised) -> R:
+    def call(
+        self, read: Read, run: Callable[[Any], R], *, call_id: str | CallRef | None = None, told: Told = as_raised
+    ) -> R:
         """Run the tool if it may run. Raises ToolCallRefused, LedgerError, or what the tool or ``told`` raises."""
 
         def run_now(values: Any) -> R:
@@ -72,7 +81,7 @@ class Gate:
         read: Read,
         run: Callable[[Any], Awaitable[R]],
         *,
-        call_id: str | None = None,
+        call_id: str | CallRef | None = None,
         told: Told = as_raised,
     ) -> R:
         """As ``call``, for a tool that is awaited."""
@@ -90,7 +99,7 @@ class Gate:
         read: Read,
         run: Callable[[Any], Iterator[R]],
         *,
-        call_id: str | None = None,
+        call_id: str | CallRef | None = None,
         told: Told = as_raised,
     ) -> Iterator[R]:
         """As ``call``, for a tool that yields. Decided before the first item, in the run it was called in.
@@ -99,7 +108,7 @@ class Gate:
         """
         context = current_run(self._guard)
         arguments = self._read(read, told, context)
-        pending = events(self._guard, self, arguments, _id_of(arguments, call_id), context, streamed=True)
+        pending = self._asked(arguments, call_id, context, streamed=True)
         if isinstance(arguments, Misread):
             drive(pending, self._guard.identify, _nothing)
         return self._stream(pending, run)
@@ -122,7 +131,7 @@ class Gate:
         read: Read,
         run: Callable[[Any], AsyncGenerator[R, None]],
         *,
-        call_id: str | None = None,
+        call_id: str | CallRef | None = None,
         told: Told = as_raised,
     ) -> AsyncIterator[R]:
         """As ``stream``, for a tool that yields asynchronously. What cannot be read is denied at the first item."""
@@ -145,12 +154,12 @@ class Gate:
         finally:
             pending.close()
 
-    def deny(self, why: str, *, call_id: str | None = None) -> None:
+    def deny(self, why: str, *, call_id: str | CallRef | None = None) -> None:
         """Record a denial of a call that comes to no tool, and why, in words of our own. Raises LedgerError."""
         with suppress(ToolCallRefused):
             drive(self._denied(why, call_id), self._guard.identify, _nothing)
 
-    async def adeny(self, why: str, *, call_id: str | None = None) -> None:
+    async def adeny(self, why: str, *, call_id: str | CallRef | None = None) -> None:
         """As ``deny``, from a task."""
         with suppress(ToolCallRefused):
             await drive_async(self._denied(why, call_id), self._guard.identify_async, _nothing)
@@ -174,10 +183,21 @@ class Gate:
         )
         self._guard.ledger.append(data).result()
 
-    def _events(self, read: Read, call_id: str | None, told: Told, *, streamed: bool = False) -> Events:
+    def _events(self, read: Read, call_id: str | CallRef | None, told: Told, *, streamed: bool = False) -> Events:
         context = current_run(self._guard)
         arguments = self._read(read, told, context)
-        return events(self._guard, self, arguments, _id_of(arguments, call_id), context, streamed=streamed)
+        return self._asked(arguments, call_id, context, streamed=streamed)
+
+    def _asked(
+        self,
+        arguments: Given | Late | Unavailable,
+        call_id: str | CallRef | None,
+        context: RunContext | None,
+        *,
+        streamed: bool = False,
+    ) -> Events:
+        ref = _ref(arguments, call_id, context)
+        return events(self._guard, self, arguments, ref, context, streamed=streamed, suspends=self._suspends)
 
     def _read(self, read: Read, told: Told, context: RunContext | None) -> Given | Late:
         """The arguments, read now; or how they are read, where the guard fills some of them in this run."""
@@ -190,13 +210,16 @@ class Gate:
         except Exception as error:
             return Misread.of(error, told)
 
-    def _denied(self, why: str, call_id: str | None) -> Events:
+    def _denied(self, why: str, call_id: str | CallRef | None) -> Events:
         unread = Unavailable(Reason.ARGUMENTS_INVALID, why)
-        return events(self._guard, self, unread, call_id, current_run(self._guard))
+        return self._asked(unread, call_id, current_run(self._guard))
 
 
-def _id_of(arguments: Given | Late, call_id: str | None) -> str | None:
-    return arguments.call_id if call_id is None and isinstance(arguments, Given) else call_id
+def _ref(arguments: object, call_id: str | CallRef | None, context: RunContext | None) -> CallRef:
+    ref = known_as(call_id, context)
+    if ref.id is None and isinstance(arguments, Given) and arguments.call_id is not None:
+        return known_as(CallRef(arguments.call_id, ref.turn), context)
+    return ref
 
 
 class _Items(Generator[R, Any, Any]):

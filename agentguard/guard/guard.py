@@ -192,8 +192,15 @@ class Guard(Engine):
             raise _Unlisted(unlisted, self.bundle)
         return wrapped
 
-    def gate(self, name: str, *, definition: Json, framework: str) -> Gate:
-        """The gate of one tool, for adapters. Raises ConfigurationError where the bundle does not list the tool."""
+    def gate(
+        self, name: str, *, definition: Json, framework: str, suspends: Callable[[BaseException], bool] | None = None
+    ) -> Gate:
+        """The gate of one tool, for adapters. Raises ConfigurationError where the bundle does not list the tool.
+
+        ``suspends``: whether what the tool raised says that it interrupted itself, as a question of its framework does,
+        and will be entered again by the same call.
+        """
+        from agentguard.guard.call.outcome import never
         from agentguard.guard.gate import Gate
         from agentguard.policy.json_schema.defaults import definition_notes
 
@@ -213,7 +220,7 @@ class Guard(Engine):
             logging.getLogger("agentguard").warning("`%s`: %s", name, note)
         workflows = self.bundle.policy.workflows.values()
         filled = filled_by(step for workflow in workflows for step in workflow.steps_by_tool.get(tool, ()))
-        return Gate(self, tool, name, fingerprint, framework, *filled)
+        return Gate(self, tool, name, fingerprint, framework, *filled, suspends=suspends or never)
 
     def stray_gate(self, name: str, *, framework: str) -> Gate:
         """A gate to record a call of a name that was never offered: it has no tool to run. For adapters."""

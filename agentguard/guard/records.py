@@ -25,6 +25,8 @@ from agentguard.policy.words import expected, shown
 
 RecordData = dict[str, Any]
 
+# The record of a call that was made again, in place of a decision's: nothing ran by it, so nobody counts it as a call.
+REPETITION = "repetition"
 REDACTED = "[redacted]"
 PERSONAL = "[personal]"
 # Names of tools and ids of calls that a model writes. No API gives longer ones; past it they are cut.
@@ -36,7 +38,7 @@ FIELDS = (
     "tool_effect", "framework", "call_id", "arguments", "seen_in", "order", "redacted", "personal", "coerced",
     "filled", "arguments_digest", "request_digest", "definition", "destinations", "risk", "approval_id",
     "approved_by", "signal", "outcome", "error", "kept", "by", "why", "hint", "changes", "commitments", "candidate",
-    "run_key",
+    "run_key", "repeats",
 )  # fmt: skip
 _WORDS: Mapping[str, tuple[str, ...]] = {"kind": RECORD_KINDS, "effect": tuple(Effect), "reason": tuple(Reason)}
 _LISTS = {
@@ -173,6 +175,10 @@ def decision_record(
     for name, pointers in listed:
         if pointers:
             data[name] = cleaned(list(pointers))
+    if decision.repeats is not None:
+        data["repeats"] = decision.repeats
+        if decision.effect is Effect.PERMIT:
+            data["kind"] = REPETITION
     if destinations:
         data["destinations"] = [
             {
@@ -210,6 +216,13 @@ def outcome_record(
     if kept:
         data["kept"] = cleaned(list(kept))
     return ReadyRecord(data, at, {})
+
+
+def suspension_record(decision: RecordData, at: datetime) -> RecordData:
+    """The record of an admitted call whose tool interrupted itself, and may go on."""
+    data = outcome_record(decision, at, "", None, ())
+    data["kind"], data["outcome"] = "suspension", None
+    return data
 
 
 # What an outcome says of its call that is the same for every call of a tool that comes to the same step of a run.

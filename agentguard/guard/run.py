@@ -21,6 +21,7 @@ from agentguard.guard.observing import observed_words
 from agentguard.guard.places import Place, innermost
 from agentguard.guard.records import RecordData, new_id, record
 from agentguard.guard.seen_in import SeenIn
+from agentguard.guard.turns import CallRef, Turn
 from agentguard.jose.nonce import nonce
 from agentguard.ledger import Admitted, ApprovalRow, NotOpened, Opened, Promise, WhyNot
 from agentguard.loops import sleep
@@ -79,6 +80,14 @@ class RunContext:
         Once the run is left, tools that it calls are refused. Functions, async functions and generators can be carried.
         """
         return carried(self, function)
+
+    def turn(self, message_id: str, call_id: str | None = None) -> Turn:
+        """The message of the model that is answered, for ``with`` or ``async with``: a call in it that has an id, or is
+        given one here, is known again when the same message is answered once more, and runs once.
+
+        Adapters that know the message say so themselves. Plain functions have no ids: give ``call_id``, for each call.
+        """
+        return Turn(self, CallRef(call_id, message_id))
 
     def end(self) -> None:
         """End the run, inside its block or after it. Calls in the rest of the block are refused; saying it again does

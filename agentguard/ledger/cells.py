@@ -9,7 +9,7 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 from zlib import compress, decompress
 
 import orjson
@@ -130,7 +130,8 @@ _RUN_BEFORE = 21
 
 class CallCell(NamedTuple):
     """An admitted call without an outcome. ``number`` is that of its decision's record; ``back``: what an outcome
-    changes in what the call was counted for."""
+    changes in what the call was counted for. ``made``: the name of its ``MadeCell``, "" where it can be no repetition.
+    ``owner`` "": its tool interrupted itself, and nobody is at it."""
 
     number: int
     run_id: str
@@ -138,6 +139,29 @@ class CallCell(NamedTuple):
     owner: str
     keeps: tuple[str, ...] = ()
     back: Back = NOTHING_BACK
+    made: str = ""
+
+
+class MadeCell(NamedTuple):
+    """A call that was admitted under an id of its message, and how far it has come (``CallStatus``). ``did_nothing``: a
+    failure of it did nothing, so it may be made again. ``answered``: what it gave out lies beside its outcome."""
+
+    decision_id: str
+    run_id: str
+    digest: str
+    step: str
+    status: str
+    did_nothing: bool = False
+    answered: bool = False
+
+
+class AnswersCell(NamedTuple):
+    """What a run keeps of calls that may be made again: ``kib`` and the decisions of the answers that are kept, and the
+    decisions of calls whose tools interrupted themselves."""
+
+    kib: int = 0
+    kept: tuple[str, ...] = ()
+    suspended: tuple[str, ...] = ()
 
 
 class Word(NamedTuple):
@@ -260,20 +284,31 @@ class AskedCell(NamedTuple):
 
 Cell: TypeAlias = (
     "RunCell | CallCell | SaidCell | ContactsCell | WorldCell | ApprovalCell | StreamCell | CredentialCell"
-    " | SpendCell | MarkCell | KeyCell | AskedCell"
+    " | SpendCell | MarkCell | KeyCell | AskedCell | MadeCell | AnswersCell"
 )
+
+
+class Cells(Protocol):
+    """Where the fold finds cells and puts them."""
+
+    def get(self, key: Key) -> Cell | None:
+        """The cell, or None where there is none."""
+
+    def put(self, key: Key, cell: Cell | None) -> None:
+        """Put a cell in its place; None takes it away."""
+
 
 RUN, CALL, UNSETTLED, SAID, CONTACTS, WORLD, APPROVAL = (
     "run", "call", "unsettled", "said", "contacts", "world", "approval",
 )  # fmt: skip
-STREAM, CREDENTIAL, SPEND, USED, HEARD, REACHED, ASKED, KEY = (
-    "stream", "credential", "spend", "used", "heard", "reached", "asked", "key",
+STREAM, CREDENTIAL, SPEND, USED, HEARD, REACHED, ASKED, KEY, MADE, ANSWERS = (
+    "stream", "credential", "spend", "used", "heard", "reached", "asked", "key", "made", "answers",
 )  # fmt: skip
 _KINDS: Mapping[str, type[Any]] = {
     RUN: RunCell, CALL: CallCell, UNSETTLED: CallCell, SAID: SaidCell, CONTACTS: ContactsCell,
     WORLD: WorldCell, APPROVAL: ApprovalCell,
     STREAM: StreamCell, CREDENTIAL: CredentialCell, SPEND: SpendCell, USED: MarkCell, HEARD: MarkCell,
-    REACHED: MarkCell, ASKED: AskedCell, KEY: KeyCell,
+    REACHED: MarkCell, ASKED: AskedCell, KEY: KeyCell, MADE: MadeCell, ANSWERS: AnswersCell,
 }  # fmt: skip
 
 
@@ -311,7 +346,7 @@ def about(cell: Cell) -> str | None:
         return cell.subject
     if isinstance(cell, SpendCell):
         return cell.budget
-    if isinstance(cell, ApprovalCell):
+    if isinstance(cell, ApprovalCell | MadeCell):
         return cell.run_id
     return cell.owner if isinstance(cell, CallCell) else None
 
@@ -360,8 +395,12 @@ def decode(kind: str, data: bytes) -> Cell:
     if kind == ASKED:
         return AskedCell(tuple(fields[0]))
     if kind in (CALL, UNSETTLED):
-        number, run_id, step, owner, keeps, *back = fields
-        return CallCell(number, run_id, step, owner, tuple(keeps), _read_back(*back[0]) if back else NOTHING_BACK)
+        number, run_id, step, owner, keeps, *more = fields
+        back = _read_back(*more[0]) if more else NOTHING_BACK
+        return CallCell(number, run_id, step, owner, tuple(keeps), back, more[1] if more[1:] else "")
+    if kind == ANSWERS:
+        kib, kept, suspended = fields
+        return AnswersCell(kib, tuple(kept), tuple(suspended))
     cell: Cell = cls(*fields)
     return cell
 
@@ -377,7 +416,8 @@ def _flat(cell: Cell) -> list[Any]:
         while fields[-1] is None:
             fields.pop()  # as before anything was observed, bounded or found by a key
     elif isinstance(cell, CallCell):
-        fields[-1] = list(cell.back if cell.back.apart else cell.back[:-1])
+        back = list(cell.back if cell.back.apart else cell.back[:-1])
+        fields[5:] = [back, cell.made] if cell.made else [back]
     elif isinstance(cell, ContactsCell):
         fields[1] = sorted(cell.zones)
     elif isinstance(cell, SaidCell):

@@ -19,7 +19,7 @@ from agentguard.core.canonical import NotCanonical, canonical_bytes, commitment
 from agentguard.core.values import Json
 from agentguard.errors import LedgerError
 from agentguard.jose.nonce import nonce
-from agentguard.ledger.cells import EPOCH, MICROSECOND
+from agentguard.ledger.cells import EPOCH, MICROSECOND, moment
 from agentguard.ledger.log import Row
 from agentguard.ledger.ready import ReadyRecord
 from agentguard.ledger.values import RecordData, Unstorable
@@ -121,6 +121,11 @@ def micros(moment: datetime) -> int:
         return (moment - EPOCH) // MICROSECOND
     except TypeError:
         raise LedgerError(f"a time is {moment!r}; expected a datetime with a time zone") from None
+
+
+def written(at: int) -> str:
+    """Microseconds since 1970 UTC as a record's time."""
+    return moment(at).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def canonical(value: Any, what: str) -> bytes:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from agentguard.core.facts import RunStatus
 from agentguard.core.growing import LOST, after_growth
@@ -23,7 +23,7 @@ from agentguard.core.provenance import NOTHING_SEEN, Seen
 from agentguard.core.signals import SignalEffect, stream_of
 from agentguard.core.tallies import NEVER, Tally
 from agentguard.core.values import Json
-from agentguard.ledger import cells, keys
+from agentguard.ledger import again, cells, keys
 from agentguard.ledger.cells import (
     NOTHING_BACK,
     ApprovalCell,
@@ -31,7 +31,7 @@ from agentguard.ledger.cells import (
     Back,
     Bounds,
     CallCell,
-    Cell,
+    Cells,
     ContactsCell,
     CredentialCell,
     KeyCell,
@@ -53,16 +53,6 @@ ACTIVE, ENDED, STOPPED = str(RunStatus.ACTIVE), str(RunStatus.ENDED), str(RunSta
 WORLD: Key = (cells.WORLD, "")
 # The kinds of cells that ``standing`` looks at.
 SAY_HOW_RUNS_STAND = frozenset({cells.WORLD, cells.CONTACTS, cells.SAID})
-
-
-class Cells(Protocol):
-    """Where the fold finds cells and puts them."""
-
-    def get(self, key: Key) -> Cell | None:
-        """The cell, or None where there is none."""
-
-    def put(self, key: Key, cell: Cell | None) -> None:
-        """Put a cell in its place; None takes it away."""
 
 
 def apply(at: Cells, number: int, changes: Sequence[Sequence[Any]], private: Private) -> None:
@@ -221,6 +211,8 @@ def _free(at: Cells, number: int, private: Private, run_id: str) -> None:
 def _end(at: Cells, number: int, private: Private, run_id: str, status: str) -> None:
     """A status only moves on: a run that was stopped stays stopped when the code around it ends."""
     run = _must_run(at, run_id)
+    if at.get((cells.ANSWERS, run_id)) is not None:
+        at.put((cells.ANSWERS, run_id), None)
     now = status_of(run, standing(at, run_id, run))
     after = status if _RANK[status] > _RANK[now] else now
     gone: dict[str, Any] = {} if after == ACTIVE else {"happened": {}, "seen": NOTHING_SEEN, "holder": None}
@@ -387,6 +379,8 @@ def _close(
     if not isinstance(call, CallCell):
         return  # the first outcome stands
     at.put((cells.CALL, decision_id), None)
+    if call.made:
+        again.ended(at, call, decision_id, outcome)
     run = run_of(at, run_id)
     if run is None:
         return
@@ -424,6 +418,8 @@ def _settle(at: Cells, number: int, private: Private, run_id: str, decision_id: 
     if not isinstance(call, CallCell):
         return
     at.put((cells.UNSETTLED, decision_id), None)
+    if call.made:
+        again.ended(at, call, decision_id, outcome)
     changed: dict[str, Any] = {"unsettled": run.unsettled - {decision_id}}
     changed |= _counted(at, run, decision_id, call.back, outcome)
     if outcome == "succeeded":
@@ -582,6 +578,7 @@ _CHANGES: Mapping[str, Callable[..., None]] = MappingProxyType(
         "use": _use, "consume": _consume, "count": _count, "reach": _reach, "close": _close, "settle": _settle,
         "hold": _hold, "enter": _enter, "leave": _leave, "used": _used, "free": _free, "suspend": _suspend,
         "credential": _credential, "say": _say, "raise": _raise, "hear": _hear, "stream": _stream, "ask": _ask,
-        "answer": _answer, "erase": _erase, "carry": _carry,
+        "answer": _answer, "erase": _erase, "carry": _carry, "made": again.made, "kept": again.kept,
+        "unmade": again.unmade, "pause": again.suspended, "go_on": again.continued,
     }
 )  # fmt: skip

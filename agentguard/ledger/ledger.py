@@ -7,14 +7,14 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 
-from agentguard.core.facts import Answer, RunState, RunStatus
+from agentguard.core.facts import Answer, MadeBefore, RunState, RunStatus
 from agentguard.core.signals import Signal
 from agentguard.core.values import Json, Risk
 from agentguard.errors import LedgerError
 from agentguard.ledger.engine import Engine
 from agentguard.ledger.entry import decode, known_text, micros, open_private
 from agentguard.ledger.log import Opener
-from agentguard.ledger.operations import admissions, approvals, erasing, keyed, outcomes, records, runs, said
+from agentguard.ledger.operations import admissions, approvals, erasing, keyed, made, outcomes, records, runs, said
 from agentguard.ledger.promise import Promise
 from agentguard.ledger.values import (
     Admission,
@@ -30,6 +30,7 @@ from agentguard.ledger.values import (
     RecordFilter,
     Refused,
     StreamState,
+    Suspension,
 )
 from agentguard.ledger.worker import DURABLE, LAZY, LISTS, READ, SETTLED, SWEEPS
 from agentguard.ledger.world import Windows, World
@@ -43,6 +44,8 @@ class LogLedger:
 
     def __init__(self, open_it: Opener, *, threaded: bool) -> None:
         self.engine = Engine(open_it, threaded=threaded)
+        # The runs of which this object may owe what calls gave out.
+        self._answered: set[str] = set()
         # Runs at exit, too: what is owed is written.
         self._finalizer = weakref.finalize(self, Engine.shut, self.engine)
 
@@ -77,13 +80,31 @@ class LogLedger:
 
     def close(self, closing: Closing) -> Promise[RunState | None]:
         """Write the outcome and the kept values; answered before it is durable."""
+        if closing.answer is not None:
+            self._answered.add(closing.run_id)
         return self.engine.ask(LAZY, outcomes.close, outcomes.check_closing, closing, plainly=outcomes.close_plainly)
+
+    def made(self, key: str) -> Promise[MadeBefore | None]:
+        """The call that was made before under this name of a run, a message and an id (``MadeCall.key``)."""
+        return self.engine.ask(READ, made.look, lambda: known_text(key, "the name of a call"))
+
+    def answer_of(self, decision_id: str) -> Promise[str | None]:
+        """What a call gave out, as ``Closing.answer`` had it; None where it was not kept, or is gone."""
+        return self.engine.ask(SETTLED, made.answer, lambda: known_text(decision_id, "a decision id"))
+
+    def suspend(self, suspension: Suspension) -> Promise[None]:
+        """The tool of an admitted call interrupted itself; answered before it is durable."""
+        return self.engine.ask(LAZY, made.suspend, lambda: suspension)
 
     def change_run(
         self, run_id: str, *, at: datetime, record: RecordData, status: str | None = None, risk: Risk | None = None
     ) -> Promise[RunState]:
         """End or stop a run, or set its risk."""
-        return self.engine.ask(DURABLE, runs.change_run, lambda: runs.check_change(run_id, status, risk, record))
+        # What is owed may hold answers, which go with the run.
+        need = DURABLE if status is None or run_id not in self._answered else SWEEPS
+        if status is not None:
+            self._answered.discard(run_id)
+        return self.engine.ask(need, runs.change_run, lambda: runs.check_change(run_id, status, risk, record))
 
     def settle(self, decision_id: str, *, outcome: Outcome, record: RecordData) -> Promise[RunState]:
         """A person says how a call ended whose outcome is unknown."""

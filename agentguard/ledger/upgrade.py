@@ -22,10 +22,10 @@ from agentguard.core.facts import RunState
 from agentguard.core.values import Sensitivity
 from agentguard.errors import LedgerError
 from agentguard.ledger.cells import RunCell, moment
-from agentguard.ledger.entry import damaged, decode, encode
+from agentguard.ledger.entry import damaged, decode, encode, micros, written
 from agentguard.ledger.format2 import Format2
 from agentguard.ledger.log import Row
-from agentguard.ledger.operations.outcomes import unknown_outcome
+from agentguard.ledger.operations.outcomes import GONE, unknown_outcome
 from agentguard.ledger.rebuild import Progress, fold_log
 from agentguard.ledger.snapshot import snapshots
 from agentguard.ledger.sqlite import open_ledger
@@ -152,7 +152,7 @@ def _rows(before: Format2, at: datetime, by: str) -> Iterator[Row]:
             raise damaged(expected)
         expected += 1
         if seq in open_calls:
-            unknown.append(encode(unknown_outcome(decode(seq, row.body), at)).row)
+            unknown.append(encode(unknown_outcome(decode(seq, row.body), written(micros(at)), GONE)).row)
         yield row
     if len(unknown) != len(open_calls):
         raise damaged(min(open_calls))

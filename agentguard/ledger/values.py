@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from agentguard.core.facts import Answer, ApprovalState, RunState
+from agentguard.core.facts import Answer, ApprovalState, MadeBefore, RunState
 from agentguard.core.growing import Growth
 from agentguard.core.policy import Counted
 from agentguard.core.provenance import Brought
@@ -39,6 +39,7 @@ class Refusal(enum.StrEnum):
     STEP_USED_UP = "step_used_up"
     BUDGET_EXCEEDED = "budget_exceeded"
     APPROVAL_USED = "approval_used"
+    CALL_MADE = "call_made"
 
 
 @sealed
@@ -83,6 +84,20 @@ class FirstUse:
     record: RecordData
 
 
+@dataclass(frozen=True, slots=True)
+class MadeCall:
+    """How a call is known again: ``key`` names its run, message and id; ``digest`` is its request's.
+
+    ``sees``: the call that its decision saw there; None: there was none, and this one takes the name. ``continues``:
+    that one was suspended, and goes on by this.
+    """
+
+    key: str
+    digest: str
+    sees: MadeBefore | None = None
+    continues: bool = False
+
+
 @sealed
 @dataclass(frozen=True, slots=True)
 class Admission:
@@ -100,6 +115,8 @@ class Admission:
     gives them back, and every charge that ``returns``.
     ``observed``: what was decided of a call that runs all the same, because its run is observed. Where that is no
     permit, it takes without limits; and what outlasts its run stands apart: it counts for no enforced run.
+    ``made``: how it is known again. Where it ``sees`` an earlier call, it is that one, made again: it takes nothing,
+    and is no ``permit``; the ledger says only whether what its decision saw is still so.
     """
 
     decision_id: str
@@ -126,6 +143,7 @@ class Admission:
     counts_successes: bool = False
     failure_did_nothing: bool = False
     observed: str | None = None
+    made: MadeCall | None = None
 
 
 class Admitted:
@@ -216,6 +234,8 @@ class Closing:
     its step keeps of its last call alone; ``dropped`` could not be kept this time, and is forgotten. ``grown`` is what
     it adds to values that grow over calls, folded in the order of the log.
     ``brought`` is what the run has seen by it, in the same transaction; forgotten when the run ends or is stopped.
+    ``answer`` is what the call gave out, as text, for whoever makes it again; so is that. ``started``: its tool was
+    entered; where it was not, the same call may be made again.
     """
 
     decision_id: str
@@ -228,6 +248,16 @@ class Closing:
     grown: tuple[Growth, ...] = ()
     dropped: frozenset[str] = frozenset()
     brought: Brought | None = None
+    answer: str | None = None
+    started: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Suspension:
+    """The tool of an admitted call interrupted itself; it goes on when the same call is made again."""
+
+    decision_id: str
+    record: RecordData
 
 
 @dataclass(frozen=True, slots=True)

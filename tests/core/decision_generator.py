@@ -16,7 +16,7 @@ from types import SimpleNamespace
 from core_cases import EXPORT, FINGERPRINT, NOW, SUBJECT, TICK, Case, Says, good
 
 from agentguard.core.coarse import NOTHING_COARSE, pieces_of
-from agentguard.core.facts import Answer, Observed, RunState, RunStatus
+from agentguard.core.facts import Answer, CallStatus, MadeBefore, Observed, RunState, RunStatus
 from agentguard.core.fill import Listed
 from agentguard.core.paths import EVERY, parse
 from agentguard.core.policy import ApprovalRule, Fault, RiskRule, StreamRule, Tool, Zone
@@ -132,6 +132,11 @@ def outsiders(order: int, text: str) -> Mark:
     return Mark("mail.read", order, text=outsiders_text([text]) or "")
 
 
+def made_before(step: str = "export", digest: str | None = None, status: CallStatus = CallStatus.SUCCEEDED) -> Change:
+    """The same call was made before, under the same run, message and id."""
+    return lambda c: c.with_facts(made=MadeBefore("d-1", digest or c.request.digest, step, status))
+
+
 def after(*changes: Change) -> Change:
     def change(c: Case) -> Case:
         for each in changes:
@@ -211,7 +216,25 @@ READING: Change = lambda c: c.with_tool(effect=ToolEffect.READ)  # noqa: E731
 
 
 # Each moves one thing by the most that must not matter, or adds something for the breaks to bite on.
+# What counts, orders or is answered, each past its limit: of a call that was made before nobody asks.
+SPENT: dict[str, Change] = {
+    "used up": lambda c: c.with_run(counts={"look-up": 1, "export": 2}),
+    "out of order": lambda c: c.with_run(succeeded=frozenset()),
+    "excluded since": lambda c: c.with_run(counts={"look-up": 1, "export": 1, "purge": 1}),
+    "spent": lambda c: c.with_run(spent={"rows": 10**9, "calls": 2_000_000}),
+    "a condition false by now": lambda c: c.with_step(EXPORT, require=(Says(False),)),
+    "its approval used up": lambda c: c.with_approval(consumed=True),
+    "its approval gone": lambda c: c.with_facts(approval=None),
+    "approvals not found out": lambda c: c.with_facts(approval=Unavailable(Reason.APPROVAL_UNAVAILABLE)),
+    "a no since": answers(Answer("user:alice", False, NOW)),
+    "more sensitive things read since": lambda c: c.with_run(high_water=Sensitivity.SECRET),
+    "a zone entered since": lambda c: zone("agents", then=Sensitivity.PUBLIC)(c.with_run(zones=frozenset({"agents"}))),
+    "track lost since": lambda c: came("inputs")(c.with_run(unsettled=frozenset({"d-2"}))),
+}
+
 NUDGES: dict[str, Change] = {
+    **{f"made before: {name}": after(change, made_before()) for name, change in SPENT.items()},
+    **{f"made before, {status}": made_before(status=status) for status in CallStatus},
     "nothing": lambda c: c,
     "no destinations": lambda c: c.with_facts(destinations=()),
     "one destination": lambda c: c.with_facts(destinations=c.facts.destinations[:1]),  # type: ignore[index]
@@ -535,6 +558,20 @@ def last_called(ago: timedelta) -> Change:
 
 
 DENYING: dict[str, Change] = {
+    "made before with other arguments": made_before(digest=OTHER),
+    "made before under a step that is gone": made_before("export-once"),
+    "made before under a step of another tool": made_before("look-up"),
+    "made before, of another make": lambda c: c.with_facts(made=SimpleNamespace(step="export")),
+    "made before, and stopped since": lambda c: made_before()(c.with_run(status=RunStatus.STOPPED)),
+    "made before, and suspended since": lambda c: made_before()(c.with_run(subject_suspended=True)),
+    "made before, and revoked since": lambda c: made_before()(c.with_run(credential_refused=True)),
+    "made before, with a proof a tick too old": lambda c: made_before()(
+        c.with_identity(issued_at=NOW - timedelta(seconds=45) - TICK)
+    ),
+    "made before, with too little assurance": lambda c: made_before()(c.with_identity(assurance=Assurance.LOCAL)),
+    "made before, at a higher risk": lambda c: made_before()(
+        c.with_run(risk=Risk.HIGH).with_policy(risk_ceilings={Risk.HIGH: Sensitivity.PUBLIC})
+    ),
     "a person refused": answers(yes("user:alice"), yes("user:bob"), Answer("user:carol", False, NOW)),
     "an answer that is not a boolean": answers(yes("user:alice"), Answer("user:bob", "no", NOW)),  # type: ignore[arg-type]
     "arguments that could not be read": lambda c: c.with_facts(unread=Unavailable(Reason.ARGUMENTS_INVALID, "no")),

@@ -24,7 +24,7 @@ class Doorkeeper:
     proved: dict[str, list[str]] = field(default_factory=dict)
     definitions: dict[str, Any] = field(default_factory=dict)
 
-    def gate(self, name: str, *, definition: Any, framework: str) -> ScriptedGate:
+    def gate(self, name: str, *, definition: Any, framework: str, suspends: object = None) -> ScriptedGate:
         canonical_bytes(definition)
         self.definitions[name] = definition
         return ScriptedGate(self, name, framework)

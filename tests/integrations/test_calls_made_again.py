@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
@@ -13,7 +12,6 @@ from langgraph.prebuilt import ToolNode
 from langgraph.types import Command, interrupt
 from small_bundle import TEXT, WHOLE, guard_of
 
-AGAIN = pytest.mark.xfail(strict=True, reason="a repeated call gets its stored answer: with *Asking a person, well*")
 THREAD: Any = {"configurable": {"thread_id": "1"}}
 
 
@@ -39,7 +37,6 @@ def ask(text: str) -> str:
     return str(interrupt(text))
 
 
-@AGAIN
 def test_a_call_that_the_graph_makes_again_after_a_question_is_not_called_refused() -> None:
     paid: list[int] = []
 
@@ -60,7 +57,6 @@ def test_a_call_that_the_graph_makes_again_after_a_question_is_not_called_refuse
     assert told(state) == ["paid", "bob"]
 
 
-@AGAIN
 def test_a_tool_that_asks_inside_can_go_on_with_its_one_call() -> None:
     with guard_of({"ask": {"args": {"text": TEXT}, "at_most": 1}}) as guard:
         app = node([guard.wrap(ask)])

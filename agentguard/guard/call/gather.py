@@ -7,7 +7,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from agentguard.core.facts import ApprovalState, Facts, RunState
+from agentguard.core.facts import ApprovalState, Facts, MadeBefore, RunState
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Identity, Unavailable
 from agentguard.guard.asks import Ask, Wait
@@ -68,6 +68,7 @@ def facts_of(
     identity: Identity | Unavailable,
     now: datetime | Unavailable | None,
     looked: LookedUp,
+    made: MadeBefore | None = None,
 ) -> Facts:
     """Everything the decision looks at, beside the call and the policy. ``now``: None where time has passed since it
     was read last."""
@@ -85,6 +86,7 @@ def facts_of(
         call.spellings,
         {"args": call.told.shown},
         call.unread,
+        made,
     )
 
 

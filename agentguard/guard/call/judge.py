@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from agentguard.core.decide import best_of, decide
 from agentguard.core.decision import Decision, Finding
-from agentguard.core.facts import Facts, RunState
+from agentguard.core.facts import Facts, MadeBefore, RunState
 from agentguard.core.observing import Unenforced, is_observed, unenforced
 from agentguard.core.policy import Policy
 from agentguard.core.values import Effect, Identity, Unavailable
@@ -52,6 +52,7 @@ def judge_filled(
     context: RunContext | None,
     run: RunState | Unavailable,
     identity: Identity | Unavailable | None,
+    made: MadeBefore | None = None,
 ) -> Generator[Ask, Any, Judged]:
     """Judge one call. Where several ways of filling it are judged, the one that stands is what all of them come to."""
     policy, workflow = guard.bundle.policy, "" if context is None else context.workflow
@@ -73,7 +74,7 @@ def judge_filled(
         if call.plan.looks or call.destinations:
             looked = yield from look_up(guard, gate, call)
             now = None if looked is not NOTHING_LOOKED_UP else now
-        facts = facts_of(guard, gate, call, run, proved, now, looked)
+        facts = facts_of(guard, gate, call, run, proved, now, looked, made)
         decision, error = judge(call, call.plan.policy, facts)
         readable = not isinstance(reading.arguments, Unavailable)
         found.append(Judged(call, facts, decision, error, readable, reading.error, proved))

@@ -12,6 +12,8 @@ and asynchronously by ``drive``. In order:
    The first look may use the run as this guard saw it last: ``admit`` permits nothing by a state that has changed
    since. Everything but a permit is decided again on what the ledger says now.
 5. A denial is raised; an escalation asks a person and starts again at 2 once somebody answered, or took power away.
+   A call that was made before, by the same id of the same message, is decided all the same and takes nothing: its
+   caller is told what came of the first, and its tool does not run, unless it had interrupted itself.
 6. Only after a durable permit does the tool run, with what was read from the bytes in 1.
 7. The outcome is written.
 """
@@ -24,7 +26,7 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
 
-from agentguard.core.facts import RunState
+from agentguard.core.facts import MadeBefore, RunState
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Effect, Identity, Unavailable
 from agentguard.errors import ApprovalRefused, ToolCallDenied
@@ -32,9 +34,10 @@ from agentguard.guard.arguments.given import Given
 from agentguard.guard.arguments.late import Late
 from agentguard.guard.asks import Ask, Events, Wait
 from agentguard.guard.call.admission import admission_of
+from agentguard.guard.call.again import as_made, first_admission, is_continued, is_repetition, told_again
 from agentguard.guard.call.gather import run_state
 from agentguard.guard.call.judge import Judged, judge_filled
-from agentguard.guard.call.outcome import Attempt, keeps_of, perform
+from agentguard.guard.call.outcome import Attempt, Suspends, keeps_of, never, perform
 from agentguard.guard.call.plan import GuardedTool
 from agentguard.guard.call.prepare import Call, ReadArguments, left_out
 from agentguard.guard.call.question import Question, ask
@@ -42,6 +45,7 @@ from agentguard.guard.engine import Engine, Hears
 from agentguard.guard.noted import Decided, is_noted, note
 from agentguard.guard.records import new_id, record, storable
 from agentguard.guard.run import RunContext
+from agentguard.guard.turns import CallRef
 from agentguard.ledger import Admission, Admitted, Promise, Refusal, Refused, Unstorable
 from agentguard.policy import Bundle
 
@@ -54,31 +58,35 @@ def events(
     guard: Engine,
     gate: GuardedTool,
     arguments: Given | Late | Unavailable,
-    call_id: str | None,
+    call_id: str | CallRef | None,
     context: RunContext | None,
     *,
     streamed: bool = False,
+    suspends: Suspends = never,
 ) -> Events:
     """All events of one call. Returns what the tool returned. Raises a ``ToolCallRefused`` where it
     may not run, a ``LedgerError`` where that could not be recorded, and the tool's own exceptions as they are.
 
     ``arguments`` that could not even be read are denied here, with a record. ``streamed``: what the tool gives out is
-    not seen here.
+    not seen here. ``suspends``: whether what the tool raised says that it interrupted itself.
     """
-    call_id = storable(call_id) if isinstance(call_id, str) else None
+    ref = call_id if isinstance(call_id, CallRef) else CallRef(call_id)
     read = ReadArguments.read(arguments) if isinstance(arguments, Given) else arguments
-    return _events(guard, gate, read, call_id, context, Attempt(guard, context, streamed))
+    return _events(guard, gate, read, ref, context, Attempt(guard, context, streamed, suspends=suspends))
 
 
 def _events(
     guard: Engine,
     gate: GuardedTool,
     arguments: ReadArguments | Late | Unavailable,
-    call_id: str | None,
+    ref: CallRef,
     context: RunContext | None,
     attempt: Attempt,
 ) -> Events:
     try:
+        call_id = storable(ref.id) if isinstance(ref.id, str) else None
+        key = None if context is None else ref.key(context.id)
+        made: MadeBefore | None = None
         call: Call | None = None
         identity: Identity | Unavailable | None = None
         asked: Question | None = None
@@ -86,8 +94,10 @@ def _events(
             bundle = guard.bundle
             known = None if look or context is None else context.recall()
             run = guard.with_untold(known or (yield from run_state(guard, context)))
+            if key is not None and known is None:
+                made = yield Wait(guard.ledger.made(key))
             # 1 to 3
-            judged = yield from judge_filled(guard, gate, arguments, call_id, context, run, identity)
+            judged = yield from judge_filled(guard, gate, arguments, call_id, context, run, identity, made)
             if guard.bundle is not bundle:
                 identity = None  # a reload in the middle: all of it again, by the new bundle alone
                 continue
@@ -109,11 +119,17 @@ def _events(
                 observed=observed,
                 seen=None if context is None or observed is None else context.seen_in,
             )
+            if key is not None:
+                admission = as_made(admission, key, call.request.digest, made)
+                attempt.made, attempt.keeps_answer = admission.made, call.plan.keeps_answers
             if admission.permit:
                 attempt.keeps = keeps_of(bundle, admission)
                 if attempt.keeps:
                     admission = replace(admission, keeps=frozenset(keep.name for keep in attempt.keeps))
                 attempt.admission = admission
+            elif is_continued(admission):
+                attempt.admission = first_admission(admission)
+                attempt.keeps = keeps_of(bundle, attempt.admission)
             windows = {charge.budget: charge.per for charge in admission.charges} if admission.charges else NO_WINDOWS
             admitted = guard.ledger.admit(admission, windows=windows)
             try:
@@ -134,6 +150,10 @@ def _events(
             attempt.follow(bundle.policy, call.request, answer)
             if is_noted():
                 note(guard, Decided(admission.decision_id, gate.tool, decision.effect, call_id))
+            if is_repetition(admission):
+                if attempt.admission is not None:
+                    return (yield from perform(attempt, call))
+                return (yield from told_again(guard, admission))
             if guard.beside is not None:
                 _hear(guard.beside, bundle, gate, judged, admission, admitted, fresh=known is None)
             # 6 and 7

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from agentguard.core.paths import Path
 from agentguard.core.policy import Policy
 from agentguard.core.provenance import Brought
 from agentguard.core.request import Request
 from agentguard.core.values import Json
+from agentguard.guard.answers import as_kept
 from agentguard.guard.asks import Ask, Look, RunTool
 from agentguard.guard.call.keeping import NOTHING_KEPT, Kept, keep_all
 from agentguard.guard.call.prepare import Call
 from agentguard.guard.engine import Engine
 from agentguard.guard.failures import says_failed
 from agentguard.guard.provenance import Asked, brought, brought_by_error, lost
-from agentguard.guard.records import outcome_record, storable
+from agentguard.guard.records import outcome_record, storable, suspension_record
 from agentguard.guard.run import RunContext
 from agentguard.guard.seen_in import SeenIn
 from agentguard.guard.telling import not_run, telling, unread
-from agentguard.ledger import Admission, Admitted, Closing, Outcome, Promise, Unstorable
+from agentguard.ledger import Admission, Admitted, Closing, MadeCall, Outcome, Promise, Suspension, Unstorable
 from agentguard.policy import Bundle
 from agentguard.policy.keeps import Keep
+
+# Whether what a tool raised says that it interrupted itself.
+Suspends: TypeAlias = Callable[[BaseException], bool]
+
+
+def never(error: BaseException) -> bool:
+    """Of a framework whose tools cannot."""
+    return False
 
 
 @dataclass(slots=True)
@@ -33,7 +42,9 @@ class Attempt:
     ``admission`` is the permit that the ledger was asked to make durable, ``keeps`` what its step keeps by the bundle
     that permitted it, ``roots`` what their paths may read beside the result. ``call`` is its number in a run in which
     values are followed, else None; ``given`` its arguments where its workflow asks what a text carries, else None.
-    ``watching``: what remembers where its values stand, while its run is observed.
+    ``watching``: what remembers where its values stand, while its run is observed. ``suspends``: whether what the tool
+    raised says that it goes on when the same call is made again; ``made``: how that call is known, None where it is
+    like no other; ``keeps_answer``: what it gives out is kept for it.
     """
 
     guard: Engine
@@ -50,12 +61,17 @@ class Attempt:
     watching: SeenIn | None = None
     started: bool = False
     returned: bool = False
+    suspends: Suspends = never
+    made: MadeCall | None = None
+    keeps_answer: bool = False
 
     def broke(self, error: BaseException) -> None:
         """Write how the call ended. An exception is a failure; a cancellation leaves what happened unknown."""
         name = storable(type(error).__name__)
         if self.returned:
             self.close(Outcome.SUCCEEDED, name, brought=None if self.call is None else self._lost(self.call))
+        elif self.made is not None and (self.suspends(error) if self.started else self.made.continues):
+            self.suspend()
         elif self.started:
             outcome = Outcome.FAILED if isinstance(error, Exception) else Outcome.UNKNOWN
             self.close(outcome, name, brought=self._brought_by(error))
@@ -63,6 +79,18 @@ class Attempt:
             # The ledger does things in the order they were asked: if it still admits the call, this comes after; if
             # it does not, this comes to nothing.
             self.close(Outcome.FAILED, f"{name} before the tool started", brought=self._not_run())
+
+    def suspend(self) -> None:
+        """Write that the tool interrupted itself. It goes on under this admission when the same call is made again."""
+        if self.admission is not None:
+            data = suspension_record(self.admission.record, self.guard.last_known_time)
+            written = self.guard.ledger.suspend(Suspension(self.admission.decision_id, data))
+            self.guard.note_close(written, data, admitted=self.started)
+            self.admission = None
+
+    def answer(self, result: object) -> str | None:
+        """What the result is kept as, for whoever makes the same call again."""
+        return as_kept(result) if self.keeps_answer and self.made is not None and not self.streamed else None
 
     def saw(self, answer: Admitted) -> None:
         """Remember the run for the next call in it."""
@@ -122,7 +150,12 @@ class Attempt:
         return Brought(self.tool, self.call, {}, telling=not_run(self.tool, self.call, dict(self.given)))
 
     def close(
-        self, outcome: Outcome, error: str | None, kept: Kept = NOTHING_KEPT, brought: Brought | None = None
+        self,
+        outcome: Outcome,
+        error: str | None,
+        kept: Kept = NOTHING_KEPT,
+        brought: Brought | None = None,
+        answer: str | None = None,
     ) -> None:
         """Write the outcome, once."""
         if self.admission is not None:
@@ -138,6 +171,7 @@ class Attempt:
                 dropped=dropped,
                 brought=brought,
                 admitted=self.started,
+                answer=answer,
             )
             if self.context is not None:
                 self.context.expect(closed)
@@ -162,11 +196,12 @@ def perform(attempt: Attempt, call: Call) -> Generator[Ask, Any, Any]:
     failed = says_failed(result, call.request.call_id)
     if failed is not None:
         seen = attempt.brought(result, {}, failed=True)
-        attempt.close(Outcome.FAILED, f"the tool returned a failure ({failed})", brought=seen)
+        said = f"the tool returned a failure ({failed})"
+        attempt.close(Outcome.FAILED, said, brought=seen, answer=attempt.answer(result))
         return result
     attempt.returned = True
     if not attempt.keeps and attempt.call is None and attempt.watching is None:
-        attempt.close(Outcome.SUCCEEDED, None)
+        attempt.close(Outcome.SUCCEEDED, None, answer=attempt.answer(result))
         return result
 
     def look() -> tuple[Kept, Brought | None]:
@@ -179,7 +214,7 @@ def perform(attempt: Attempt, call: Call) -> Generator[Ask, Any, Any]:
         return kept, attempt.brought(result, kept.all_values)
 
     kept, seen = (yield Look(look)) if _is_large(result) else look()
-    attempt.close(Outcome.SUCCEEDED, kept.trouble, kept, seen)
+    attempt.close(Outcome.SUCCEEDED, kept.trouble, kept, seen, attempt.answer(result))
     return result
 
 
@@ -222,6 +257,7 @@ def _close(
     dropped: frozenset[str],
     brought: Brought | None,
     admitted: bool,
+    answer: str | None,
 ) -> Promise[Any]:
     at = guard.last_known_time
     names = () if kept is NOTHING_KEPT else sorted(kept.all_values)
@@ -238,12 +274,14 @@ def _close(
         kept.grown,
         dropped,
         brought,
+        answer,
+        admitted,
     )
     future = guard.ledger.close(closing)
     if future.done and isinstance(future.error, Unstorable):
         gone = None if brought is None else brought.gone()
         data = {**data, "outcome": str(Outcome.UNKNOWN), "error": "its outcome could not be stored", "kept": []}
-        plain = replace(closing, outcome=Outcome.UNKNOWN, record=data, kept={}, grown=(), brought=gone)
+        plain = replace(closing, outcome=Outcome.UNKNOWN, record=data, kept={}, grown=(), brought=gone, answer=None)
         future = guard.ledger.close(plain)
     guard.note_close(future, data, admitted=admitted)
     return future

@@ -35,7 +35,8 @@ class ToolPlan:
     read from ``unsaid`` ones (secret or personal) names no destination in a record.
     ``strict`` takes no other types. ``problem``: what denies every call by this gate. ``asks``: a step may ask people.
     ``looks``: something of every call is looked up; of one with destinations there may be more.
-    ``raises_risk``: what is admitted, refused or reached is counted.
+    ``raises_risk``: what is admitted, refused or reached is counted. ``keeps_answers``: what it gives out is kept for
+    whoever makes the same call again.
     """
 
     policy: Policy
@@ -51,6 +52,7 @@ class ToolPlan:
     credentials: tuple[str, ...]
     looks: bool
     raises_risk: bool
+    keeps_answers: bool
 
 
 def plan_of(guard: Engine, gate: GuardedTool, workflow: str) -> ToolPlan:
@@ -87,4 +89,5 @@ def _made(usable: UsableBundle, gate: GuardedTool, workflow: str) -> ToolPlan:
         credentials=credentials,
         looks=asks or bool(credentials),
         raises_risk=known is not None and bool(known.raise_risk or known.raise_at_first_use),
+        keeps_answers=declaration is not None and declaration.keeps_answers,
     )

@@ -14,6 +14,7 @@ from agentguard.integrations.langchain.canary import prove
 from agentguard.integrations.langchain.guardable import check_tool
 from agentguard.integrations.langchain.guarded_class import is_guarded_tool, shut_doors
 from agentguard.integrations.langchain.refusals import DeniedTool, PendingTool, RefusedTool
+from agentguard.integrations.langchain.turns import interrupts_itself
 
 __all__ = ["DeniedTool", "PendingTool", "RefusedTool", "wrap"]
 
@@ -34,7 +35,7 @@ def wrap(guard: Guard, tool: Any) -> Any:
     check_tool(tool)
     arguments = Arguments.of(tool)
     definition: Json = {"name": tool.name, "description": tool.description, "parameters": arguments.schema}
-    gate = guard.gate(tool.name, definition=definition, framework="langchain")
+    gate = guard.gate(tool.name, definition=definition, framework="langchain", suspends=interrupts_itself)
     guarded = shut_doors(tool, gate, arguments)
     prove(tool, gate, arguments)
     return guarded

@@ -19,7 +19,7 @@ from langchain_core.tools import BaseTool, StructuredTool, Tool, ToolException
 from langchain_core.tools.base import FILTERED_ARGS, _get_runnable_config_param
 from pydantic import BaseModel
 
-from agentguard.errors import ConfigurationError, ToolCallRefused
+from agentguard.errors import CallRepeated, ConfigurationError, ToolCallRefused
 from agentguard.guard import CanaryGate, Gate
 from agentguard.guard.arguments.late import Change
 from agentguard.guard.arguments.misfits import binder
@@ -28,7 +28,8 @@ from agentguard.guard.functions import own_place
 from agentguard.integrations.langchain.arguments import Arguments, Read, body_of
 from agentguard.integrations.langchain.guardable import own_attributes, own_members
 from agentguard.integrations.langchain.hints import config_parameter, parameters_of
-from agentguard.integrations.langchain.refusals import answer_refusal, raise_refusal
+from agentguard.integrations.langchain.refusals import answer_refusal, answer_repetition, raise_refusal
+from agentguard.integrations.langchain.turns import ref_of
 from agentguard.policy.json_schema.shown import shown_schema
 
 _GUARDED: weakref.WeakSet[type] = weakref.WeakSet()
@@ -108,14 +109,14 @@ def _namespace(
         return gate.call(
             lambda change: _read(arguments, args, kwargs, change).for_body(fits),
             lambda ready: call(ready, config, run_manager),
-            call_id=_call_id(args),
+            call_id=ref_of(_call_id(args), config),
         )
 
     async def _arun(*args: Any, config: Any = None, run_manager: Any = None, **kwargs: Any) -> Any:
         return await gate.acall(
             lambda change: _read(arguments, args, kwargs, change).for_body(afits),
             lambda ready: acall(ready, config, run_manager),
-            call_id=_call_id(args),
+            call_id=ref_of(_call_id(args), config),
         )
 
     # LangChain reads these annotations at every call, to see what it must pass; short ones are read quickly.
@@ -128,12 +129,16 @@ def _namespace(
             return cls.run(self, tool_input, *args, **kwargs)
         except ToolCallRefused as refused:
             return answer_refusal(self.name, kwargs.get("tool_call_id"), refused)
+        except CallRepeated as repeated:
+            return answer_repetition(self.name, kwargs.get("tool_call_id"), repeated)
 
     async def arun(self: BaseTool, tool_input: Any, *args: Any, **kwargs: Any) -> Any:
         try:
             return await cls.arun(self, tool_input, *args, **kwargs)
         except ToolCallRefused as refused:
             return answer_refusal(self.name, kwargs.get("tool_call_id"), refused)
+        except CallRepeated as repeated:
+            return answer_repetition(self.name, kwargs.get("tool_call_id"), repeated)
 
     run.__signature__ = inspect.signature(cls.run)  # type: ignore[attr-defined]
     arun.__signature__ = inspect.signature(cls.arun)  # type: ignore[attr-defined]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 from langchain_core.messages import ToolMessage
 from langchain_core.tools import ToolException
 
-from agentguard.errors import ApprovalPending, ApprovalRefused, ToolCallDenied, ToolCallRefused
+from agentguard.errors import ApprovalPending, ApprovalRefused, CallRepeated, ToolCallDenied, ToolCallRefused
 
 
 class DeniedTool(ToolCallDenied, ToolException):
@@ -40,3 +40,11 @@ def answer_refusal(name: str, call_id: str | None, refused: ToolCallRefused) -> 
     if call_id is None:
         raise_refusal(refused)
     return ToolMessage(str(refused), name=name, tool_call_id=call_id, status="error", artifact=refused.artifact)
+
+
+def answer_repetition(name: str, call_id: str | None, repeated: CallRepeated) -> ToolMessage:
+    """What the model is told of a call that was made before, where its answer cannot be given again."""
+    if call_id is None:
+        raise repeated
+    status: Literal["success", "error"] = "success" if repeated.status == "succeeded" else "error"
+    return ToolMessage(str(repeated), name=name, tool_call_id=call_id, status=status, artifact=repeated.artifact)

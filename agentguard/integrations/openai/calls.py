@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from agentguard.errors import ConfigurationError
+from agentguard.guard import CallRef
 
 # A message with more calls than this is answered and nothing of it runs. Models send a handful; a flood is an attack.
 MAX_CALLS = 64
@@ -23,13 +24,20 @@ _QUIET = frozenset({
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call as the model wrote it. ``arguments`` is raw JSON text; ``problem`` says why it must not run."""
+    """One call as the model wrote it. ``arguments`` is raw JSON text; ``problem`` says why it must not run; ``turn`` is
+    the id of the completion or response that it stands in, where it has an id of its own, too."""
 
     form: str
     id: str
     name: str
     arguments: str
     problem: str | None = None
+    turn: str | None = None
+
+    @property
+    def ref(self) -> CallRef:
+        """Which call of which message this is."""
+        return CallRef(self.id, self.turn)
 
     def answer(self, said: Said) -> Answer:
         """The item that answers this call."""
@@ -76,7 +84,9 @@ def read_calls(message: object) -> list[Call]:
 
     Raises ConfigurationError for what is none of these, and for tools that the provider executes.
     """
-    calls = _read(message)
+    turn = _get(message, "id")
+    known = isinstance(turn, str) and bool(turn) and not isinstance(message, list | tuple)
+    calls = [replace(call, turn=turn) if known and type(call.id) is str else call for call in _read(message)]
     problem = TOO_MANY if len(calls) > MAX_CALLS else None
     if len({call.id for call in calls}) != len(calls):
         problem = DUPLICATE
@@ -161,6 +171,12 @@ def _get(holder: object, name: str) -> Any:
     return holder.get(name) if isinstance(holder, Mapping) else getattr(holder, name, None)
 
 
+class _MadeUp(str):
+    """An id that no server gave."""
+
+    __slots__ = ()
+
+
 def _id(call: object, name: str) -> str:
     """The call's id. Compatible servers leave it empty: then it gets one, also in the message, so that both agree."""
     value = _get(call, name)
@@ -174,7 +190,7 @@ def _id(call: object, name: str) -> str:
             setattr(call, name, made)
     except Exception:
         raise ConfigurationError(f"a tool call without `{name}` cannot be answered; nothing ran") from None
-    return made
+    return _MadeUp(made)
 
 
 def _own_id(item: object) -> str:

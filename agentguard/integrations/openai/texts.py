@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
-from agentguard.errors import AgentGuardError, ToolCallRefused
+from agentguard.errors import AgentGuardError, CallRepeated, ToolCallRefused
 from agentguard.integrations.openai.calls import well_formed
 from agentguard.integrations.openai.functions import BadArguments
 
@@ -20,7 +20,7 @@ _LOG = logging.getLogger("agentguard")
 
 def explain(name: str, error: Exception, on_error: OnError | None = None) -> str:
     """What the model is told of an exception. Raises those that are for people."""
-    if isinstance(error, ToolCallRefused):
+    if isinstance(error, ToolCallRefused | CallRepeated):
         return str(error)
     if isinstance(error, AgentGuardError):
         raise error

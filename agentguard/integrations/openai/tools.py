@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from agentguard.errors import ConfigurationError, ToolCallRefused
+from agentguard.errors import CallRepeated, ConfigurationError, ToolCallRefused
 from agentguard.guard import CanaryGate
 from agentguard.integrations.openai.calls import Call, Said, read_calls
 from agentguard.integrations.openai.canary import prove
@@ -129,9 +129,9 @@ class OpenAITools:
             if function is None:
                 self._stray(call.name).deny(problem, call_id=call.id)
                 return Said(as_error(problem))
-            return Said(as_text(function.call(lambda: read_arguments(call.arguments), call.id)))
+            return Said(as_text(function.call(lambda: read_arguments(call.arguments), call.ref)))
         except Exception as error:
-            artifact = error.artifact if isinstance(error, ToolCallRefused) else None
+            artifact = error.artifact if isinstance(error, ToolCallRefused | CallRepeated) else None
             return Said(self._explain(call.name, error), artifact)
 
     async def _atext(self, call: Call) -> Said:
@@ -140,9 +140,9 @@ class OpenAITools:
             if function is None:
                 await self._stray(call.name).adeny(problem, call_id=call.id)
                 return Said(as_error(problem))
-            return Said(as_text(await function.acall(lambda: read_arguments(call.arguments), call.id)))
+            return Said(as_text(await function.acall(lambda: read_arguments(call.arguments), call.ref)))
         except Exception as error:
-            artifact = error.artifact if isinstance(error, ToolCallRefused) else None
+            artifact = error.artifact if isinstance(error, ToolCallRefused | CallRepeated) else None
             return Said(self._explain(call.name, error), artifact)
 
     def _look_up(self, call: Call) -> tuple[GuardedFunction | None, str]:

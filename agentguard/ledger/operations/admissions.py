@@ -20,6 +20,7 @@ from agentguard.ledger.cells import (
     name,
 )
 from agentguard.ledger.entry import PERSONAL, SALTS, Change, encode, key_digest, known_text, micros
+from agentguard.ledger.operations import made
 from agentguard.ledger.values import (
     REPEATED,
     Admission,
@@ -54,6 +55,10 @@ def check_admission(asked: Admission, windows: Windows) -> ReadyAdmission:
     known_text(asked.decision_id, "a decision id")
     if asked.permit and (asked.run_id is None or (asked.step is None and asked.observed is None)):
         raise LedgerError("a permit names no run or no step; only a call inside a run can be admitted")
+    if asked.made is not None:
+        known_text(asked.made.key, "the name of a call")
+        if asked.permit and asked.made.sees is not None:
+            raise LedgerError("a call that is made again is no permit: it takes nothing")
     if asked.observed is not None and (not asked.permit or asked.approval_id is not None):
         raise LedgerError("what is observed runs, and uses no approval up")
     for charge in asked.charges:
@@ -84,8 +89,11 @@ def admit(world: World, ready: ReadyAdmission) -> Admitted | Refused:
     """
     asked = ready.asked
     run = None if asked.run_id is None else world.run(asked.run_id)
-    if asked.permit and not _as_decided(world, run, asked):
+    again = asked.made is not None and asked.made.sees is not None
+    if (asked.permit or again) and not _as_decided(world, run, asked):
         return _refused(world, ready, Refusal.RUN_MOVED, run)
+    if (asked.permit or again) and not made.is_as_seen(world, asked):
+        return _refused(world, ready, Refusal.CALL_MADE, run)
     if asked.permit and world.get((cells.CALL, asked.decision_id)) is not None:
         raise LedgerError(f"decision `{asked.decision_id}` was admitted before; each call needs its own decision id")
     if ready.assertion is not None and world.get((cells.USED, ready.assertion)) is not None:
@@ -183,6 +191,8 @@ def _taken(world: World, ready: ReadyAdmission, run: RunCell | None, private: di
         about = (asked.decision_id, asked.run_id, asked.step or "", world.below.owner)
         keeps, zones = sorted(asked.keeps), sorted(asked.zones)
         changes.append(("call", *about, keeps, _texts(per_run) if per_run else {}, read, zones, *observed))
+        if asked.made is not None:
+            changes += made.changes_of(world, asked)
         if run.bounds is not None and run.bounds.idle is not None:
             changes.append(("used", asked.run_id, ready.at))
         for budget, amount in windowed.items():
@@ -205,6 +215,8 @@ def _taken(world: World, ready: ReadyAdmission, run: RunCell | None, private: di
             )
         if asked.approval_id is not None:
             changes.append(("consume", asked.approval_id))
+    elif asked.made is not None and run is not None:
+        changes += made.changes_of(world, asked)
     if run is None or not (asked.watches or asked.first_uses):
         return changes
     reaches: dict[str, set[str]] = {}

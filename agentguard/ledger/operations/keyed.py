@@ -29,6 +29,7 @@ from agentguard.errors import LedgerError
 from agentguard.ledger import cells, fold, keys
 from agentguard.ledger.cells import KeyCell, RunCell, moment
 from agentguard.ledger.entry import known_text
+from agentguard.ledger.operations import ends
 from agentguard.ledger.operations.runs import check_start, enter_change, private_of, start_change
 from agentguard.ledger.values import NotOpened, Opened, RecordData, WhyNot
 from agentguard.ledger.world import World
@@ -76,6 +77,7 @@ def open_run(world: World, asked: Opening) -> Opened | NotOpened:
         return _go_on(world, asked, known.run_id, latest)
     reasons, said = why
     record = _about({**asked.ended, "reasons": reasons, "why": said}, known.run_id, latest)
+    ends.at_end(world, known.run_id, record["time"])
     world.write(record, [("end", known.run_id, fold.ENDED)])
     return _begin(world, asked, known)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from agentguard.core.facts import RunState
 from agentguard.core.growing import after_growth
@@ -17,14 +17,18 @@ from agentguard.ledger.cells import (
     write_brought,
     write_growth,
 )
-from agentguard.ledger.entry import Change, known_text
+from agentguard.ledger.entry import Change, known_text, micros, written
 from agentguard.ledger.log import Behind
+from agentguard.ledger.operations import made
 from agentguard.ledger.values import (
     Closing,
     Outcome,
     RecordData,
 )
 from agentguard.ledger.world import RunLater, World
+
+# Why it is unknown how a call ended whose process is gone.
+GONE = "the process ended before the outcome was recorded"
 
 
 def check_closing(asked: Closing) -> Closing:
@@ -43,7 +47,7 @@ def close(world: World, asked: Closing, *, plainly: bool = False) -> RunLater | 
             raise Behind
         if not world.was_recorded(asked.decision_id):
             raise LedgerError(f"decision `{asked.decision_id}` was never admitted, so it has no outcome")
-    elif isinstance(call, CallCell) and (call.run_id, call.step) != (asked.run_id, asked.step):
+    elif not isinstance(call, CallCell) or (call.run_id, call.step) != (asked.run_id, asked.step):
         raise LedgerError(f"decision `{asked.decision_id}` was admitted for another run or step than it is closed for")
     else:
         private: dict[str, Json] = {}
@@ -54,8 +58,9 @@ def close(world: World, asked: Closing, *, plainly: bool = False) -> RunLater | 
         if asked.brought is not None:
             # None: all that the run had seen is lost, which needs no writing.
             private["brought"] = None if plainly else write_brought(asked.brought)
+        first = made.before_closing(world, asked, call, private)
         change = ("close", asked.decision_id, asked.run_id, asked.step, str(asked.outcome), sorted(asked.dropped))
-        world.write(_with_growth(asked, run) if asked.grown else asked.record, [change], private)
+        world.write(_with_growth(asked, run) if asked.grown else asked.record, [*first, change], private)
     after = world.run(asked.run_id)
     return None if run is None or after is None else world.later(asked.run_id, after)
 
@@ -76,7 +81,7 @@ def _with_growth(asked: Closing, run: RunCell | None) -> RecordData:
 def close_plainly(world: World, asked: Closing) -> RunLater | None:
     """The outcome of a call of which no more can be stored than that it is unknown."""
     record = {**asked.record, "outcome": Outcome.UNKNOWN.value, "kept": []}
-    asked = replace(asked, outcome=Outcome.UNKNOWN, record=record, kept={}, grown=())
+    asked = replace(asked, outcome=Outcome.UNKNOWN, record=record, kept={}, grown=(), answer=None)
     return close(world, asked, plainly=True)
 
 
@@ -96,7 +101,7 @@ def recover(world: World, at: datetime) -> Sequence[RecordData]:
     dead = {
         owner
         for owner in {cell.owner for _, cell in found}
-        if owner != world.below.owner and world.below.is_dead(owner)
+        if owner and owner != world.below.owner and world.below.is_dead(owner)
     }
     marked: list[RecordData] = []
     for decision_id, cell in reversed(found):
@@ -106,7 +111,7 @@ def recover(world: World, at: datetime) -> Sequence[RecordData]:
         changes: list[Change] = [
             ("close", decision_id, cell.run_id, cell.step, str(Outcome.UNKNOWN), []),
         ]
-        world.write(unknown_outcome(decision, at), changes)
+        world.write(unknown_outcome(decision, written(micros(at)), GONE), changes)
         marked.append(decision)
     return marked
 
@@ -136,7 +141,7 @@ def check_settlement(decision_id: str, outcome: Outcome, record: RecordData) -> 
     return known_text(decision_id, "a decision id"), Outcome(outcome), record
 
 
-def unknown_outcome(decision: RecordData, at: datetime) -> RecordData:
+def unknown_outcome(decision: RecordData, time: str, why: str) -> RecordData:
     """The outcome record of a call that nobody will ever hear of again: the decision's words, without its reasons."""
     dropped = ("seq", "changes", "commitments")
     record = {key: value for key, value in decision.items() if key not in dropped}
@@ -144,10 +149,10 @@ def unknown_outcome(decision: RecordData, at: datetime) -> RecordData:
         record["arguments"] = None
     return record | {
         "kind": "outcome",
-        "time": at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        "time": time,
         "reasons": [],
         "findings": [],
         "outcome": Outcome.UNKNOWN.value,
         "error": None,
-        "why": "the process ended before the outcome was recorded",
+        "why": why,
     }

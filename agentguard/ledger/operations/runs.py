@@ -16,6 +16,7 @@ from agentguard.ledger.cells import (
     RunCell,
 )
 from agentguard.ledger.entry import Change, known_text, micros
+from agentguard.ledger.operations import ends
 from agentguard.ledger.values import (
     RecordData,
 )
@@ -107,6 +108,7 @@ def change_run(world: World, asked: ChangeOfRun) -> RunState:
         raise LedgerError(f"run `{asked.run_id}` is {now} and never becomes active again; start a new run")
     changes: list[Change] = []
     if asked.status is not None and asked.status is not RunStatus.ACTIVE:
+        ends.at_end(world, asked.run_id, asked.record["time"])
         changes.append(("end", asked.run_id, str(asked.status)))
     if asked.risk is not None:
         changes.append(("risk", asked.run_id, int(asked.risk)))

@@ -19,7 +19,8 @@ from agentguard.ledger.cells import (
     moment,
     name,
 )
-from agentguard.ledger.entry import Change, key_digest, known_text, micros
+from agentguard.ledger.entry import Change, key_digest, known_text, micros, written
+from agentguard.ledger.operations import ends
 from agentguard.ledger.values import (
     RecordData,
     StreamState,
@@ -100,7 +101,10 @@ def signal(world: World, ready: ReadySignals) -> bool:
         for kind, about in _things(said):
             changes.append(("say", kind, about, said.source, str(said.effect), at, risk))
             if said.effect is SignalEffect.END_RUNS:
-                changes += [("end", run_id, str(RunStatus.STOPPED)) for run_id in _under_way(world, kind, about, at)]
+                stopped = _under_way(world, kind, about, at)
+                for run_id in stopped:
+                    ends.at_end(world, run_id, written(ready.at))
+                changes += [("end", run_id, str(RunStatus.STOPPED)) for run_id in stopped]
         stream = stream_of(said.source)
         if stream is not None:
             changes.append(("stream", stream, ready.at, status))

@@ -57,6 +57,7 @@ def _tool(name: str, entry: models.ToolEntry, written: Written) -> ToolDeclarati
         fingerprint=entry.fingerprint,
         strict=entry.strict,
         failure_did_nothing=entry.failure_did_nothing,
+        keep_answer=entry.keep_answer,
         source=written.source("tools", name),
     )
 

@@ -54,6 +54,7 @@ class ToolEntry(StrictModel):
     fingerprint: Fingerprint | None = None
     strict: bool = False
     failure_did_nothing: bool = False
+    keep_answer: bool | None = None
 
 
 class Tools(PolicyFile):

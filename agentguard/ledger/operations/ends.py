@@ -1,0 +1,30 @@
+"""What the end of a run does to calls that may be made again: what they gave out goes, and what is suspended is
+unknown.
+"""
+
+from __future__ import annotations
+
+import orjson
+
+from agentguard.ledger import again, cells
+from agentguard.ledger.cells import CallCell
+from agentguard.ledger.operations.made import ANSWER
+from agentguard.ledger.operations.outcomes import unknown_outcome
+from agentguard.ledger.values import Outcome, RecordFilter
+from agentguard.ledger.world import World
+
+
+def at_end(world: World, run_id: str, time: str) -> None:
+    """Before the record of a run's end is written. Where what is owed is not settled, what that holds stays."""
+    known = again.of_run(world, run_id)
+    for decision_id in known.suspended:
+        call = world.get((cells.CALL, decision_id))
+        if isinstance(call, CallCell):
+            decision = world.below.row(call.number)[0]
+            said = unknown_outcome(decision, time, "the run ended while its tool had interrupted itself")
+            world.write(said, [("close", decision_id, run_id, call.step, str(Outcome.UNKNOWN), [])])
+    for decision_id in known.kept:
+        for number in world.below.numbers(RecordFilter(decision_id=decision_id, kind="outcome")):
+            private = orjson.loads(world.below.stored(number)[1] or b"{}")
+            if ANSWER in private:
+                world.below.erase(number, orjson.dumps({**private, ANSWER: ["", None]}))
