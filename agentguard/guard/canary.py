@@ -27,30 +27,30 @@ class CanaryGate:
         self.refused = 0
         self.reached = False
 
-    def call(self, read: object, run: object, *, call_id: object = None, told: object = None) -> Any:
+    def call(self, read: object, run: object, *, call_id: str | None = None, told: object = None) -> Any:
         """Refuse."""
         self._refuse()
 
-    async def acall(self, read: object, run: object, *, call_id: object = None, told: object = None) -> Any:
+    async def acall(self, read: object, run: object, *, call_id: str | None = None, told: object = None) -> Any:
         """Refuse."""
         self._refuse()
 
-    def stream(self, read: object, run: object, *, call_id: object = None, told: object = None) -> Iterator[Any]:
+    def stream(self, read: object, run: object, *, call_id: str | None = None, told: object = None) -> Iterator[Any]:
         """Refuse at the first item."""
         for _ in (None,):
             yield self._refuse()
 
     async def astream(
-        self, read: object, run: object, *, call_id: object = None, told: object = None
+        self, read: object, run: object, *, call_id: str | None = None, told: object = None
     ) -> AsyncIterator[Any]:
         """Refuse at the first item."""
         for _ in (None,):
             yield self._refuse()
 
-    def deny(self, why: str, *, call_id: object = None) -> None:
+    def deny(self, why: str, *, call_id: str | None = None) -> None:
         """Count no refusal: an entry that comes here is not proved."""
 
-    async def adeny(self, why: str, *, call_id: object = None) -> None:
+    async def adeny(self, why: str, *, call_id: str | None = None) -> None:
         """As ``deny``."""
 
     def stand_in(self, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -21,7 +21,7 @@ from agentguard.guard.failures import says_failed
 from agentguard.guard.records import record
 from agentguard.guard.results import refuse_work
 from agentguard.guard.run import RunContext, current_run
-from agentguard.guard.turns import CallRef, known_as
+from agentguard.guard.turns import known_as
 
 R = TypeVar("R")
 
@@ -63,9 +63,7 @@ class Gate:
         self._guard = guard
         self._suspends = suspends
 
-    def call(
-        self, read: Read, run: Callable[[Any], R], *, call_id: str | CallRef | None = None, told: Told = as_raised
-    ) -> R:
+    def call(self, read: Read, run: Callable[[Any], R], *, call_id: str | None = None, told: Told = as_raised) -> R:
         """Run the tool if it may run. Raises ToolCallRefused, LedgerError, or what the tool or ``told`` raises."""
 
         def run_now(values: Any) -> R:
@@ -81,7 +79,7 @@ class Gate:
         read: Read,
         run: Callable[[Any], Awaitable[R]],
         *,
-        call_id: str | CallRef | None = None,
+        call_id: str | None = None,
         told: Told = as_raised,
     ) -> R:
         """As ``call``, for a tool that is awaited."""
@@ -99,7 +97,7 @@ class Gate:
         read: Read,
         run: Callable[[Any], Iterator[R]],
         *,
-        call_id: str | CallRef | None = None,
+        call_id: str | None = None,
         told: Told = as_raised,
     ) -> Iterator[R]:
         """As ``call``, for a tool that yields. Decided before the first item, in the run it was called in.
@@ -131,7 +129,7 @@ class Gate:
         read: Read,
         run: Callable[[Any], AsyncGenerator[R, None]],
         *,
-        call_id: str | CallRef | None = None,
+        call_id: str | None = None,
         told: Told = as_raised,
     ) -> AsyncIterator[R]:
         """As ``stream``, for a tool that yields asynchronously. What cannot be read is denied at the first item."""
@@ -154,12 +152,12 @@ class Gate:
         finally:
             pending.close()
 
-    def deny(self, why: str, *, call_id: str | CallRef | None = None) -> None:
+    def deny(self, why: str, *, call_id: str | None = None) -> None:
         """Record a denial of a call that comes to no tool, and why, in words of our own. Raises LedgerError."""
         with suppress(ToolCallRefused):
             drive(self._denied(why, call_id), self._guard.identify, _nothing)
 
-    async def adeny(self, why: str, *, call_id: str | CallRef | None = None) -> None:
+    async def adeny(self, why: str, *, call_id: str | None = None) -> None:
         """As ``deny``, from a task."""
         with suppress(ToolCallRefused):
             await drive_async(self._denied(why, call_id), self._guard.identify_async, _nothing)
@@ -183,7 +181,7 @@ class Gate:
         )
         self._guard.ledger.append(data).result()
 
-    def _events(self, read: Read, call_id: str | CallRef | None, told: Told, *, streamed: bool = False) -> Events:
+    def _events(self, read: Read, call_id: str | None, told: Told, *, streamed: bool = False) -> Events:
         context = current_run(self._guard)
         arguments = self._read(read, told, context)
         return self._asked(arguments, call_id, context, streamed=streamed)
@@ -191,13 +189,13 @@ class Gate:
     def _asked(
         self,
         arguments: Given | Late | Unavailable,
-        call_id: str | CallRef | None,
+        call_id: str | None,
         context: RunContext | None,
         *,
         streamed: bool = False,
     ) -> Events:
-        ref = _ref(arguments, call_id, context)
-        return events(self._guard, self, arguments, ref, context, streamed=streamed, suspends=self._suspends)
+        known = known_as(_id_of(arguments, call_id), context)
+        return events(self._guard, self, arguments, known, context, streamed=streamed, suspends=self._suspends)
 
     def _read(self, read: Read, told: Told, context: RunContext | None) -> Given | Late:
         """The arguments, read now; or how they are read, where the guard fills some of them in this run."""
@@ -210,16 +208,13 @@ class Gate:
         except Exception as error:
             return Misread.of(error, told)
 
-    def _denied(self, why: str, call_id: str | CallRef | None) -> Events:
+    def _denied(self, why: str, call_id: str | None) -> Events:
         unread = Unavailable(Reason.ARGUMENTS_INVALID, why)
         return self._asked(unread, call_id, current_run(self._guard))
 
 
-def _ref(arguments: object, call_id: str | CallRef | None, context: RunContext | None) -> CallRef:
-    ref = known_as(call_id, context)
-    if ref.id is None and isinstance(arguments, Given) and arguments.call_id is not None:
-        return known_as(CallRef(arguments.call_id, ref.turn), context)
-    return ref
+def _id_of(arguments: object, call_id: str | None) -> str | None:
+    return arguments.call_id if call_id is None and isinstance(arguments, Given) else call_id
 
 
 class _Items(Generator[R, Any, Any]):

@@ -21,7 +21,7 @@ from agentguard.guard.observing import observed_words
 from agentguard.guard.places import Place, innermost
 from agentguard.guard.records import RecordData, new_id, record
 from agentguard.guard.seen_in import SeenIn
-from agentguard.guard.turns import CallRef, Turn
+from agentguard.guard.turns import Turn
 from agentguard.jose.nonce import nonce
 from agentguard.ledger import Admitted, ApprovalRow, NotOpened, Opened, Promise, WhyNot
 from agentguard.loops import sleep
@@ -87,7 +87,7 @@ class RunContext:
 
         Adapters that know the message say so themselves. Plain functions have no ids: give ``call_id``, for each call.
         """
-        return Turn(self, CallRef(call_id, message_id))
+        return Turn(self, message_id, call_id)
 
     def end(self) -> None:
         """End the run, inside its block or after it. Calls in the rest of the block are refused; saying it again does

@@ -45,7 +45,7 @@ from agentguard.guard.engine import Engine, Hears
 from agentguard.guard.noted import Decided, is_noted, note
 from agentguard.guard.records import new_id, record, storable
 from agentguard.guard.run import RunContext
-from agentguard.guard.turns import CallRef
+from agentguard.guard.turns import key_of
 from agentguard.ledger import Admission, Admitted, Promise, Refusal, Refused, Unstorable
 from agentguard.policy import Bundle
 
@@ -58,7 +58,7 @@ def events(
     guard: Engine,
     gate: GuardedTool,
     arguments: Given | Late | Unavailable,
-    call_id: str | CallRef | None,
+    call_id: str | None,
     context: RunContext | None,
     *,
     streamed: bool = False,
@@ -70,22 +70,21 @@ def events(
     ``arguments`` that could not even be read are denied here, with a record. ``streamed``: what the tool gives out is
     not seen here. ``suspends``: whether what the tool raised says that it interrupted itself.
     """
-    ref = call_id if isinstance(call_id, CallRef) else CallRef(call_id)
     read = ReadArguments.read(arguments) if isinstance(arguments, Given) else arguments
-    return _events(guard, gate, read, ref, context, Attempt(guard, context, streamed, suspends=suspends))
+    return _events(guard, gate, read, call_id, context, Attempt(guard, context, streamed, suspends=suspends))
 
 
 def _events(
     guard: Engine,
     gate: GuardedTool,
     arguments: ReadArguments | Late | Unavailable,
-    ref: CallRef,
+    call_id: str | None,
     context: RunContext | None,
     attempt: Attempt,
 ) -> Events:
     try:
-        call_id = storable(ref.id) if isinstance(ref.id, str) else None
-        key = None if context is None else ref.key(context.id)
+        key = None if context is None else key_of(call_id, context.id)
+        call_id = storable(call_id) if isinstance(call_id, str) else None
         made: MadeBefore | None = None
         call: Call | None = None
         identity: Identity | Unavailable | None = None

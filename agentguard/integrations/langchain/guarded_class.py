@@ -29,7 +29,7 @@ from agentguard.integrations.langchain.arguments import Arguments, Read, body_of
 from agentguard.integrations.langchain.guardable import own_attributes, own_members
 from agentguard.integrations.langchain.hints import config_parameter, parameters_of
 from agentguard.integrations.langchain.refusals import answer_refusal, answer_repetition, raise_refusal
-from agentguard.integrations.langchain.turns import ref_of
+from agentguard.integrations.langchain.turns import known_as
 from agentguard.policy.json_schema.shown import shown_schema
 
 _GUARDED: weakref.WeakSet[type] = weakref.WeakSet()
@@ -109,14 +109,14 @@ def _namespace(
         return gate.call(
             lambda change: _read(arguments, args, kwargs, change).for_body(fits),
             lambda ready: call(ready, config, run_manager),
-            call_id=ref_of(_call_id(args), config),
+            call_id=known_as(_call_id(args), config),
         )
 
     async def _arun(*args: Any, config: Any = None, run_manager: Any = None, **kwargs: Any) -> Any:
         return await gate.acall(
             lambda change: _read(arguments, args, kwargs, change).for_body(afits),
             lambda ready: acall(ready, config, run_manager),
-            call_id=ref_of(_call_id(args), config),
+            call_id=known_as(_call_id(args), config),
         )
 
     # LangChain reads these annotations at every call, to see what it must pass; short ones are read quickly.

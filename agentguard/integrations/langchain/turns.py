@@ -1,16 +1,16 @@
 """Which message a call of a LangGraph node stands in, and which exceptions say that a tool interrupted itself.
 
 LangGraph executes a node again after a question (``interrupt``), after a failure (``RetryPolicy``) and from an earlier
-checkpoint. The message with the tool calls stands in the graph's state then, before the node begins; so it is looked up
-there, and its id is the turn. Where it has none, the node's execution (``checkpoint_ns``) stands for it: the same when
-it is executed again, another in every later step. A call that no message of the state holds is made by a loop inside
-one node: nobody knows which message it stands in, and it is like no other.
+checkpoint. Its name of that execution (``checkpoint_ns``) is the same then, and another in every later step; so it is the
+turn of the calls in the message that the node answers, the model's newest in the graph's state. A call that does not
+stand there is made by a loop inside one node: nobody knows which message it stands in, and it is like no other.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any
 
 from langchain_core.messages import AIMessage
@@ -18,33 +18,34 @@ from langchain_core.messages import AIMessage
 from agentguard.guard import CallRef
 
 
-def ref_of(call_id: str | None, config: object) -> CallRef:
-    """The call of this id, made with this config."""
+def known_as(call_id: str | None, config: object) -> str | None:
+    """The call's id, which knows its message where the config leads to it."""
     place = config.get("configurable") if isinstance(config, Mapping) else None
     if call_id is None or not isinstance(place, Mapping):
-        return CallRef(call_id)
+        return call_id
     execution = place.get("checkpoint_ns")
     if not isinstance(execution, str) or not execution:
-        return CallRef(call_id)
-    for message in _messages(place):
-        if any(call.get("id") == call_id for call in message.tool_calls):
-            return CallRef(call_id, f"message {message.id}" if message.id else f"execution {execution}")
-    return CallRef(call_id)
+        return call_id
+    answered = any(call.get("id") == call_id for message in _answered(place) for call in message.tool_calls)
+    return CallRef(call_id, execution) if answered else call_id
 
 
-def _messages(place: Mapping[str, Any]) -> Iterable[AIMessage]:
-    """The model's messages that stand in the state of the graph, newest first."""
+def _answered(place: Mapping[str, Any]) -> Iterable[AIMessage]:
+    """The message of the model that the node answers: the newest in each list of messages that the state has."""
     read = place.get("__pregel_read")
     if read is None:
         return
     try:
-        state = read("messages")
-        lists = [state]
+        lists = [read("messages")]
     except Exception:  # the state has no such part
         lists = _all_of(read)
     for found in lists:
-        if isinstance(found, list):
-            yield from (message for message in reversed(found) if isinstance(message, AIMessage))
+        newest = (
+            (message for message in reversed(found) if isinstance(message, AIMessage))
+            if isinstance(found, list)
+            else ()
+        )
+        yield from islice(newest, 1)
 
 
 def _all_of(read: Any) -> list[Any]:

@@ -35,9 +35,9 @@ class Call:
     turn: str | None = None
 
     @property
-    def ref(self) -> CallRef:
-        """Which call of which message this is."""
-        return CallRef(self.id, self.turn)
+    def known_as(self) -> str:
+        """Its id, which knows the message."""
+        return self.id if self.turn is None else CallRef(self.id, self.turn)
 
     def answer(self, said: Said) -> Answer:
         """The item that answers this call."""

@@ -25,7 +25,7 @@ from agentguard.policy.json_schema.extent import NestedTooDeep
 from agentguard.policy.json_schema.shown import shown_schema
 
 if TYPE_CHECKING:
-    from agentguard.guard import CallRef, CanaryGate, Gate, Guard
+    from agentguard.guard import CanaryGate, Gate, Guard
 
 
 # Reads the arguments as they came; raises BadArguments. Called at the door, so that a failure is on record.
@@ -128,10 +128,10 @@ class GuardedFunction:
         async def arun(ready: Any) -> Any:
             return await (run(ready) if self.asynchronous else asyncio.to_thread(run, ready))
 
-        def call(read: Read, call_id: CallRef | None) -> Any:
+        def call(read: Read, call_id: str | None) -> Any:
             return gate.call(lambda change: _fitting(shape, read, change), run, call_id=call_id)
 
-        async def acall(read: Read, call_id: CallRef | None) -> Any:
+        async def acall(read: Read, call_id: str | None) -> Any:
             return await gate.acall(lambda change: _fitting(shape, read, change), arun, call_id=call_id)
 
         self.call = call

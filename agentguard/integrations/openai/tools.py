@@ -129,7 +129,7 @@ class OpenAITools:
             if function is None:
                 self._stray(call.name).deny(problem, call_id=call.id)
                 return Said(as_error(problem))
-            return Said(as_text(function.call(lambda: read_arguments(call.arguments), call.ref)))
+            return Said(as_text(function.call(lambda: read_arguments(call.arguments), call.known_as)))
         except Exception as error:
             artifact = error.artifact if isinstance(error, ToolCallRefused | CallRepeated) else None
             return Said(self._explain(call.name, error), artifact)
@@ -140,7 +140,7 @@ class OpenAITools:
             if function is None:
                 await self._stray(call.name).adeny(problem, call_id=call.id)
                 return Said(as_error(problem))
-            return Said(as_text(await function.acall(lambda: read_arguments(call.arguments), call.ref)))
+            return Said(as_text(await function.acall(lambda: read_arguments(call.arguments), call.known_as)))
         except Exception as error:
             artifact = error.artifact if isinstance(error, ToolCallRefused | CallRepeated) else None
             return Said(self._explain(call.name, error), artifact)
