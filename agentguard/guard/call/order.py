@@ -137,7 +137,7 @@ def _events(
                 arguments, identity, attempt.admission = left_out(arguments), None, None
                 continue
             except BaseException:  # interrupted while it waited: what was decided stands
-                if guard.beside is not None:
+                if guard.beside is not None and made is None:
                     _hear(guard.beside, bundle, gate, judged, admission, admitted, fresh=known is None)
                 raise
             if not isinstance(answer, Admitted):
@@ -153,7 +153,7 @@ def _events(
                 if attempt.admission is not None:
                     return (yield from perform(attempt, call))
                 return (yield from told_again(guard, admission))
-            if guard.beside is not None:
+            if guard.beside is not None and made is None:
                 _hear(guard.beside, bundle, gate, judged, admission, admitted, fresh=known is None)
             # 6 and 7
             if admission.permit:
