@@ -90,6 +90,28 @@ def test_a_key_opens_a_run_and_then_goes_on_with_it(ledger: LogLedger) -> None:
     assert said == [("r1", "started"), ("r1", "resumed")]
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"subject": "spiffe://x/b"},
+        {"subject": "spiffe://x/A"},
+        {"workflow": "v"},
+        {"requester": "user:bob"},
+        {"requester": None},
+        {"requester": "", "key": "user:annk"},
+        {"key": "k\u0301"},
+        {"key": "\u212a"},
+        {"key": "K"},
+    ],
+)
+def test_whoever_differs_has_another_run(ledger: LogLedger, other: dict[str, Any]) -> None:
+    """A key is compared sign by sign: KELVIN SIGN is no k."""
+    opened(ledger, "r1")
+
+    assert opened(ledger, "r2", **other).id == "r2"
+    assert opened(ledger, "r3").id == "r1"
+
+
 def test_many_openings_in_one_append_are_one_run(ledger: LogLedger) -> None:
     """They are done in the order in which they were asked, and each sees what the one before it did."""
     with paused(ledger):

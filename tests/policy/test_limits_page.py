@@ -10,6 +10,7 @@ import pytest
 from agentguard.core import canonical, growing, paths, provenance, tallies
 from agentguard.core.text import links, readings, told
 from agentguard.guard import provenance as brought
+from agentguard.guard import records
 from agentguard.guard.call import meaning
 from agentguard.guard.candidate import beside
 from agentguard.policy import keeps, loader, models, observing
@@ -57,6 +58,7 @@ IN_CODE = {
     "a value of `approval.show`": meaning.MAX_SHOWN_BYTES,
     "a hint": 300,
     "days ahead that `observe` may say": observing.LONGEST.days,
+    "the key of a run": records.MAX_NAME,
     "calls that wait for the verdict of a candidate": beside.MOST_WAITING,
     "problems of one bundle that are listed": loader.MAX_PROBLEMS,
 }
