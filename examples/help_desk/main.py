@@ -24,7 +24,7 @@ from examples.support.timeline import Timeline
 
 # What whoever watched it may do next.
 NEXT = ("agentguard test workflows/help_desk", "docs/long-runs.md")
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).parents[2]  # where `examples` is found, and perhaps nothing else
 WORKERS = 4
 
 
@@ -69,7 +69,7 @@ def run(timeline: Timeline, folder: Path, checks: Checks) -> None:
 
 def message(url: str, user: str, order: str) -> dict[str, Any]:
     """One message of a conversation, over a connection of its own."""
-    answer = httpx.post(f"{url}/threads/thread-1/{order}", headers={"user": user}, timeout=60).raise_for_status()
+    answer = httpx.post(f"{url}/threads/thread-1/{order}", headers={"user": user}, timeout=120).raise_for_status()
     found: dict[str, Any] = answer.json()
     return found
 
@@ -85,7 +85,7 @@ def serving(folder: Path) -> Iterator[str]:
     server = subprocess.Popen([*command, "--log-level", "warning"], cwd=ROOT, env=environment)
     url = f"http://127.0.0.1:{port}"
     try:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 180
         while True:
             try:
                 httpx.get(f"{url}/docs", timeout=60)
