@@ -21,7 +21,6 @@ class Finding:
     step: str | None = None
 
 
-@sealed
 @dataclass(frozen=True, slots=True)
 class Spend:
     """What the chosen step takes of one budget, in millionths."""

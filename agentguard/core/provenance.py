@@ -72,7 +72,6 @@ _MOST_DIGITS = 7
 _JSON_ESCAPE = re.compile(r'\\(?:u([0-9a-fA-F]{4})|([nrtbf"/\\]))')
 
 
-@sealed
 @dataclass(frozen=True, slots=True)
 class Mark:
     """What one source had, and since when: ``values`` are digests of clean texts and numbers, ``text`` outsiders'."""
@@ -107,7 +106,6 @@ class Brought:
         return Brought(self.tool, self.call, {}, lost=True, telling=None if telling is None else telling.gone())
 
 
-@sealed
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What a run has seen, oldest first. ``coarse``: outsiders' text past ``MAX_TEXT``. ``overflowed``: some of it was
@@ -200,7 +198,6 @@ class Part:
     is_nothing: bool = False
 
 
-@sealed
 @dataclass(frozen=True, slots=True)
 class Origins:
     """Where a value's parts came from."""

@@ -2,7 +2,8 @@
 
 A frozen dataclass fills itself through ``object.__setattr__``, which takes several times as long as filling an ordinary
 object, and a call makes a dozen of them with up to twenty fields. A ``sealed`` class fills itself while it is its own
-unfrozen twin, and takes its own class at the end. Whoever has one cannot change it, as before.
+unfrozen twin, and takes its own class at the end. Whoever has one cannot change it, as before. It is quicker from six
+fields on; a class of fewer is left as it is.
 """
 
 from __future__ import annotations

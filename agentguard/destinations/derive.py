@@ -160,7 +160,7 @@ def _respelt(
 def _read(kind: Kind, value: Json, options: Mapping[str, Json]) -> Derived:
     """The places that a value names, as a kind reads it. A text is read once, however often a call asks for it: what is
     classified, handed on and compared is one reading."""
-    if not isinstance(value, str) or len(value) > MAX_OTHER or find_kind(kind.name) is not kind:
+    if not isinstance(value, str) or len(value) > MAX_OTHER:
         return safely(kind, value, options)
     try:
         return _remembered(kind.name, json.dumps(dict(options), sort_keys=True) if options else "{}", value)

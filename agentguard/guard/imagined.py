@@ -106,7 +106,7 @@ class World:
                 self.engine, gate, reading.arguments, None, self.context, run, reading.filling, reading.names
             )
             if destinations is not None:
-                call = replace(call, destinations=destinations)
+                call = call._replace(destinations=destinations)
             facts = self.facts(call, run, as_said=as_said)
             decision, _ = judge(call, self.policy, facts)
             said = answers(decision)

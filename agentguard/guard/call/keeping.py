@@ -10,7 +10,6 @@ from agentguard.core.canonical import NotCanonical, canonical_bytes, read_canoni
 from agentguard.core.decide import STOPS
 from agentguard.core.growing import Growth
 from agentguard.core.policy import Fault
-from agentguard.core.sealed import sealed
 from agentguard.core.values import Json
 from agentguard.policy.keeps import Keep
 
@@ -18,7 +17,6 @@ from agentguard.policy.keeps import Keep
 _MOST_SAID = 200
 
 
-@sealed
 @dataclass(frozen=True, slots=True)
 class Kept:
     """What one call keeps: ``values`` in place of earlier ones, what it adds to values that grow, and by name why

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -14,7 +13,6 @@ from agentguard.core.fill import Filling, without_nulls
 from agentguard.core.reaches import reached
 from agentguard.core.reasons import Reason
 from agentguard.core.request import Request
-from agentguard.core.sealed import sealed
 from agentguard.core.values import Destination, Json, Unavailable
 from agentguard.destinations import compared, derive, other_spellings, rewrite
 from agentguard.errors import LedgerError
@@ -61,9 +59,7 @@ class ReadArguments(NamedTuple):
         return self.made[data]
 
 
-@sealed
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One call before any fact: its request, where it goes, what its tool gets, and what is wrong with it already.
     ``plan`` is that of its tool, by the bundle under which all of this was found out.
 

@@ -119,9 +119,9 @@ def _namespace(
             call_id=known_as(_call_id(args), config),
         )
 
-    # LangChain reads these annotations at every call, to see what it must pass; short ones are read quickly.
-    for entry in (_run, _arun):
-        entry.__annotations__ = {"config": RunnableConfig}
+    # LangChain reads these annotations at every call, to see what it must pass: none are read quickly.
+    for entry, awaited in ((_run, False), (_arun, True)):
+        entry.__annotations__ = {"config": RunnableConfig} if _takes_config(original, awaited=awaited) else {}
         vars(entry)["__signature__"] = inspect.signature(entry)  # it asks for that at every call, too
 
     def run(self: BaseTool, tool_input: Any, *args: Any, **kwargs: Any) -> Any:
@@ -261,6 +261,14 @@ def _body(
         return target(*given, **values)
 
     return body
+
+
+def _takes_config(original: BaseTool, *, awaited: bool) -> bool:
+    """Whether what is called in the end is handed the config of the call."""
+    func = _own_function(original, awaited=awaited)
+    if func is not None:
+        return _get_runnable_config_param(func) is not None
+    return config_parameter(_async_target(original) if awaited else original._run) is not None
 
 
 def _own_function(original: BaseTool, *, awaited: bool) -> Callable[..., Any] | None:
