@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping
+from datetime import timedelta
 from types import FrameType, TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
@@ -12,6 +13,7 @@ from agentguard.core.facts import RunState, RunStatus
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Identity, Json, Unavailable
 from agentguard.errors import ApprovalPending, ConfigurationError, ToolCallDenied
+from agentguard.guard.answered import still_open, until_answered
 from agentguard.guard.asks import Ask, Identify, Wait
 from agentguard.guard.carried import carried
 from agentguard.guard.drive import Shield, drive, drive_async
@@ -23,7 +25,7 @@ from agentguard.guard.records import RecordData, new_id, record
 from agentguard.guard.seen_in import SeenIn
 from agentguard.guard.turns import Turn
 from agentguard.jose.nonce import nonce
-from agentguard.ledger import Admitted, ApprovalRow, NotOpened, Opened, Promise, WhyNot
+from agentguard.ledger import Admitted, NotOpened, Opened, Promise, WhyNot
 from agentguard.loops import sleep
 
 P = ParamSpec("P")
@@ -36,10 +38,10 @@ _ENDED, _LEFT = "ended", "left open"
 class RunContext:
     """``with guard.run(...)`` or ``async with guard.run(...)``. Leaving it ends the run; a run with a key stays open.
 
-    A run that is left while a call of it waits for a person stays open, and ``waiting`` names the approvals: go on with
-    ``guard.resume(run_id)``. One that is left by an error of the program ends. Whatever interrupts the leaving (a
-    cancelled task, a scope, Ctrl-C) is raised when the run has ended, or waits. Whoever resumes a run that somebody is
-    inside is their guest: leaving it ends it for nobody.
+    A run that is left while a call of it waits for a person stays open: go on with ``guard.resume(run_id)``. One that
+    is left by an error of the program ends. Whatever interrupts the leaving (a cancelled task, a scope, Ctrl-C) is
+    raised when the run has ended, or waits. Whoever resumes a run that somebody is inside is their guest: leaving it
+    ends it for nobody.
 
     A run with a ``key`` is left open, however its block is left: ``end`` ends it. Which run it is, ``id``, is known
     once it was entered.
@@ -58,7 +60,7 @@ class RunContext:
         self.workflow = workflow
         self.id = run_id or new_id("r")
         self.entered = self._started = False
-        self.waiting: tuple[str, ...] = ()
+        self._waiting: tuple[str, ...] = ()
         self.key = None if key is None else checked_key(key)
         self._inputs = inputs
         self._requester = requester
@@ -88,6 +90,33 @@ class RunContext:
         Adapters that know the message say so themselves. Plain functions have no ids: give ``call_id``, for each call.
         """
         return Turn(self, message_id, call_id)
+
+    @property
+    def waiting(self) -> tuple[str, ...]:
+        """The approvals that calls of the run wait for: not refused, not used, not expired. Inside the block as of now,
+        after it as it was left. Raises LedgerError."""
+        if self.entered:
+            self._waiting = drive(still_open(self.guard, self.id), self.guard.identify, _no_tool)
+        return self._waiting
+
+    async def until_answered(self, *approvals: str, within: timedelta | None = None) -> dict[str, str]:
+        """Wait until people have answered: these approvals, or all that the run waits for. Then make the calls again.
+
+        Returns where each stands (``agreed``, ``refused``, ``expired``, ``used``). ``open`` stands there where the time
+        is up first, or the run is over. Neither is a permit: each call is decided anew. It may be cancelled, and asked
+        again. Raises ConfigurationError for another run's approval, and LedgerError.
+        """
+        answered: dict[str, str] = await drive_async(
+            until_answered(self.guard, self.id, approvals, within), self.guard.identify_async, _no_tool
+        )
+        return answered
+
+    def wait_until_answered(self, *approvals: str, within: timedelta | None = None) -> dict[str, str]:
+        """As ``until_answered``, on this thread."""
+        answered: dict[str, str] = drive(
+            until_answered(self.guard, self.id, approvals, within), self.guard.identify, _no_tool
+        )
+        return answered
 
     def end(self) -> None:
         """End the run, inside its block or after it. Calls in the rest of the block are refused; saying it again does
@@ -328,7 +357,7 @@ class RunContext:
         if self._done == _ENDED or (wish is not None and self._done == wish):
             return
         if wish != _ENDED and (waits or error is None or _interrupts(error)):
-            self.waiting = yield from self._still_open()
+            self._waiting = yield from still_open(self.guard, self.id)
         if wish != _ENDED and self._guest:
             self._done = _LEFT
             return
@@ -337,7 +366,7 @@ class RunContext:
             self._done = _ENDED
             return
         name = None if error is None else type(error).__name__
-        if wish == _LEFT or (wish is None and (self.key is not None or waits or self.waiting)):
+        if wish == _LEFT or (wish is None and (self.key is not None or waits or self._waiting)):
             kept_open = self._record(state, "left open", error=None if self.key is None else name)
             # Said once, however often this is interrupted: another who is inside would be counted out.
             if self._leaving is None or (self._leaving.done and self._leaving.exception() is not None):
@@ -364,12 +393,6 @@ class RunContext:
             outcome=outcome,
             error=error,
         )
-
-    def _still_open(self) -> Generator[Ask, Any, tuple[str, ...]]:
-        """The questions of this run that can still lead to a permit: not refused, not used, not expired."""
-        now = self.guard.last_known_time
-        rows: Sequence[ApprovalRow] = yield Wait(self.guard.ledger.approvals(open_at=now, run_id=self.id))
-        return tuple(row.request.id for row in rows)
 
 
 def current_run(guard: Engine) -> RunContext | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from datetime import timedelta
 from typing import Any, assert_type
 
 from langchain_core.tools import BaseTool, StructuredTool
@@ -114,4 +115,5 @@ def runs(guard: Guard) -> None:
 async def async_runs(guard: Guard) -> None:
     async with guard.run("w") as run:
         assert_type(run.waiting, tuple[str, ...])
+        assert_type(await run.until_answered(within=timedelta(minutes=5)), dict[str, str])
         assert_type(await run.carry(fetch)("x"), bytes)

@@ -13,6 +13,7 @@ from agentguard.core.facts import Facts, RunState
 from agentguard.core.policy import ApprovalRule, Policy
 from agentguard.core.values import Json, Unavailable
 from agentguard.errors import ApprovalPending, ApprovalRefused, ToolCallDenied
+from agentguard.guard.answered import LOOK_EVERY_SECONDS
 from agentguard.guard.asks import Ask, Pause, Wait
 from agentguard.guard.call.gather import inactive_credentials
 from agentguard.guard.call.meaning import meanings
@@ -20,9 +21,6 @@ from agentguard.guard.call.prepare import Call
 from agentguard.guard.engine import Engine
 from agentguard.guard.records import new_id, record, rfc3339
 from agentguard.ledger import Admission, ApprovalRequest, ApprovalRow
-
-# How often a waiting call looks for an answer.
-LOOK_EVERY_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
