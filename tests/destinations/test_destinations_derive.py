@@ -18,6 +18,7 @@ from agentguard.destinations import (
     parse_path,
     rewrite,
 )
+from agentguard.destinations.kinds.url import URL_KIND
 
 HERE = Source("tools.yaml", 4)
 CATALOG = Catalog(
@@ -231,3 +232,17 @@ def test_a_statement_that_reaches_no_table_needs_no_destination() -> None:
     refused = derive([declaration], {"sql": "select pg_sleep(9)"}, CATALOG)
     assert isinstance(refused, Unavailable)
     assert refused.detail == "function_not_allowed: `sql`"
+
+
+def test_a_kind_that_failed_once_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a text comes to is remembered; that a kind broke is not, or an honest address stays refused for ever."""
+    address, read = "https://a.example.com/once-broken", URL_KIND.read
+
+    def broken(*_: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(type(URL_KIND), "read", broken)
+    failed = derive([declare("to")], {"to": address}, CATALOG)
+    assert isinstance(failed, Unavailable) and "kind_failed" in failed.detail
+    monkeypatch.setattr(type(URL_KIND), "read", lambda _, *given: read(*given))
+    assert ids(derive([declare("to")], {"to": address}, CATALOG)) == [address]
