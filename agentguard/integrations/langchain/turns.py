@@ -1,9 +1,9 @@
 """Which message a call of a LangGraph node stands in, and which exceptions say that a tool interrupted itself.
 
-LangGraph executes a node again after a question (``interrupt``), after a failure (``RetryPolicy``) and from an earlier
-checkpoint. Its name of that execution (``checkpoint_ns``) is the same then, and another in every later step; so it is
-the turn of the calls in the message that the node answers, the model's newest in the graph's state. A call that does
-not stand there is made by a loop inside one node: nobody knows which message it stands in, and it is like no other.
+LangGraph executes a node again after a question (``interrupt``) and after a failure (``RetryPolicy``). Its name of that
+execution (``checkpoint_ns``) is the same then, and another in every later step; so it is the turn of the calls in the
+message that the node answers, the model's newest in the graph's state. A call that does not stand there is made by a
+loop inside one node: nobody knows which message it stands in, and it is like no other.
 """
 
 from __future__ import annotations
