@@ -109,14 +109,14 @@ def _namespace(
         return gate.call(
             lambda change: _read(arguments, args, kwargs, change).for_body(fits),
             lambda ready: call(ready, config, run_manager),
-            call_id=known_as(_call_id(args), config),
+            call_id=known_as(_call_id(args)),
         )
 
     async def _arun(*args: Any, config: Any = None, run_manager: Any = None, **kwargs: Any) -> Any:
         return await gate.acall(
             lambda change: _read(arguments, args, kwargs, change).for_body(afits),
             lambda ready: acall(ready, config, run_manager),
-            call_id=known_as(_call_id(args), config),
+            call_id=known_as(_call_id(args)),
         )
 
     # LangChain reads these annotations at every call, to see what it must pass: none are read quickly.

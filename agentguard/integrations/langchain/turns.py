@@ -14,12 +14,14 @@ from itertools import islice
 from typing import Any
 
 from langchain_core.messages import AIMessage
+from langchain_core.runnables.config import var_child_runnable_config
 
 from agentguard.guard import CallRef
 
 
-def known_as(call_id: str | None, config: object) -> str | None:
-    """The call's id, which knows its message where the config leads to it."""
+def known_as(call_id: str | None) -> str | None:
+    """The call's id, which knows its message where the config of the tool that runs leads to it."""
+    config = None if call_id is None else var_child_runnable_config.get()
     place = config.get("configurable") if isinstance(config, Mapping) else None
     if call_id is None or not isinstance(place, Mapping):
         return call_id
