@@ -376,6 +376,21 @@ def test_whose_a_draft_is_and_who_is_asked_is_taken_from_the_bundle_where_nobody
         assert (data["metadata"]["owner"], data["steps"]["send"]["approval"]["from"]) == said
 
 
+def test_a_step_keeps_the_name_that_the_bundle_gave_it(tmp_path: Path) -> None:
+    """So that a comparison with the workflow in force knows it again; of two, neither is meant."""
+    base = tmp_path / "base"
+    base.mkdir()
+    two = "send: {tool: mail, arguments: {}}, send-2: {tool: mail, arguments: {}}"
+    steps = f"steps: {{look-up: {{tool: find, arguments: {{}}}}, {two}}}"
+    text = TRUST.replace("name: other", "name: desk").replace("steps: {find: {tool: find, arguments: {}}}", steps)
+    (base / "base.yaml").write_text(text, "utf-8")
+    runs = [run(n, ("find", {}, {}), ("mail", {}, {}), ("send", {"to": f"x{n}"}, {})) for n in range(10)]
+    made = draft(
+        runs, bundles.load(base), tmp_path / "a", Wanted("desk", None, [], [], 0, date(2026, 12, 1)), bundles.load
+    )
+    assert {step.tool: step.name for step in made.workflow.steps} == {"find": "look-up", "mail": "mail", "send": "send"}
+
+
 def test_a_draft_says_that_it_is_one(tmp_path: Path) -> None:
     """So nothing that a program wrote decides before a person has read it."""
     _, data, _ = learnt(tmp_path, [run(n, ("find", {}, {})) for n in range(5)])

@@ -85,7 +85,9 @@ def draft(runs: Sequence[PastRun], base: UsableBundle | None, out: Path, wanted:
     learnt_from, held = split(runs, wanted.hold_back)
     tools = _undeclared(runs) if base is None else _tooling(base)
     inputs = _inputs(base, wanted.name, runs)
-    learnt = learn(learnt_from, tools, lambda call: None if base is None else _reach(base, call), inputs)
+    learnt = learn(
+        learnt_from, tools, lambda call: None if base is None else _reach(base, call), inputs, _names(base, wanted.name)
+    )
     if not learnt.steps:
         raise ConfigurationError(
             "no tool was called often enough to make a step of it; see `--json` for what was left out"
@@ -125,6 +127,13 @@ def _write(
     if (out / name).exists():
         name = f"{wanted.name}-draft.yaml"
     (out / name).write_text(workflow_yaml(learnt, head), "utf-8")
+
+
+def _names(base: UsableBundle | None, workflow: str) -> dict[str, str]:
+    """What the bundle's workflow calls the step of each tool, where it has one step for it."""
+    known = None if base is None else base.bundle.policy.workflows.get(workflow)
+    steps = {} if known is None else known.steps_by_tool
+    return {tool: found[0].name for tool, found in steps.items() if len(found) == 1}
 
 
 def _whose(base: UsableBundle | None, wanted: Wanted) -> tuple[str, list[str]]:

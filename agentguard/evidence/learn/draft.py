@@ -46,10 +46,15 @@ Reaching = Callable[[PastCall], Reach | None]
 
 
 def learn(
-    runs: Sequence[PastRun], tools: Mapping[str, Tooling], reaching: Reaching, inputs: Mapping[str, Any] = NO_INPUTS
+    runs: Sequence[PastRun],
+    tools: Mapping[str, Tooling],
+    reaching: Reaching,
+    inputs: Mapping[str, Any] = NO_INPUTS,
+    names: Mapping[str, str] = NO_INPUTS,
 ) -> LearntWorkflow:
     """A draft from these runs. ``tools``: by name; a call of another is left out. ``reaching``: where a call led.
-    ``inputs``: the schema of each input of a run."""
+    ``inputs``: the schema of each input of a run. ``names``: what the step of a tool is called already; one of another
+    name would be another step, of which no run knows whether it was done."""
     used = _by_tool(runs, tools)
     sources = {tool: _sources(tool, calls, tools) for tool, calls in used.items()}
     aside = set_aside(runs, used, sources, tools)
@@ -58,7 +63,7 @@ def learn(
         name: f"not in Tools; called in {count} of {len(runs)} runs" for name, count in _unknown(runs, tools).items()
     }
     steps: list[LearntStep] = []
-    taken: set[str] = set()
+    taken = {*names.values()}
     for tool, calls in sorted(used.items()):
         kept = [(run, call) for run, call in calls if run.id not in aside]
         within = {run.id for run, _ in kept}
@@ -68,7 +73,9 @@ def learn(
         if count < max(FEWEST, ceil(RARE * len(runs))):
             left_out[tool] = f"called in {count} of {len(runs)} runs"
             continue
-        step = _step(tool, shown, runs, sources[tool], tools[tool], reaching, taken, inputs, tried=len(within) > 0)
+        name = names.get(tool) or _step_name(tool, taken)
+        taken.add(name)
+        step = _step(name, tool, shown, runs, sources[tool], tools[tool], reaching, inputs, tried=len(within) > 0)
         steps.append(step)
     put_in_order(steps, clean)
     put_together(steps, clean)
@@ -126,13 +133,13 @@ def _sources(
 
 
 def _step(
+    called: str,
     tool: str,
     calls: Sequence[tuple[PastRun, PastCall]],
     runs: Sequence[PastRun],
     sources: Mapping[str, Source | None],
     known: Tooling,
     reaching: Reaching,
-    taken: set[str],
     inputs: Mapping[str, Any],
     *,
     tried: bool,
@@ -140,7 +147,7 @@ def _step(
     within = {run.id: run for run, _ in calls}
     everybody = {run.id for run in runs if any(call.tool == tool and call.ran is Ran.SUCCEEDED for call in run.calls)}
     step = LearntStep(
-        name=_step_name(tool, taken),
+        name=called,
         tool=tool,
         reads=known.reads,
         runs=len(within),

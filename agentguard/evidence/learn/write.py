@@ -75,7 +75,7 @@ def _step(step: LearntStep, head: Head) -> Iterator[str]:
         yield from _argument(name, learnt)
     if step.reach is not None and step.reach.up_to is not None:
         more = ", unclassified: allow" if step.questions and step.reach.unlisted else ""
-        why = "the person who is asked sees the place; with the approval, take `unclassified` out, too"
+        why = "whoever is asked sees the place; take it out with `approval`"
         yield _said(f"    destinations: {{up_to: {step.reach.up_to.word}{more}}}", why if more else "")
     for one in step.together:
         yield from _together(one)
