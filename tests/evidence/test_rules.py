@@ -267,6 +267,38 @@ def test_what_a_reading_tool_looks_for_may_be_another_text_each_time(
         assert said.get("items", said)["maxLength"] == 100
 
 
+TEXTS: list[tuple[str, Any, Any, bool]] = [
+    ("no address", lambda n: "all is well", {"links": "none", "addresses": "none"}, False),
+    ("the address that the run was given", lambda n: f"p{n}@corp.example is away",
+     {"links": "none", "addresses": {"from": "inputs.mail"}}, False),
+    ("the link that the run was given", lambda n: f"see https://corp.example/{n} for more",
+     {"links": {"from": "inputs.page"}, "addresses": "none"}, False),
+    ("an address from nowhere", lambda n: f"q{n}@corp.example is away", {"links": "none"}, True),
+    ("a link from nowhere", lambda n: "see https://evil.example/", {"addresses": "none"}, True),
+    ("near miss: few write one", lambda n: "see https://evil.example/" if n < 6 else "well",
+     {"links": "none", "addresses": "none"}, False),
+    ("near miss: one in ten from elsewhere", lambda n: f"p{n if n % 10 else 99}@corp.example",
+     {"links": "none"}, True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "words", "asked"), [case[1:] for case in TEXTS], ids=[case[0] for case in TEXTS])
+def test_what_a_free_text_may_carry_is_what_the_run_was_given_or_an_owners_to_say(
+    tmp_path: Path, text: Any, words: dict[str, Any], asked: bool
+) -> None:
+    """Refusing what everybody writes would refuse the work; permitting it would let anybody's link through."""
+    runs = []
+    for n in range(1, 31):
+        given = {"mail": f"p{n}@corp.example", "page": f"https://corp.example/{n}"}
+        runs.append(run(n, ("send", {"to": given["mail"], "body": text(n)}, {"to": ("inputs.mail",)}), **given))
+    made, data, _ = learnt(tmp_path, runs)
+    step = data["steps"]["send"]
+    said = step["arguments"]["body"]
+    assert {word: said[word] for word in ("links", "addresses") if word in said} == words
+    assert ("approval" in step) is asked
+    assert any(question.startswith("`body`: links") for question in made.workflow.steps[0].questions) is asked
+
+
 def orders(count: int, looked_up: int = 1) -> list[PastRun]:
     """Runs that look orders up, and pay what the last one says to the account that it says."""
     runs = []

@@ -20,6 +20,7 @@ from typing import Any
 from agentguard.core.credentials import without_credentials
 from agentguard.core.values import Json
 from agentguard.evidence.draft.words import is_free_text, says_whose
+from agentguard.evidence.learn.texts import NOTHING, Carried
 
 # Of the runs that use the argument, so many must agree on where it comes from; a second source is added for no fewer.
 MOST_AGREE = 0.6
@@ -164,11 +165,20 @@ def _name(value: Json) -> str:
 
 
 def learn_argument(
-    name: str, uses: Sequence[Use], calls: int, source: Source | None, *, reads: bool, is_place: bool, named: bool
+    name: str,
+    uses: Sequence[Use],
+    calls: int,
+    source: Source | None,
+    *,
+    reads: bool,
+    is_place: bool,
+    named: bool,
+    carries: Carried = NOTHING,
 ) -> Learnt:
     """What a step says of one argument. ``calls``: of the tool in all, so that one that is left out is optional.
 
-    ``is_place``: it is a destination of the tool. ``named``: no traffic may say what it may be (a declared secret).
+    ``carries``: the links and addresses in its texts. ``is_place``: it is a destination of the tool. ``named``: no
+    traffic may say what it may be (a declared secret).
     """
     values = [use.value for use in uses if not isinstance(use.value, Hidden)]
     optional: dict[str, Any] = {"optional": True} if len(uses) < calls else {}
@@ -191,9 +201,12 @@ def learn_argument(
     text = is_free_text(name, reads=reads) and _are_texts(values)
     if text and not is_place:
         word: dict[str, Any] = {**full, "maxLength": TEXT_AT_MOST}
-        if not reads:
-            word |= {"links": "none", "addresses": "none"}
-        return Learnt({**word, **optional}, f"free text in {runs} runs", None, "text")
+        said = f"free text in {runs} runs"
+        if reads:
+            return Learnt({**word, **optional}, said, None, "text")
+        question = f"`{name}`: links or addresses in it, from no source that is known" if carries.asks else None
+        said += f"; {carries.breaks} would break it" if carries.breaks else ""
+        return Learnt({**word, **carries.words, **optional}, said, question, "text")
     if set(_types_listed(full)) <= {"boolean", "null"} and {True, False} <= {v for v in values if v is not None}:
         return Learnt({**full, **optional}, f"true and false in {runs} runs", None, "text")
     if not reads or is_place:

@@ -35,6 +35,7 @@ from agentguard.evidence.learn.kept import put_together
 from agentguard.evidence.learn.learnt import LearntStep, LearntWorkflow, Reach, Tooling
 from agentguard.evidence.learn.limits import budgets, limit
 from agentguard.evidence.learn.order import first_place, put_in_order
+from agentguard.evidence.learn.texts import NOTHING, carried
 from agentguard.evidence.traffic import PastCall, PastRun, Ran
 
 # A tool that fewer runs use is left out: 5 of 100, and never a single one.
@@ -159,8 +160,9 @@ def _step(
         uses = uses_of(name, calls)
         secret = name in known.secrets or is_secret(name)
         learnt = learn_argument(
-            name, uses, len(calls), sources.get(name), reads=known.reads, is_place=name in known.places, named=secret
-        )
+            name, uses, len(calls), sources.get(name), reads=known.reads, is_place=name in known.places, named=secret,
+            carries=NOTHING if known.reads else carried(name, calls),
+        )  # fmt: skip
         step.arguments[name] = learnt = as_given(learnt, inputs)
         if learnt.question is not None:
             step.questions.append(learnt.question)
