@@ -92,7 +92,7 @@ def init(
         choices = replace(choices, observe_until=(now + _OBSERVED).date())
     with common.progress("trying the draft") as on_case:
         drafted = write(planned(found, choices), choices, to, now, on_case)
-    _tell(drafted, choices, to, tools)
+    _tell(drafted, choices, to, tools, defined=found.defined)
 
 
 def _found(
@@ -201,7 +201,7 @@ def _default_name(tools: str | None, tools_list: Path | None, openapi: Path | No
     return plain or "workflow"
 
 
-def _tell(drafted: Drafted, choices: Choices, to: Path, tools: str | None) -> None:
+def _tell(drafted: Drafted, choices: Choices, to: Path, tools: str | None, *, defined: bool) -> None:
     """What was drawn up, what to look at first, and the two lines of code."""
     plan = drafted.plan
     common.line(f"wrote {to}/: {', '.join(drafted.files[:8])}{' ...' if len(drafted.files) > 8 else ''}")
@@ -224,7 +224,12 @@ def _tell(drafted: Drafted, choices: Choices, to: Path, tools: str | None) -> No
     common.line("The two lines that guard your tools:")
     variable = "tools" if tools is None else tools.rpartition(":")[2].rpartition(".")[2]
     common.line(f'    guard = Guard.load("{to}")  # from agentguard import Guard')
-    common.line(f"    {variable} = guard.wrap({variable})")
+    if defined:  # a definition runs nothing: each needs its function
+        common.line(
+            "    tools = OpenAITools(guard, [(definition, function), ...])  # from agentguard.integrations.openai"
+        )
+    else:
+        common.line(f"    {variable} = guard.wrap({variable})")
     common.line("and around each request:")
     inputs = ", ".join(f"{display.machine(name)}: {display.machine(value)}" for name, (_, value) in plan.inputs.items())
     given = f", inputs={{{inputs}}}" if inputs else ""

@@ -174,7 +174,8 @@ class Guard(Engine):
 
         if isinstance(tools, Mapping):
             raise ConfigurationError(
-                "guard.wrap takes a tool or a list of tools; put other names in Tools as `aliases`"
+                "guard.wrap takes a tool or a list of tools; put other names in Tools as `aliases`. A definition runs "
+                "nothing: give `OpenAITools(guard, [(definition, function)])` each with its function"
             )
         if isinstance(tools, list | tuple | set | frozenset | Iterator) and not callable(tools):
             return self._wrap_all(tools)

@@ -189,7 +189,10 @@ def test_definitions_of_providers_make_one_too(here: Path, capsys: pytest.Captur
     """What the provider runs itself passes no guard, and is left out with that reason."""
     (here / "defs.py").write_text(FUNCTIONS)
     assert run("defs:definitions") == 0
-    assert "the provider runs itself" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "the provider runs itself" in out
+    # `guard.wrap` takes no definition: what is printed must work.
+    assert "OpenAITools(guard, [(definition, function), ...])" in out and "guard.wrap(" not in out
     assert sorted(effects()) == ["get_a", "get_b", "get_c"]
     in_order(capsys)
 

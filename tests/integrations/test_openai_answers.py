@@ -541,3 +541,16 @@ def test_whatever_the_model_writes_every_id_is_answered_once_and_nothing_runs(ca
     for form in (as_chat, as_response):
         assert answers(_DENYING_TOOLS, form(*calls)).keys() == {call_id for call_id, _, _ in calls}
     assert ran == []
+
+
+def test_definitions_are_answered_where_the_client_is_not_installed(
+    keeper: Doorkeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever speaks to a model in another way needs no `openai`; to look into a package that is not there raises."""
+
+    def find_spec(name: str) -> None:
+        if "." in name:
+            raise ModuleNotFoundError(name)
+
+    monkeypatch.setattr("importlib.util.find_spec", find_spec)
+    assert OpenAITools(keeper, [(HANDMADE, send)]).chat_tools[0]["function"]["name"] == "send"

@@ -92,6 +92,7 @@ def _is_definition(value: Any) -> bool:
 
 def _add(found: Found, tool: Any, position: int) -> None:
     name = getattr(tool, "name", None) or getattr(tool, "__name__", None) or f"number {position + 1}"
+    found.defined |= isinstance(tool, Mapping)
     try:
         found.tools.append(_defined(tool) if isinstance(tool, Mapping) else _wrapped(tool))
     except (ConfigurationError, ValueError) as error:

@@ -33,10 +33,12 @@ class Described:
 
 @dataclass(slots=True)
 class Found:
-    """The tools of a source, and those that are none: their names and why."""
+    """The tools of a source, and those that are none: their names and why. ``defined``: some are definitions alone,
+    which run nothing."""
 
     tools: list[Described] = field(default_factory=list)
     left_out: list[tuple[str, str]] = field(default_factory=list)
+    defined: bool = False
 
 
 def parameters_of(schema: Any) -> Mapping[str, Json]:

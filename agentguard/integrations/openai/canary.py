@@ -62,9 +62,14 @@ def _entries(tools: Tools, name: str) -> dict[str, Callable[[], Any]]:
         found["answer(responses)"] = lambda: tools.answer(items)[0]["output"]
     found["aanswer(chat)"] = lambda: aanswered(chat, "content")
     found["aanswer(responses)"] = lambda: aanswered(items, "output")
-    # Older releases of the client have no tool runner, so no entry there.
-    if importlib.util.find_spec("openai.lib.responses_tool_runner") is not None:
+    # Older releases of the client have no tool runner, so no entry there; and definitions need no client at all.
+    if _has("openai") and _has("openai.lib.responses_tool_runner"):
         if not tools.has_async:
             found["registered"] = lambda: tools.registered[0].execute({})
         found["async_registered"] = lambda: tools.async_registered[0].execute({})
     return found
+
+
+def _has(module: str) -> bool:
+    """Whether it can be imported. Of a module inside a package, the package is looked for first."""
+    return importlib.util.find_spec(module) is not None
