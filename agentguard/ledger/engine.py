@@ -15,7 +15,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any, TypeVar
 
 from agentguard.errors import LedgerError
@@ -48,6 +48,7 @@ class Engine:
         self.error: LedgerError | None = None
         self.listeners = Listeners()
         self.worker = Worker(self.log, self.listeners)
+        self.worker.joins = self._next
         self._lock = threading.Lock()
         self._queue: deque[Promise[Any]] = deque()
         self._shut = False
@@ -171,19 +172,18 @@ class Engine:
         told: list[Promise[Any]] = []
         queue, worker = self._queue, self.worker
         while queue:
-            told += worker.do([queue[0]] if len(queue) == 1 else self._next())
+            told += worker.do([queue[0]] if len(queue) == 1 else self._next(0) or [queue[0]])
             while queue and (queue[0].done or queue[0] in worker.late):
                 queue.popleft()
         return told
 
-    def _next(self) -> list[Promise[Any]]:
-        """The oldest that go together. What reads the store itself goes alone, after what was asked before it."""
-        batch: list[Promise[Any]] = []
-        for promise in list(islice(self._queue, MOST_AT_ONCE)):
-            if promise.need in _ALONE:
-                return batch or [promise]
-            batch.append(promise)
-        return batch
+    def _next(self, after: int) -> list[Promise[Any]]:
+        """The oldest that go together, after so many. What reads the store itself goes alone, after what was asked
+        before it."""
+        if len(self._queue) <= after:
+            return []
+        found = list(islice(self._queue, after, MOST_AT_ONCE))
+        return list(takewhile(lambda promise: promise.need not in _ALONE, found))
 
     def flush(self) -> bool:
         """Write what is owed. False where it could not be written, and stays owed."""

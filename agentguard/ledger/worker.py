@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from agentguard.errors import LedgerError
@@ -59,15 +59,20 @@ class Worker:
         self.late: list[Promise[Any]] = []
         # Whether the store's cells lag behind so far that somebody should save them.
         self.lags = False
+        # What was asked after so many that are being done.
+        self.joins: Callable[[int], list[Promise[Any]]] = lambda _: []
         self._listeners = listeners
         self._torn = True
         self._attempt: _Attempt | None = None
 
     def do(self, batch: list[Promise[Any]], *, alone: bool = False) -> list[Promise[Any]]:
-        """Do these, after the outcomes that could not even be begun; or this one ``alone``."""
+        """Do these, after the outcomes that could not even be begun and with what was asked meanwhile; or this one
+        ``alone``."""
         late: list[Promise[Any]] = []
         if self.late and not alone:
             late = [promise for promise in self.late if not promise.done and promise not in batch]
+            batch = [*late, *batch]
+        asked = None if alone else len(late)
         told: list[Promise[Any]] = []
         try:
             for _ in range(_MOST_BEHIND):
@@ -75,7 +80,7 @@ class Worker:
                     fresh = self._torn
                     if fresh:
                         told += self._heal()
-                    told += self._batch([*late, *batch] if late else batch, fresh=fresh)
+                    told += self._batch(batch, fresh=fresh, asked=asked)
                 except Behind:
                     self._torn = True
                     continue
@@ -86,9 +91,9 @@ class Worker:
         except Exception as error:  # rule 4
             self._undo()
             everybody = isinstance(error, LedgerError) or self.log.concerns_everybody(error)
-            if everybody or len(batch) + len(late) == 1:
-                return self._refuse([*late, *batch], error, broke=not everybody)
-        return [each for promise in (*late, *batch) if not promise.done for each in self.do([promise], alone=True)]
+            if everybody or len(batch) == 1:
+                return self._refuse(batch, error, broke=not everybody)
+        return [each for promise in batch if not promise.done for each in self.do([promise], alone=True)]
 
     def _undo(self) -> None:
         self._torn = True
@@ -114,8 +119,9 @@ class Worker:
                 promise.answer(None, LedgerError(text))
         return [promise for promise in batch if promise.done]
 
-    def _batch(self, batch: list[Promise[Any]], *, fresh: bool) -> list[Promise[Any]]:
-        """``fresh``: what others wrote was folded in a moment ago."""
+    def _batch(self, batch: list[Promise[Any]], *, fresh: bool, asked: int | None) -> list[Promise[Any]]:
+        """``fresh``: what others wrote was folded in a moment ago. ``asked``: where in the batch that begins which was
+        asked for; None where nothing else may join it."""
         mirror = self.mirror
         # One alone, as most are, is read without a look at what was done of it before.
         needs = {batch[0].need} if len(batch) == 1 else {promise.need for promise in batch if not promise.done}
@@ -130,6 +136,9 @@ class Worker:
             self.log.check()
         elif self.log.enter(write=write):
             mirror.catch_up(write=write)
+        if write and asked is not None and not settled:
+            # To wait for the turn took its time, and whoever came meanwhile is done in it, too.
+            batch += self.joins(len(batch) - asked)
         if settled and write:
             self._pay()
             if lists and mirror.unsaved:

@@ -263,6 +263,29 @@ def test_whoever_writes_has_the_turn_and_leaves_the_queue(tmp_path: Path) -> Non
     ledger.shut()
 
 
+def test_what_is_asked_while_the_turn_is_waited_for_is_done_in_it(tmp_path: Path) -> None:
+    """Else a busy process takes one call with each of its turns, and of others like it one takes them all."""
+    one, two = open_ledger(tmp_path / "l"), open_ledger(tmp_path / "l")
+    appended: list[int] = []
+    append = two.engine.log.append
+    two.engine.log.append = lambda first, rows: (appended.append(len(rows)), append(first, rows))[1]  # type: ignore
+    with ThreadPoolExecutor(1) as pool, paused(one):
+        one.engine.log.enter(write=True)
+        waiting = pool.submit(lambda: got(two.append(record())))
+        while not _is_held(tmp_path / "l-queue"):
+            time.sleep(0.001)
+        late = [two.append(record()) for _ in range(3)]
+        runs = two.runs()
+        more = two.append(record())
+        one.engine.log.leave()
+        one.engine.worker._torn = True
+        assert [waiting.result(30), *map(got, late)] == [1, 2, 3, 4]
+    assert (list(got(runs)), got(more)) == ([], 5)
+    assert appended[0] == 4, "all that go together; a list goes alone, and what comes after it later"
+    one.shut()
+    two.shut()
+
+
 def test_two_that_both_want_a_turn_never_wait_for_each_other(tmp_path: Path) -> None:
     """Whoever has the turn and wants another goes to the end of the queue without it."""
     one, two = open_ledger(tmp_path / "l"), open_ledger(tmp_path / "l")
