@@ -17,7 +17,7 @@ from agentguard.destinations.kinds import Ambiguous, Divided, Kind, Recalled, fi
 
 
 @dataclass(slots=True)
-class Seen:
+class UsedPlace:
     """One place of the records: how many decisions named it, of which tools, and when last."""
 
     kind: str
@@ -31,7 +31,7 @@ class Seen:
 class Missing:
     """A place that no entry covers. ``write`` is the entry to add, or None where no pattern can name the place."""
 
-    seen: Seen
+    seen: UsedPlace
     write: str | None
 
 
@@ -44,9 +44,9 @@ class Coverage:
     unused: tuple[CatalogEntry, ...]
 
 
-def collect(records: Iterable[Mapping[str, object]]) -> list[Seen]:
+def collect(records: Iterable[Mapping[str, object]]) -> list[UsedPlace]:
     """The places of decision records. What is not as our records are is passed over: records are read, not judged."""
-    found: dict[tuple[str, str], Seen] = {}
+    found: dict[tuple[str, str], UsedPlace] = {}
     for data in records:
         places = data.get("destinations")
         for place in places if isinstance(places, list) else ():
@@ -55,14 +55,14 @@ def collect(records: Iterable[Mapping[str, object]]) -> list[Seen]:
             kind, identity = place.get("kind"), place.get("id")
             if type(kind) is not str or type(identity) is not str:
                 continue
-            seen = found.setdefault((kind, identity), Seen(kind, identity))
+            seen = found.setdefault((kind, identity), UsedPlace(kind, identity))
             seen.decisions += 1
             seen.last = max(seen.last, str(data.get("time") or ""))
             seen.tools.add(str(data.get("tool") or ""))
     return list(found.values())
 
 
-def compare(catalog: Catalog, seen: Iterable[Seen]) -> Coverage:
+def compare(catalog: Catalog, seen: Iterable[UsedPlace]) -> Coverage:
     """The catalog beside what was seen."""
     answered: set[int] = set()
     missing: list[Missing] = []

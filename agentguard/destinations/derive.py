@@ -103,7 +103,7 @@ def rewrite(declarations: Sequence[DestinationDeclaration], arguments: Mapping[s
     A new object wherever something changed; the given one is never altered. What cannot be derived stays as
     it is: ``derive`` refuses that call.
     """
-    return _respelt(declarations, arguments, lambda kind: kind.handed_on)
+    return _respelt(declarations, arguments, lambda kind: kind.rewrites_argument)
 
 
 def compared(declarations: Sequence[DestinationDeclaration], arguments: Mapping[str, Json]) -> dict[str, Json]:
@@ -276,7 +276,7 @@ def _places(declaration: DestinationDeclaration, arguments: Mapping[str, Json]) 
         yield _ambiguous("unknown_kind", shown)
         return
     for count, value in enumerate(_values(declaration, arguments)):
-        if count == kind.most:
+        if count == kind.max_per_call:
             yield _ambiguous("too_many", shown)
             return
         if isinstance(value, Unavailable):

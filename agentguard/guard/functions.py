@@ -19,7 +19,9 @@ _GUARDED: weakref.WeakSet[Callable[..., Any]] = weakref.WeakSet()
 class MakesGates(Protocol):
     """What wrapping needs of a guard."""
 
-    def gate(self, name: str, *, definition: Json, framework: str) -> Gate:
+    def gate(
+        self, name: str, *, definition: Json, framework: str, suspends: Callable[[BaseException], bool] | None = None
+    ) -> Gate:
         """The gate of one tool."""
 
 

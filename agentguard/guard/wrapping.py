@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NoReturn
 
@@ -41,7 +42,9 @@ class _Read(BaseException):
 class _Reader:
     """Stands where a guard would, and makes no gate: it only hears what tool one was asked for."""
 
-    def gate(self, name: str, *, definition: Json, framework: str) -> NoReturn:
+    def gate(
+        self, name: str, *, definition: Json, framework: str, suspends: Callable[[BaseException], bool] | None = None
+    ) -> NoReturn:
         """Hand the definition back."""
         raise _Read(definition)
 

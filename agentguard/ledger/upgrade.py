@@ -30,7 +30,7 @@ from agentguard.ledger.rebuild import Progress, fold_log
 from agentguard.ledger.snapshot import snapshots
 from agentguard.ledger.sqlite import open_ledger
 from agentguard.ledger.sqlite.files import beside, check_is_path, explain, open_file, owners_of, read_version
-from agentguard.ledger.sqlite.owners import living
+from agentguard.ledger.sqlite.liveness import living
 from agentguard.ledger.sqlite.schema import SCHEMA_VERSION, UPGRADED
 from agentguard.ledger.sqlite.store import SqliteLog
 

@@ -35,5 +35,5 @@ def test_each_kind_stands_in_the_table_with_its_options(name: str) -> None:
     kind = find_kind(name)
     assert kind is not None
     assert all(f"`{option}`" in row for option in kind.options)
-    assert (row.rstrip(" |").rpartition("| ")[2] == "the id") is kind.handed_on
+    assert (row.rstrip(" |").rpartition("| ")[2] == "the id") is kind.rewrites_argument
     assert row.rstrip(" |").endswith("the id") is is_seen_as_id(kind)

@@ -19,7 +19,7 @@ from agentguard.destinations.kinds import Ambiguous, make_place
 
 
 class Ticket:
-    name, options, handed_on, most = "ticket", frozenset({"project"}), True, 8
+    name, options, rewrites_argument, max_per_call = "ticket", frozenset({"project"}), True, 8
 
     def derive(self, value, options):
         if value == "raise":
@@ -56,9 +56,9 @@ class Named(Ticket):
 TICKET = Ticket()
 URL = Named("url")
 WRONG_NAME = Named("another")
-NO_BOUND = Named("no-bound", most=None)
+NO_BOUND = Named("no-bound", max_per_call=None)
 NO_KEYS = Named("no-keys", place_keys=None)
-HANDED = Named("handed", handed_on="yes")
+HANDED = Named("handed", rewrites_argument="yes")
 """
 ENTRY_POINTS = """\
 [agentguard.destinations]

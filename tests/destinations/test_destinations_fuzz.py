@@ -88,7 +88,7 @@ def test_whatever_is_accepted_keeps_its_place(name: str, data: st.DataObject) ->
         return
     assert place.id.isprintable()
     assert list(kind_of(name).place_keys(place))
-    if kind_of(name).handed_on:
+    if kind_of(name).rewrites_argument:
         assert read(name, place.id) == place
     again = recall(kind_of(name), place.id)
     assert again is not None

@@ -79,7 +79,7 @@ def test_the_canonical_form_is_its_own_canonical_form(case: dict[str, object]) -
     assert kind is not None
     derived = derive(kind.name, case["value"], case.get("options", {}))  # type: ignore[arg-type]
     assert not isinstance(derived, Ambiguous)
-    if kind.handed_on:
+    if kind.rewrites_argument:
         assert derive(kind.name, derived[0].id, case.get("options", {})) == derived  # type: ignore[arg-type]
 
 
@@ -87,7 +87,7 @@ def test_a_kind_that_raises_or_answers_nonsense_is_a_refusal() -> None:
     """Third parties write kinds; a bug of theirs must close, not open."""
 
     class Broken:
-        name, options, handed_on, most = "broken", frozenset[str](), True, 1
+        name, options, rewrites_argument, max_per_call = "broken", frozenset[str](), True, 1
 
         def __init__(self, answer: object) -> None:
             self.answer = answer

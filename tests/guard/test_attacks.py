@@ -97,7 +97,7 @@ def test_a_type_that_changes_its_value_each_time_it_is_read_does_not_run(guard: 
     assert ran == []
 
 
-def handed_on(function: Callable[..., Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
+def rewrites_argument(function: Callable[..., Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
     """What the function would be called with."""
     given = Signature.of(function).given(args, kwargs)
     by_position, by_name = given.ready(read_canonical(bytes_in_order(given.values)[0]))
@@ -110,7 +110,7 @@ def test_a_type_that_takes_one_layer_off_each_time_it_is_read_does_not_run() -> 
     def tool(path: Annotated[str, AfterValidator(unquote)]) -> None: ...
 
     with pytest.raises(ConfigurationError, match="for `path` is not what was judged"):
-        handed_on(tool, "%252e%252e/keys")
+        rewrites_argument(tool, "%252e%252e/keys")
 
 
 def test_a_number_that_was_judged_is_not_handed_on_as_a_truth() -> None:
@@ -119,7 +119,7 @@ def test_a_number_that_was_judged_is_not_handed_on_as_a_truth() -> None:
     def tool(rows: Annotated[Any, AfterValidator({2: 1, 1: True}.__getitem__)]) -> None: ...
 
     with pytest.raises(ConfigurationError, match="not what was judged"):
-        handed_on(tool, 2)
+        rewrites_argument(tool, 2)
 
 
 def test_a_type_that_only_tidies_its_value_runs() -> None:
@@ -129,7 +129,7 @@ def test_a_type_that_only_tidies_its_value_runs() -> None:
 
     tags = sorted({f"tag-{number}" for number in range(40)}, key=hash)
     given = Signature.of(tool).given((" EXP-7 ", frozenset(tags), "https://files.corp.example"), {})
-    values = handed_on(tool, " EXP-7 ", frozenset(tags), "https://files.corp.example")
+    values = rewrites_argument(tool, " EXP-7 ", frozenset(tags), "https://files.corp.example")
 
     assert given.values["text"] == values["text"] == "EXP-7"
     assert given.values["tags"] == sorted(tags) and values["tags"] == frozenset(tags)
@@ -142,7 +142,7 @@ def test_a_list_is_not_handed_on_in_another_order_than_was_judged() -> None:
     def tool(accounts: Annotated[list[str], AfterValidator(lambda all: all[::-1])], tags: set[str]) -> None: ...
 
     with pytest.raises(ConfigurationError, match="not what was judged"):
-        handed_on(tool, ["b", "a", "c"], {"x"})
+        rewrites_argument(tool, ["b", "a", "c"], {"x"})
 
 
 class Lying(Mapping[str, Any]):

@@ -14,7 +14,7 @@ from ledger_kit import T0, a_closing, a_run, an_admission, at, child, got, recor
 
 from agentguard.core.facts import RunState
 from agentguard.ledger import Admitted, RecordFilter, open_ledger
-from agentguard.ledger.sqlite.owners import Owner
+from agentguard.ledger.sqlite.liveness import Owner
 
 SCRIPT = Path(__file__).with_name("ledger_crash_child.py")
 

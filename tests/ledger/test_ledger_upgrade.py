@@ -21,7 +21,7 @@ from agentguard.core.values import Risk, Sensitivity
 from agentguard.errors import LedgerError
 from agentguard.ledger import Admitted, LogLedger, Outcome, RecordFilter, Refusal, Refused, open_ledger, upgrade
 from agentguard.ledger.rebuild import rebuild_ledger
-from agentguard.ledger.sqlite.owners import Owner
+from agentguard.ledger.sqlite.liveness import Owner
 from agentguard.ledger.upgrade import upgrade_ledger
 
 

@@ -31,8 +31,8 @@ Derived: TypeAlias = "tuple[Place, ...] | Ambiguous"
 class Kind(Protocol):
     """One kind of destination.
 
-    ``options`` names what a declaration may set. ``handed_on`` says that a place's id is a usable argument,
-    which the tool is given instead of the original spelling. ``most`` bounds how many such arguments one call
+    ``options`` names what a declaration may set. ``rewrites_argument`` says that a place's id is a usable argument,
+    which the tool is given instead of the original spelling. ``max_per_call`` bounds how many such arguments one call
     may carry. A kind may also say ``seen_as_id = True``: then conditions see the id, and the tool is given the
     original spelling.
     """
@@ -46,11 +46,11 @@ class Kind(Protocol):
         """The names of the options a declaration may set."""
 
     @property
-    def handed_on(self) -> bool:
+    def rewrites_argument(self) -> bool:
         """Whether the tool is given the canonical id instead of the original argument."""
 
     @property
-    def most(self) -> int:
+    def max_per_call(self) -> int:
         """How many arguments of this kind one call may carry."""
 
     def derive(self, value: Json, options: Mapping[str, Json]) -> Derived:
@@ -90,7 +90,7 @@ class Recalled(Kind, Protocol):
 
 def is_seen_as_id(kind: Kind) -> bool:
     """Whether conditions see the id of a place in place of the argument."""
-    return kind.handed_on or getattr(kind, "seen_as_id", None) is True
+    return kind.rewrites_argument or getattr(kind, "seen_as_id", None) is True
 
 
 @runtime_checkable
@@ -117,9 +117,9 @@ class TextKind(ABC):
 
     name: ClassVar[str]
     options: ClassVar[frozenset[str]] = frozenset()
-    handed_on: ClassVar[bool] = False
+    rewrites_argument: ClassVar[bool] = False
     seen_as_id: ClassVar[bool] = False
-    most: ClassVar[int] = 256
+    max_per_call: ClassVar[int] = 256
     max_length: ClassVar[int]
 
     def derive(self, value: Json, options: Mapping[str, Json]) -> Derived:

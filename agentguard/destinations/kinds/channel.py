@@ -66,7 +66,7 @@ _EVERYBODY = frozenset({"here", "channel", "everyone", "all", "group", "room", "
 class _Channel(TextKind):
     name = "channel"
     options = frozenset({"service"})
-    most = 64
+    max_per_call = 64
     max_length = MAX_LENGTH
 
     def read(self, text: str, options: Mapping[str, Json]) -> Derived:

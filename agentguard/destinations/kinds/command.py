@@ -36,8 +36,8 @@ _PROGRAM = re.compile(r"(?:/[A-Za-z0-9_.+-]+)*/?[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 class _Command:
     name = "command"
     options: frozenset[str] = frozenset()
-    handed_on = False
-    most = 16
+    rewrites_argument = False
+    max_per_call = 16
     promises = frozenset({PROMISE})
 
     def derive(self, value: Json, options: Mapping[str, Json]) -> Derived:

@@ -68,7 +68,7 @@ _FILE_VALUE = re.compile(r"(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)+|system")
 
 class _Dsn(TextKind):
     name = "dsn"
-    most = 64
+    max_per_call = 64
     max_length = MAX_LENGTH
 
     def read(self, text: str, options: Mapping[str, Json]) -> Derived:

@@ -33,7 +33,7 @@ _PORTS = {"https": "443", "ssh": "22"}
 
 class _Git(TextKind):
     name = "git"
-    most = 64
+    max_per_call = 64
     max_length = MAX_LENGTH
 
     def read(self, text: str, options: Mapping[str, Json]) -> Derived:

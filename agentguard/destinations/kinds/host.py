@@ -20,7 +20,7 @@ _BARE_IPV6 = re.compile(r"[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:]*")
 
 class _Host(TextKind):
     name = "host"
-    handed_on = True
+    rewrites_argument = True
     max_length = MAX_LENGTH
 
     def read(self, text: str, options: Mapping[str, Json]) -> Derived:

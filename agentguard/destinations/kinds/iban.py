@@ -42,7 +42,7 @@ _LENGTHS = {country: length for length, countries in _COUNTRIES.items() for coun
 
 class _Iban(TextKind):
     name = "iban"
-    handed_on = True
+    rewrites_argument = True
     max_length = MAX_LENGTH
 
     def read(self, text: str, options: Mapping[str, Json]) -> Derived:

@@ -17,7 +17,7 @@ MAX_LENGTH = 64
 
 class _Ip(TextKind):
     name = "ip"
-    handed_on = True
+    rewrites_argument = True
     max_length = MAX_LENGTH
 
     def read(self, text: str, options: Mapping[str, Json]) -> Derived:

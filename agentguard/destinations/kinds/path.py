@@ -28,7 +28,7 @@ _DOORS = frozenset({"proc", "dev", "sys", ".vol"})
 class _Path(TextKind):
     name = "path"
     options = frozenset({"root"})
-    handed_on = True
+    rewrites_argument = True
     max_length = MAX_LENGTH
 
     def read(self, text: str, options: Mapping[str, Json]) -> Derived:

@@ -89,11 +89,11 @@ def _load_foreign(name: str) -> object | None:
 
 def _fits(kind: object, name: str) -> bool:
     """Whether somebody else's object has every member of a kind, each of its type."""
-    options, most = getattr(kind, "options", None), getattr(kind, "most", None)
+    options, most = getattr(kind, "options", None), getattr(kind, "max_per_call", None)
     return (
         getattr(kind, "name", None) == name
         and isinstance(options, frozenset)
-        and type(getattr(kind, "handed_on", None)) is bool
+        and type(getattr(kind, "rewrites_argument", None)) is bool
         and type(most) is int
         and most > 0
         and all(callable(getattr(kind, member, None)) for member in _MEMBERS)

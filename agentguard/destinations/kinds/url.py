@@ -65,7 +65,7 @@ _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01
 class _Url(TextKind):
     name = "url"
     options = frozenset({"schemes", "default_scheme"})
-    handed_on = True
+    rewrites_argument = True
     max_length = MAX_LENGTH
     promises = frozenset({PROMISE})
 

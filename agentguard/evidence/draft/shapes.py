@@ -48,7 +48,7 @@ def anything() -> dict[str, Json]:
 
 
 @dataclass(slots=True)
-class Shape:
+class DraftShape:
     """One argument's schema for a policy; ``open``: whether it lets through what nobody described; what was lost."""
 
     schema: dict[str, Json]
@@ -56,14 +56,14 @@ class Shape:
     lost: list[str] = field(default_factory=list)
 
 
-def shape_of(schema: Any, root: Any) -> Shape:
+def shape_of(schema: Any, root: Any) -> DraftShape:
     """The shape of one argument. ``root`` is what a ``$ref`` points into. Never raises."""
     reader = _Reader(root)
     try:
         made = reader.read(schema, 0, ())
     except _TooMuch:
-        return Shape(anything(), True, ["more than a person reads"])
-    return Shape(made, reader.open, sorted(reader.lost))
+        return DraftShape(anything(), True, ["more than a person reads"])
+    return DraftShape(made, reader.open, sorted(reader.lost))
 
 
 class _TooMuch(Exception):

@@ -51,7 +51,7 @@ class Use:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class Explained:
     """Where the values come from: a word of ``from``, how many runs it explains, and those it does not."""
 
     words: tuple[str, ...]
@@ -96,7 +96,7 @@ _TOKEN = re.compile(
 )
 
 
-def source_of(uses: Sequence[Use], trusted: Callable[[str], bool], agree: float) -> Source | None:
+def source_of(uses: Sequence[Use], trusted: Callable[[str], bool], agree: float) -> Explained | None:
     """Where most runs take the value from, or None where they do not agree."""
     known = [use for use in uses if not isinstance(use.value, Hidden) and not is_nothing(use.value)]
     runs = frozenset(use.run for use in known)
@@ -118,7 +118,7 @@ def source_of(uses: Sequence[Use], trusted: Callable[[str], bool], agree: float)
     if not chosen:
         return None
     breaks = _unexplained(known, chosen)
-    return Source(tuple(chosen), runs - breaks, breaks)
+    return Explained(tuple(chosen), runs - breaks, breaks)
 
 
 def _tells_apart(uses: Iterable[Use], place: str) -> bool:
@@ -168,7 +168,7 @@ def learn_argument(
     name: str,
     uses: Sequence[Use],
     calls: int,
-    source: Source | None,
+    source: Explained | None,
     *,
     reads: bool,
     is_place: bool,

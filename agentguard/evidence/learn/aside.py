@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from agentguard.evidence.learn.arguments import HIDDEN, Source, Use, is_nothing, visible
+from agentguard.evidence.learn.arguments import HIDDEN, Explained, Use, is_nothing, visible
 from agentguard.evidence.learn.learnt import Tooling
 from agentguard.evidence.traffic import PastCall, PastRun
 
@@ -27,7 +27,7 @@ def uses_of(name: str, calls: Iterable[tuple[PastRun, PastCall]]) -> list[Use]:
 def set_aside(
     runs: Sequence[PastRun],
     used: Mapping[str, Sequence[tuple[PastRun, PastCall]]],
-    sources: Mapping[str, Mapping[str, Source | None]],
+    sources: Mapping[str, Mapping[str, Explained | None]],
     tools: Mapping[str, Tooling],
 ) -> dict[str, str]:
     """Rule 1, with the reason for each."""

@@ -24,8 +24,8 @@ from agentguard.evidence.draft.words import is_secret
 from agentguard.evidence.learn.arguments import (
     MOST_AGREE,
     READS_AGREE,
+    Explained,
     Learnt,
-    Source,
     as_given,
     learn_argument,
     source_of,
@@ -120,7 +120,7 @@ def _arguments(calls: Iterable[tuple[PastRun, PastCall]]) -> list[str]:
 
 def _sources(
     tool: str, calls: Sequence[tuple[PastRun, PastCall]], tools: Mapping[str, Tooling]
-) -> dict[str, Source | None]:
+) -> dict[str, Explained | None]:
     def trusted(place: str) -> bool:
         if place.startswith("inputs."):
             return True
@@ -138,7 +138,7 @@ def _step(
     tool: str,
     calls: Sequence[tuple[PastRun, PastCall]],
     runs: Sequence[PastRun],
-    sources: Mapping[str, Source | None],
+    sources: Mapping[str, Explained | None],
     known: Tooling,
     reaching: Reaching,
     inputs: Mapping[str, Any],

@@ -201,9 +201,9 @@ def _led(
         plain = values if data is canonical else read_canonical(canonical)
         judged = without_nulls(plain, nulls)
         if declared:
-            handed_on = rewrite(declared, values)
-            if any(part is not values[name] for name, part in handed_on.items()):
-                values = handed_on
+            rewrites_argument = rewrite(declared, values)
+            if any(part is not values[name] for name, part in rewrites_argument.items()):
+                values = rewrites_argument
                 data, canonical = bytes_in_order(values)
             judged = compared(declared, judged)
             if isinstance(run, RunState):

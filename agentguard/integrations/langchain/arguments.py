@@ -61,7 +61,7 @@ class Read(NamedTuple):
         )
 
 
-class Shape(ABC):
+class ArgumentShape(ABC):
     """How one kind of schema reads a call."""
 
     schema: dict[str, Any]
@@ -78,7 +78,7 @@ class Shape(ABC):
         return change(given)
 
 
-class ModelShape(Shape):
+class ModelShape(ArgumentShape):
     """A pydantic model."""
 
     def __init__(self, name: str, model: type[BaseModel], shown: dict[str, Any], injected: Collection[str]) -> None:
@@ -109,7 +109,7 @@ class ModelShape(Shape):
         return Given(reading.values, ready, reading.coerced, reading.retyped)
 
 
-class SchemaShape(Shape):
+class SchemaShape(ArgumentShape):
     """A JSON Schema, which LangChain does not validate. Defaults come from the function's signature."""
 
     def __init__(self, name: str, schema: Mapping[str, Any], function: Callable[..., Any] | None) -> None:
@@ -124,7 +124,7 @@ class SchemaShape(Shape):
         return Given(self._shape.for_body(given, self._function))
 
 
-class TextShape(Shape):
+class TextShape(ArgumentShape):
     """A ``Tool`` without a schema: one value, whatever name it is given under. The policy sees ``tool_input``."""
 
     def __init__(self, name: str) -> None:
@@ -148,7 +148,7 @@ class Arguments:
     """Reads every call of one tool, and hands its body what was judged."""
 
     def __init__(
-        self, name: str, shape: Shape, body: Callable[..., Any] | None, injected: frozenset[str], single: bool
+        self, name: str, shape: ArgumentShape, body: Callable[..., Any] | None, injected: frozenset[str], single: bool
     ) -> None:
         self.name = name
         # A ``Tool`` has one argument, and LangChain passes it by position, whatever its function calls it.
@@ -262,7 +262,7 @@ def body_of(tool: BaseTool) -> Callable[..., Any] | None:
     return None
 
 
-def _shape_of(tool: BaseTool, body: Callable[..., Any] | None, injected: Collection[str]) -> Shape:
+def _shape_of(tool: BaseTool, body: Callable[..., Any] | None, injected: Collection[str]) -> ArgumentShape:
     schema = tool.args_schema
     if isinstance(schema, dict):
         return SchemaShape(tool.name, schema, body)

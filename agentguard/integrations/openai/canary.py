@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from agentguard.guard.canary import REFUSED
-from agentguard.integrations.openai.functions import GuardedFunction, Shape
+from agentguard.integrations.openai.functions import ArgumentShape, GuardedFunction
 
 if TYPE_CHECKING:
     from agentguard.guard import CanaryGate, Gate
@@ -33,7 +33,7 @@ class Tools(Protocol):
 def prove(
     gate: Gate,
     definition: dict[str, Any],
-    shape: Shape,
+    shape: ArgumentShape,
     body: Callable[..., Any],
     tools_of: Callable[[Iterable[GuardedFunction]], Tools],
 ) -> None:

@@ -36,7 +36,7 @@ class BadArguments(ValueError):
     """The model's arguments cannot be read. The text may be shown to it."""
 
 
-class Shape(Protocol):
+class ArgumentShape(Protocol):
     """How arguments are read, and handed to the body."""
 
     def given(self, values: Mapping[str, Any]) -> Given:
@@ -112,7 +112,12 @@ class GuardedFunction:
     """The gate, the definition, and the body in a closure."""
 
     def __init__(
-        self, gate: Gate | CanaryGate, name: str, definition: dict[str, Any], shape: Shape, body: Callable[..., Any]
+        self,
+        gate: Gate | CanaryGate,
+        name: str,
+        definition: dict[str, Any],
+        shape: ArgumentShape,
+        body: Callable[..., Any],
     ) -> None:
         self.name = name
         self.asynchronous = inspect.iscoroutinefunction(body)
@@ -155,7 +160,7 @@ def read_arguments(text: str) -> dict[str, Json]:
     return values
 
 
-def _fitting(shape: Shape, read: Read, change: Change | None) -> Given:
+def _fitting(shape: ArgumentShape, read: Read, change: Change | None) -> Given:
     try:
         return shape.given(read() if change is None else change(read()))
     except ValidationError as error:
@@ -175,13 +180,13 @@ def _said_plainly(error: ValidationError) -> str:
     return "the arguments do not fit: " + "; ".join(lines[:5])
 
 
-def guard_entry(guard: Guard, entry: object) -> tuple[Gate, dict[str, Any], Shape, Callable[..., Any]]:
+def guard_entry(guard: Guard, entry: object) -> tuple[Gate, dict[str, Any], ArgumentShape, Callable[..., Any]]:
     """What a plain function, or a definition with its implementation, is made of. Raises ConfigurationError."""
     if isinstance(entry, tuple) and len(entry) == 2:
         definition, body = entry
         function, model = read_definition(definition)
         _check_body(function["name"], body)
-        shape: Shape = defined_shape(function, model, body)
+        shape: ArgumentShape = defined_shape(function, model, body)
     elif isinstance(entry, Mapping):
         read_definition(entry)
         raise ConfigurationError("a definition alone runs nothing; pass (definition, implementation)")
@@ -205,7 +210,9 @@ def guard_entry(guard: Guard, entry: object) -> tuple[Gate, dict[str, Any], Shap
     return open_gate(guard, function), function, shape, body
 
 
-def defined_shape(function: Mapping[str, Any], model: type[BaseModel] | None, body: Callable[..., Any]) -> Shape:
+def defined_shape(
+    function: Mapping[str, Any], model: type[BaseModel] | None, body: Callable[..., Any]
+) -> ArgumentShape:
     """How the arguments of a definition are read: by its JSON Schema, and by the model it was made of."""
     shape = JsonShape(function["name"], function["parameters"])
     return DefinedShape(shape, body) if model is None else ModelShape(shape, model)

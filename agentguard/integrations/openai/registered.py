@@ -12,8 +12,8 @@ from agentguard.errors import ConfigurationError
 from agentguard.guard.arguments.json_schema import JsonShape
 from agentguard.integrations.openai.canary import prove
 from agentguard.integrations.openai.functions import (
+    ArgumentShape,
     GuardedFunction,
-    Shape,
     WholeShape,
     defined_shape,
     open_gate,
@@ -47,7 +47,7 @@ def wrap(guard: Guard, tool: Any) -> Any:
         raise ConfigurationError(f"`{tool.tool['name']}` is guarded already; wrap the original once")
     function, model = read_definition(tool.tool)
     if tool._parsed_tool is None:
-        shape: Shape = WholeShape(JsonShape(function["name"], function["parameters"]))
+        shape: ArgumentShape = WholeShape(JsonShape(function["name"], function["parameters"]))
     else:
         shape = defined_shape(function, model, tool.execute)
     gate = open_gate(guard, function)

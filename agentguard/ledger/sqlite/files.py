@@ -23,7 +23,7 @@ from urllib.parse import quote
 
 from agentguard.errors import LedgerError
 from agentguard.ledger.sqlite import schema
-from agentguard.ledger.sqlite.owners import Owner, living
+from agentguard.ledger.sqlite.liveness import Owner, living
 from agentguard.ledger.sqlite.turns import Turns
 
 # A scheme and what may follow it; SQLite's `:memory:`; and PostgreSQL's keywords (`host=db dbname=x`).

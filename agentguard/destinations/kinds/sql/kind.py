@@ -38,11 +38,11 @@ if TYPE_CHECKING:
 class _Sql:
     name = "sql"
     options = frozenset({"dialect", "schema", "database", "functions"})
-    handed_on = False
+    rewrites_argument = False
     # `select now()`: every function in it is listed, so that no answer is certain knowledge.
     may_reach_nothing = True
     # Parsing costs milliseconds, so a call may carry few statements.
-    most = 16
+    max_per_call = 16
 
     def derive(self, value: Json, options: Mapping[str, Json]) -> Derived:
         if type(value) is not str:
