@@ -490,7 +490,7 @@ def _alike(one: Any, other: Any, spellings: Mapping[str, str]) -> bool:
 
 
 # The words that the cases of the generator use, and anybody may.
-COMMON = {"orders", "see", "write", "the", "code", "and"}
+COMMON = {"orders", "see", "write", "the", "code", "and", "file", "others"}
 
 
 def _against_the_text(

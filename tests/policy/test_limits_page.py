@@ -9,10 +9,11 @@ import pytest
 
 from agentguard.core import canonical, growing, paths, provenance, tallies
 from agentguard.core.text import links, readings, told
+from agentguard.guard import answers, records
 from agentguard.guard import provenance as brought
-from agentguard.guard import records
 from agentguard.guard.call import meaning
 from agentguard.guard.candidate import beside
+from agentguard.ledger.operations import made
 from agentguard.policy import keeps, loader, models, observing
 from agentguard.policy.cases.written import CaseEntry
 from agentguard.policy.cel import compiling, cost, inspect, lets, runtime
@@ -60,6 +61,8 @@ IN_CODE = {
     "days ahead that `observe` may say": observing.LONGEST.days,
     "the key of a run": records.MAX_NAME,
     "calls that wait for the verdict of a candidate": beside.MOST_WAITING,
+    "an answer that is kept for the same call, made again": answers.MOST_BYTES,
+    "answers that are kept in one run": made.MOST_KIB,
     "problems of one bundle that are listed": loader.MAX_PROBLEMS,
 }
 

@@ -130,8 +130,9 @@ def _events(
                 attempt.admission = first_admission(admission)
                 attempt.keeps = keeps_of(bundle, attempt.admission)
             windows = {charge.budget: charge.per for charge in admission.charges} if admission.charges else NO_WINDOWS
-            admitted = guard.ledger.admit(admission, windows=windows)
-            try:
+            admitted: Promise[Admitted | Refused] | None = None
+            try:  # asked inside: where Python enters a `try` inside another, it is for a moment in neither
+                admitted = guard.ledger.admit(admission, windows=windows)
                 answer = admitted.result() if admitted.done else (yield Wait(admitted))
             except Unstorable:
                 arguments, identity, attempt.admission = left_out(arguments), None, None
@@ -188,12 +189,14 @@ def _hear(
     gate: GuardedTool,
     judged: Judged,
     admission: Admission,
-    admitted: Promise[Admitted | Refused],
+    admitted: Promise[Admitted | Refused] | None,
     *,
     fresh: bool,
 ) -> None:
     """Tell whoever judges beside, if the decision stands."""
-    answer = admitted.result() if admitted.done and admitted.exception() is None else None
+    if admitted is None or not admitted.done or admitted.exception() is not None:
+        return
+    answer = admitted.result()
     if isinstance(answer, Admitted):
         beside.hear(bundle, gate, judged, admission, answer.run, fresh)
 
