@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from agentguard.ledger.cells import read_brought, read_growth
 from agentguard.ledger.keys import earlier_of
 from agentguard.ledger.ledger import LogLedger
 from agentguard.ledger.memory import memory_ledger
@@ -10,6 +9,7 @@ from agentguard.ledger.promise import Promise
 from agentguard.ledger.ready import ReadyRecord
 from agentguard.ledger.sqlite import open_ledger
 from agentguard.ledger.sqlite.files import check_is_path, is_address, without_password
+from agentguard.ledger.stored import read_brought, read_growth
 from agentguard.ledger.values import (
     Admission,
     Admitted,

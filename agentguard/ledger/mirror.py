@@ -14,7 +14,7 @@ import orjson
 
 from agentguard.core.values import Json
 from agentguard.errors import LedgerError
-from agentguard.ledger import cells, fold
+from agentguard.ledger import cells, fold, looking, stored
 from agentguard.ledger.cells import Cell, RunCell, SpendCell
 from agentguard.ledger.entry import Entry, damaged, decode, open_private
 from agentguard.ledger.log import NOWHERE, Key, Log, SavedCell
@@ -87,7 +87,7 @@ class Mirror:
         self.log = log
         self.owed = Owed()
         # How each run stands with others, until something is said of anybody.
-        self.standings: dict[str, fold.Standing] = {}
+        self.standings: dict[str, looking.Standing] = {}
         self._hot: dict[Key, Any] = {_FOLDED: log.saved()}
         self._cold: dict[Key, Cell | None] = {}
         self._windows: dict[str, Window] = {}
@@ -144,7 +144,7 @@ class Mirror:
             found = self._cold.get(key, self)
             if found is self:
                 data = self.log.load(key)
-                found = None if data is None else cells.decode(key[0], data)
+                found = None if data is None else stored.decode(key[0], data)
                 self._cold[key] = found
         cell: Cell | None = found
         return cell
@@ -155,7 +155,7 @@ class Mirror:
         if window is None or window.since > start:
             # What others folded and kept may stand in the store and be folded here, too: each spend counts once.
             found: dict[Key, Cell | None] = {
-                (cells.SPEND, name): cells.decode(cells.SPEND, data)
+                (cells.SPEND, name): stored.decode(cells.SPEND, data)
                 for name, data in self.log.list(cells.SPEND, about=budget, after=start)
             }
             found.update((key, cell) for key, cell in self._hot.items() if key[0] == cells.SPEND)
@@ -184,7 +184,7 @@ class Mirror:
         for known_as, data in self.log.list(kind, **how):
             cell = self.owed.layer.get((kind, known_as), self)
             if cell is self:
-                cell = cells.decode(kind, data)
+                cell = stored.decode(kind, data)
             if cell is not None and (not live or cells.is_live((kind, known_as), cell)):
                 yield known_as, cell
 
@@ -236,7 +236,7 @@ class Mirror:
     def _hear(self, changed: Mapping[Key, Cell | None]) -> None:
         """Before cells change: what is known of how runs stand may be known no more."""
         for key in changed:
-            if key[0] in fold.SAY_HOW_RUNS_STAND:
+            if key[0] in looking.SAY_HOW_RUNS_STAND:
                 self.standings = {}
                 return
 
@@ -348,4 +348,4 @@ class _Fold(_Layer):
 def _saved(key: Key, cell: Cell | None) -> SavedCell:
     if cell is None:
         return SavedCell(key, None, False, None, 0)
-    return SavedCell(key, cells.encode(cell), cells.is_live(key, cell), cells.about(cell), cells.order(cell))
+    return SavedCell(key, stored.encode(cell), cells.is_live(key, cell), cells.about(cell), cells.order(cell))

@@ -12,7 +12,7 @@ import orjson
 
 from agentguard.core.canonical import canonical_bytes, commitment
 from agentguard.jose.nonce import nonce
-from agentguard.ledger import cells
+from agentguard.ledger import stored
 from agentguard.ledger.cells import Cell
 from agentguard.ledger.entry import CHANGES, COMMITMENTS, micros
 from agentguard.ledger.log import Key, Row
@@ -29,7 +29,7 @@ def snapshots(found: Iterable[tuple[Key, Cell]], at: datetime, *, by: str, why: 
     size = 0
     wrote = False
     for (kind, known_as), cell in found:
-        value = cells.encode(cell)
+        value = stored.encode(cell)
         held.append((kind, known_as, value.decode()))
         size += len(value) + len(known_as)
         if len(held) >= MOST_CELLS or size >= MOST_BYTES:

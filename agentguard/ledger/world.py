@@ -15,7 +15,7 @@ from agentguard.core.growing import present
 from agentguard.core.provenance import NOTHING_SEEN
 from agentguard.core.values import Json, Risk, Sensitivity
 from agentguard.errors import LedgerError
-from agentguard.ledger import cells, fold
+from agentguard.ledger import cells, fold, looking
 from agentguard.ledger.cells import Bounds, Cell, RunCell, SpendCell, moment, name
 from agentguard.ledger.entry import Change, Entry, encode
 from agentguard.ledger.log import Key
@@ -61,7 +61,7 @@ class Below(Protocol):
         """The name of this ledger object."""
 
     overtaken: int
-    standings: dict[str, fold.Standing]
+    standings: dict[str, looking.Standing]
 
     def is_dead(self, owner: str) -> bool:
         """Whether the ledger object of that name is gone."""
@@ -73,14 +73,14 @@ class RunLater(Later):
     __slots__ = ("_others", "_run", "_run_id", "_spent", "_version")
 
     def __init__(
-        self, run_id: str, run: RunCell, others: fold.Standing, version: int, spent: Mapping[str, int]
+        self, run_id: str, run: RunCell, others: looking.Standing, version: int, spent: Mapping[str, int]
     ) -> None:
         self._run_id, self._run, self._others, self._version, self._spent = run_id, run, others, version, spent
 
     def made(self) -> RunState:
         """The run."""
         run, others = self._run, self._others
-        status = _STATUS[run.status if others.ended is None else fold.status_of(run, others)]
+        status = _STATUS[run.status if others.ended is None else looking.status_of(run, others)]
         inputs, kept = run.inputs, run.kept
         return RunState(
             self._run_id,
@@ -144,7 +144,7 @@ class World:
     def put(self, key: Key, cell: Cell | None) -> None:
         """Put a cell in its place. For the fold alone."""
         self.changed[key] = cell
-        if key[0] in fold.SAY_HOW_RUNS_STAND:
+        if key[0] in looking.SAY_HOW_RUNS_STAND:
             self._standings = {}
 
     def write(
@@ -196,11 +196,11 @@ class World:
                 fresh += cell.amount
         return self.below.spent(named, start) + fresh
 
-    def standing(self, run_id: str, run: RunCell) -> fold.Standing:
+    def standing(self, run_id: str, run: RunCell) -> looking.Standing:
         """What everybody else says of a run."""
         found = self._standings.get(run_id)
         if found is None:
-            found = self._standings[run_id] = fold.standing(self, run_id, run)
+            found = self._standings[run_id] = looking.standing(self, run_id, run)
         return found
 
     def state(self, run_id: str, run: RunCell, at: int = 0, windows: Windows | None = None) -> RunState:
@@ -221,19 +221,19 @@ class World:
         others = self.standing(run_id, run)
         return (
             self._version(run, others) == version
-            and fold.status_of(run, others) == RunStatus.ACTIVE
+            and looking.status_of(run, others) == RunStatus.ACTIVE
             and not others.suspended
         )
 
-    def _version(self, run: RunCell, others: fold.Standing) -> int:
+    def _version(self, run: RunCell, others: looking.Standing) -> int:
         """A number that grows with everything a decision in this run could see."""
         return run.version + others.version + self.below.overtaken
 
     def status(self, run_id: str, run: RunCell) -> str:
         """Where a run stands."""
-        if run.status != fold.ACTIVE:  # no opinion changes that
+        if run.status != looking.ACTIVE:  # no opinion changes that
             return run.status
-        return fold.status_of(run, self.standing(run_id, run))
+        return looking.status_of(run, self.standing(run_id, run))
 
 
 # Looking a member up in its enum takes as long as a whole check.

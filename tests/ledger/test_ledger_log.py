@@ -37,7 +37,17 @@ from agentguard.core.provenance import Brought, digests
 from agentguard.core.signals import Signal, SignalEffect
 from agentguard.core.values import Risk
 from agentguard.errors import LedgerError
-from agentguard.ledger import Admitted, LogLedger, Outcome, RecordFilter, cells, engine, memory_ledger, open_ledger
+from agentguard.ledger import (
+    Admitted,
+    LogLedger,
+    Outcome,
+    RecordFilter,
+    cells,
+    engine,
+    memory_ledger,
+    open_ledger,
+    stored,
+)
 from agentguard.ledger.log import Log, Row
 from agentguard.ledger.memory import MemoryLog
 from agentguard.ledger.mirror import Mirror
@@ -568,4 +578,4 @@ def test_what_is_made_of_own_records_is_what_is_made_of_the_same_rows_read_back(
     # The first forgets assertions that have expired, which is no change of the log.
     assert {key: cell for key, cell in held(copy).items() if key in kept or key[0] != cells.USED} == kept
     for cell in kept:
-        assert cells.encode(cells.decode(cell[0], kept[cell])) == kept[cell]
+        assert stored.encode(stored.decode(cell[0], kept[cell])) == kept[cell]

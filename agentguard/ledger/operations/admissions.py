@@ -13,7 +13,7 @@ from agentguard.core.tallies import NEVER
 from agentguard.core.values import Effect, Json, Risk
 from agentguard.errors import LedgerError
 from agentguard.jose.nonce import nonce
-from agentguard.ledger import cells, fold
+from agentguard.ledger import cells, looking
 from agentguard.ledger.cells import (
     ApprovalCell,
     RunCell,
@@ -221,7 +221,7 @@ def _taken(world: World, ready: ReadyAdmission, run: RunCell | None, private: di
         return changes
     reaches: dict[str, set[str]] = {}
     subject = _subjects(run, asked)[-1]
-    salt = fold.contacts_of(world, subject).salt
+    salt = looking.contacts_of(world, subject).salt
     for first in asked.first_uses if asked.permit else ():
         if first.kind != "zone" and not salt:
             private["reached_salt"] = salt = nonce()
@@ -272,7 +272,7 @@ def _due(world: World, ready: ReadyAdmission, run: RunCell | None) -> list[tuple
     if asked.permit:
         subjects = _subjects(run, asked)
         reached += [first for first in asked.first_uses if _is_first(world, subjects, first)]
-    words = fold.said_of(world, "run", asked.run_id).words
+    words = looking.said_of(world, "run", asked.run_id).words
     due = [rule for rule in reached if _level(words, rule.source) < rule.to]
     return [(rule, encode(rule.record, [("raise", asked.run_id, rule.source, int(rule.to), ready.at)])) for rule in due]
 
@@ -288,7 +288,7 @@ def _is_first(world: World, subjects: Sequence[str], first: FirstUse) -> bool:
 
 def _known(world: World, subject: str, first: FirstUse) -> frozenset[str]:
     """What of this the subject has reached before."""
-    contacts = fold.contacts_of(world, subject)
+    contacts = looking.contacts_of(world, subject)
     if first.kind != "zone" and not contacts.salt:
         return frozenset()
     zones = contacts.zones if first.kind == "zone" else frozenset()

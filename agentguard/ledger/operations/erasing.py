@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from agentguard.errors import LedgerError
-from agentguard.ledger import cells, fold
+from agentguard.ledger import cells, fold, looking, stored
 from agentguard.ledger.entry import Change, damaged, known_text
 from agentguard.ledger.snapshot import CELLS, KIND
 from agentguard.ledger.values import Erased, RecordData, RecordFilter
@@ -114,7 +114,7 @@ def _of_the_run(world: World, asked: Erasure, run_id: str | None, rows: Sequence
     lost = {
         "inputs": whole and run.inputs is not None,
         "kept": kept and run.kept is not None,
-        "followed": followed and run.status == fold.ACTIVE and not run.seen.overflowed,
+        "followed": followed and run.status == looking.ACTIVE and not run.seen.overflowed,
     }
     return [word for word, is_lost in lost.items() if is_lost]
 
@@ -143,9 +143,9 @@ def _erase_in_snapshots(world: World, run_id: str, what: Sequence[str], approval
 
 def _without(kind: str, known_as: str, value: str, run_id: str, what: Sequence[str], approvals: Sequence[str]) -> str:
     if kind == cells.RUN and known_as == run_id:
-        run: Any = cells.decode(kind, value.encode())
-        return cells.encode(fold.without(run, what)).decode()
+        run: Any = stored.decode(kind, value.encode())
+        return stored.encode(fold.without(run, what)).decode()
     if kind == cells.APPROVAL and known_as in approvals:
-        asked: Any = cells.decode(kind, value.encode())
-        return cells.encode(asked._replace(shown=None)).decode()
+        asked: Any = stored.decode(kind, value.encode())
+        return stored.encode(asked._replace(shown=None)).decode()
     return value

@@ -26,7 +26,7 @@ from agentguard.core.lasting import over
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Json
 from agentguard.errors import LedgerError
-from agentguard.ledger import cells, fold, keys
+from agentguard.ledger import cells, keys, looking
 from agentguard.ledger.cells import KeyCell, RunCell, moment
 from agentguard.ledger.entry import known_text
 from agentguard.ledger.operations import ends
@@ -68,9 +68,9 @@ def open_run(world: World, asked: Opening) -> Opened | NotOpened:
         return _begin(world, asked, None)
     latest = world.must_run(known.run_id)
     status = world.status(known.run_id, latest)
-    if status == fold.STOPPED and not known.freed:
+    if status == looking.STOPPED and not known.freed:
         return NotOpened(WhyNot.STOPPED, known.run_id)
-    if status != fold.ACTIVE:
+    if status != looking.ACTIVE:
         return _begin(world, asked, known)
     why = _is_over(latest, asked)
     if why is None:
@@ -78,7 +78,7 @@ def open_run(world: World, asked: Opening) -> Opened | NotOpened:
     reasons, said = why
     record = _about({**asked.ended, "reasons": reasons, "why": said}, known.run_id, latest)
     ends.at_end(world, known.run_id, record["time"])
-    world.write(record, [("end", known.run_id, fold.ENDED)])
+    world.write(record, [("end", known.run_id, looking.ENDED)])
     return _begin(world, asked, known)
 
 
@@ -154,7 +154,7 @@ def free(world: World, asked: Freeing) -> RunState:
     if run.keyed is None:
         raise LedgerError(f"run `{asked.run_id}` was not opened by a key, so it keeps none")
     status = world.status(asked.run_id, run)
-    if status != fold.STOPPED:
+    if status != looking.STOPPED:
         raise LedgerError(f"run `{asked.run_id}` is {status}; only a stopped run keeps its key")
     known = world.get((cells.KEY, keys.place(run.workflow, run.subject, run.requester, run.keyed.key)))
     if not isinstance(known, KeyCell) or known.run_id != asked.run_id:

@@ -14,12 +14,11 @@ from agentguard.ledger import cells
 from agentguard.ledger.cells import (
     CallCell,
     RunCell,
-    write_brought,
-    write_growth,
 )
 from agentguard.ledger.entry import Change, known_text, micros, written
 from agentguard.ledger.log import Behind
 from agentguard.ledger.operations import made
+from agentguard.ledger.stored import write_brought, write_growth
 from agentguard.ledger.values import (
     Closing,
     Outcome,

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from agentguard.core.facts import RunState, RunStatus
 from agentguard.core.values import Json, Risk
 from agentguard.errors import LedgerError
-from agentguard.ledger import cells, fold
+from agentguard.ledger import cells, looking, stored
 from agentguard.ledger.cells import (
     RunCell,
 )
@@ -54,7 +54,7 @@ def start(world: World, asked: Start) -> RunState:
 def start_change(world: World, run: RunState, at: int, keyed: Sequence[Json] | None = None) -> Change:
     """How a run begins, as far as it stands in public. ``keyed``: its key, the run that it goes on counting from, and
     whether what that read is lost."""
-    observed = None if run.observed is None else cells.write_observed(run.observed._replace(refused=0, asked=0))
+    observed = None if run.observed is None else stored.write_observed(run.observed._replace(refused=0, asked=0))
     bounds = [None if span is None else span // _MICROSECOND for span in (run.lasts, run.idle)]
     change: list[Any] = [
         "start", run.id, run.workflow, run.workflow_digest, run.subject, run.requester, at, int(run.risk),
@@ -209,7 +209,7 @@ def runs(world: World, wanted: WantedRuns) -> Sequence[RunState]:
 
 def _was_ended(world: World) -> bool:
     """Whether anybody ever said that runs of a party are ended, which stops a run that does not say so itself."""
-    return fold.world(world).ended is not None
+    return looking.world(world).ended is not None
 
 
 def _number(listed: tuple[str, cells.Cell]) -> int:

@@ -11,7 +11,7 @@ from agentguard.core.people import who
 from agentguard.core.signals import Signal, SignalEffect, stream_of
 from agentguard.core.values import Risk
 from agentguard.errors import LedgerError
-from agentguard.ledger import cells, fold
+from agentguard.ledger import cells, looking
 from agentguard.ledger.cells import (
     CredentialCell,
     RunCell,
@@ -51,7 +51,7 @@ def credential_states(world: World, names: Sequence[str]) -> Mapping[str, str]:
     states = {}
     for credential in names:
         cell = world.get((cells.CREDENTIAL, who(credential)))
-        if fold.said_of(world, "credential", who(credential)).refused:
+        if looking.said_of(world, "credential", who(credential)).refused:
             states[credential] = "revoked"  # whatever operations say: not active anywhere is not active
         elif isinstance(cell, CredentialCell):
             states[credential] = cell.state
@@ -119,7 +119,7 @@ def _under_way(world: World, kind: str, about: str, at: int) -> list[str]:
     itself; these are named, so that what they hold of outsiders is gone at once."""
     found: list[str] = []
     for run_id, run in world.below.listed(cells.RUN, live=True):
-        meant = run_id == about if kind == "run" else isinstance(run, RunCell) and about in fold.parties(run)
+        meant = run_id == about if kind == "run" else isinstance(run, RunCell) and about in looking.parties(run)
         if meant and isinstance(run, RunCell) and run.started <= at:
             found.append(run_id)
     return found
