@@ -66,7 +66,7 @@ def value(leaf: Json, most: int = MAX_SHOWN) -> str:
 def leaves(tree: Json, most: int = MAX_SHOWN, most_leaves: int = MAX_LEAVES) -> Iterator[tuple[str, str]]:
     """Every leaf of a JSON value as (where, what), both safe to show; then one line that counts what was left out."""
     left_out = 0
-    for count, (where, leaf) in enumerate(_walk(tree, "")):
+    for count, (where, leaf) in enumerate(each_leaf(tree)):
         if count < most_leaves:
             yield where or "(all)", value(leaf, most)
         else:
@@ -90,9 +90,12 @@ def _counted(spaces: re.Match[str]) -> str:
     return f"\\s{{{len(spaces[0])}}}"
 
 
-def _walk(tree: Json, where: str) -> Iterator[tuple[str, Json]]:
-    """Leaves in order, without recursion: an argument may be nested as deeply as canonical JSON allows."""
-    pending: list[tuple[str, Json]] = [(where, tree)]
+def each_leaf(tree: Json) -> Iterator[tuple[str, Json]]:
+    """Every leaf of a JSON value in order, with where it stands; that is safe to show, the leaf is not.
+
+    Without recursion: an argument may be nested as deeply as canonical JSON allows.
+    """
+    pending: list[tuple[str, Json]] = [("", tree)]
     while pending:
         place, item = pending.pop()
         if isinstance(item, dict) and item:

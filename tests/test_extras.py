@@ -20,6 +20,7 @@ EXTRAS = PROJECT["optional-dependencies"]
 SAFE = {
     "starlette": "1.0.1",  # CVE-2025-62727, CVE-2026-48710
     "h11": "0.16",  # CVE-2025-43859
+    "jinja2": "3.1.6",  # CVE-2025-27516
     "requests": "2.32.4",  # CVE-2024-47081
     "urllib3": "2.6.3",  # CVE-2025-66418, CVE-2025-66471, CVE-2026-21441
 }

@@ -61,6 +61,7 @@ COMMANDS = {
     "replay": Entry("agentguard.cli.replay", "Decide recorded calls anew: what would a bundle change?"),
     "compare": Entry("agentguard.cli.compare", "Say which calls a candidate policy would change."),
     "approvals": Entry("agentguard.cli.approvals", "List, read and answer the calls that wait for a person."),
+    "console": Entry("agentguard.cli.console", "Serve a web site to answer, watch and stop on."),
     "audit": Entry("agentguard.cli.audit", "Read the records: list, show, follow."),
     "runs": Entry("agentguard.cli.runs", "List runs, stop one, set its risk."),
     "subjects": Entry("agentguard.cli.subjects", "Suspend a workload or restore it; stop its runs."),

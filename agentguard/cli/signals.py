@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import socket
 import sys
 import threading
 from collections.abc import Sequence
@@ -14,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agentguard.approvals.view import moment
-from agentguard.cli import common
+from agentguard.cli import common, serving
 from agentguard.cli.common import JsonOption, LedgerOption
+from agentguard.cli.serving import CertificateOption, HostOption, KeyOption, PortOption
 from agentguard.core.values import Json
 from agentguard.errors import ConfigurationError, LedgerError, PolicyError
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 app = common.new_app("Receive the security events of the streams that Trust names, and see which are silent.")
 
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 # What one process serves at once; each is a short exchange.
 _CONNECTIONS = 100
 Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="The directory of policy files.")]
@@ -38,48 +37,28 @@ _log = logging.getLogger("agentguard")
 @app.command()
 def serve(
     bundle: Bundle,
-    host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free one.")] = 8935,
-    certificate: Annotated[Path | None, typer.Option(help="PEM file; needed anywhere but on loopback.")] = None,
-    key: Annotated[Path | None, typer.Option(help="The certificate's private key, PEM.")] = None,
+    host: HostOption = "127.0.0.1",
+    port: PortOption = 8935,
+    certificate: CertificateOption = None,
+    key: KeyOption = None,
     ledger: LedgerOption = None,
 ) -> None:
     """Take the events that transmitters push (RFC 8935): POST to /STREAM. A bundle that is changed is read again.
 
     Example: agentguard signals serve workflows/payments_service --port 8935
     """
-    if (certificate is None) is not (key is None):
-        raise ConfigurationError("--certificate and --key belong together; give both")
-    if certificate is None and host not in _LOOPBACK:
-        raise ConfigurationError(
-            f"--host: `{host}` is not loopback, so events would come in the clear; give --certificate and --key"
-        )
-    push, uvicorn = _server()
+    serving.check_tls(host, certificate, key, "events would come")
+    push = _push()
     with common.first_operations(ledger) as operations:
         receiver = _receiver(bundle, operations)
-        config = uvicorn.Config(
-            push.push_app(receiver),
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            lifespan="off",
-            limit_concurrency=_CONNECTIONS,
-            ssl_certfile=certificate,
-            ssl_keyfile=key,
-        )
-        try:
-            config.load()
-        except OSError as error:
-            raise ConfigurationError(
-                f"--certificate: `{certificate}`, with --key: `{key}`, cannot be used: {error.strerror or error}"
-            ) from None
-        with _listening(host, port) as listener:
+        server = serving.server(push.push_app(receiver), _CONNECTIONS, certificate, key)
+        with serving.listening(host, port) as sockets:
             site = f"[{host}]" if ":" in host else host
-            where = f"{'http' if certificate is None else 'https'}://{site}:{listener.getsockname()[1]}"
+            where = f"{'http' if certificate is None else 'https'}://{site}:{sockets[0].getsockname()[1]}"
             pushed = [trust.name for trust in receiver.streams() if trust.poll_url is None]
             common.line("listening: " + ", ".join(f"{where}/{name}" for name in pushed))
             sys.stdout.flush()
-            uvicorn.Server(config).run(sockets=[listener])
+            server.run(sockets=sockets)
 
 
 @app.command()
@@ -217,22 +196,14 @@ def _receiver(directory: Path, operations: Operations) -> Receiver:
     return Receiver(streams, operations)
 
 
-def _server() -> tuple[Any, Any]:
+def _push() -> Any:
     try:
-        import uvicorn
+        import uvicorn  # noqa: F401
 
         from agentguard.server import push
     except ImportError:
         raise ConfigurationError("this command needs the extra `server`: pip install 'agentguard[server]'") from None
-    return push, uvicorn
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except (OSError, UnicodeError) as error:
-        why = getattr(error, "strerror", None) or "not a host"
-        raise ConfigurationError(f"cannot listen on `{host}`, port {port}: {why}; choose another --port") from None
+    return push
 
 
 def _poll_once(poller: Poller) -> bool:
