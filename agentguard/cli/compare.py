@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agentguard.cli import common
+from agentguard.cli import changes, common
 from agentguard.cli.common import JsonOption, LedgerOption
 from agentguard.errors import LedgerError
 
@@ -19,11 +19,7 @@ if TYPE_CHECKING:
 
 app = common.new_app("Say which calls the candidate beside the live policy would change.", group=False)
 
-# Groups that a person reads; --json has all.
-_MOST_SHOWN = 50
 _TELL_EVERY = 1_000
-# Exit codes, as of `replay`: something would change; nothing would, but not everything could be judged.
-CHANGED, UNCERTAIN = 1, 3
 
 
 @app.command()
@@ -64,7 +60,7 @@ def compare(
     else:
         _show(found, days)
     certain = found.counts["same"] + found.counts["changed"]
-    raise typer.Exit(CHANGED if found.counts["changed"] else UNCERTAIN if certain < judged else 0)
+    changes.end(changed=found.counts["changed"] > 0, uncertain=certain < judged)
 
 
 def _revision(directory: Path | None, operations: Operations) -> str:
@@ -124,16 +120,11 @@ def _show(found: Compared, days: int) -> None:
         f"{counts['changed']} would change, {counts['cannot be judged']} cannot be judged{lost}"
     )
     groups = found.in_order()
-    if groups:
-        common.table(
-            ("LIVE", "CANDIDATE", "CALLS", "WORKFLOW", "TOOL", "RULE", "EXAMPLE"),
-            (
-                (g.live, g.candidate or "not known", str(g.calls), g.workflow, g.tool, g.rule, g.example)
-                for g in groups[:_MOST_SHOWN]
-            ),
-        )
-    if len(groups) > _MOST_SHOWN or found.left_out:
-        common.line(f"{max(0, len(groups) - _MOST_SHOWN)} more groups; --json names all that are told apart")
+    changes.show(
+        ("LIVE", "CANDIDATE", "CALLS", "WORKFLOW", "TOOL", "RULE", "EXAMPLE"),
+        [(g.live, g.candidate or "not known", str(g.calls), g.workflow, g.tool, g.rule, g.example) for g in groups],
+        further=found.left_out > 0,
+    )
     if found.others:
         common.line(f"{found.others} verdicts are of other candidates; `agentguard compare DIR` says which is meant")
     if groups:

@@ -97,7 +97,15 @@ def _ledger(given: Path | None, bundle: Bundle | None) -> Iterator[Finding]:
     from agentguard.evidence.doctor.ledgers import file_findings, record_findings
 
     path = common.ledger_named(given)
-    if not path.exists():
+    try:
+        there = path.exists()
+        why = "a link that leads nowhere" if path.is_symlink() and not there else None
+    except OSError as error:  # no name that a file could have
+        there, why = False, str(error.strerror)
+    if why is not None:
+        yield Finding(Severity.BLOCKED, f"it cannot be used: {why}", str(path), "name the ledger's file: --ledger")
+        return
+    if not there:
         remedy = (
             "run the program that loads the guard and wraps the tools; or name its ledger: --ledger, AGENTGUARD_HOME"
         )

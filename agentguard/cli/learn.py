@@ -59,8 +59,9 @@ def learn(
     Example: agentguard learn drafts/export --workflow customer-export --from traces.jsonl
     """
     from agentguard.cli import bundles
-    from agentguard.evidence.learn.bundle import Wanted, draft
+    from agentguard.evidence.learn.bundle import Wanted, check_free, draft
 
+    check_free(out)
     if not 0 <= hold_back <= 50:
         raise ConfigurationError(f"--hold-back: `{hold_back}` is not a number from 0 to 50")
     if most < 3:
@@ -155,8 +156,7 @@ def _show(made: Drafted, left: int) -> None:
     for step in learnt.steps:
         for question in step.questions:
             common.line(f"  owner: {step.name}: {question}")
-    for tool, why in sorted(learnt.left_out.items())[:_MOST_NAMED]:
-        common.line(f"  left out: {display.shown(tool, 80)}: {why}")
+    _several("left out", [f"{display.shown(tool, 80)}: {why}" for tool, why in sorted(learnt.left_out.items())])
     _several("set aside", [f"{display.shown(run, 80)}: {why}" for run, why in sorted(learnt.set_aside.items())])
     held = made.held_back
     if held is None:

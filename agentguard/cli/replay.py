@@ -7,18 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agentguard.cli import common
+from agentguard.cli import changes, common
 from agentguard.cli.common import JsonOption, LedgerOption
 
 if TYPE_CHECKING:
     from agentguard.evidence.replay import Replayed
 
 app = common.new_app("Decide recorded calls anew under a bundle.", group=False)
-
-# Groups that a person reads; --json has all.
-_MOST_SHOWN = 50
-# Exit codes: something would be decided in another way; nothing would, but not everything could be judged.
-CHANGED, UNCERTAIN = 1, 3
 
 
 @app.command()
@@ -50,7 +45,7 @@ def replay(
         common.print_json(to_json(found))
     else:
         _show(found)
-    raise typer.Exit(CHANGED if found.changed else UNCERTAIN if found.counts["unjudged"] else 0)
+    changes.end(changed=bool(found.changed), uncertain=found.counts["unjudged"] > 0)
 
 
 def to_json(found: Replayed) -> dict[str, Any]:
@@ -81,19 +76,13 @@ def _show(found: Replayed) -> None:
         f"{sum(counts.values())} calls: {counts['same']} decided as before; newly permitted {counts['permitted']}, "
         f"asked {counts['asked']}, denied {counts['denied']}; {counts['unjudged']} can no longer be judged"
     )
-    changes = found.by_kind()
-    if changes:
-        common.table(
-            ("NOW", "BEFORE", "CALLS", "WORKFLOW", "TOOL", "WHY", "EXAMPLE"),
-            (
-                (c.kind, c.before, str(c.calls), c.workflow, c.tool, _why(c.kind, c.reasons), c.example)
-                for c in changes[:_MOST_SHOWN]
-            ),
-        )
-    if len(changes) > _MOST_SHOWN:
-        common.line(f"{len(changes) - _MOST_SHOWN} more groups; --json names all")
-    if changes:
-        common.line(f"agentguard explain --decision {changes[0].example}  shows how the first one was decided then")
+    groups = found.by_kind()
+    changes.show(
+        ("NOW", "BEFORE", "CALLS", "WORKFLOW", "TOOL", "WHY", "EXAMPLE"),
+        [(c.kind, c.before, str(c.calls), c.workflow, c.tool, _why(c.kind, c.reasons), c.example) for c in groups],
+    )
+    if groups:
+        common.line(f"agentguard explain --decision {groups[0].example}  shows how the first one was decided then")
 
 
 def _why(kind: str, reasons: tuple[str, ...]) -> str:

@@ -83,12 +83,32 @@ def _failed(error: BaseException) -> int:
 def _usage(error: Any) -> str:
     """What is wrong with the command line, in our manner of speaking, with the nearest command where there is none."""
     text = str(error.format_message()).rstrip(".")
+    number = _number(error)
+    if number is not None:
+        return number
     unknown = _NO_COMMAND.fullmatch(text)
     if unknown is None:
         return text[:1].lower() + text[1:]
     known = error.ctx.command.list_commands(error.ctx)
     close = difflib.get_close_matches(unknown[1], known, 1)
     return f"there is no command `{unknown[1]}`; " + (f"did you mean `{close[0]}`?" if close else ", ".join(known))
+
+
+def _number(error: Any) -> str | None:
+    """What is wrong with a number, which Typer says in the words of its own library."""
+    found = getattr(error.__cause__, "errors", None)
+    if not callable(found) or getattr(error, "param", None) is None:
+        return None
+    first = found(include_url=False)[0]
+    limits = first.get("ctx") or {}
+    wanted = {
+        "greater_than_equal": f"expected {limits.get('ge')} or more",
+        "less_than_equal": f"expected {limits.get('le')} or less",
+        "int_parsing": "expected a whole number",
+        "int_parsing_size": "that number is too large",
+        "float_parsing": "expected a number",
+    }.get(first["type"])
+    return None if wanted is None else f"{max(error.param.opts, key=len)}: {wanted}"
 
 
 def _operating_system(error: OSError) -> str:

@@ -298,7 +298,7 @@ def test_status_shows_which_streams_are_silent(tmp_path: Path, call: Call) -> No
         ((STREAM,), ("serve", "--host", "0.0.0.0"), "not loopback"),
         ((STREAM,), ("serve", "--certificate", "cert.pem"), "--key"),
         ((STREAM,), ("serve", "--certificate", "gone.pem", "--key", "gone.key"), "gone.pem"),
-        ((STREAM,), ("serve", "--port", "70000"), "'--port'"),
+        ((STREAM,), ("serve", "--port", "70000"), "--port: expected"),
         ((), ("serve",), "no stream that is pushed"),
         ((STREAM + ", poll_url: 'https://idp.example/poll'",), ("serve",), "no stream that is pushed"),
         ((STREAM + ", authorization_env: NOT_SET_ANYWHERE",), ("serve",), "`NOT_SET_ANYWHERE` must hold"),

@@ -24,9 +24,9 @@ _PLACEHOLDER = b"replace-me"
 def problems(found: Iterable[PolicyProblem]) -> Iterator[Finding]:
     """A bundle that does not load decides nothing."""
     for problem in found:
-        where = f"{problem.file}:{problem.line}" if problem.line else problem.file
+        where, what = (f"{problem.file}:{problem.line}", "the line") if problem.line else (problem.file, "it")
         yield Finding(
-            Severity.BLOCKED, problem.message, where, "put the line right; `agentguard check` lists all problems"
+            Severity.BLOCKED, problem.message, where, f"put {what} right; `agentguard check` lists all problems"
         )
 
 

@@ -40,7 +40,11 @@ class Drafted:
 
 def check_free(place: Path) -> None:
     """Raises ConfigurationError where something is in the way, before anybody is asked anything."""
-    if place.exists() or place.is_symlink():
+    try:
+        taken = place.exists() or place.is_symlink()
+    except OSError as error:
+        raise ConfigurationError(f"--to: no folder can have this name ({error.strerror}); name another") from None
+    if taken:
         raise ConfigurationError(
             f"`{place}` is there already, and nothing is overwritten; name another folder with --to, or move it away"
         )
@@ -52,7 +56,12 @@ def check_free(place: Path) -> None:
 def write(plan: Plan, choices: Choices, place: Path, now: datetime, on_case: Progress | None = None) -> Drafted:
     """Write the draft to a folder that is not there yet. Raises ConfigurationError where no tool is left."""
     check_free(place)
-    beside = Path(tempfile.mkdtemp(prefix=f".{place.name[:50]}.", suffix=".draft", dir=place.absolute().parent))
+    try:
+        beside = Path(tempfile.mkdtemp(prefix=f".{place.name[:50]}.", suffix=".draft", dir=place.absolute().parent))
+    except OSError as error:
+        raise ConfigurationError(
+            f"`{place}` cannot be written ({error.strerror}); name a folder that you may write to with --to"
+        ) from None
     try:
         drafted = _tried(plan, choices, beside, now, on_case)
         beside.chmod(0o755)

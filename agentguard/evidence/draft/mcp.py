@@ -7,14 +7,19 @@ descriptions count for nothing.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import os
 import shlex
+import shutil
+import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from agentguard.errors import ConfigurationError
+from agentguard.evidence.draft import relay
 from agentguard.evidence.draft.described import MOST_TOOLS, Described, Found, parameters_of
 from agentguard.evidence.draft.reading import read_data
 
@@ -22,6 +27,10 @@ from agentguard.evidence.draft.reading import read_data
 MOST_SECONDS = 60.0
 _MOST_PAGES = 200
 _MOST_SAID = 2_000
+# Bytes of one answer, and of everything that a server may write.
+_MOST_LINE = 16 * 1024 * 1024
+_MOST_WRITTEN = 4 * _MOST_LINE
+_REMEDY = "expected the command of an MCP server that speaks over its standard input and output; try it by itself"
 
 
 def from_tools_list(path: Path) -> Found:
@@ -48,6 +57,8 @@ def from_server(command: str, passed_on: Sequence[str] = (), seconds: float = MO
         raise ConfigurationError(f"--mcp: `{command}` is not a command ({error})") from None
     if not words:
         raise ConfigurationError('--mcp: expected the command that starts the server, such as --mcp "python server.py"')
+    if shutil.which(words[0]) is None:
+        raise ConfigurationError(f"--mcp: `{words[0]}` is no program that can be run here; {_REMEDY}")
     missing = [name for name in passed_on if name not in os.environ]
     if missing:
         raise ConfigurationError(f"--env: `{missing[0]}` is not set here; set it, or leave it out")
@@ -57,18 +68,19 @@ def from_server(command: str, passed_on: Sequence[str] = (), seconds: float = MO
         raise ConfigurationError(
             'an MCP server is asked through the `mcp` SDK; pip install "agentguard[mcp]"'
         ) from None
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said, _heard() as heard:
         try:
             tools = asyncio.run(asyncio.wait_for(_listed(words, passed_on, said), seconds))
         except TimeoutError:
             raise ConfigurationError(
-                f"--mcp: `{command}` did not list its tools within {seconds:.0f} s{_last(said)}"
+                f"--mcp: `{command}` did not list its tools within {seconds:.0f} s{_last(said)}; {_REMEDY}"
             ) from None
         except (Exception, BaseExceptionGroup) as error:
             why = _first(error)
-            raise ConfigurationError(
-                f"--mcp: `{command}` listed no tools: {type(why).__name__}: {str(why)[:300]}{_last(said)}"
-            ) from None
+            text = f"{type(why).__name__}: {str(why)[:300]}"
+            if heard.anything:
+                text = "it wrote what is no message of MCP"
+            raise ConfigurationError(f"--mcp: `{command}` listed no tools: {text}{_last(said)}; {_REMEDY}") from None
     return _found(tools, "the server")
 
 
@@ -78,7 +90,8 @@ async def _listed(words: Sequence[str], passed_on: Sequence[str], said: Any) -> 
     from mcp.types import PaginatedRequestParams
 
     environment = {**get_default_environment(), **{name: os.environ[name] for name in passed_on}}
-    server = StdioServerParameters(command=words[0], args=[*words[1:]], env=environment)
+    bounded = ["-I", relay.__file__, str(_MOST_LINE), str(_MOST_WRITTEN), *words]
+    server = StdioServerParameters(command=sys.executable, args=bounded, env=environment)
     tools: list[Any] = []
     async with stdio_client(server, errlog=said) as streams, ClientSession(*streams) as session:
         await session.initialize()
@@ -90,6 +103,29 @@ async def _listed(words: Sequence[str], passed_on: Sequence[str], said: Any) -> 
             if cursor is None or len(tools) > MOST_TOOLS:
                 break
     return tools
+
+
+class _Heard(logging.Handler):
+    """Whether the SDK has logged anything, in place of the screen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.anything = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.anything = True
+
+
+@contextlib.contextmanager
+def _heard() -> Iterator[_Heard]:
+    handler, logger = _Heard(), logging.getLogger("mcp")
+    kept, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
+    try:
+        yield handler
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = kept
 
 
 def _first(error: BaseException) -> BaseException:

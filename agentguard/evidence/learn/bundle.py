@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -73,6 +74,19 @@ def split(runs: Sequence[PastRun], share: float) -> tuple[list[PastRun], list[Pa
     return [run for run in runs if id(run) not in held], [run for run in runs if id(run) in held]
 
 
+def check_free(out: Path) -> None:
+    """Raises ConfigurationError where something is in the way, before anything is read."""
+    try:
+        taken = out.exists() or out.is_symlink()
+        above = next(folder for folder in out.absolute().parents if folder.exists())
+        if not (above.is_dir() and os.access(above, os.W_OK)):
+            raise ConfigurationError(f"`{out}` cannot be written: `{above}` takes no new folder; name another")
+    except OSError as error:
+        raise ConfigurationError(f"`{out}` cannot be written ({error.strerror}); name another folder") from None
+    if taken:
+        raise ConfigurationError(f"`{out}` is there already; name a folder that is not, nothing is overwritten")
+
+
 def draft(runs: Sequence[PastRun], base: UsableBundle | None, out: Path, wanted: Wanted, load: Load) -> Drafted:
     """Write a draft to a new folder, and try it out. Raises ConfigurationError and PolicyError; then there is none."""
     if len(runs) < FEWEST_RUNS:
@@ -80,8 +94,7 @@ def draft(runs: Sequence[PastRun], base: UsableBundle | None, out: Path, wanted:
             f"{of(len(runs), 'run')} of `{wanted.name}` {'was' if len(runs) == 1 else 'were'} found; "
             f"expected {FEWEST_RUNS} or more to learn from"
         )
-    if out.exists():
-        raise ConfigurationError(f"`{out}` is there already; name a folder that is not, nothing is overwritten")
+    check_free(out)
     learnt_from, held = split(runs, wanted.hold_back)
     tools = _undeclared(runs) if base is None else _tooling(base)
     inputs = _inputs(base, wanted.name, runs)
@@ -98,8 +111,12 @@ def draft(runs: Sequence[PastRun], base: UsableBundle | None, out: Path, wanted:
         _write(out, base, learnt, runs, wanted, known, inputs)
         usable = load(out)
         tried = try_out(usable, wanted.name, held) if held else None
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(out, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise ConfigurationError(
+                f"`{out}` cannot be written ({error.strerror}); name a folder that you may write to"
+            ) from None
         raise
     return Drafted(out, learnt, tried)
 

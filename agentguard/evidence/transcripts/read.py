@@ -59,9 +59,11 @@ def read_transcripts(
     form: Format | None = None if named == "auto" else FORMATS[named]
     for number, line in _lines(file, on_bytes):
         try:
-            data = parse_json(line)
+            data = parse_json(line.decode("utf-8"))
+        except UnicodeDecodeError:
+            raise wrong(str(file), number, "is not UTF-8 text; save it as UTF-8") from None
         except NotCanonical as error:
-            raise wrong(str(file), number, f"is not a line of JSON: {error}") from None
+            raise wrong(str(file), number, f"is not a line of JSON: {error}; export it again as JSON lines") from None
         if form is None:
             form = _detected(data, str(file), number)
         if not form.fits(data):
@@ -72,7 +74,7 @@ def read_transcripts(
         except NotATranscript as error:
             raise wrong(str(file), number, str(error)) from None
     if form is None:
-        raise ConfigurationError(f"`{file}` holds no lines; expected JSON lines")
+        raise ConfigurationError(f"`{file}` holds no lines; expected JSON lines, one message or trace each")
     return [_run(trace, file, outsiders) for trace in held.traces.values() if trace.calls]
 
 
@@ -95,14 +97,18 @@ def _lines(file: Path, on_bytes: Callable[[int, int], None] | None) -> Iterator[
     try:
         state = file.stat()
         if not stat.S_ISREG(state.st_mode):
-            raise ConfigurationError(f"`{file}` is not a regular file")
+            raise ConfigurationError(f"`{file}` is not a regular file; name a file of JSON lines")
         done = 0
         with file.open("rb") as lines:
             number = 0
             while line := lines.readline(MAX_LINE + 1):
                 number += 1
                 if len(line) > MAX_LINE:
-                    raise wrong(str(file), number, f"is longer than {MAX_LINE} bytes")
+                    raise wrong(
+                        str(file),
+                        number,
+                        f"is longer than {MAX_LINE} bytes; leave it out, or export shorter conversations",
+                    )
                 done += len(line)
                 if on_bytes is not None and number % 200 == 0:
                     on_bytes(done, state.st_size)
@@ -110,7 +116,7 @@ def _lines(file: Path, on_bytes: Callable[[int, int], None] | None) -> Iterator[
                     yield number, line.strip()
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "not a path"
-        raise ConfigurationError(f"`{file}` cannot be read ({why})") from None
+        raise ConfigurationError(f"`{file}` cannot be read ({why}); check the name, and that you may read it") from None
 
 
 def _run(trace: Trace, file: Path, outsiders: Outsiders) -> PastRun:
