@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agentguard.approvals.account import account
-from agentguard.approvals.view import ApprovalView, Standing
+from agentguard.approvals.view import ApprovalView
+from agentguard.core.answers import ApprovalStatus
 
-__all__ = ["ApprovalView", "Standing", "account"]
+__all__ = ["ApprovalStatus", "ApprovalView", "account"]

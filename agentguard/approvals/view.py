@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from agentguard import display
-from agentguard.core.answers import Question, counts, why_not
+from agentguard.core.answers import ApprovalStatus, Life, Question, approved_since, counts, status, use_by, why_not
 from agentguard.core.canonical import in_order
 from agentguard.core.facts import Answer
 from agentguard.core.people import person
 from agentguard.core.values import Json
-
-
-class Standing(enum.StrEnum):
-    """Where a request stands. ``agreed`` is not yet a permit: the guard decides again."""
-
-    OPEN = "open"
-    AGREED = "agreed"
-    REFUSED = "refused"
-    EXPIRED = "expired"
-    USED = "used"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +21,18 @@ class ApprovalView:
 
     asked: Question
     answers: Sequence[Answer]
-    consumed: bool
+    life: Life
     now: datetime
 
     @property
-    def standing(self) -> Standing:
-        """Where the request stands now. A refusal is final; use and expiry come before agreement."""
-        if any(not answer.approve for answer in self.answers):
-            return Standing.REFUSED
-        if self.consumed:
-            return Standing.USED
-        if self.now >= self.asked.expires_at:
-            return Standing.EXPIRED
-        return Standing.AGREED if self.agreed >= self.asked.quorum else Standing.OPEN
+    def status(self) -> ApprovalStatus:
+        """Where the request stands now."""
+        return status(self.asked, self.answers, self.life, self.now)
+
+    @property
+    def until(self) -> datetime:
+        """Until when it is to be decided; once people have agreed, until when its call is to be made."""
+        return use_by(self.asked, approved_since(self.asked, self.answers))
 
     @property
     def agreed(self) -> int:
@@ -59,7 +47,7 @@ class ApprovalView:
 
     def why_not(self, approver: str, *, agree: bool) -> str | None:
         """Why this person cannot answer so, in words for them, or None. The decision judges the answer again."""
-        return why_not(self.asked, self.answers, self.consumed, approver, agree=agree, at=self.now)
+        return why_not(self.asked, self.answers, self.life, approver, agree=agree, at=self.now)
 
     def may_see(self, person: str) -> bool:
         """Whether somebody is asked, so that personal values are theirs to see."""
@@ -70,7 +58,7 @@ class ApprovalView:
         somebody who is not asked (``may_see``)."""
         asked = self.asked
         yield "approval", display.shown(asked.id)
-        yield "standing", f"{self.standing}, {self.agreed} of {asked.quorum} have agreed"
+        yield "status", f"{self.status}, {self.agreed} of {asked.quorum} have agreed"
         yield "may agree", ", ".join(map(display.shown, asked.approvers))
         if self._list("people"):
             yield "who that is", display.shown(", ".join(map(str, self._list("people"))), most)
@@ -86,7 +74,9 @@ class ApprovalView:
                 yield f"({display.shown(str(entry.get('label')))})", _meaning(entry, most)
         yield "run", display.shown(asked.run_id)
         yield "asked at", moment(asked.requested_at)
-        yield "expires at", f"{moment(asked.expires_at)} ({remaining(asked.expires_at, self.now)})"
+        yield "expires at", f"{moment(self.until)} ({remaining(self.until, self.now)})"
+        if self.life.claimed_by is not None:
+            yield "used by", f"decision {display.shown(self.life.claimed_by)}"
         if asked.erased:
             yield "argument", "(erased: nobody can agree to this any more)"
         for where, what in display.leaves(self._arguments(personal=personal), most):
@@ -100,7 +90,7 @@ class ApprovalView:
         yield "request digest", display.shown(asked.request_digest)
         yield "policy revision", display.shown(asked.policy_revision)
         for answer in self.answers:
-            word = "agreed" if answer.approve else "refused"
+            word = "approved" if answer.approve else "denied"
             yield "answer", f"{display.shown(answer.approver)} {word} at {moment(answer.at)}"
 
     def to_json(self, *, personal: bool = True) -> dict[str, Json]:
@@ -108,7 +98,7 @@ class ApprovalView:
         asked = self.asked
         return {
             "id": asked.id,
-            "standing": str(self.standing),
+            "status": str(self.status),
             "agreed": self.agreed,
             "quorum": asked.quorum,
             "approvers": list(asked.approvers),
@@ -121,6 +111,8 @@ class ApprovalView:
             "run_id": asked.run_id,
             "requested_at": moment(asked.requested_at),
             "expires_at": moment(asked.expires_at),
+            "use_by": None if approved_since(asked, self.answers) is None else moment(self.until),
+            "claimed_by": self.life.claimed_by,
             "arguments": self._arguments(personal=personal),
             "redacted": self._list("redacted"),
             "erased": asked.erased,

@@ -49,17 +49,17 @@ def list_(
         return
     why = ("WHY",) if any(view.why for view in views) else ()
     common.id_table(
-        ("APPROVAL", "STANDING", "AGREED", "WORKFLOW", "STEP", "TOOL", "REQUESTED BY", "TIME", *why),
+        ("APPROVAL", "STATUS", "AGREED", "WORKFLOW", "STEP", "TOOL", "REQUESTED BY", "TIME", *why),
         (
             (
                 view.asked.id,
-                str(view.standing),
+                str(view.status),
                 f"{view.agreed} of {view.asked.quorum}",
                 view.asked.workflow,
                 view.asked.step,
                 view.asked.tool,
                 view.asked.requester or "-",
-                remaining(view.asked.expires_at, view.now),
+                remaining(view.until, view.now),
                 *([view.why or "-"] if why else ()),
             )
             for view in views
@@ -113,6 +113,23 @@ def deny(approval: ApprovalId, ledger: LedgerOption = None, yes: Yes = False) ->
     _answer(approval, ledger, yes, agree=False)
 
 
+@app.command()
+def cancel(
+    approval: ApprovalId,
+    ledger: LedgerOption = None,
+    why: Annotated[str, typer.Option("--why", help="Why, for the record.")] = "",
+) -> None:
+    """Take back a call that was asked for you, as the account you are signed in with.
+
+    Example: agentguard approvals cancel a-5f0c
+    """
+    person = account()
+    with common.operations(ledger) as operations:
+        _find(operations, approval)
+        operations.cancel(approval, by=person, why=why)
+    common.line(f"recorded: {person} takes it back; the call will not run unless it is asked for anew")
+
+
 def _answer(approval: str, ledger: LedgerOption, yes: bool, *, agree: bool) -> None:
     person = account()
     with common.operations(ledger) as operations:
@@ -141,4 +158,4 @@ def _find(operations: Operations, approval: str) -> ApprovalView:
 
 
 def _view(row: ApprovalRow) -> ApprovalView:
-    return ApprovalView(row.request, row.answers, row.consumed, common.now_utc())
+    return ApprovalView(row.request, row.answers, row.life, common.now_utc())

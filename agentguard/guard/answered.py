@@ -6,7 +6,7 @@ from collections.abc import Generator, Sequence
 from datetime import timedelta
 from typing import Any
 
-from agentguard.approvals import ApprovalView, Standing
+from agentguard.core.answers import ApprovalStatus
 from agentguard.core.facts import RunState, RunStatus
 from agentguard.core.values import Unavailable
 from agentguard.errors import ConfigurationError
@@ -27,7 +27,7 @@ def still_open(guard: Engine, run_id: str) -> Generator[Ask, Any, tuple[str, ...
 
 def until_answered(
     guard: Engine, run_id: str, asked: Sequence[str], within: timedelta | None
-) -> Generator[Ask, Any, dict[str, Standing]]:
+) -> Generator[Ask, Any, dict[str, ApprovalStatus]]:
     """Where these questions of a run stand, all of its open ones if none is named, once none is open any more.
 
     Earlier where the time is up, where the run has ended or was stopped, or where nobody knows what time it is.
@@ -43,8 +43,12 @@ def until_answered(
             if not isinstance(row, ApprovalRow) or row.request.run_id != run_id:
                 raise ConfigurationError(f"run `{run_id}` asked no question `{each}`; its own are in `run.waiting`")
             now = guard.last_known_time if isinstance(at, Unavailable) else at
-            found[each] = ApprovalView(row.request, row.answers, row.consumed, now).standing
-        if Standing.OPEN not in found.values() or isinstance(at, Unavailable) or isinstance(began, Unavailable):
+            found[each] = row.status(now)
+        if (
+            ApprovalStatus.PENDING not in found.values()
+            or isinstance(at, Unavailable)
+            or isinstance(began, Unavailable)
+        ):
             return found
         if within is not None and at >= began + within:
             return found

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TextIO, TypeAlias, TypeV
 from agentguard.core.canonical import NotCanonical, canonical_bytes, sha256
 from agentguard.core.fill import filled_by
 from agentguard.core.values import Json
-from agentguard.errors import ConfigurationError, PolicyError
+from agentguard.errors import ConfigurationError, LedgerError, PolicyError
 from agentguard.guard.clock import utc_now
 from agentguard.guard.engine import Engine
 from agentguard.guard.identities import Identities, Source
@@ -253,6 +253,14 @@ class Guard(Engine):
         if state is None:
             raise ConfigurationError(f"there is no run `{run_id}` in this ledger; `agentguard runs list` shows them")
         return RunContext(self, state.workflow, {}, None, run_id)
+
+    def cancel(self, approval_id: str, *, why: str = "") -> None:
+        """Take back a question that a call of this agent asks people: nobody needs an answer any more. The same call
+        made again asks anew. Raises LedgerError where it is over already, or there is none such."""
+        row = self.operations.approval(approval_id)
+        if row is None:
+            raise LedgerError(f"there is no approval `{approval_id}` in this ledger; `run.waiting` names them")
+        self.operations.cancel(approval_id, by=row.request.subject, why=why)
 
     def decisions(self) -> AbstractContextManager[list[Decided]]:
         """``with guard.decisions() as made``: a list to which each decision made inside is added, permits too.

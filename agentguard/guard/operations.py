@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from agentguard.core.answers import ApprovalStatus, confirms
 from agentguard.core.facts import Answer, RunState, RunStatus
 from agentguard.core.lasting import over
 from agentguard.core.people import same_person, who
@@ -15,8 +16,8 @@ from agentguard.core.values import Json, Risk
 from agentguard.errors import ConfigurationError, LedgerError
 from agentguard.guard import said as checked
 from agentguard.guard.clock import utc_now
-from agentguard.guard.records import RecordData, new_id, record, rfc3339
-from agentguard.ledger import ApprovalRow, Erased, LogLedger, Outcome, RecordFilter, StreamState
+from agentguard.guard.records import RecordData, about_question, new_id, record, rfc3339
+from agentguard.ledger import ApprovalRequest, ApprovalRow, Erased, LogLedger, Outcome, RecordFilter, StreamState
 
 CREDENTIAL_STATES = ("active", "rotated", "revoked")
 
@@ -243,29 +244,34 @@ class Operations:
 
         Raises LedgerError where this person may not answer so (``core/answers.py``): nothing is written then.
         """
-        at = self._clock()
-        row = self.approval(approval_id)
-        if row is None:
-            raise LedgerError(f"there is no approval `{approval_id}`; `agentguard approvals list` shows them")
-        asked = row.request
+        at, asked = self._clock(), self._asked(approval_id)
         data = record(
             "approval",
             at,
-            approval_id=approval_id,
-            run_id=asked.run_id,
-            workflow=asked.workflow,
-            step=asked.step,
-            tool=asked.tool,
-            subject=asked.subject,
-            requester=asked.requester,
-            request_digest=asked.request_digest,
-            policy_revision=asked.policy_revision,
-            outcome="approved" if approve else "refused",
+            **about_question(asked),
+            outcome=_word(asked, approver, approve),
             approved_by=[approver] if approve else [],
             by=approver,
         )
         answered: ApprovalRow = self._ledger.answer(approval_id, Answer(approver, approve, at), data).result()
         return answered
+
+    def cancel(self, approval_id: str, *, by: str, why: str) -> ApprovalRow:
+        """Take a question back. ``by`` is whom its call is for, or the workload that asked.
+
+        Raises LedgerError where they may not (``core/answers.py``): nothing is written then.
+        """
+        at, by = self._clock(), checked.who(by)
+        about = about_question(self._asked(approval_id))
+        data = record("approval", at, **about, outcome=str(ApprovalStatus.CANCELLED), by=by, why=checked.reason(why))
+        cancelled: ApprovalRow = self._ledger.cancel(approval_id, by=by, at=at, record=data).result()
+        return cancelled
+
+    def _asked(self, approval_id: str) -> ApprovalRequest:
+        row = self.approval(approval_id)
+        if row is None:
+            raise LedgerError(f"there is no approval `{approval_id}`; `agentguard approvals list` shows them")
+        return row.request
 
     def approval(self, approval_id: str) -> ApprovalRow | None:
         """One approval request, or None."""
@@ -380,6 +386,13 @@ class Operations:
             if on_record is not None and data["seq"] % _TELL_EVERY == 0:
                 on_record(data["seq"], last)
             yield data, private
+
+
+def _word(asked: ApprovalRequest, approver: str, approve: bool) -> str:
+    """What an answer is, in its record."""
+    if not approve:
+        return str(ApprovalStatus.DENIED)
+    return "confirmed" if confirms(asked, approver) else str(ApprovalStatus.APPROVED)
 
 
 def _where(run: RunState, alive: bool | None, waiting: bool, now: datetime) -> Whereabouts:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from agentguard.core.answers import Question
 from agentguard.core.credentials import cleaned, without_credentials
 from agentguard.core.decision import Decision
 from agentguard.core.facts import Facts, RunState
@@ -216,6 +217,21 @@ def outcome_record(
     if kept:
         data["kept"] = cleaned(list(kept))
     return ReadyRecord(data, at, {})
+
+
+def about_question(asked: Question) -> RecordData:
+    """What every record about a question to people says of it."""
+    return {
+        "approval_id": asked.id,
+        "run_id": asked.run_id,
+        "workflow": asked.workflow,
+        "step": asked.step,
+        "tool": asked.tool,
+        "subject": asked.subject,
+        "requester": asked.requester,
+        "request_digest": asked.request_digest,
+        "policy_revision": asked.policy_revision,
+    }
 
 
 def suspension_record(decision: RecordData, at: datetime) -> RecordData:

@@ -102,9 +102,9 @@ class RunContext:
     async def until_answered(self, *approvals: str, within: timedelta | None = None) -> dict[str, str]:
         """Wait until people have answered: these approvals, or all that the run waits for. Then make the calls again.
 
-        Returns where each stands (``agreed``, ``refused``, ``expired``, ``used``). ``open`` stands there where the time
-        is up first, or the run is over. Neither is a permit: each call is decided anew. It may be cancelled, and asked
-        again. Raises ConfigurationError for another run's approval, and LedgerError.
+        Returns where each stands (``approved``, ``denied``, ``expired``, ``cancelled``, ...; docs/approvals.md).
+        ``pending`` stands there where the time is up first. None is a permit: each call is decided anew. It may be
+        cancelled, and asked again. Raises ConfigurationError for another run's approval, and LedgerError.
         """
         answered: dict[str, str] = await drive_async(
             until_answered(self.guard, self.id, approvals, within), self.guard.identify_async, _no_tool

@@ -125,6 +125,7 @@ NOTHING_BACK = Back()
 class CallCell(NamedTuple):
     """An admitted call without an outcome. ``number`` is that of its decision's record; ``back``: what an outcome
     changes in what the call was counted for. ``made``: the name of its ``MadeCell``, "" where it can be no repetition.
+    ``approval``: the request that it used up.
     ``owner`` "": its tool interrupted itself, and nobody is at it."""
 
     number: int
@@ -134,6 +135,7 @@ class CallCell(NamedTuple):
     keeps: tuple[str, ...] = ()
     back: Back = NOTHING_BACK
     made: str = ""
+    approval: str = ""
 
 
 class MadeCell(NamedTuple):
@@ -216,7 +218,8 @@ class WorldCell(NamedTuple):
 
 class ApprovalCell(NamedTuple):
     """An approval request. ``body`` is what everybody may know of it, ``shown`` what approvers were shown besides; None
-    where that was erased."""
+    where that was erased. ``expires_at``: when nothing can be permitted by it any more, at the latest.
+    ``claimed_by``: the decision that used it, and the ``outcome`` of its call. ``lapsed``: as in ``Life``."""
 
     number: int
     digest: str
@@ -228,6 +231,9 @@ class ApprovalCell(NamedTuple):
     shown: Mapping[str, Json] | None
     answers: tuple[tuple[str, bool, int], ...] = ()
     consumed: bool = False
+    claimed_by: str = ""
+    outcome: str = ""
+    lapsed: tuple[str, int | None] | None = None
 
     def given(self) -> tuple[Answer, ...]:
         """The answers so far."""
@@ -271,7 +277,7 @@ class KeyCell(NamedTuple):
 
 
 class AskedCell(NamedTuple):
-    """The approval requests for one request digest, oldest first."""
+    """The approval requests for one request digest, or of one run that goes on; oldest first."""
 
     ids: tuple[str, ...] = ()
 
@@ -295,8 +301,8 @@ class Cells(Protocol):
 RUN, CALL, UNSETTLED, SAID, CONTACTS, WORLD, APPROVAL = (
     "run", "call", "unsettled", "said", "contacts", "world", "approval",
 )  # fmt: skip
-STREAM, CREDENTIAL, SPEND, USED, HEARD, REACHED, ASKED, KEY, MADE, ANSWERS = (
-    "stream", "credential", "spend", "used", "heard", "reached", "asked", "key", "made", "answers",
+STREAM, CREDENTIAL, SPEND, USED, HEARD, REACHED, ASKED, KEY, MADE, ANSWERS, WAITS = (
+    "stream", "credential", "spend", "used", "heard", "reached", "asked", "key", "made", "answers", "waits",
 )  # fmt: skip
 
 
@@ -329,7 +335,7 @@ def is_live(key: Key, cell: Cell) -> bool:
     if isinstance(cell, RunCell):
         return cell.status == RunStatus.ACTIVE
     if isinstance(cell, ApprovalCell):
-        return not cell.consumed
+        return not cell.consumed and cell.lapsed is None
     return True
 
 

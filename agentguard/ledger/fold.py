@@ -16,11 +16,9 @@ from types import MappingProxyType
 from typing import Any
 
 from agentguard.core.provenance import NOTHING_SEEN, Seen
-from agentguard.core.values import Json
-from agentguard.ledger import again, cells, fold_calls, fold_said, keys, stored
+from agentguard.ledger import again, cells, fold_asked, fold_calls, fold_said, keys, stored
 from agentguard.ledger.cells import (
     ApprovalCell,
-    AskedCell,
     Bounds,
     Cells,
     KeyCell,
@@ -91,9 +89,11 @@ def _free(at: Cells, number: int, private: Private, run_id: str) -> None:
             at.put(place, known._replace(freed=True))
 
 
-def _end(at: Cells, number: int, private: Private, run_id: str, status: str) -> None:
-    """A status only moves on: a run that was stopped stays stopped when the code around it ends."""
+def _end(at: Cells, number: int, private: Private, run_id: str, status: str, when: int | None = None) -> None:
+    """A status only moves on: a run that was stopped stays stopped when the code around it ends. Nobody is asked about
+    its calls any more."""
     run = must_run(at, run_id)
+    fold_asked.run_ended(at, run_id, when)
     if at.get((cells.ANSWERS, run_id)) is not None:
         at.put((cells.ANSWERS, run_id), None)
     now = status_of(run, standing(at, run_id, run))
@@ -143,27 +143,13 @@ def _touch(at: Cells, number: int, private: Private, run_id: str) -> None:
         put_run(at, run_id, run)
 
 
-def _ask(
-    at: Cells, number: int, private: Private, approval_id: str, digest: str, revision: str, run_id: str,
-    requested: int, expires: int, body: Mapping[str, Json],
-) -> None:  # fmt: skip
-    shown: Any = private.get("shown")
-    asked = ApprovalCell(number, digest, revision, run_id, requested, expires, body, shown)
-    at.put((cells.APPROVAL, approval_id), asked)
-    found = at.get((cells.ASKED, digest))
-    before = found.ids if isinstance(found, AskedCell) else ()
-    at.put((cells.ASKED, digest), AskedCell((*before, approval_id)))
-
-
 def _answer(
     at: Cells, number: int, private: Private, approval_id: str, approver: str, approve: bool, when: int
 ) -> None:
     """A decision that was taken without this answer comes to nothing."""
-    asked = at.get((cells.APPROVAL, approval_id))
-    if isinstance(asked, ApprovalCell):
-        answers = (*asked.answers, (approver, approve, when))
-        at.put((cells.APPROVAL, approval_id), asked._replace(answers=answers))
-        _touch(at, number, private, asked.run_id)
+    run_id = fold_asked.answered(at, approval_id, approver, approve, when)
+    if run_id is not None:
+        _touch(at, number, private, run_id)
 
 
 def _erase(
@@ -202,9 +188,9 @@ def _carry(at: Cells, number: int, private: Private) -> None:
 _CHANGES: Mapping[str, Callable[..., None]] = MappingProxyType(
     {
         "start": _start, "end": _end, "risk": _risk, "touch": _touch, "hold": _hold, "enter": _enter, "leave": _leave,
-        "used": _used, "free": _free, "ask": _ask, "answer": _answer, "erase": _erase, "carry": _carry,
+        "used": _used, "free": _free, "ask": fold_asked.asked, "answer": _answer, "erase": _erase, "carry": _carry,
         "call": fold_calls.call, "tally": fold_calls.tally, "spend": fold_calls.spend, "use": fold_calls.use,
-        "consume": fold_calls.consume, "count": fold_calls.count, "reach": fold_calls.reach,
+        "consume": fold_asked.claimed, "lapse": fold_asked.lapsed, "count": fold_calls.count, "reach": fold_calls.reach,
         "close": fold_calls.close, "settle": fold_calls.settle,
         "suspend": fold_said.suspend, "credential": fold_said.credential, "say": fold_said.say,
         "raise": fold_said.raise_risk, "hear": fold_said.hear, "stream": fold_said.stream,

@@ -9,10 +9,9 @@ from agentguard.core.growing import LOST, after_growth
 from agentguard.core.provenance import Seen
 from agentguard.core.tallies import NEVER, Tally
 from agentguard.core.values import Json
-from agentguard.ledger import again, cells, stored
+from agentguard.ledger import again, cells, fold_asked, stored
 from agentguard.ledger.cells import (
     NOTHING_BACK,
-    ApprovalCell,
     Back,
     CallCell,
     Cells,
@@ -117,12 +116,6 @@ def use(at: Cells, number: int, private: Private, assertion: str, until: int | N
     at.put((cells.USED, assertion), MarkCell(until))
 
 
-def consume(at: Cells, number: int, private: Private, approval_id: str) -> None:
-    asked = at.get((cells.APPROVAL, approval_id))
-    if isinstance(asked, ApprovalCell):
-        at.put((cells.APPROVAL, approval_id), asked._replace(consumed=True))
-
-
 def count(
     at: Cells, number: int, private: Private, run_id: str, what: str, when: int, since: int, call: str | None
 ) -> None:
@@ -153,6 +146,8 @@ def close(
     at.put((cells.CALL, decision_id), None)
     if call.made:
         again.ended(at, call, decision_id, outcome)
+    if call.approval:
+        fold_asked.came_out(at, call, outcome)
     run = run_of(at, run_id)
     if run is None:
         return
@@ -192,6 +187,8 @@ def settle(at: Cells, number: int, private: Private, run_id: str, decision_id: s
     at.put((cells.UNSETTLED, decision_id), None)
     if call.made:
         again.ended(at, call, decision_id, outcome)
+    if call.approval:
+        fold_asked.came_out(at, call, outcome)
     changed: dict[str, Any] = {"unsettled": run.unsettled - {decision_id}}
     changed |= _counted(at, run, decision_id, call.back, outcome)
     if outcome == "succeeded":

@@ -171,6 +171,10 @@ class LogLedger:
         """Add one person's answer."""
         return self.engine.ask(DURABLE, approvals.answer, lambda: approvals.check_reply(approval_id, answer, record))
 
+    def cancel(self, approval_id: str, *, by: str, at: datetime, record: RecordData) -> Promise[ApprovalRow]:
+        """Take a question back: whoever asked needs no answer any more."""
+        return self.engine.ask(DURABLE, approvals.cancel, lambda: approvals.check_cancel(approval_id, by, at, record))
+
     def approval(self, approval_id: str) -> Promise[ApprovalRow | None]:
         """One approval request."""
         return self.engine.ask(READ, approvals.approval, lambda: known_text(approval_id, "an approval id"))

@@ -34,6 +34,7 @@ from agentguard.ledger.cells import (
     STREAM,
     UNSETTLED,
     USED,
+    WAITS,
     WORLD,
     AnswersCell,
     ApprovalCell,
@@ -60,11 +61,14 @@ from agentguard.ledger.told import read_telling, read_told, write_telling, write
 _DIGEST = 32
 # The fields of a run before tallies were counted: cells of then are read as they are.
 _RUN_BEFORE = 21
+# Those of an approval request before it was known what became of it.
+_APPROVAL_BEFORE = 10
 _KINDS: Mapping[str, type[Any]] = {
     RUN: RunCell, CALL: CallCell, UNSETTLED: CallCell, SAID: SaidCell, CONTACTS: ContactsCell,
     WORLD: WorldCell, APPROVAL: ApprovalCell,
     STREAM: StreamCell, CREDENTIAL: CredentialCell, SPEND: SpendCell, USED: MarkCell, HEARD: MarkCell,
     REACHED: MarkCell, ASKED: AskedCell, KEY: KeyCell, MADE: MadeCell, ANSWERS: AnswersCell,
+    WAITS: AskedCell,
 }  # fmt: skip
 
 
@@ -97,15 +101,22 @@ def decode(kind: str, data: bytes) -> Cell:
         version, zones, salt = fields
         return ContactsCell(version, frozenset(zones), salt)
     if kind == APPROVAL:
-        *plain, answers, consumed = fields
-        asked: ApprovalCell = cls(*plain, tuple((who, approve, at) for who, approve, at in answers), consumed)
+        *plain, answers, consumed = fields[:_APPROVAL_BEFORE]
+        known: list[Any] = fields[_APPROVAL_BEFORE:]
+        nothing: list[Any] = ["", "", None]
+        claimed_by, outcome, lapsed = known + nothing[len(known) :]
+        asked: ApprovalCell = cls(
+            *plain, tuple((who, approve, at) for who, approve, at in answers), consumed, claimed_by, outcome,
+            None if lapsed is None else tuple(lapsed),
+        )  # fmt: skip
         return asked
-    if kind == ASKED:
+    if kind in (ASKED, WAITS):
         return AskedCell(tuple(fields[0]))
     if kind in (CALL, UNSETTLED):
         number, run_id, step, owner, keeps, *more = fields
         back = _read_back(*more[0]) if more else NOTHING_BACK
-        return CallCell(number, run_id, step, owner, tuple(keeps), back, more[1] if more[1:] else "")
+        made, approval = [*more[1:], "", ""][:2]  # both are texts
+        return CallCell(number, run_id, step, owner, tuple(keeps), back, made, approval)
     if kind == ANSWERS:
         kib, kept, suspended = fields
         return AnswersCell(kib, tuple(kept), tuple(suspended))
@@ -125,11 +136,20 @@ def _flat(cell: Cell) -> list[Any]:
             fields.pop()  # as before anything was observed, bounded or found by a key
     elif isinstance(cell, CallCell):
         back = list(cell.back if cell.back.apart else cell.back[:-1])
-        fields[5:] = [back, cell.made] if cell.made else [back]
+        fields[5:] = _without_last([back, cell.made, cell.approval], "")
+    elif isinstance(cell, ApprovalCell):
+        fields = _without_last(fields, "", None)
     elif isinstance(cell, ContactsCell):
         fields[1] = sorted(cell.zones)
     elif isinstance(cell, SaidCell):
         fields[1] = {source: list(word) for source, word in cell.words.items()}
+    return fields
+
+
+def _without_last(fields: list[Any], *nothing: Any) -> list[Any]:
+    """Without what says nothing at the end: cells read as before there were these fields."""
+    while fields[-1] in nothing:
+        fields.pop()
     return fields
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from agentguard.core.answers import NEW, ApprovalStatus, Life, Need, status
 from agentguard.core.facts import Answer, ApprovalState, MadeBefore, RunState
 from agentguard.core.growing import Growth
 from agentguard.core.policy import Counted
@@ -262,10 +263,11 @@ class Suspension:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalRequest:
-    """A durable question to a person about exactly one request digest under one policy revision.
+    """A durable question to people about exactly one request digest; see ``core.answers.Question``.
 
     ``shown`` is what approvers see besides (arguments redacted and escaped later, at display), ``erased`` whether that
-    is gone.
+    is gone. ``basis``: a digest of the part of the policy that it rests on; "" of one that was asked before there were
+    such, which rests on all of ``policy_revision``. ``use_within`` None: it is used until ``expires_at``.
     """
 
     id: str
@@ -283,6 +285,11 @@ class ApprovalRequest:
     expires_at: datetime
     shown: RecordData
     erased: bool = False
+    needs: tuple[tuple[Need, ...], ...] = ()
+    deny_quorum: int = 1
+    use_within: timedelta | None = None
+    editors: tuple[str, ...] = ()
+    basis: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +298,11 @@ class ApprovalRow:
 
     request: ApprovalRequest
     answers: tuple[Answer, ...]
-    consumed: bool
+    life: Life = NEW
+
+    def status(self, at: datetime) -> ApprovalStatus:
+        """Where it stands at that time."""
+        return status(self.request, self.answers, self.life, at)
 
     def state(self) -> ApprovalState:
         """The part the decision judges."""
@@ -304,7 +315,7 @@ class ApprovalRow:
             asked.requested_at,
             asked.expires_at,
             self.answers,
-            self.consumed,
+            self.life.claimed or self.life.lapsed is not None,
         )
 
 

@@ -102,7 +102,7 @@ def check(checks: Checks, folder: Path, policy: Path, database: str, share: Path
     if os.environ.get("OPENAI_API_KEY"):
         return
     # At a terminal you may have played a person who says no.
-    agreed = not any(r["kind"] == "approval" and r["outcome"] == "refused" for r in records)
+    agreed = not any(r["kind"] == "approval" and r["outcome"] == "denied" for r in records)
     for name, expected in (("orders", ORDERS), ("order_lines", LINES if agreed else None)):
         found = _lines(files.get(f"EXP-7/{name}.csv"))
         promise = f"{name}.csv has {expected} rows" if expected else f"nobody agreed to {name}.csv, so it is not there"

@@ -102,7 +102,7 @@ def _answer(ledger: str, approval: str, name: str) -> None:
             raise LedgerError(f"there is no approval `{approval}`")
         approve = True
         if _somebody_may_type():
-            view = ApprovalView(row.request, row.answers, row.consumed, datetime.now(UTC))
+            view = ApprovalView(row.request, row.answers, row.life, datetime.now(UTC))
             for label, text in view.rows():
                 console.print(f"    {label:>16}  {text}", markup=False)
             approve = _asked(console, f"You play {name}. May it? [y/n] (yes by itself in {PATIENCE_SECONDS} s) ")

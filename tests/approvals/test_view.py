@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from agentguard.approvals import ApprovalView, Standing, account
+from agentguard.approvals import ApprovalStatus, ApprovalView, account
+from agentguard.core.answers import NEW, Life, Need
 from agentguard.core.facts import Answer
 from agentguard.errors import ConfigurationError
 
@@ -34,6 +35,11 @@ class Question:
     requested_at: datetime = T0
     expires_at: datetime = T0 + HALF_HOUR
     erased: bool = False
+    needs: tuple[tuple[Need, ...], ...] = ()
+    deny_quorum: int = 1
+    use_within: timedelta | None = None
+    editors: tuple[str, ...] = ()
+    basis: str = ""
     shown: dict[str, Any] = field(
         default_factory=lambda: {
             "arguments": {"rows": 5_000, "password": "[redacted]"},
@@ -52,10 +58,8 @@ def no(name: str) -> Answer:
     return Answer(f"user:{name}", False, T0)
 
 
-def view(
-    *answers: Answer, now: datetime = T0, consumed: bool = False, question: Question | None = None
-) -> ApprovalView:
-    return ApprovalView(question or Question(), answers, consumed, now)
+def view(*answers: Answer, now: datetime = T0, life: Life = NEW, question: Question | None = None) -> ApprovalView:
+    return ApprovalView(question or Question(), answers, life, now)
 
 
 ANYONE = replace(Question(), approvers=("anyone",), shown={"people": None})
@@ -63,26 +67,26 @@ LAST = T0 + HALF_HOUR - timedelta(microseconds=1)
 
 
 @pytest.mark.parametrize(
-    ("looked_at", "standing"),
+    ("looked_at", "status"),
     [
-        (view(), Standing.OPEN),
-        (view(yes("alice")), Standing.OPEN),
-        (view(yes("alice"), yes("alice")), Standing.OPEN),
-        (view(yes("alice"), yes("eve")), Standing.OPEN),
-        (view(yes("alice"), yes("carol"), question=ANYONE), Standing.OPEN),
-        (view(yes("alice"), yes("eve"), question=ANYONE), Standing.AGREED),
-        (view(yes("alice"), yes("bob")), Standing.AGREED),
-        (view(yes("alice"), yes("bob"), no("dave")), Standing.REFUSED),
-        (view(now=LAST), Standing.OPEN),
-        (view(now=T0 + HALF_HOUR), Standing.EXPIRED),
-        (view(yes("alice"), yes("bob"), now=T0 + HALF_HOUR), Standing.EXPIRED),
-        (view(yes("alice"), yes("bob"), consumed=True), Standing.USED),
-        (view(no("alice"), now=T0 + HALF_HOUR), Standing.REFUSED),
+        (view(), ApprovalStatus.PENDING),
+        (view(yes("alice")), ApprovalStatus.PENDING),
+        (view(yes("alice"), yes("alice")), ApprovalStatus.PENDING),
+        (view(yes("alice"), yes("eve")), ApprovalStatus.PENDING),
+        (view(yes("alice"), yes("carol"), question=ANYONE), ApprovalStatus.PENDING),
+        (view(yes("alice"), yes("eve"), question=ANYONE), ApprovalStatus.APPROVED),
+        (view(yes("alice"), yes("bob")), ApprovalStatus.APPROVED),
+        (view(yes("alice"), yes("bob"), no("dave")), ApprovalStatus.DENIED),
+        (view(now=LAST), ApprovalStatus.PENDING),
+        (view(now=T0 + HALF_HOUR), ApprovalStatus.EXPIRED),
+        (view(yes("alice"), yes("bob"), now=T0 + HALF_HOUR), ApprovalStatus.EXPIRED),
+        (view(yes("alice"), yes("bob"), life=Life(True)), ApprovalStatus.CLAIMED),
+        (view(no("alice"), now=T0 + HALF_HOUR), ApprovalStatus.DENIED),
     ],
 )
-def test_where_a_request_stands(looked_at: ApprovalView, standing: Standing) -> None:
+def test_where_a_request_stands(looked_at: ApprovalView, status: ApprovalStatus) -> None:
     """One person counts once, and only who was asked; a refusal is final; the last microsecond is in time."""
-    assert looked_at.standing is standing
+    assert looked_at.status is status
 
 
 @pytest.mark.parametrize(
@@ -94,7 +98,7 @@ def test_where_a_request_stands(looked_at: ApprovalView, standing: Standing) -> 
         (view(yes("alice")), "user:alice", "already"),
         (view(no("bob")), "user:alice", "refused"),
         (view(now=T0 + HALF_HOUR), "user:alice", "expired"),
-        (view(yes("x"), yes("y"), consumed=True), "user:alice", "used"),
+        (view(yes("x"), yes("y"), life=Life(True)), "user:alice", "used"),
         (view(), "user:eve", "asks group:data-stewards"),
         (view(), "user:alic", "asks group:data-stewards"),
         (view(), "user:ALICE", "asks group:data-stewards"),
@@ -138,9 +142,9 @@ def test_an_approver_sees_everything_the_decision_is_about() -> None:
     assert seen["left out (secret)"] == '"/password"'
     assert seen["destination"] == "url https://files.example/x (internal)"
     assert seen["expires at"] == "2026-11-24T12:30:00Z (20 min 0 s left)"
-    assert seen["standing"] == "open, 1 of 2 have agreed"
+    assert seen["status"] == "pending, 1 of 2 have agreed"
     assert (seen["may agree"], seen["who that is"]) == ("group:data-stewards", "user:alice, user:bob, user:dave")
-    assert seen["answer"] == "user:alice agreed at 2026-11-24T12:00:00Z"
+    assert seen["answer"] == "user:alice approved at 2026-11-24T12:00:00Z"
 
 
 @pytest.mark.parametrize("name", ["id", "run_id", "workflow", "step", "tool", "subject", "requester"])

@@ -109,7 +109,7 @@ def test_a_denial_is_final(store: Path, call: Call) -> None:
     assert call("approvals", "deny", "a-1", "--yes", "--ledger", store).code == 0
     assert json.loads(call("approvals", "list", "--json", "--ledger", store).out) == []
     (view,) = json.loads(call("approvals", "list", "--all", "--json", "--ledger", store).out)
-    assert view["standing"] == "refused"
+    assert view["status"] == "denied"
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root, to become two other accounts")
@@ -145,7 +145,7 @@ def test_two_accounts_make_a_quorum_of_two(store: Path, call: Call, tmp_path: Pa
         assert done.returncode == 0, done.stderr
     (view,) = json.loads(call("approvals", "list", "--all", "--json", "--ledger", store).out)
     assert {answer["approver"] for answer in view["answers"]} == {f"user:{name}" for name in names}
-    assert view["standing"] == "agreed"
+    assert view["status"] == "approved"
 
 
 def _exists(name: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from agentguard.approvals import Standing
+from agentguard.approvals import ApprovalStatus
 from agentguard.errors import ApprovalPending, ConfigurationError, ToolCallRefused
 from agentguard.guard import Guard
 from agentguard.guard.run import RunContext
@@ -43,9 +43,9 @@ def test_what_a_run_waits_for_is_known_inside_it_as_of_now(guard: Guard, tools: 
         assert run.waiting == ()
 
 
-@pytest.mark.parametrize(("agree", "standing"), [(True, Standing.AGREED), (False, Standing.REFUSED)])
+@pytest.mark.parametrize(("agree", "status"), [(True, ApprovalStatus.APPROVED), (False, ApprovalStatus.DENIED)])
 def test_a_task_waits_until_people_have_answered(
-    guard: Guard, tools: Tools, run: RunContext, agree: bool, standing: Standing
+    guard: Guard, tools: Tools, run: RunContext, agree: bool, status: ApprovalStatus
 ) -> None:
     async def main() -> None:
         async with run:
@@ -55,7 +55,7 @@ def test_a_task_waits_until_people_have_answered(
             await asyncio.sleep(0)
             assert not task.done()
             answered(guard, agree)
-            assert await task == {approval: standing}
+            assert await task == {approval: status}
 
     asyncio.run(main())
 
@@ -66,11 +66,11 @@ def test_a_thread_waits_until_people_have_answered(guard: Guard, tools: Tools, r
         (approval,) = run.waiting
         people = threading.Timer(0.05, answered, [guard])
         people.start()
-        assert run.wait_until_answered() == {approval: Standing.AGREED}
+        assert run.wait_until_answered() == {approval: ApprovalStatus.APPROVED}
         people.join()
         assert export(**BIG) == "done"
         assert run.wait_until_answered() == {}
-        assert run.wait_until_answered(approval) == {approval: Standing.USED}
+        assert run.wait_until_answered(approval) == {approval: ApprovalStatus.SUCCEEDED}
 
 
 def test_nothing_is_waited_for_past_the_time_the_request_or_the_run(
@@ -80,11 +80,11 @@ def test_nothing_is_waited_for_past_the_time_the_request_or_the_run(
     with run:
         asked(guard, tools)
         (approval,) = run.waiting
-        assert run.wait_until_answered(within=timedelta(0)) == {approval: Standing.OPEN}
+        assert run.wait_until_answered(within=timedelta(0)) == {approval: ApprovalStatus.PENDING}
         guard.operations.stop_run(run.id, by="user:sam", why="enough")
-        assert run.wait_until_answered(approval) == {approval: Standing.OPEN}
+        assert run.wait_until_answered(approval) == {approval: ApprovalStatus.CANCELLED}
         clock.pass_by(30 * 60)
-        assert run.wait_until_answered(approval) == {approval: Standing.EXPIRED}
+        assert run.wait_until_answered(approval) == {approval: ApprovalStatus.CANCELLED}
 
 
 def test_one_run_cannot_wait_for_the_question_of_another(guard: Guard, tools: Tools, run: RunContext) -> None:
@@ -118,7 +118,7 @@ def test_a_wait_that_is_cancelled_can_be_begun_again(guard: Guard, tools: Tools,
                 async with asyncio.timeout(0.02):
                     await run.until_answered()
             answered(guard)
-            assert await run.until_answered() == {approval: Standing.AGREED}
+            assert await run.until_answered() == {approval: ApprovalStatus.APPROVED}
 
     asyncio.run(main())
 

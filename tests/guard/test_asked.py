@@ -61,7 +61,7 @@ def asked(
             assert not [r for r in guard.records() if "report.pdf" in json.dumps(r)]
         row = guard.operations.approval(caught.value.approval_id)
         assert row is not None
-        return ApprovalView(row.request, row.answers, row.consumed, datetime.now(UTC))
+        return ApprovalView(row.request, row.answers, row.life, datetime.now(UTC))
 
 
 def rows(view: ApprovalView) -> dict[str, str]:

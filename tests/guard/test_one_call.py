@@ -20,7 +20,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 from pydantic import SecretBytes, SecretStr
 
-from agentguard.approvals import ApprovalView, Standing
+from agentguard.approvals import ApprovalStatus, ApprovalView
 from agentguard.core.canonical import canonical_bytes
 from agentguard.errors import (
     ApprovalPending,
@@ -504,8 +504,11 @@ def test_a_call_that_needs_people_waits_for_them_and_runs_once(guard: Guard, too
         row = guard.operations.approval(asked)
         assert row is not None
         assert "`args.rows > 1000`" in row.request.shown["because"][0]  # so that whoever is asked knows why
-        shown = ApprovalView(row.request, row.answers, row.consumed, clock.at)
-        assert (shown.agreed, shown.standing) == (1, Standing.OPEN)  # what people see is what the decision counts
+        shown = ApprovalView(row.request, row.answers, row.life, clock.at)
+        assert (shown.agreed, shown.status) == (
+            1,
+            ApprovalStatus.PENDING,
+        )  # what people see is what the decision counts
 
     assert [name for name, _ in tools.ran] == ["get_ticket"]
 

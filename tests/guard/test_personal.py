@@ -203,7 +203,7 @@ def test_who_is_asked_sees_what_is_personal(guard: Guard) -> None:
     _, approval = whole_story(guard)
     row = guard.operations.approval(approval)
     assert row is not None
-    view = ApprovalView(row.request, row.answers, row.consumed, row.request.requested_at)
+    view = ApprovalView(row.request, row.answers, row.life, row.request.requested_at)
     seen = dict(view.rows(personal=view.may_see("user:dana")))
     assert (seen["argument letter.text"], seen["argument pin"]) == (f'"{TEXT}"', '"[redacted]"')
     assert view.may_see("user:eve") is False

@@ -144,7 +144,7 @@ def test_a_refused_admission_leaves_no_trace(ledger: LogLedger, case: str) -> No
     assert refused == Refused(reason, before)
     assert run_now(ledger, b=None, day=DAY) == before
     assert seqs(ledger) == told
-    assert not got(ledger.approval("open")).consumed
+    assert not got(ledger.approval("open")).life.claimed
     assert isinstance(admit(ledger, "d3", 2, assertion_key=("iss", "new"), approval_id="open"), Admitted)
 
 

@@ -208,7 +208,7 @@ def test_an_approval_is_used_once_and_then_takes_no_more_answers(ledger: LogLedg
         got(ledger.admit(an_admission("d1", run_now(ledger).version, approval_id="ask-1"), windows={})), Admitted
     )
     used = got(ledger.approval("ask-1"))
-    assert used is not None and used.consumed
+    assert used is not None and used.life.claimed
 
     again = got(ledger.admit(an_admission("d2", run_now(ledger).version, approval_id="ask-1"), windows={}))
     assert again.reason is Refusal.APPROVAL_USED
@@ -223,7 +223,7 @@ def test_a_denied_admission_does_not_use_an_approval(ledger: LogLedger) -> None:
     got(ledger.admit(an_admission("d1", permit=False, approval_id="ask-1"), windows={}))
 
     row = got(ledger.approval("ask-1"))
-    assert row is not None and not row.consumed
+    assert row is not None and not row.life.claimed
 
 
 def test_open_approvals_are_those_that_still_wait_for_somebody(ledger: LogLedger) -> None:

@@ -381,7 +381,8 @@ def _step(ledger: LogLedger, model: Model, op: dict[str, Any]) -> None:
         model.close(name, op["outcome"], op["kept"], op["brought"])
     elif op["do"] == "answer":
         future = ledger.answer(f"ask-{op['run']}", an_answer(f"user:{op['who']}"), record("approval"))
-        if f"ask-{op['run']}" in model.consumed or (op["run"], op["who"]) in model.answered:
+        over = f"ask-{op['run']}" in model.consumed or model.runs[op["run"]].status is not RunStatus.ACTIVE
+        if over or (op["run"], op["who"]) in model.answered:
             assert isinstance(future.exception(60), LedgerError)
         else:
             got(future)

@@ -7,6 +7,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from agentguard.core.answers import OPEN, is_denied
 from agentguard.core.facts import ApprovalState, Facts, MadeBefore, RunState
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Identity, Unavailable
@@ -100,7 +101,7 @@ def inactive_credentials(guard: Engine, tool: str) -> Generator[Ask, Any, tuple[
 
 
 def _speaks_of(row: ApprovalRow, guard: Engine) -> bool:
-    """A used-up or expired request is history: the call is judged as if nobody had been asked. A refusal stands."""
-    if any(not answer.approve for answer in row.answers):
-        return True
-    return not row.consumed and row.request.expires_at > guard.last_known_time
+    """A request that can permit nothing any more is history: the call is judged as if nobody had been asked. A refusal
+    stands."""
+    found = row.status(guard.last_known_time)
+    return found in OPEN or is_denied(row.answers, row.request.deny_quorum)

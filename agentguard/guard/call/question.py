@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from agentguard.core.answers import ApprovalStatus
 from agentguard.core.canonical import member_order
 from agentguard.core.decision import Decision
-from agentguard.core.facts import Facts, RunState
+from agentguard.core.facts import ApprovalState, Facts, RunState
 from agentguard.core.policy import ApprovalRule, Policy
 from agentguard.core.values import Json, Unavailable
 from agentguard.errors import ApprovalPending, ApprovalRefused, ToolCallDenied
@@ -19,7 +20,7 @@ from agentguard.guard.call.gather import inactive_credentials
 from agentguard.guard.call.meaning import meanings
 from agentguard.guard.call.prepare import Call
 from agentguard.guard.engine import Engine
-from agentguard.guard.records import new_id, record, rfc3339
+from agentguard.guard.records import about_question, new_id, record, rfc3339
 from agentguard.ledger import Admission, ApprovalRequest, ApprovalRow
 
 
@@ -79,30 +80,34 @@ def ask(
             "approval",
             now,
             decision_id=decision_id,
-            approval_id=request.id,
-            run_id=run.id,
-            workflow=request.workflow,
-            step=step.name,
-            tool=request.tool,
-            subject=run.subject,
-            requester=run.requester,
-            request_digest=request.request_digest,
-            policy_revision=request.policy_revision,
+            **about_question(request),
+            outcome=str(ApprovalStatus.PENDING),
             why=f"asks {rule.quorum} of {', '.join(rule.approvers)} until {rfc3339(request.expires_at)}",
         )
         row: ApprovalRow = yield Wait(guard.ledger.ask(request, data))
         asked = Question(row, asked.deadline if asked is not None else now + (guard.wait or timedelta(0)))
-    seen = len(asked.row.answers)
+    # Of answers that came since the facts were gathered, the call is decided again at once.
+    known = facts.approval
+    seen = len(known.answers) if isinstance(known, ApprovalState) and known.id == asked.row.request.id else 0
+    if len(asked.row.answers) != seen:
+        return asked
     while True:
         at = guard.now()
         if isinstance(at, Unavailable) or at >= asked.deadline:
             raise ApprovalPending(decision_id, asked.row.request.id)
-        if at >= asked.row.request.expires_at:
-            raise ApprovalRefused(decision_id)
+        match asked.row.status(at):
+            case ApprovalStatus.PENDING | ApprovalStatus.APPROVED:
+                pass
+            case ApprovalStatus.EXPIRED | ApprovalStatus.CANCELLED:
+                raise ApprovalRefused(decision_id)
+            case _:
+                return asked
         yield Pause(LOOK_EVERY_SECONDS)
         fresh = yield Wait(guard.ledger.approval(asked.row.request.id))
-        if isinstance(fresh, ApprovalRow) and len(fresh.answers) != seen:
-            return replace(asked, row=fresh)
+        if isinstance(fresh, ApprovalRow):
+            asked = replace(asked, row=fresh)
+            if len(fresh.answers) != seen:
+                return asked
         if (yield from _moved(guard, run, facts, asked, tool)):
             return asked
 

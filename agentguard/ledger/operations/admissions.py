@@ -165,6 +165,7 @@ def _approval_gone(world: World, ready: ReadyAdmission, approval_id: str) -> Ref
     usable = (
         isinstance(found, ApprovalCell)
         and not found.consumed
+        and found.lapsed is None
         and found.run_id == asked.run_id
         and ready.at < found.expires_at
     )
@@ -214,7 +215,7 @@ def _taken(world: World, ready: ReadyAdmission, run: RunCell | None, private: di
                 )
             )
         if asked.approval_id is not None:
-            changes.append(("consume", asked.approval_id))
+            changes.append(("consume", asked.approval_id, asked.decision_id))
     elif asked.made is not None and run is not None:
         changes += made.changes_of(world, asked)
     if run is None or not (asked.watches or asked.first_uses):

@@ -7,17 +7,13 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, NamedTuple
 
-from agentguard.core.answers import why_not
-from agentguard.core.facts import Answer
+from agentguard.core.answers import OPEN, ApprovalStatus, Life, Need, is_denied, why_not, why_not_cancel
+from agentguard.core.facts import Answer, RunStatus
 from agentguard.core.values import Json
 from agentguard.errors import LedgerError
 from agentguard.ledger import cells
-from agentguard.ledger.cells import (
-    ApprovalCell,
-    AskedCell,
-    moment,
-)
-from agentguard.ledger.entry import canonical, known_text, micros
+from agentguard.ledger.cells import MICROSECOND, ApprovalCell, AskedCell, moment
+from agentguard.ledger.entry import Change, canonical, known_text, micros
 from agentguard.ledger.values import (
     ApprovalRequest,
     ApprovalRow,
@@ -49,34 +45,48 @@ def check_question(asked: ApprovalRequest, record: RecordData) -> Question:
 
 
 def _body(asked: ApprovalRequest) -> dict[str, Json]:
-    return {each: getattr(asked, each) for each in _TEXTS} | {
+    body: dict[str, Json] = {each: getattr(asked, each) for each in _TEXTS} | {
         "requester": asked.requester,
         "approvers": list(asked.approvers),
         "quorum": asked.quorum,
+        "decide_by": micros(asked.expires_at),
+        "deny_quorum": asked.deny_quorum,
+        "use_within": None if asked.use_within is None else asked.use_within // MICROSECOND,
+        "needs": [[[list(need.approvers), need.quorum] for need in rule] for rule in asked.needs],
+        "editors": list(asked.editors),
+        "basis": asked.basis,
     }
+    return body
 
 
 def ask(world: World, question: Question) -> ApprovalRow:
-    """Store a question, unless the same one is open already: then that one."""
-    asked = question.asked
+    """Store a question, unless the same one is open, or was refused, already: then that one.
+
+    The same call asked about on other grounds takes the place of what was open.
+    """
+    asked, now = question.asked, moment(question.requested_at)
+    superseded: list[Change] = []
     for approval_id in reversed(_asked(world, asked.request_digest)):
-        found = world.get((cells.APPROVAL, approval_id))
-        if (
-            isinstance(found, ApprovalCell)
-            and found.revision == asked.policy_revision
-            and not found.consumed
-            and found.expires_at > question.requested_at
-            and found.shown is not None  # what was erased can be shown to nobody
-        ):
-            return _row(approval_id, found)
+        row = approval(world, approval_id)
+        if row is None:
+            continue
+        found = row.status(now)
+        same = (row.request.basis, row.request.policy_revision if not asked.basis else "") == (
+            asked.basis, asked.policy_revision if not asked.basis else "",
+        )  # fmt: skip
+        # What was erased can be shown to nobody.
+        if found is ApprovalStatus.DENIED or (found in OPEN and same and not row.request.erased):
+            return row
+        if found in OPEN:
+            superseded.append(("lapse", approval_id, str(ApprovalStatus.SUPERSEDED), question.requested_at))
     if world.get((cells.APPROVAL, asked.id)) is not None:
         raise LedgerError(f"there is an approval request `{asked.id}` already; each request needs its own id")
     change = (
         "ask", asked.id, asked.request_digest, asked.policy_revision, asked.run_id, question.requested_at,
         question.expires_at, _body(asked),
     )  # fmt: skip
-    world.write(question.record, [change], {"shown": asked.shown})
-    return ApprovalRow(asked, (), False)
+    world.write(question.record, [*superseded, change], {"shown": asked.shown})
+    return ApprovalRow(asked, ())
 
 
 class Reply(NamedTuple):
@@ -99,23 +109,49 @@ def check_reply(approval_id: str, answer: Answer, record: RecordData) -> Reply:
 def answer(world: World, reply: Reply) -> ApprovalRow:
     """Add one person's answer, and make a decision that was taken without it come to nothing."""
     approval_id, given = reply.approval_id, reply.answer
-    found = world.get((cells.APPROVAL, approval_id))
-    if not isinstance(found, ApprovalCell):
-        raise LedgerError(f"there is no approval request `{approval_id}`; `agentguard approvals list` shows them")
-    asked = _row(approval_id, found)
-    at = moment(reply.at)
-    problem = why_not(asked.request, asked.answers, asked.consumed, given.approver, agree=given.approve, at=at)
+    asked, at = _must(world, approval_id), moment(reply.at)
+    problem = why_not(asked.request, asked.answers, asked.life, given.approver, agree=given.approve, at=at)
     if problem is not None:
         raise LedgerError(problem)
     world.write(reply.record, [("answer", approval_id, given.approver, given.approve, reply.at)])
-    after = world.get((cells.APPROVAL, approval_id))
-    return _row(approval_id, after) if isinstance(after, ApprovalCell) else asked
+    return _must(world, approval_id)
+
+
+class Cancel(NamedTuple):
+    """A request that is taken back, checked."""
+
+    approval_id: str
+    by: str
+    at: int
+    record: RecordData
+
+
+def check_cancel(approval_id: str, by: str, at: datetime, record: RecordData) -> Cancel:
+    """Raises LedgerError for what cannot be taken back so."""
+    return Cancel(known_text(approval_id, "an approval id"), known_text(by, "who cancels"), micros(at), record)
+
+
+def cancel(world: World, asked: Cancel) -> ApprovalRow:
+    """Nobody needs an answer any more."""
+    row = _must(world, asked.approval_id)
+    problem = why_not_cancel(row.request, row.answers, row.life, asked.by, at=moment(asked.at))
+    if problem is not None:
+        raise LedgerError(problem)
+    world.write(asked.record, [("lapse", asked.approval_id, str(ApprovalStatus.CANCELLED), asked.at)])
+    return _must(world, asked.approval_id)
+
+
+def _must(world: World, approval_id: str) -> ApprovalRow:
+    row = approval(world, approval_id)
+    if row is None:
+        raise LedgerError(f"there is no approval request `{approval_id}`; `agentguard approvals list` shows them")
+    return row
 
 
 def approval(world: World, approval_id: str) -> ApprovalRow | None:
     """One request."""
     found = world.get((cells.APPROVAL, approval_id))
-    return _row(approval_id, found) if isinstance(found, ApprovalCell) else None
+    return _row(world, approval_id, found) if isinstance(found, ApprovalCell) else None
 
 
 def approval_for(world: World, digest: str) -> ApprovalRow | None:
@@ -123,10 +159,10 @@ def approval_for(world: World, digest: str) -> ApprovalRow | None:
 
     A refusal stands for the request, also where it was asked again under another revision before somebody said no.
     """
-    found = [(each, world.get((cells.APPROVAL, each))) for each in reversed(_asked(world, digest))]
-    known = [(each, cell) for each, cell in found if isinstance(cell, ApprovalCell)]
-    refused = [(each, cell) for each, cell in known if _is_refused(cell)]
-    return _row(*(refused or known)[0]) if known else None
+    known = [row for each in reversed(_asked(world, digest)) if (row := approval(world, each)) is not None]
+    refused = [row for row in known if is_denied(row.answers, row.request.deny_quorum)]
+    found = refused or known
+    return found[0] if found else None
 
 
 class WantedApprovals(NamedTuple):
@@ -155,15 +191,12 @@ def approvals(world: World, wanted: WantedApprovals) -> Sequence[ApprovalRow]:
     if wanted.open_at is not None:
         how |= {"live": True, "above": {cells.EXPIRY_OF_APPROVAL: micros(wanted.open_at)}}
     found = (
-        _row(approval_id, cell)
+        _row(world, approval_id, cell)
         for approval_id, cell in world.below.listed(cells.APPROVAL, **how)
-        if isinstance(cell, ApprovalCell) and (wanted.open_at is None or not _is_refused(cell))
+        if isinstance(cell, ApprovalCell)
     )
-    return list(islice(found, wanted.limit))
-
-
-def _is_refused(cell: ApprovalCell) -> bool:
-    return any(not approve for _, approve, _ in cell.answers)
+    open_at = wanted.open_at
+    return list(islice((row for row in found if open_at is None or row.status(open_at) in OPEN), wanted.limit))
 
 
 def _asked(world: World, digest: str) -> tuple[str, ...]:
@@ -171,8 +204,9 @@ def _asked(world: World, digest: str) -> tuple[str, ...]:
     return found.ids if isinstance(found, AskedCell) else ()
 
 
-def _row(approval_id: str, cell: ApprovalCell) -> ApprovalRow:
+def _row(world: World, approval_id: str, cell: ApprovalCell) -> ApprovalRow:
     body: Any = cell.body
+    use_within = body.get("use_within")
     asked = ApprovalRequest(
         id=approval_id,
         request_digest=cell.digest,
@@ -183,8 +217,27 @@ def _row(approval_id: str, cell: ApprovalCell) -> ApprovalRow:
         approvers=tuple(body["approvers"]),
         quorum=body["quorum"],
         requested_at=moment(cell.requested_at),
-        expires_at=moment(cell.expires_at),
+        expires_at=moment(body.get("decide_by", cell.expires_at)),
         shown=dict(cell.shown or {}),
         erased=cell.shown is None,
+        needs=tuple(tuple(Need(tuple(who), n) for who, n in rule) for rule in body.get("needs", ())),
+        deny_quorum=body.get("deny_quorum", 1),
+        use_within=None if use_within is None else use_within * MICROSECOND,
+        editors=tuple(body.get("editors", ())),
+        basis=body.get("basis", ""),
     )
-    return ApprovalRow(asked, cell.given(), cell.consumed)
+    return ApprovalRow(asked, cell.given(), _life(world, cell))
+
+
+def _life(world: World, cell: ApprovalCell) -> Life:
+    """What became of it. A run that a signal stopped cancels what it asked, as one that was ended does."""
+    lapsed = None if cell.lapsed is None else (ApprovalStatus(cell.lapsed[0]), _moment(cell.lapsed[1]))
+    run = world.run(cell.run_id)
+    if lapsed is None and not cell.consumed and run is not None and world.status(cell.run_id, run) != RunStatus.ACTIVE:
+        ended = None if run.status != RunStatus.ACTIVE else world.standing(cell.run_id, run).ended
+        lapsed = (ApprovalStatus.CANCELLED, _moment(ended))
+    return Life(cell.consumed, cell.claimed_by or None, cell.outcome or None, lapsed)
+
+
+def _moment(at: int | None) -> datetime | None:
+    return None if at is None else moment(at)

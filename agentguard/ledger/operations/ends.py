@@ -4,18 +4,28 @@ unknown.
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import orjson
 
+from agentguard.core.facts import RunStatus
 from agentguard.ledger import again, cells
 from agentguard.ledger.cells import CallCell
+from agentguard.ledger.entry import Change, micros
 from agentguard.ledger.operations.made import ANSWER
 from agentguard.ledger.operations.outcomes import unknown_outcome
 from agentguard.ledger.values import Outcome, RecordFilter
 from agentguard.ledger.world import World
 
 
-def at_end(world: World, run_id: str, time: str) -> None:
-    """Before the record of a run's end is written. Where what is owed is not settled, what that holds stays."""
+def end(world: World, run_id: str, status: RunStatus, time: str) -> Change:
+    """What ends a run. Call it before the record of its end is written: what is suspended in it is unknown by then."""
+    _at_end(world, run_id, time)
+    return ("end", run_id, str(status), micros(datetime.fromisoformat(time)))
+
+
+def _at_end(world: World, run_id: str, time: str) -> None:
+    """Where what is owed is not settled, what that holds stays."""
     known = again.of_run(world, run_id)
     for decision_id in known.suspended:
         call = world.get((cells.CALL, decision_id))

@@ -21,7 +21,7 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from agentguard.core.canonical import canonical_bytes
-from agentguard.core.facts import RunState
+from agentguard.core.facts import RunState, RunStatus
 from agentguard.core.lasting import over
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Json
@@ -77,8 +77,7 @@ def open_run(world: World, asked: Opening) -> Opened | NotOpened:
         return _go_on(world, asked, known.run_id, latest)
     reasons, said = why
     record = _about({**asked.ended, "reasons": reasons, "why": said}, known.run_id, latest)
-    ends.at_end(world, known.run_id, record["time"])
-    world.write(record, [("end", known.run_id, looking.ENDED)])
+    world.write(record, [ends.end(world, known.run_id, RunStatus.ENDED, record["time"])])
     return _begin(world, asked, known)
 
 

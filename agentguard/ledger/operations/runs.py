@@ -108,8 +108,7 @@ def change_run(world: World, asked: ChangeOfRun) -> RunState:
         raise LedgerError(f"run `{asked.run_id}` is {now} and never becomes active again; start a new run")
     changes: list[Change] = []
     if asked.status is not None and asked.status is not RunStatus.ACTIVE:
-        ends.at_end(world, asked.run_id, asked.record["time"])
-        changes.append(("end", asked.run_id, str(asked.status)))
+        changes.append(ends.end(world, asked.run_id, asked.status, asked.record["time"]))
     if asked.risk is not None:
         changes.append(("risk", asked.run_id, int(asked.risk)))
     world.write(asked.record, changes or [("touch", asked.run_id)])

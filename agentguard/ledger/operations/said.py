@@ -102,9 +102,7 @@ def signal(world: World, ready: ReadySignals) -> bool:
             changes.append(("say", kind, about, said.source, str(said.effect), at, risk))
             if said.effect is SignalEffect.END_RUNS:
                 stopped = _under_way(world, kind, about, at)
-                for run_id in stopped:
-                    ends.at_end(world, run_id, written(ready.at))
-                changes += [("end", run_id, str(RunStatus.STOPPED)) for run_id in stopped]
+                changes += [ends.end(world, run_id, RunStatus.STOPPED, written(ready.at)) for run_id in stopped]
         stream = stream_of(said.source)
         if stream is not None:
             changes.append(("stream", stream, ready.at, status))

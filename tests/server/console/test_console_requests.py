@@ -54,7 +54,7 @@ def test_a_denial_is_final(place: Place, ann: Visitor) -> None:
 
     assert standing(place) == [(ANN, False)]
     page = place.visitor("user:ben").get("/requests/a-1").text
-    assert "refused" in page
+    assert "denied" in page
     assert "<form" not in page
     assert "Nothing waits for an answer" in ann.get("/requests").text
     assert "a-1" in ann.get("/history").text

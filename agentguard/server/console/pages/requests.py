@@ -8,7 +8,7 @@ from typing import Any
 from starlette.responses import Response
 
 from agentguard import display
-from agentguard.approvals import ApprovalView, Standing
+from agentguard.approvals import ApprovalStatus, ApprovalView
 from agentguard.approvals.view import moment, remaining
 from agentguard.core.values import Json
 from agentguard.server.console import html
@@ -28,9 +28,13 @@ _ALL = 10**9
 def inbox(desk: Desk, visit: Visit) -> Response:
     """What waits for somebody: first what asks this person, soonest to expire first."""
     rows = desk.operations.approvals(limit=_MOST_OPEN)
-    views = [ApprovalView(row.request, row.answers, row.consumed, desk.now()) for row in rows]
+    views = [ApprovalView(row.request, row.answers, row.life, desk.now()) for row in rows]
     seen = [view for view in views if visible(visit, view)]
-    asked = [view for view in seen if view.standing is Standing.OPEN and view.why_not(visit.person, agree=True) is None]
+    asked = [
+        view
+        for view in seen
+        if view.status is ApprovalStatus.PENDING and view.why_not(visit.person, agree=True) is None
+    ]
     asked.sort(key=lambda view: view.asked.expires_at)
     ids = {view.asked.id for view in asked}
     others = sorted((view for view in seen if view.asked.id not in ids), key=lambda view: view.asked.expires_at)
@@ -55,8 +59,8 @@ def history(desk: Desk, visit: Visit) -> Response:
         looked += len(rows)
         for row in rows:
             last = row.request.id
-            view = ApprovalView(row.request, row.answers, row.consumed, desk.now())
-            if view.standing is not Standing.OPEN and visible(visit, view):
+            view = ApprovalView(row.request, row.answers, row.life, desk.now())
+            if view.status is not ApprovalStatus.PENDING and visible(visit, view):
                 found.append(view)
                 if len(found) == _PAGE:
                     break
@@ -94,7 +98,7 @@ def _find(desk: Desk, visit: Visit) -> ApprovalView:
     row = desk.operations.approval(visit.path["id"])
     if row is None:
         raise NOT_HERE
-    view = ApprovalView(row.request, row.answers, row.consumed, desk.now())
+    view = ApprovalView(row.request, row.answers, row.life, desk.now())
     if not visible(visit, view):
         raise NOT_HERE
     return view
@@ -116,7 +120,7 @@ def _line(view: ApprovalView, yours: bool) -> Mapping[str, Any]:
         "step": asked.step,
         "requester": asked.requester,
         "why": view.why,
-        "standing": str(view.standing),
+        "status": str(view.status),
         "agreed": view.agreed,
         "quorum": asked.quorum,
         "left": remaining(asked.expires_at, view.now),
@@ -156,7 +160,7 @@ def _whole(desk: Desk, visit: Visit, view: ApprovalView) -> dict[str, Any]:
         "places": [_place(each) for each in _list(told["destinations"]) if isinstance(each, dict)],
         "asked_at": moment(view.asked.requested_at),
         "expires_at": moment(view.asked.expires_at),
-        "open": view.standing is Standing.OPEN,
+        "open": view.status is ApprovalStatus.PENDING,
         "personal": personal or not view.asked.shown.get("personal"),
         "why_no_yes": no["yes"],
         "why_no_no": no["no"],
