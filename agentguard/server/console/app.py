@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 
 from agentguard.server.console.desk import NOT_HERE, Desk, to
 from agentguard.server.console.doorway import Doorway
-from agentguard.server.console.pages import requests, sign_in
+from agentguard.server.console.pages import live, records, requests, runs, sign_in
 
 _STATIC = Path(__file__).parent / "static"
 _FILES = {"console.css": "text/css", "console.js": "text/javascript", "icon.svg": "image/svg+xml"}
@@ -30,6 +30,16 @@ def console_app(desk: Desk) -> ASGIApp:
         Route("/requests/{id}/approve", does(requests.approve), methods=["POST"]),
         Route("/requests/{id}/deny", does(requests.deny), methods=["POST"]),
         Route("/history", shows(requests.history), methods=["GET"]),
+        Route("/events", live.Live(desk).events, methods=["GET"]),
+        Route("/decisions", shows(records.decisions, "see"), methods=["GET"]),
+        Route("/runs", shows(runs.runs, "see"), methods=["GET"]),
+        Route("/runs/{id}", shows(runs.show, "see"), methods=["GET"]),
+        Route("/runs/{id}/stop", does(runs.stop, "stop"), methods=["POST"]),
+        Route("/subjects", shows(runs.subject, "see"), methods=["GET"]),
+        Route("/subjects/suspend", does(runs.suspend, "stop"), methods=["POST"]),
+        Route("/subjects/restore", does(runs.restore, "stop"), methods=["POST"]),
+        Route("/records", shows(records.search, "search"), methods=["GET"]),
+        Route("/records/{seq}", shows(records.show, "search"), methods=["GET"]),
     ]
 
     async def not_here(request: Request, error: Exception) -> Response:

@@ -136,7 +136,8 @@ class Desk:
         return partial(self._post, page, needs)
 
     async def _get(self, page: Page, needs: str | None, request: Request) -> Response:
-        session = self.session_of(request)
+        # A page that fetches itself anew because there is news is nobody who does something.
+        session = self.session_of(request, used="x-live" not in request.headers)
         if session is None:
             return to_sign_in(request)
         visit = self._visit(request, session, {})

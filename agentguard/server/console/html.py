@@ -36,7 +36,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"said": said, "brief": brief, "segment": segment, "ago": ago}
+    made.filters |= {"said": said, "brief": brief, "segment": segment, "field": field, "hidden": hidden}
     return made
 
 
@@ -69,6 +69,16 @@ def brief(found: Json, most: int = 60) -> Markup:
 def segment(text: str) -> str:
     """A name as one part of an address."""
     return quote(text, safe="")
+
+
+def field(text: str) -> Markup:
+    """What a field of a form begins with. One that could deceive begins empty: it cannot be shown by numbers there."""
+    return escape(text) if text.isascii() and text.isprintable() else Markup("")
+
+
+def hidden(text: str) -> Markup:
+    """What a form sends along and nobody sees, escaped for HTML alone: what comes back is what it was."""
+    return escape(text)
 
 
 def ago(since: timedelta) -> str:

@@ -42,14 +42,14 @@ class Clock:
 class Place:
     """One console, what stands in its ledger, and everything that its terminal was told."""
 
-    def __init__(self, ledger: LogLedger, bundle: Bundle | None = None, **sessions: Any) -> None:
-        self.clock, self.ledger = Clock(), ledger
+    def __init__(self, ledger: LogLedger, bundle: Bundle | None = None, origin: str = ORIGIN, **sessions: Any) -> None:
+        self.clock, self.ledger, self.origin = Clock(), ledger, origin
         self.operations = Operations(ledger, self.clock.now)
         self.links: list[str] = []
         self.link = LocalLink(self.clock, ANN, self.links.append)
         self.sessions = Sessions(self.clock, **sessions)
         self.bundle = bundle
-        settings = Settings(ORIGIN, self.operations, lambda: self.bundle, self.link, self.clock.now)
+        settings = Settings(origin, self.operations, lambda: self.bundle, self.link, self.clock.now)
         self.desk = Desk(settings, self.sessions)
         self.app = console_app(self.desk)
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable
+from datetime import date
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from agentguard.approvals.looks import remarks
+from agentguard.core.policy import Step, Workflow
 from agentguard.errors import ConfigurationError
 from agentguard.guard import Operations
 from agentguard.server import console
@@ -163,12 +167,15 @@ def test_no_text_of_anybody_becomes_markup_on_any_page(make: Callable[..., Place
         for led in found.addresses:
             assert re.match(r"[/#?]", led), led
             assert not led.startswith(("//", "/\\")), led
+        page = re.sub(r'<input type="hidden" name="subject" value="[^"]*">', "", page)
         assert set(re.findall(r"[^\x20-\x7e\n]", page)) <= set("·’▲…"), address
 
 
 ATTRIBUTES = {
-    "action", "aria-current", "aria-label", "aria-labelledby", "aria-live", "charset", "class", "content", "data-fresh",
-    "data-live", "defer", "href", "id", "lang", "method", "name", "rel", "role", "src", "tabindex", "type", "value",
+    "action", "aria-current", "aria-label", "aria-labelledby", "aria-live", "autocomplete", "charset", "class",
+    "content", "cx", "cy", "d", "data-fresh", "data-live", "defer", "for", "height", "href", "id", "lang",
+    "maxlength", "method", "name", "placeholder", "r", "rel", "required", "role", "selected", "src", "tabindex",
+    "type", "value", "viewbox", "width", "x", "y",
 }  # fmt: skip
 
 
@@ -188,11 +195,28 @@ def pages(place: Place, text: str) -> dict[str, str]:
     place.operations.answer("a-x", approver="user:ben", approve=False)
     ann = place.visitor(ANN, "link")
     found = {}
-    for address in ("/requests", "/requests/a-x", "/requests/a-y", "/history"):
+    place.bundle = bundle_of(text)
+    seq = place.decide(
+        "d-x", effect=text, reasons=[text], arguments={text: text}, error=text, why=text, by=text, outcome=text,
+        tool=text, findings=[{"effect": text, "reason": text, "step": text, "detail": text}], run_id="r-x",
+    )  # fmt: skip
+    subject = quote(text, safe="")
+    for address in (
+        "/requests", "/requests/a-x", "/requests/a-y", "/history", "/decisions", "/runs", "/runs/r-x",
+        f"/subjects?name={subject}", f"/records?subject={subject}&tool={subject}&since={subject}", "/records",
+        f"/records/{seq}", "/you",
+    ):  # fmt: skip
         answer = ann.get(address)
         assert answer.status_code == 200, answer.text
-        found[address] = answer.text.replace(str(ann.cookie), "")
+        found[re.sub(r"\\?.*", "?" if "?" in address else "", address)] = answer.text
     return found
+
+
+def bundle_of(text: str) -> Any:
+    """A bundle with a workflow whose every name is this one."""
+    step = Step(name=text, tool=text, arguments=None, after=(text,), not_after=(text,))  # type: ignore[arg-type]
+    workflow = Workflow(text, 1, text, frozenset({text}), (step,), date(2029, 12, 31))
+    return SimpleNamespace(policy=SimpleNamespace(workflows={text: workflow}, groups={}))
 
 
 def test_no_template_turns_escaping_off_or_writes_a_style_or_a_script_of_its_own() -> None:
