@@ -17,6 +17,7 @@ from agentguard.errors import ConfigurationError, LedgerError
 from agentguard.guard.asks import Identify
 from agentguard.guard.clock import LONG_AGO, WatchedClock, utc_now
 from agentguard.guard.in_force import Holder, InForce, UsableBundle
+from agentguard.guard.proceed import Door
 from agentguard.guard.records import RecordData
 from agentguard.guard.result_paths import ResultPath
 from agentguard.ledger import Admission, LogLedger, Promise, RecordFilter
@@ -56,6 +57,8 @@ class Engine:
         if show is not None:
             ledger.listen(show)
         self._untold: dict[str, set[str]] = {}
+        # By the name under which a tool was wrapped: how it is called by whoever goes on with a call that waited.
+        self.doors: dict[str, Door] = {}
         self.beside: Hears | None = None
 
     @property

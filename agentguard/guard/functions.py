@@ -53,7 +53,28 @@ def wrap_function(guard: MakesGates, function: Callable[..., Any]) -> Callable[.
     gate = guard.gate(name, definition=definition, framework="function")
     guarded = _door(gate, signature, function)
     gate.prove(lambda canary: {"call": _door(canary, signature, canary.stand_in(function))})
+    gate.opens(*_by_json(gate, signature, function))
     return guarded
+
+
+def _by_json(
+    gate: Gate, signature: Signature, function: Callable[..., Any]
+) -> tuple[Callable[[dict[str, Json]], Any] | None, Callable[[dict[str, Json]], Any] | None]:
+    """How the function is called with arguments as JSON, now and in a task; None where it is not."""
+
+    def run(ready: tuple[list[Any], dict[str, Any]]) -> Any:
+        args, kwargs = ready
+        return function(*args, **kwargs)
+
+    def call(values: dict[str, Json]) -> Any:
+        return gate.call(lambda change: signature.given_json(values if change is None else change(values)), run)
+
+    async def acall(values: dict[str, Json]) -> Any:
+        return await gate.acall(lambda change: signature.given_json(values if change is None else change(values)), run)
+
+    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+        return None, None
+    return (None, acall) if inspect.iscoroutinefunction(function) else (call, None)
 
 
 def _door(gate: Gate | CanaryGate, signature: Signature, function: Callable[..., Any]) -> Callable[..., Any]:

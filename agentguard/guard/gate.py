@@ -7,7 +7,7 @@ from contextlib import aclosing, suppress
 from typing import Any, NoReturn, TypeVar
 
 from agentguard.core.reasons import Reason
-from agentguard.core.values import Unavailable
+from agentguard.core.values import Json, Unavailable
 from agentguard.errors import ConfigurationError, ToolCallRefused
 from agentguard.guard.arguments.given import Given
 from agentguard.guard.arguments.late import Late, Misread, Read, Told, as_raised
@@ -18,10 +18,11 @@ from agentguard.guard.canary import Entries, Refuses, is_refusal, prove
 from agentguard.guard.drive import advance, advance_async, drive, drive_async, finish
 from agentguard.guard.engine import Engine
 from agentguard.guard.failures import says_failed
+from agentguard.guard.proceed import Door
 from agentguard.guard.records import record
 from agentguard.guard.results import refuse_work
 from agentguard.guard.run import RunContext, current_run
-from agentguard.guard.turns import known_as
+from agentguard.guard.turns import known_as, no_turn, turn_is_open
 
 R = TypeVar("R")
 
@@ -67,7 +68,11 @@ class Gate:
         """Run the tool if it may run. Raises ToolCallRefused, LedgerError, or what the tool or ``told`` raises."""
 
         def run_now(values: Any) -> R:
-            result = run(values)
+            if not turn_is_open():
+                result = run(values)
+            else:
+                with no_turn():
+                    result = run(values)
             refuse_work(result, self.name)
             return result
 
@@ -85,7 +90,11 @@ class Gate:
         """As ``call``, for a tool that is awaited."""
 
         async def run_now(values: Any) -> R:
-            result = await run(values)
+            if not turn_is_open():
+                result = await run(values)
+            else:
+                with no_turn():
+                    result = await run(values)
             refuse_work(result, self.name)
             return result
 
@@ -151,6 +160,15 @@ class Gate:
             finish(pending, None, failure)
         finally:
             pending.close()
+
+    def opens(
+        self,
+        call: Callable[[dict[str, Json]], Any] | None,
+        acall: Callable[[dict[str, Json]], Awaitable[Any]] | None,
+    ) -> None:
+        """How the tool is called with arguments as JSON, through this gate, and waits for nothing: so that
+        ``guard.proceed`` can go on with a call of it. None: it cannot be called so."""
+        self._guard.doors[self.name] = Door(call, acall)
 
     def deny(self, why: str, *, call_id: str | None = None) -> None:
         """Record a denial of a call that comes to no tool, and why, in words of our own. Raises LedgerError."""

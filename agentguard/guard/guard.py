@@ -24,8 +24,9 @@ from agentguard.guard.noted import Decided, noting
 from agentguard.guard.observing import check_observing
 from agentguard.guard.operations import Operations
 from agentguard.guard.options import check_options
+from agentguard.guard.proceed import acalled, door_of, waiting_call
 from agentguard.guard.records import RecordData, record, storable, wanted
-from agentguard.guard.run import RunContext
+from agentguard.guard.run import RunContext, current_run
 from agentguard.ledger import LogLedger, open_ledger
 from agentguard.policy import Bundle, Reloader
 from agentguard.policy.observing import observing_notes
@@ -261,6 +262,45 @@ class Guard(Engine):
         if row is None:
             raise LedgerError(f"there is no approval `{approval_id}` in this ledger; `run.waiting` names them")
         self.operations.cancel(approval_id, by=row.request.subject, why=why)
+
+    def proceed(self, approval_id: str) -> Any:
+        """Go on with exactly the call that this approval is about, here or in another process, and return what its
+        tool gives out. The tool must be wrapped by this guard.
+
+        It is decided anew, and runs once: a second time, and for a framework that makes its call again under the same
+        id, the answer is that of the first. Its run stays open. Raises ApprovalPending while people have not agreed,
+        ApprovalRefused, ToolCallDenied where the world or the policy has changed, CallRepeated, LedgerError; and
+        ConfigurationError where this process cannot go on with it: the tool is awaited (``aproceed``) or not wrapped
+        here, the run is over, the call holds secrets, which are not stored.
+        """
+        call = waiting_call(self.ledger.approval(approval_id).result(), approval_id)
+        door = door_of(self.doors, call, awaited=False)
+        assert door.call is not None  # noqa: S101 - else it was refused
+        inside = current_run(self)
+        if inside is not None and inside.id == call.run_id:
+            with call.turn(inside):
+                return door.call(call.arguments)
+        with self.resume(call.run_id) as run:
+            try:
+                with call.turn(run):
+                    return door.call(call.arguments)
+            finally:
+                run.leave()
+
+    async def aproceed(self, approval_id: str) -> Any:
+        """As ``proceed``, in a task. A tool that is not awaited runs on a thread."""
+        call = waiting_call(await self.ledger.approval(approval_id), approval_id)
+        door = door_of(self.doors, call, awaited=True)
+        inside = current_run(self)
+        if inside is not None and inside.id == call.run_id:
+            async with call.turn(inside):
+                return await acalled(door, call)
+        async with self.resume(call.run_id) as run:
+            try:
+                async with call.turn(run):
+                    return await acalled(door, call)
+            finally:
+                await run.aleave()
 
     def decisions(self) -> AbstractContextManager[list[Decided]]:
         """``with guard.decisions() as made``: a list to which each decision made inside is added, permits too.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar, Token
-from typing import Self
+from typing import Self, TypeAlias
 
 
 class CallRef(str):
@@ -15,11 +17,14 @@ class CallRef(str):
     """
 
     turn: str
+    # Where somebody goes on with a call that waited: the approval that it runs under, or not at all.
+    approval: str | None
 
-    def __new__(cls, call_id: str, turn: str) -> Self:
-        """Both are needed. What was made up on this side is neither."""
+    def __new__(cls, call_id: str, turn: str, approval: str | None = None) -> Self:
+        """Id and turn are needed. What was made up on this side is neither."""
         made = super().__new__(cls, call_id)
         made.turn = turn
+        made.approval = approval
         return made
 
 
@@ -31,16 +36,17 @@ def key_of(call_id: str | None, run_id: str) -> str | None:
     return hashlib.sha256(b"".join(b"%d:%b" % (len(part), part) for part in parts)).hexdigest()
 
 
-# The turns that are open, the newest last: of which run, the message and the call.
-_TURNS: ContextVar[tuple[tuple[object, str, str | None], ...]] = ContextVar("agentguard_turns", default=())
+# The turns that are open, the newest last: of which run, the message, the call, and the approval that it runs under.
+_Open: TypeAlias = tuple[object, str, str | None, str | None]
+_TURNS: ContextVar[tuple[_Open, ...]] = ContextVar("agentguard_turns", default=())
 
 
 class Turn:
     """``with run.turn("message-id"):``, or ``async with``. Made by a run."""
 
-    def __init__(self, run: object, message_id: str, call_id: str | None) -> None:
-        self._open = (run, message_id, call_id)
-        self._tokens: list[Token[tuple[tuple[object, str, str | None], ...]]] = []
+    def __init__(self, run: object, message_id: str, call_id: str | None, approval: str | None = None) -> None:
+        self._open: _Open = (run, message_id, call_id, approval)
+        self._tokens: list[Token[tuple[_Open, ...]]] = []
 
     def __enter__(self) -> Self:
         self._tokens.append(_TURNS.set((*_TURNS.get(), self._open)))
@@ -61,8 +67,23 @@ def known_as(call_id: str | None, run: object) -> str | None:
     turns = _TURNS.get()
     if not turns or run is None or isinstance(call_id, CallRef):
         return call_id
-    for whose, message_id, told in reversed(turns):
+    for whose, message_id, told, approval in reversed(turns):
         if whose is run:
             found = told if call_id is None else call_id
-            return found if found is None else CallRef(found, message_id)
+            return found if found is None else CallRef(found, message_id, approval)
     return call_id
+
+
+def turn_is_open() -> bool:
+    """Whether any is."""
+    return bool(_TURNS.get())
+
+
+@contextmanager
+def no_turn() -> Iterator[None]:
+    """While a tool's body runs: the calls that it makes are other calls than its own."""
+    token = _TURNS.set(())
+    try:
+        yield
+    finally:
+        _TURNS.reset(token)

@@ -9,7 +9,7 @@ import pytest
 
 from agentguard.core import canonical, growing, paths, provenance, tallies
 from agentguard.core.text import links, readings, told
-from agentguard.guard import answers, records
+from agentguard.guard import answers, proceed, records
 from agentguard.guard import provenance as brought
 from agentguard.guard.call import meaning
 from agentguard.guard.candidate import beside
@@ -62,6 +62,7 @@ IN_CODE = {
     "the key of a run": records.MAX_NAME,
     "calls that wait for the verdict of a candidate": beside.MOST_WAITING,
     "an answer that is kept for the same call, made again": answers.MOST_BYTES,
+    "the arguments of a call that waits, stored for `guard.proceed`": proceed.MOST_BYTES,
     "answers that are kept in one run": made.MOST_KIB,
     "problems of one bundle that are listed": loader.MAX_PROBLEMS,
 }

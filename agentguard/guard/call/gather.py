@@ -41,8 +41,9 @@ class LookedUp(NamedTuple):
 NOTHING_LOOKED_UP = LookedUp(None, (), MappingProxyType({}))
 
 
-def look_up(guard: Engine, gate: GuardedTool, call: Call) -> Generator[Ask, Any, LookedUp]:
-    """What is to be looked up for this call, which takes time; ``NOTHING_LOOKED_UP`` where that is nothing."""
+def look_up(guard: Engine, gate: GuardedTool, call: Call, only: str | None) -> Generator[Ask, Any, LookedUp]:
+    """What is to be looked up for this call, which takes time; ``NOTHING_LOOKED_UP`` where that is nothing. ``only``:
+    the approval under which it may run, and no other; a refusal counts all the same."""
     plan, (approval, inactive, streams), waited = call.plan, NOTHING_LOOKED_UP, False
     # Only where a step, or a zone, may ask. A refusal given before a reload took the step's question away needs no
     # look: the rule is part of the workflow, so its digest changed with it, and the run it was given in is not
@@ -50,7 +51,7 @@ def look_up(guard: Engine, gate: GuardedTool, call: Call) -> Generator[Ask, Any,
     if plan.asks or (call.destinations and zones_of(call.destinations)):
         waited = True
         row = yield Wait(guard.ledger.approval_for(call.request.digest))
-        approval = row.state() if isinstance(row, ApprovalRow) and _speaks_of(row, guard) else None
+        approval = row.state() if isinstance(row, ApprovalRow) and _speaks_of(row, guard, only) else None
     if plan.credentials:
         waited = True
         inactive = yield from inactive_credentials(guard, gate.tool)
@@ -100,8 +101,9 @@ def inactive_credentials(guard: Engine, tool: str) -> Generator[Ask, Any, tuple[
     return tuple(name for name in declaration.credentials if states.get(name) != "active")
 
 
-def _speaks_of(row: ApprovalRow, guard: Engine) -> bool:
+def _speaks_of(row: ApprovalRow, guard: Engine, only: str | None) -> bool:
     """A request that can permit nothing any more is history: the call is judged as if nobody had been asked. A refusal
     stands."""
-    found = row.status(guard.last_known_time)
-    return found in OPEN or is_denied(row.answers, row.request.deny_quorum)
+    if is_denied(row.answers, row.request.deny_quorum):
+        return True
+    return row.status(guard.last_known_time) in OPEN and only in (None, row.request.id)

@@ -53,8 +53,12 @@ def judge_filled(
     run: RunState | Unavailable,
     identity: Identity | Unavailable | None,
     made: MadeBefore | None = None,
+    only: str | None = None,
 ) -> Generator[Ask, Any, Judged]:
-    """Judge one call. Where several ways of filling it are judged, the one that stands is what all of them come to."""
+    """Judge one call, by no other approval than ``only`` where one is named.
+
+    Where several ways of filling it are judged, the one that stands is what all of them come to.
+    """
     policy, workflow = guard.bundle.policy, "" if context is None else context.workflow
     found: list[Judged] = []
     readings = (
@@ -72,7 +76,7 @@ def judge_filled(
                 now, proved = None, (yield Identify(call.request.digest, subject))
         looked = NOTHING_LOOKED_UP
         if call.plan.looks or call.destinations:
-            looked = yield from look_up(guard, gate, call)
+            looked = yield from look_up(guard, gate, call, only)
             now = None if looked is not NOTHING_LOOKED_UP else now
         facts = facts_of(guard, gate, call, run, proved, now, looked, made)
         decision, error = judge(call, call.plan.policy, facts)

@@ -40,12 +40,12 @@ from agentguard.guard.call.judge import Judged, judge_filled
 from agentguard.guard.call.outcome import Attempt, Suspends, keeps_of, never, perform
 from agentguard.guard.call.plan import GuardedTool
 from agentguard.guard.call.prepare import Call, ReadArguments, left_out
-from agentguard.guard.call.question import Question, ask
+from agentguard.guard.call.question import Question, ask, unanswered
 from agentguard.guard.engine import Engine, Hears
 from agentguard.guard.noted import Decided, is_noted, note
 from agentguard.guard.records import new_id, record, storable
 from agentguard.guard.run import RunContext
-from agentguard.guard.turns import key_of
+from agentguard.guard.turns import CallRef, key_of
 from agentguard.ledger import Admission, Admitted, Promise, Refusal, Refused, Unstorable
 from agentguard.policy import Bundle
 
@@ -84,6 +84,7 @@ def _events(
 ) -> Events:
     try:
         key = None if context is None else key_of(call_id, context.id)
+        known_by, only = call_id, call_id.approval if isinstance(call_id, CallRef) else None
         call_id = storable(call_id) if isinstance(call_id, str) else None
         made: MadeBefore | None = None
         call: Call | None = None
@@ -96,7 +97,7 @@ def _events(
             if key is not None and known is None:
                 made = yield Wait(guard.ledger.made(key))
             # 1 to 3
-            judged = yield from judge_filled(guard, gate, arguments, call_id, context, run, identity, made)
+            judged = yield from judge_filled(guard, gate, arguments, call_id, context, run, identity, made, only)
             if guard.bundle is not bundle:
                 identity = None  # a reload in the middle: all of it again, by the new bundle alone
                 continue
@@ -162,8 +163,10 @@ def _events(
             # 5
             if decision.effect is Effect.ESCALATE:
                 identity = None  # proved again after the wait
+                if only is not None:
+                    raise (yield from unanswered(guard, admission, only))
                 try:
-                    asked = yield from ask(guard, admission, decision, call, facts, asked, gate.tool)
+                    asked = yield from ask(guard, admission, decision, call, facts, asked, gate, known_by)
                 except Unstorable:
                     arguments = left_out(arguments)
                 continue

@@ -13,13 +13,15 @@ from agentguard.core.decision import Decision
 from agentguard.core.facts import ApprovalState, Facts, RunState
 from agentguard.core.policy import ApprovalRule, Policy
 from agentguard.core.values import Json, Unavailable
-from agentguard.errors import ApprovalPending, ApprovalRefused, ToolCallDenied
+from agentguard.errors import ApprovalPending, ApprovalRefused, ToolCallDenied, ToolCallRefused
 from agentguard.guard.answered import LOOK_EVERY_SECONDS
 from agentguard.guard.asks import Ask, Pause, Wait
 from agentguard.guard.call.gather import inactive_credentials
 from agentguard.guard.call.meaning import meanings
+from agentguard.guard.call.plan import GuardedTool
 from agentguard.guard.call.prepare import Call
 from agentguard.guard.engine import Engine
+from agentguard.guard.proceed import stored
 from agentguard.guard.records import about_question, new_id, record, rfc3339
 from agentguard.ledger import Admission, ApprovalRequest, ApprovalRow
 
@@ -39,7 +41,8 @@ def ask(
     call: Call,
     facts: Facts,
     asked: Question | None,
-    tool: str,
+    gate: GuardedTool,
+    known_by: str | None,
 ) -> Generator[Ask, Any, Question]:
     """Put the question durably; return when the answers or the call's standing changed, or raise that it must wait."""
     decision_id, now = admission.decision_id, admission.at
@@ -74,6 +77,7 @@ def ask(
                 "people": _people(rule, guard.bundle.policy),
                 "why": list(rule.because),
                 "meaning": meanings(rule.show, call, run),
+                "call": stored(gate.name, call.request.in_order, known_by, secret=bool(call.told.redacted)),
             },
         )
         data = record(
@@ -108,8 +112,20 @@ def ask(
             asked = replace(asked, row=fresh)
             if len(fresh.answers) != seen:
                 return asked
-        if (yield from _moved(guard, run, facts, asked, tool)):
+        if (yield from _moved(guard, run, facts, asked, gate.tool)):
             return asked
+
+
+def unanswered(guard: Engine, admission: Admission, approval_id: str) -> Generator[Ask, Any, ToolCallRefused]:
+    """Why a call that waited does not run under its approval. Nobody is asked anew: whoever goes on asked for that
+    call, and no other."""
+    row = yield Wait(guard.ledger.approval(approval_id))
+    status = row.status(guard.last_known_time) if isinstance(row, ApprovalRow) else None
+    if status is ApprovalStatus.PENDING:
+        return ApprovalPending(admission.decision_id, approval_id)
+    if status in (ApprovalStatus.EXPIRED, ApprovalStatus.CANCELLED):
+        return ApprovalRefused(admission.decision_id)
+    return ToolCallDenied(admission.decision_id)
 
 
 def _moved(guard: Engine, run: RunState, facts: Facts, asked: Question, tool: str) -> Generator[Ask, Any, bool]:

@@ -124,6 +124,13 @@ def _namespace(
         entry.__annotations__ = {"config": RunnableConfig} if _takes_config(original, awaited=awaited) else {}
         vars(entry)["__signature__"] = inspect.signature(entry)  # it asks for that at every call, too
 
+    if isinstance(gate, Gate):
+        waits_only = isinstance(original, StructuredTool | Tool) and original.func is None
+        gate.opens(
+            None if waits_only else lambda values: _run(_Given(values, None)),
+            lambda values: _arun(_Given(values, None)),
+        )
+
     def run(self: BaseTool, tool_input: Any, *args: Any, **kwargs: Any) -> Any:
         try:
             return cls.run(self, tool_input, *args, **kwargs)

@@ -21,11 +21,12 @@ from agentguard.guard.arguments.late import Change
 from agentguard.guard.arguments.misfits import Misfit, binder
 from agentguard.guard.arguments.signature import Signature
 from agentguard.guard.functions import is_guarded
+from agentguard.guard.gate import Gate
 from agentguard.policy.json_schema.extent import NestedTooDeep
 from agentguard.policy.json_schema.shown import shown_schema
 
 if TYPE_CHECKING:
-    from agentguard.guard import CanaryGate, Gate, Guard
+    from agentguard.guard import CanaryGate, Guard
 
 
 # Reads the arguments as they came; raises BadArguments. Called at the door, so that a failure is on record.
@@ -141,6 +142,11 @@ class GuardedFunction:
 
         self.call = call
         self.acall = acall
+        if isinstance(gate, Gate):
+            gate.opens(
+                None if self.asynchronous else lambda values: call(lambda: values, None),
+                lambda values: acall(lambda: values, None),
+            )
 
     @property
     def definition(self) -> dict[str, Any]:
