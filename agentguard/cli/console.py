@@ -59,10 +59,21 @@ def console(
         link = console.LocalLink(time.monotonic, account(), lambda secret: _tell(f"{address}/sign-in/link/{secret}"))
         settings = console.Settings(address, operations, _in_force(bundle), link)
         desk = console.Desk(settings, console.Sessions(time.monotonic))
+        login = _login(settings.bundle())
         server = serving.server(console.console_app(desk), _CONNECTIONS, certificate, key)
         common.line(f"the console is at {address}" + (f", and listens at {listens}" if origin else ""))
-        link.make()
+        if login is None:
+            link.make()
+        else:
+            common.line(f"people sign in by {login}")
+            sys.stdout.flush()
         server.run(sockets=sockets)
+
+
+def _login(bundle: Bundle | None) -> str | None:
+    """The provider by which people sign in, where Trust names one."""
+    found = None if bundle is None or bundle.console is None else bundle.console.login
+    return None if found is None else found.issuer
 
 
 def _tell(link: str) -> None:

@@ -130,6 +130,36 @@ class IssuerTrust:
 
 
 @dataclass(frozen=True, slots=True)
+class LoginTrust:
+    """The OpenID provider by which people sign in to the console, and the claim that says who somebody is.
+
+    ``client_secret_env``: the environment variable with the client's secret; None: a client without one, which proves
+    by PKCE alone that it began the sign-in.
+    """
+
+    issuer: str
+    client_id: str
+    client_secret_env: str | None
+    person_from: str
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleTrust:
+    """Who may do what on the console beside answering what they are asked. None: anyone who signs in.
+
+    ``see``: every request, decision and run; ``search``: the records; ``stop``: runs, and suspend workloads. ``login``
+    None: people sign in by a link, on one machine.
+    """
+
+    see: frozenset[str] | None
+    search: frozenset[str] | None
+    stop: frozenset[str] | None
+    login: LoginTrust | None
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
 class StreamTrust:
     """One stream of security events (OpenID Shared Signals), and whose events are believed about whom.
 

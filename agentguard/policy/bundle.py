@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from agentguard.core.declarations import CatalogEntry, IssuerTrust, Observe, StreamTrust, ToolDeclaration
+from agentguard.core.declarations import CatalogEntry, ConsoleTrust, IssuerTrust, Observe, StreamTrust, ToolDeclaration
 from agentguard.core.policy import Policy, Shape
 from agentguard.errors import PolicyProblem
 
@@ -24,7 +24,7 @@ class Bundle:
     ``workflows_inputs`` check what a run is started with; ``keeps`` are found by (workflow, step); ``tool_by_alias``
     maps every exact name and alias to the tool's name. ``full`` is each workflow as it is written, with
     the steps it includes. ``notes`` say of what is no mistake that it does something else than it seems to.
-    ``observed``: the workflows whose runs begin observed, by name.
+    ``observed``: the workflows whose runs begin observed, by name. ``console``: who may do what there.
     """
 
     directory: Path
@@ -41,3 +41,4 @@ class Bundle:
     full: Mapping[str, FullWorkflow]
     notes: tuple[PolicyProblem, ...] = ()
     observed: Mapping[str, Observe] = field(default_factory=lambda: MappingProxyType({}))
+    console: ConsoleTrust | None = None

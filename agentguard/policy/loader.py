@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from agentguard.core.canonical import NotCanonical, canonical_bytes, sha256
-from agentguard.core.declarations import Observe
+from agentguard.core.declarations import ConsoleTrust, Observe
 from agentguard.core.policy import Policy
 from agentguard.errors import PolicyError, PolicyProblem
 from agentguard.policy.bundle import Bundle
@@ -23,7 +23,7 @@ from agentguard.policy.compile.destinations import add_destinations, check_zones
 from agentguard.policy.compile.included import add_steps, in_full, unused
 from agentguard.policy.compile.parts import Parts, Written
 from agentguard.policy.compile.tools import add_tools, core_tools
-from agentguard.policy.compile.trust import add_trust, core_streams, observed
+from agentguard.policy.compile.trust import add_trust, console, core_streams, observed
 from agentguard.policy.compile.workflow import add_workflow, expect_workflow
 from agentguard.policy.models import KINDS
 from agentguard.policy.words import expected, listed, shown
@@ -83,6 +83,7 @@ class _Loader:
         self.written: dict[str, list[Written]] = {kind: [] for kind in KINDS}
         self.broken: set[str] = set()
         self.observed: Mapping[str, Observe] = {}
+        self.console: ConsoleTrust | None = None
 
     def load(self) -> Bundle:
         listing = list_files(self.directory)
@@ -160,6 +161,8 @@ class _Loader:
     def _compile(self) -> None:
         for written in self.written["Trust"]:
             add_trust(self.parts, written)
+        if "Trust" not in self.broken:
+            self.console = console(self.parts, self.written["Trust"])
         for written in self.written["Tools"]:
             add_tools(self.parts, written)
         for written in self.written["Destinations"]:
@@ -207,6 +210,7 @@ class _Loader:
             full=MappingProxyType({name: in_full(written) for name, written in parts.full.items()}),
             notes=tuple(_in_order(parts.told(parts.notes))),
             observed=self.observed,
+            console=self.console,
         )
 
 

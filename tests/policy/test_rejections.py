@@ -261,6 +261,24 @@ MISTAKES: list[tuple[str, str, str, str, tuple[str, ...]]] = [
     (I, "    max_lifetime: 1h\n", "", "- name: corp", ("`max_lifetime` is missing",)),
     (I, "[user:alice, user:bob]", "[alice, user:bob]", "data-stewards", ("`user:NAME`",)),
     (I, "[user:alice, user:bob]", "[]", "data-stewards", ("at least one",)),
+    # the console
+    (I, "groups:", "console: {see: [group:data-steward]}\ngroups:", "console:", ("did you mean `data-stewards`?",)),
+    (I, "groups:", "console: {see: [alice]}\ngroups:", "console:", ("`user:NAME`",)),
+    (I, "groups:", "console: {watch: [anyone]}\ngroups:", "console:", ("no key `watch`",)),
+    (
+        I,
+        "groups:",
+        "console: {login: {issuer: https://a.example, client_id: c}}\ngroups:",
+        "console:",
+        ("`person_from`",),
+    ),
+    (
+        I,
+        "groups:",
+        "console: {login: {issuer: http://a.example, client_id: c, person_from: sub}}\ngroups:",
+        "console:",
+        ("an https:// address",),
+    ),
     # rules that raise risk
     (W, "steps:", "raise_risk: [{to: low, after: {calls: 1, within: 1m}}]\nsteps:", "raise_risk:", ("`low`", "`high`")),
     (

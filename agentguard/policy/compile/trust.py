@@ -1,4 +1,4 @@
-"""``Trust``: groups, issuers, streams of signals, and what is observed."""
+"""``Trust``: groups, issuers, streams of signals, what is observed, and who may do what on the console."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from agentguard.core.declarations import IssuerTrust, Observe, Source, StreamTrust
+from agentguard.core.declarations import ConsoleTrust, IssuerTrust, LoginTrust, Observe, Source, StreamTrust
 from agentguard.core.policy import StreamRule
 from agentguard.core.values import Assurance, Sensitivity
 from agentguard.policy import models
@@ -60,6 +60,41 @@ def observed(parts: Parts, written: Iterable[Written]) -> Mapping[str, Observe]:
             else:
                 found[workflow.name] = replace(before, steps=before.steps | steps)
     return MappingProxyType(found)
+
+
+def console(parts: Parts, written: Iterable[Written]) -> ConsoleTrust | None:
+    """Who may do what on the console; None where Trust says nothing of it. Called when every group is known."""
+    found: ConsoleTrust | None = None
+    for document in written:
+        trust: models.Trust = document.model
+        if trust.console is None:
+            continue
+        source = document.source("console")
+        if found is not None:
+            parts.say(source, f"console: it is described once; the first is at {found.source}")
+            continue
+        people = {
+            word: _people(parts, document, word, getattr(trust.console, word)) for word in ("see", "search", "stop")
+        }
+        found = ConsoleTrust(**people, login=_login(trust.console.login, document), source=source)
+    return found
+
+
+def _people(parts: Parts, document: Written, word: str, names: Iterable[str]) -> frozenset[str] | None:
+    people: set[str] = set()
+    for index, name in enumerate(names):
+        kind, _, rest = name.partition(":")
+        if kind == "group" and rest not in parts.groups:
+            parts.say(document.source("console", word, index), f"console: {unknown('group', rest, parts.groups)}")
+        people |= parts.groups.get(rest, frozenset()) if kind == "group" else {name}
+    return None if "anyone" in people else frozenset(people)
+
+
+def _login(login: models.Login | None, document: Written) -> LoginTrust | None:
+    if login is None:
+        return None
+    source = document.source("console", "login")
+    return LoginTrust(login.issuer, login.client_id, login.client_secret_env, login.person_from, source)
 
 
 def _issuer(issuer: models.Issuer, source: Source) -> IssuerTrust:

@@ -12,7 +12,7 @@ from agentguard.policy.models.limits import BudgetEntry, RiskEntry
 from agentguard.policy.models.shared import Steps
 from agentguard.policy.models.steps import Approval, StepDestinations, StepEntry, StepIdentity
 from agentguard.policy.models.tools import ToolEntry, Tools
-from agentguard.policy.models.trust import Issuer, Stream, Trust
+from agentguard.policy.models.trust import Issuer, Login, Stream, Trust
 from agentguard.policy.models.words import (
     ABOUT,
     ADDRESS,
@@ -59,6 +59,7 @@ __all__ = [
     "Issuer",
     "KeepEntry",
     "Line",
+    "Login",
     "Name",
     "PolicyFile",
     "RiskEntry",

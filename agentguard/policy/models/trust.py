@@ -12,6 +12,7 @@ from agentguard.policy.models.words import (
     About,
     Address,
     AnyJson,
+    Approver,
     AssuranceWord,
     Day,
     Duration,
@@ -122,11 +123,30 @@ class Observe(StrictModel):
     until: Day
 
 
+class Login(StrictModel):
+    """The OpenID provider by which people sign in to the console."""
+
+    issuer: Address
+    client_id: Line
+    client_secret_env: Environment | None = None
+    person_from: Name
+
+
+class Console(StrictModel):
+    """Who may do what on the console beside answering what they are asked, and how people sign in to it."""
+
+    see: list[Approver] = []
+    search: list[Approver] = []
+    stop: list[Approver] = []
+    login: Login | None = None
+
+
 class Trust(PolicyFile):
-    """Whose identity assertions count, whose signals are believed, and who belongs to which group of approvers."""
+    """Whose identity assertions count, whose signals are believed, who belongs to which group, who watches over it."""
 
     kind: Literal["Trust"]
     groups: dict[Name, Annotated[list[UserName], Field(min_length=1)]] = {}
     issuers: list[Issuer] = []
     streams: list[Stream] = []
     observe: list[Observe] = []
+    console: Console | None = None

@@ -106,13 +106,8 @@ class Desk:
 
     def session_of(self, request: Request, *, used: bool = True) -> Session | None:
         """Who is signed in with the cookie of this exchange; nobody where there are two of that name."""
-        found = [
-            value
-            for header in request.headers.getlist("cookie")
-            for name, equals, value in (pair.strip().partition("=") for pair in header.split(";"))
-            if equals and name == COOKIE
-        ]
-        return self.sessions.find(found[0], used=used) if len(found) == 1 else None
+        secret = cookie_of(request, COOKIE)
+        return None if secret is None else self.sessions.find(secret, used=used)
 
     def may(self, session: Session) -> May:
         """What somebody may do beside answering what they are asked."""
@@ -178,6 +173,17 @@ class Desk:
         except Exception:
             _log.exception("the console could not answer %s", visit.address[:100])
             return self.problem(Problem(500, "That did not work", "The log of the console says why."), visit)
+
+
+def cookie_of(request: Request, named: str) -> str | None:
+    """The cookie of that name; none where there are two: somebody may have tossed one in beside ours."""
+    found = [
+        value
+        for header in request.headers.getlist("cookie")
+        for name, equals, value in (pair.strip().partition("=") for pair in header.split(";"))
+        if equals and name == named
+    ]
+    return found[0] if len(found) == 1 else None
 
 
 async def read_form(request: Request) -> Mapping[str, str]:

@@ -46,7 +46,7 @@ class Sessions:
         most: int = 1_000,
         most_each: int = 10,
     ) -> None:
-        self._clock = clock
+        self.clock = clock
         self.idle, self.lasts = idle, lasts
         self._most, self._most_each = most, most_each
         self._by_digest: dict[bytes, Session] = {}
@@ -55,7 +55,7 @@ class Sessions:
     def begin(self, person: str, how: str) -> str:
         """Sign somebody in; the secret for their cookie."""
         secret = secrets.token_urlsafe(32)
-        now = self._clock()
+        now = self.clock()
         with self._lock:
             self._sweep(now)
             own = [key for key, found in self._by_digest.items() if found.person == person]
@@ -71,7 +71,7 @@ class Sessions:
         """The session behind a cookie, if it has not ended. ``used``: its person did something just now."""
         if len(secret) > MAX_SECRET:
             return None
-        key, now = _digest(secret), self._clock()
+        key, now = _digest(secret), self.clock()
         with self._lock:
             found = self._by_digest.get(key)
             if found is None:
@@ -94,7 +94,7 @@ class Sessions:
 
     def of(self, person: str) -> Sequence[tuple[Session, timedelta]]:
         """A person's sessions, the newest first, each with how long ago it was used."""
-        now = self._clock()
+        now = self.clock()
         with self._lock:
             self._sweep(now)
             own = [found for found in self._by_digest.values() if found.person == person]

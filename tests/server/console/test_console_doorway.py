@@ -216,7 +216,7 @@ def bundle_of(text: str) -> Any:
     """A bundle with a workflow whose every name is this one."""
     step = Step(name=text, tool=text, arguments=None, after=(text,), not_after=(text,))  # type: ignore[arg-type]
     workflow = Workflow(text, 1, text, frozenset({text}), (step,), date(2029, 12, 31))
-    return SimpleNamespace(policy=SimpleNamespace(workflows={text: workflow}, groups={}))
+    return SimpleNamespace(policy=SimpleNamespace(workflows={text: workflow}, groups={}), console=None)
 
 
 def test_no_template_turns_escaping_off_or_writes_a_style_or_a_script_of_its_own() -> None:

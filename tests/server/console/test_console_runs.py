@@ -161,7 +161,9 @@ def test_the_page_of_a_run_shows_the_picture_and_what_waits(place: Place, ann: V
     asks = ApprovalRule(None, ("anyone",), 1, timedelta(minutes=30))
     steps = (step("look-up"), step("export", after=("look-up",), approval=asks))
     known = Workflow("customer-export", 1, "sha256:d", frozenset({EXPORTER}), steps, date(2029, 12, 31))
-    place.bundle = SimpleNamespace(policy=SimpleNamespace(workflows={"customer-export": known}, groups={}))  # type: ignore[assignment]
+    place.bundle = SimpleNamespace(
+        policy=SimpleNamespace(workflows={"customer-export": known}, groups={}), console=None
+    )  # type: ignore[assignment]
     page = ann.get("/runs/r-1").text
     assert "<svg" in page
     assert "asks a person" in page
