@@ -13,10 +13,11 @@ from agentguard.integrations.langchain.arguments import Arguments
 from agentguard.integrations.langchain.canary import prove
 from agentguard.integrations.langchain.guardable import check_tool
 from agentguard.integrations.langchain.guarded_class import is_guarded_tool, shut_doors
+from agentguard.integrations.langchain.interrupts import await_in_graph, wait_in_graph
 from agentguard.integrations.langchain.refusals import DeniedTool, PendingTool, RefusedTool
 from agentguard.integrations.langchain.turns import interrupts_itself
 
-__all__ = ["DeniedTool", "PendingTool", "RefusedTool", "wrap"]
+__all__ = ["DeniedTool", "PendingTool", "RefusedTool", "await_in_graph", "wait_in_graph", "wrap"]
 
 
 def wrap(guard: Guard, tool: Any) -> Any:
