@@ -176,8 +176,9 @@ def _against_the_call(request: Request, policy: Policy, facts: Facts, *, runs: b
         elif run.observed is not None and now is not None and _day(now) > run.observed.until.isoformat():
             yield "observing_over"
         if workflow is not None and now is not None and str(run.status) == "active":
-            last = run.started_at if run.last_call_at is None else run.last_call_at
-            if workflow.lasts is not None and now > _micros(run.started_at) + _length(workflow.lasts):
+            first = run.started_at if run.family is None else run.family.began_at
+            last = first if run.last_call_at is None else run.last_call_at
+            if workflow.lasts is not None and now > _micros(first) + _length(workflow.lasts):
                 yield "run_expired"
             elif workflow.idle is not None and now > _micros(last) + _length(workflow.idle):
                 yield "run_idle"
@@ -240,8 +241,9 @@ def _against_the_call(request: Request, policy: Policy, facts: Facts, *, runs: b
             if in_force and any(_level(place) > LEVELS.index(most.word) for place in places):
                 yield "risk_too_high"
 
-    if policy.zones and identity is not None and not all(_reaches(policy, identity.subject, p) for p in places):
-        yield "zone_not_reachable"
+    for who in _everybody(facts) if policy.zones and identity is not None else []:
+        if not all(_reaches(policy, who, place) for place in places):
+            yield "zone_not_reachable"
 
     if policy.zones and run is not None and runs:
         here = {place.zone for place in places if place.zone is not None}
@@ -582,6 +584,13 @@ def _level(place: Destination) -> int:
     return len(LEVELS) - 1 if place.sensitivity is None else LEVELS.index(place.sensitivity.word)
 
 
+def _everybody(facts: Facts) -> list[str]:
+    """Who has a part in the call: whoever calls, and the subjects of the runs that delegated the caller's."""
+    caller = [] if isinstance(facts.identity, Unavailable) else [facts.identity.subject]
+    family = None if isinstance(facts.run, Unavailable) else facts.run.family
+    return caller + ([] if family is None else list(family.above))
+
+
 def _reaches(policy: Policy, subject: str, place: Destination) -> bool:
     if place.zone is None and place.sensitivity is None:
         return True  # unlisted altogether: the step says whether that is allowed
@@ -624,8 +633,14 @@ def _against_the_step(step: Step, request: Request, policy: Policy, facts: Facts
     workflow = policy.workflows[request.workflow]
     run = None if isinstance(facts.run, Unavailable) else facts.run
     places = () if isinstance(facts.destinations, Unavailable) else facts.destinations
-    view = View({"args": request.arguments})  # the conditions here say what they were told, whatever they see
+    # The conditions here say what they were told, or look at who is meant.
+    views = [View({"args": request.arguments, "subject": who}) for who in _everybody(facts)]
+    if isinstance(facts.identity, Unavailable):
+        views.append(View({"args": request.arguments}))
 
+    given = None if run is None or run.family is None else run.family.steps
+    if given is not None and step.name not in given:
+        yield "no", "step_not_delegated"
     if run is not None:
         if set(step.after) - run.succeeded:
             yield "no", "step_out_of_order"
@@ -677,8 +692,7 @@ def _against_the_step(step: Step, request: Request, policy: Policy, facts: Facts
             if rule.argument in request.arguments:
                 yield from (("no", reason) for reason in _against_the_text(rule, request, run, facts, workflow))
 
-    for condition in step.require if known else ():
-        said = condition.holds(view)
+    for said in [condition.holds(view) for condition in step.require for view in views] if known else ():
         if not isinstance(said, bool):
             yield "no", "condition_failed"
         elif not said:
@@ -698,17 +712,17 @@ def _against_the_step(step: Step, request: Request, policy: Policy, facts: Facts
     if run is not None and known:
         for budget in workflow.budgets:
             if step.name in budget.steps:
-                cost = 1_000_000 if budget.amount is None else budget.amount.of(view)
-                if isinstance(cost, bool) or not isinstance(cost, int) or cost < 0:
+                costs = [1_000_000 if budget.amount is None else budget.amount.of(view) for view in views]
+                if any(isinstance(cost, bool) or not isinstance(cost, int) or cost < 0 for cost in costs):
                     yield "no", "budget_unavailable"
-                elif budget.at_most - run.spent.get(budget.name, 0) < cost:
+                elif budget.at_most - run.spent.get(budget.name, 0) < max(costs):
                     yield "no", "budget_exceeded"
 
     if step.approval is not None and known:
-        needed: object = True if step.approval.when is None else step.approval.when.holds(view)
-        if not isinstance(needed, bool):
+        needed = [True if step.approval.when is None else step.approval.when.holds(view) for view in views]
+        if not all(isinstance(each, bool) for each in needed):
             yield "no", "condition_failed"
-        elif needed:
+        if any(each is True for each in needed):
             missing = _missing_people(step, step.approval, request, policy, facts)
             if missing is not None:
                 yield ("no", "approval_impossible") if _in_vain(step.approval, policy, run) else ("ask", missing)
@@ -765,10 +779,11 @@ def _letters(name: str) -> str:
 
 
 def _counts(approver: str, rule: ApprovalRule, policy: Policy, run: RunState) -> bool:
+    above = () if run.family is None else run.family.above
     scheme, colon, name = approver.partition(":")
     if scheme != "user" or not colon:
         return False
-    if _letters(name) in [_letters(other) for other in (run.subject, run.requester) if other is not None]:
+    if _letters(name) in [_letters(other) for other in (run.subject, run.requester, *above) if other is not None]:
         return False
     welcome = {who for who in rule.approvers if not who.startswith("group:")}
     for who in rule.approvers:

@@ -34,6 +34,7 @@ def list_(
     workflow: Annotated[str | None, typer.Option("--workflow", help="Only of this workflow.")] = None,
     subject: Annotated[str | None, typer.Option("--subject", help="Only of this workload.")] = None,
     key: Annotated[str | None, typer.Option("--key", help="Only those opened by this key.")] = None,
+    parent: Annotated[str | None, typer.Option("--parent", help="Only those that this run delegated.")] = None,
     status: Annotated[str | None, typer.Option("--status", help="Only active, ended or stopped.")] = None,
     before: Annotated[str | None, typer.Option("--before", help="The next page: only those before this run.")] = None,
     last: Annotated[int, typer.Option("--last", min=1, max=1_000_000, help="At most this many, the newest.")] = 100,
@@ -59,6 +60,7 @@ def list_(
             "before": before,
             "limit": last,
             "key": key,
+            "parent": parent,
         }
         found = operations.runs(active_only=active, **wanted)
         where = operations.whereabouts(found)
@@ -69,7 +71,7 @@ def list_(
         common.line("no run is under way" if active else "no runs" if before is None else "no runs before that")
         return
     common.id_table(
-        ("RUN", "STATUS", "RISK", "WORKFLOW", "SUBJECT", "REQUESTER", "KEY", "STARTED", "CALLS"),
+        ("RUN", "STATUS", "RISK", "WORKFLOW", "SUBJECT", "REQUESTER", "KEY", "PARENT", "STARTED", "CALLS"),
         (
             (
                 run.id,
@@ -79,6 +81,7 @@ def list_(
                 run.subject,
                 run.requester or "-",
                 run.key or "-",
+                (run.family and run.family.parent) or "-",
                 moment(run.started_at),
                 str(sum(run.counts.values())),
             )
@@ -257,6 +260,10 @@ def to_json(run: RunState, where: Mapping[str, str] | None = None) -> dict[str, 
         "requester": run.requester,
         "key": run.key,
         "goes_on_counting_from": run.carries,
+        "parent": None if run.family is None else run.family.parent,
+        "first_of_its_tree": None if run.family is None else run.family.root,
+        "delegated_steps": _given(run),
+        "open_below": list[Json](() if run.family is None else run.family.children),
         "status": str(run.status),
         "observed": None if run.observed is None else _observed(run.observed),
         "risk": run.risk.word,
@@ -276,6 +283,12 @@ def to_json(run: RunState, where: Mapping[str, str] | None = None) -> dict[str, 
         "high_water": None if run.high_water is None else run.high_water.word,
         "version": run.version,
     }
+
+
+def _given(run: RunState) -> Json:
+    """The steps that it was given, where it was given some and not all."""
+    steps = None if run.family is None else run.family.steps
+    return None if steps is None else list[Json](sorted(steps))
 
 
 def _standing(run: RunState, where: Mapping[str, str]) -> str:

@@ -44,6 +44,16 @@ class Case:
             self._view = _view_of(self)
         return self._view
 
+    @property
+    def above(self) -> tuple[str, ...]:
+        """Other subjects than the caller of the runs above this one: what one of them may not do, it may not."""
+        return () if self.run is None or self.run.family is None else self.run.family.above
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """What conditions see: of the caller, then of each subject above. Of those no claim is known here."""
+        return (self.view, *(_view_of(self, subject) for subject in self.above))
+
     def origins(self, run: RunState, place: Place) -> Origins | None:
         """Where what stands at a place in the arguments came from, or None where that cannot be found out."""
         arguments, as_called = self.request.arguments, self.facts.as_called or {}
@@ -192,8 +202,9 @@ def new_zones(case: Case) -> Sequence[Zone]:
 _COMPARED = frozenset({"args", "inputs", "kept"})
 
 
-def _view_of(case: Case) -> View:
-    """The names a condition may see. A fact that could not be found out is not among them, so it faults."""
+def _view_of(case: Case, above: str | None = None) -> View:
+    """The names a condition may see. A fact that could not be found out is not among them, so it faults. ``above``: a
+    subject in place of the caller."""
     names: dict[str, Any] = {"args": case.request.arguments}
     run, identity = case.run, case.identity
     if case.now is not None:
@@ -219,6 +230,9 @@ def _view_of(case: Case) -> View:
             identity.claims,
             identity.assurance.word,
         )
+    if above is not None:
+        names["subject"] = above
+        names.pop("claims", None)
     if case.places is not None:
         shown = [
             {
@@ -261,11 +275,12 @@ _QUOTABLE = ("origins", "subject", "assurance", "risk", "now")
 _QUOTABLE_OF_A_PLACE = ("kind", "sensitivity", "zone", "owner", "category")
 
 
-def explained(case: Case, condition: Condition, answer: object) -> str:
+def explained(case: Case, condition: Condition, answer: object, view: View | None = None) -> str:
     """Why a condition gave what it gave, for reviewers; nothing that a record must not hold."""
     if not isinstance(condition, Explained):
         return f"`{condition.text}`" if answer is False else f"`{condition.text}`: {why_not(answer)}"
-    names = case.view.names
+    view = case.view if view is None else view
+    names = view.names
     quotable: dict[str, Any] = {name: names[name] for name in _QUOTABLE if name in names}
     if case.run is not None and case.workflow is not None:
         quotable["counts"] = {step.name: case.run.counts.get(step.name, 0) for step in case.workflow.steps}
@@ -273,7 +288,7 @@ def explained(case: Case, condition: Condition, answer: object) -> str:
         quotable["now"] = names["now"].isoformat()
     if "destination" in names:
         quotable["destination"] = {key: names["destination"][key] for key in _QUOTABLE_OF_A_PLACE}
-    return condition.explain(case.view, {**quotable, **case.facts.quotable})
+    return condition.explain(view, {**quotable, **case.facts.quotable})
 
 
 def why_not(answer: object) -> str:

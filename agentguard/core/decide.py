@@ -60,6 +60,7 @@ CALL_CHECKS: tuple[Callable[[Case], tuple[Finding, ...]], ...] = (
 
 # Checks of one step: each adds its findings to the step's result.
 STEP_CHECKS: tuple[Callable[[Case, Step, StepResult], None], ...] = (
+    workflow.step_was_delegated,
     workflow.order_is_kept,
     workflow.step_is_not_used_up,
     destinations.nothing_too_sensitive_was_read,

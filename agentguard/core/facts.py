@@ -38,6 +38,20 @@ class Observed(NamedTuple):
     asked: int = 0
 
 
+class Family(NamedTuple):
+    """Where a run stands in a tree of runs. ``parent``: the run that delegated it; None: nobody did. ``root``: the
+    first of the tree, which began at ``began_at``. ``steps``: those it may take; None: all of its workflow.
+    ``children``: the runs that it delegated and that have not ended. ``above``: other subjects than its own of the runs
+    above it."""
+
+    parent: str | None
+    root: str
+    began_at: datetime
+    steps: frozenset[str] | None = None
+    children: tuple[str, ...] = ()
+    above: tuple[str, ...] = ()
+
+
 @sealed
 @dataclass(frozen=True, slots=True)
 class RunState:
@@ -57,6 +71,8 @@ class RunState:
     ``observed``: None: every decision in it is enforced (``core.observing``).
     ``lasts``, ``idle``: how long it lasts and may be idle, as its workflow said when it began (``core.lasting``).
     ``last_call_at``: when its last call was admitted, where ``idle`` asks for that.
+    ``family``: where it stands in a tree of runs; None: it is alone. What a run is given, keeps, counts and has read is
+    its tree's, and so are ``lasts``, ``idle`` and ``last_call_at``.
     ``key``: by which it is found; ``carries``: the run of that key that it goes on counting from.
     """
 
@@ -91,6 +107,12 @@ class RunState:
     last_call_at: datetime | None = None
     key: str | None = None
     carries: str | None = None
+    family: Family | None = None
+
+    @property
+    def began_at(self) -> datetime:
+        """When it began, or the first run of its tree: by that it lasts."""
+        return self.started_at if self.family is None else self.family.began_at
 
 
 class CallStatus(enum.StrEnum):

@@ -38,6 +38,7 @@ class Reason(enum.StrEnum):
     WORKFLOW_DRAFT = "workflow_draft"
     NO_MATCHING_STEP = "no_matching_step"
     STEP_OUT_OF_ORDER = "step_out_of_order"
+    STEP_NOT_DELEGATED = "step_not_delegated"
     STEP_EXCLUDED = "step_excluded"
     STEP_USED_UP = "step_used_up"
     CONDITION_FALSE = "condition_false"

@@ -19,10 +19,20 @@ LOOK_EVERY_SECONDS = 0.2
 
 
 def still_open(guard: Engine, run_id: str) -> Generator[Ask, Any, tuple[str, ...]]:
-    """The questions of a run that can still lead to a permit: not refused, not used, not expired."""
+    """The questions of a run, and of those that it delegated and that go on, that can still lead to a permit: not
+    refused, not used, not expired."""
     now = guard.last_known_time
     rows: Sequence[ApprovalRow] = yield Wait(guard.ledger.approvals(open_at=now, run_id=run_id))
-    return tuple(row.request.id for row in rows)
+    found = [row.request.id for row in rows]
+    for child in (yield from below(guard, run_id)):
+        found += yield from still_open(guard, child)
+    return tuple(found)
+
+
+def below(guard: Engine, run_id: str) -> Generator[Ask, Any, tuple[str, ...]]:
+    """The runs that a run delegated and that have not ended."""
+    run = yield Wait(guard.ledger.run(run_id, at=guard.last_known_time, windows={}))
+    return run.family.children if isinstance(run, RunState) and run.family is not None else ()
 
 
 def until_answered(
@@ -40,7 +50,7 @@ def until_answered(
         found = {}
         for each in asked:
             row = yield Wait(guard.ledger.approval(each))
-            if not isinstance(row, ApprovalRow) or row.request.run_id != run_id:
+            if not isinstance(row, ApprovalRow) or not (yield from _is_of(guard, row.request.run_id, run_id)):
                 raise ConfigurationError(f"run `{run_id}` asked no question `{each}`; its own are in `run.waiting`")
             now = guard.last_known_time if isinstance(at, Unavailable) else at
             found[each] = row.status(now)
@@ -56,3 +66,12 @@ def until_answered(
         if not isinstance(run, RunState) or run.status is not RunStatus.ACTIVE:
             return found
         yield Pause(LOOK_EVERY_SECONDS)
+
+
+def _is_of(guard: Engine, asker: str, run_id: str) -> Generator[Ask, Any, bool]:
+    """Whether a question is one of a run, or of a run below it."""
+    at: str | None = asker
+    while at is not None and at != run_id:
+        run = yield Wait(guard.ledger.run(at, at=guard.last_known_time, windows={}))
+        at = run.family.parent if isinstance(run, RunState) and run.family is not None else None
+    return at == run_id

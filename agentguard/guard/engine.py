@@ -135,8 +135,9 @@ class Engine:
         """Where outsiders can write in this tool's results."""
         return self._in_force.usable.outsiders.get(tool, ())
 
-    def note_close(self, closed: Promise[Any], data: RecordData, *, admitted: bool) -> None:
-        """Where a ledger gives an outcome up, the run has lost track of that call, for as long as this guard lives.
+    def note_close(self, closed: Promise[Any], data: RecordData, *, admitted: bool, tree: str) -> None:
+        """Where a ledger gives an outcome up, the run has lost track of that call, for as long as this guard lives; and
+        so has its whole ``tree``.
 
         The outcome of a call that was perhaps never ``admitted`` may come to nothing.
         """
@@ -146,16 +147,17 @@ class Engine:
 
         def done(written: Promise[Any]) -> None:
             if admitted and written.exception() is not None:
-                self._untold.setdefault(data["run_id"], set()).add(data["decision_id"])
+                self._untold.setdefault(tree, set()).add(data["decision_id"])
                 logging.getLogger("agentguard").error("an outcome could not be recorded: %s", written.exception())
 
         closed.add_done_callback(done)
 
     def with_untold(self, run: RunState | Unavailable) -> RunState | Unavailable:
         """The run, with the calls whose outcome its ledger never took."""
-        if not self._untold or isinstance(run, Unavailable) or run.id not in self._untold:
+        if not self._untold or isinstance(run, Unavailable):
             return run
-        return replace(run, unsettled=run.unsettled | self._untold[run.id])
+        untold = self._untold.get(run.id if run.family is None else run.family.root)
+        return replace(run, unsettled=run.unsettled | untold) if untold else run
 
 
 def _newest(ledger: LogLedger) -> datetime:

@@ -17,6 +17,7 @@ from agentguard.core.fill import filled_by
 from agentguard.core.values import Json
 from agentguard.errors import ConfigurationError, LedgerError, PolicyError
 from agentguard.guard.clock import utc_now
+from agentguard.guard.delegation import as_it_was
 from agentguard.guard.engine import Engine
 from agentguard.guard.identities import Identities, Source
 from agentguard.guard.in_force import InForce, UsableBundle
@@ -253,7 +254,7 @@ class Guard(Engine):
         state = self.operations.run(run_id)
         if state is None:
             raise ConfigurationError(f"there is no run `{run_id}` in this ledger; `agentguard runs list` shows them")
-        return RunContext(self, state.workflow, {}, None, run_id)
+        return RunContext(self, state.workflow, {}, None, run_id, below=as_it_was(state))
 
     def cancel(self, approval_id: str, *, why: str = "") -> None:
         """Take back a question that a call of this agent asks people: nobody needs an answer any more. The same call

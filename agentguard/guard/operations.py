@@ -399,7 +399,7 @@ def _where(run: RunState, alive: bool | None, waiting: bool, now: datetime) -> W
     """``alive``: whether the process that is inside is; None where nobody is."""
     if alive:
         return Whereabouts.INSIDE
-    if over(run.started_at, run.last_call_at, now, run.lasts, run.idle) is not None:
+    if over(run.began_at, run.last_call_at, now, run.lasts, run.idle) is not None:
         return Whereabouts.OVER
     if waiting:
         return Whereabouts.WAITING

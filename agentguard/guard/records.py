@@ -39,7 +39,7 @@ FIELDS = (
     "tool_effect", "framework", "call_id", "arguments", "seen_in", "order", "redacted", "personal", "coerced",
     "filled", "arguments_digest", "request_digest", "definition", "destinations", "risk", "approval_id",
     "approved_by", "signal", "outcome", "error", "kept", "by", "why", "hint", "changes", "commitments", "candidate",
-    "run_key", "repeats",
+    "run_key", "repeats", "parent_run",
 )  # fmt: skip
 _WORDS: Mapping[str, tuple[str, ...]] = {"kind": RECORD_KINDS, "effect": tuple(Effect), "reason": tuple(Reason)}
 _LISTS = {
@@ -150,6 +150,7 @@ def decision_record(
             identity.subject if identity is not None else None if run is None else run.subject,
             None if identity is None else identity.issuer,
             None if identity is None else identity.assurance.word,
+            None if run is None or run.family is None else run.family.parent,
         ),
         "time": rfc3339(at),
         "decision_id": decision_id,
@@ -244,7 +245,7 @@ def suspension_record(decision: RecordData, at: datetime) -> RecordData:
 # What an outcome says of its call that is the same for every call of a tool that comes to the same step of a run.
 _OF_EVERY_CALL = (
     "enforced", "policy_revision", "workflow", "workflow_version", "step", "run_id", "subject", "tool", "tool_effect",
-    "framework",
+    "framework", "parent_run",
 )  # fmt: skip
 
 
@@ -266,6 +267,7 @@ def _always(
     subject: str | None,
     issuer: str | None,
     assurance: str | None,
+    parent_run: str | None,
 ) -> RecordData:
     """What is the same in the records of every call of a tool that comes to the same step of the same run, and of what
     is not, that there is none of it. Not to be changed: its lists stand in many records."""
@@ -288,6 +290,7 @@ def _always(
         subject=subject,
         issuer=issuer,
         assurance=assurance,
+        parent_run=parent_run,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping
 from datetime import timedelta
 from types import FrameType, TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
@@ -13,9 +13,11 @@ from agentguard.core.facts import RunState, RunStatus
 from agentguard.core.reasons import Reason
 from agentguard.core.values import Identity, Json, Unavailable
 from agentguard.errors import ApprovalPending, ConfigurationError, ToolCallDenied
+from agentguard.guard import delegation
 from agentguard.guard.answered import still_open, until_answered
 from agentguard.guard.asks import Ask, Identify, Wait
 from agentguard.guard.carried import carried
+from agentguard.guard.delegation import Below
 from agentguard.guard.drive import Shield, drive, drive_async
 from agentguard.guard.engine import Engine
 from agentguard.guard.keys import checked_key, differs
@@ -55,6 +57,7 @@ class RunContext:
         requester: str | None,
         run_id: str | None = None,
         key: str | None = None,
+        below: Below | None = None,
     ) -> None:
         self.guard = guard
         self.workflow = workflow
@@ -72,6 +75,9 @@ class RunContext:
         self._leaving: Promise[None] | None = None
         # While the run is observed. Whoever goes on with a run has not seen what it saw before.
         self.seen_in = SeenIn() if run_id is None else None
+        self._below = below
+        # Who delegates it, here; None: nobody does, or it was delegated before.
+        self._parent: RunContext | None = None
         self._place: Place | None = None
         self._last_seen: Admitted | RunState | None = None
         self._coming: Promise[Any] | None = None
@@ -82,6 +88,27 @@ class RunContext:
         Once the run is left, tools that it calls are refused. Functions, async functions and generators can be carried.
         """
         return carried(self, function)
+
+    def delegate(self, steps: Collection[str] | None = None, *, subject: str | None = None) -> RunContext:
+        """A run below this one, for a sub-agent: ``with`` or ``async with``, inside this one's block.
+
+        It may take these ``steps`` of the workflow, None for all that this run may, and counts, keeps and has read what
+        this run does: every limit holds over both together. It ends with this run at the latest. ``subject``: who it
+        acts as, if not as this run's subject; it is permitted what both are. Go on with one that was left open with
+        ``guard.resume(id)``. Entering it raises ConfigurationError for steps that this run does not have, and
+        ToolCallDenied where this run was stopped.
+        """
+        if not self.entered:
+            raise ConfigurationError("this run is not entered; it delegates inside its own block")
+        below = Below(self.id, self.tree, delegation.checked_steps(steps), subject)
+        child = RunContext(self.guard, self.workflow, {}, None, below=below)
+        child._parent = self
+        return child
+
+    @property
+    def tree(self) -> str:
+        """The id of the first run of its tree: its own, where nobody delegated it."""
+        return self.id if self._below is None else self._below.tree
 
     def turn(self, message_id: str, call_id: str | None = None) -> Turn:
         """The message of the model that is answered, for ``with`` or ``async with``: a call in it that has an id, or is
@@ -241,6 +268,9 @@ class RunContext:
         self._check_entry()
         if self._started and not self._resumed:
             self.id = new_id("r")  # the one that its key may open now
+        if self._below is not None and not self._resumed:
+            yield from self._start_below(self._below)
+            return
         guard = self.guard
         workflow = guard.bundle.policy.workflows.get(self.workflow)
         if workflow is None:
@@ -248,7 +278,9 @@ class RunContext:
             raise ConfigurationError(f"there is no workflow `{self.workflow}`; this bundle has {known}")
         inputs = self._checked_inputs()
         digest = sha256(canonical_bytes({"inputs": inputs, "run": self.id, "v": 1, "workflow": self.workflow}))
-        identity = yield Identify(digest, guard.subject_for(workflow))
+        below = self._below
+        asserted = guard.subject_for(workflow) if below is None or below.subject is None else below.subject
+        identity = yield Identify(digest, asserted)
         if isinstance(identity, Unavailable) or identity.subject not in workflow.subjects:
             yield from self._refuse(identity)
         assert isinstance(identity, Identity)  # noqa: S101  _refuse always raises
@@ -292,6 +324,25 @@ class RunContext:
             guard.ledger.open_run(state, follows=workflow.follows, started=data, found=found, ended=ended)
         )
         yield from self._take(opened, identity)
+
+    def _start_below(self, below: Below) -> Generator[Ask, Any, None]:
+        """Begin a run that another one delegates."""
+        if self._parent is None or not self._parent.entered:
+            raise ConfigurationError(f"run `{below.parent}` was left; it delegates inside its own block")
+        asked = yield from delegation.asked(self.guard, self.id, self.workflow, below)
+        identity = yield Identify(asked.digest, asked.subject)
+        if isinstance(identity, Unavailable) or identity.subject not in asked.workflow.subjects:
+            yield from self._refuse(identity)
+        assert isinstance(identity, Identity)  # noqa: S101  _refuse always raises
+        if identity.subject != asked.subject:
+            yield from self._refuse(identity, Reason.SUBJECT_CHANGED, f"it was to act as {asked.subject}")
+        opened = yield from delegation.begun(self.guard, self.id, asked, identity)
+        if isinstance(opened, NotOpened):
+            if opened.why is WhyNot.STOPPED:
+                yield from self._refuse(identity, Reason.RUN_STOPPED, f"run {below.parent} was stopped")
+            yield from self._note_refused(identity.subject, opened.why.value)
+            raise delegation.not_delegated(opened)
+        self.seen_in = self._parent.seen_in
 
     def _take(self, opened: Opened | NotOpened, identity: Identity) -> Generator[Ask, Any, None]:
         """Be in the run that the key opened; or say why there is none."""
@@ -338,6 +389,7 @@ class RunContext:
     def _note_refused(self, subject: str | None, why: str | None, **more: Json) -> Generator[Ask, Any, None]:
         """A record that nobody is let into this run."""
         about = {"run_id": self.id, "workflow": self.workflow, "run_key": self.key, "subject": subject, "why": why}
+        about["parent_run"] = None if self._below is None else self._below.parent
         revision = self.guard.bundle.revision
         data = record("run", self.guard.last_known_time, policy_revision=revision, outcome="refused", **about, **more)
         yield Wait(self.guard.ledger.append(data))
@@ -389,6 +441,7 @@ class RunContext:
             subject=state.subject,
             requester=state.requester,
             run_key=state.key,
+            parent_run=None if state.family is None else state.family.parent,
             enforced=state.observed is None,
             outcome=outcome,
             error=error,

@@ -60,6 +60,19 @@ class Keyed(NamedTuple):
 Private: TypeAlias = Mapping[str, Json]
 
 
+class Child(NamedTuple):
+    """That a run was delegated: by ``parent``, in the tree that began with ``root``, at ``began``, so many runs above
+    it (``depth``). ``steps``: those that it may take; None: as its parent. ``above``: other subjects than its own of
+    the runs above it."""
+
+    parent: str
+    root: str
+    began: int
+    depth: int
+    steps: tuple[str, ...] | None = None
+    above: tuple[str, ...] = ()
+
+
 class RunCell(NamedTuple):
     """One run, as far as it is its own: what others say of its subject stands in their cells.
 
@@ -67,7 +80,9 @@ class RunCell(NamedTuple):
     rules that raise risk count, each with its time and what repeats it. ``unsettled``: calls whose outcome nobody
     knows, each in a cell of its own. ``holder``: the ledger object that is inside it. ``tallies``: see
     ``core.tallies``. ``observed``: whether it began observed, and what would have been refused. ``bounds`` None: it
-    lasts until it is ended. ``keyed``: of a run with a key; it has no ``holder``.
+    lasts until it is ended. ``keyed``: of a run with a key; it has no ``holder``. ``child``: of a run that was
+    delegated; what it counts, keeps and has read stands in the cell of its root (``looking.whole``). ``children``: the
+    runs that it delegated and that have not ended.
     """
 
     number: int
@@ -95,6 +110,8 @@ class RunCell(NamedTuple):
     observed: Observed | None = None
     bounds: Bounds | None = None
     keyed: Keyed | None = None
+    child: Child | None = None
+    children: tuple[str, ...] = ()
 
 
 _PLACES: Mapping[str, int] = {field: place for place, field in enumerate(RunCell._fields)}
@@ -314,6 +331,7 @@ def put_run(at: Cells, run_id: str, run: RunCell, **changed: Any) -> None:
 # Where lists look into a cell (``Log.list``).
 WORKFLOW_OF_RUN, STATUS_OF_RUN = (RunCell._fields.index("workflow"),), (RunCell._fields.index("status"),)
 KEY_OF_RUN = (RunCell._fields.index("keyed"), Keyed._fields.index("key"))
+PARENT_OF_RUN = (RunCell._fields.index("child"), Child._fields.index("parent"))
 _BODY = ApprovalCell._fields.index("body")
 WORKFLOW_OF_APPROVAL, SUBJECT_OF_APPROVAL = (_BODY, "workflow"), (_BODY, "subject")
 EXPIRY_OF_APPROVAL = (ApprovalCell._fields.index("expires_at"),)

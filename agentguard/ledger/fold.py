@@ -21,6 +21,7 @@ from agentguard.ledger.cells import (
     ApprovalCell,
     Bounds,
     Cells,
+    Child,
     KeyCell,
     Private,
     RunCell,
@@ -30,9 +31,9 @@ from agentguard.ledger.cells import (
 )
 from agentguard.ledger.looking import (
     ACTIVE,
-    ENDED,
-    STOPPED,
+    RANK,
     must_run,
+    root_of,
     run_of,
     standing,
     status_of,
@@ -53,6 +54,7 @@ def _start(
     at: Cells, number: int, private: Private, run_id: str, workflow: str, digest: str, subject: str,
     requester: str | None, started: int, risk: int, holder: str, observed: Sequence[Any] | None = None,
     bounds: Sequence[Any] | None = None, keyed: Sequence[Any] | None = None,
+    child: Sequence[Any] | None = None,
 ) -> None:  # fmt: skip
     inputs: Any = private.get("inputs")
     kept: Any = private.get("kept") or {}
@@ -63,7 +65,20 @@ def _start(
         observed=None if observed is None else stored.read_observed(observed),
         bounds=None if bounds is None else Bounds(*bounds),
     )  # fmt: skip
+    if child is not None:
+        run = _delegated(at, run_id, run, *child)
     at.put((cells.RUN, run_id), run if keyed is None else _under_key(at, run_id, run, holder, *keyed))
+
+
+def _delegated(at: Cells, run_id: str, run: RunCell, parent_id: str, steps: Sequence[str] | None) -> RunCell:
+    """A run that another one delegated. Its own cell holds nothing that is counted, kept or read."""
+    parent = must_run(at, parent_id)
+    above = parent.child or Child(parent_id, parent_id, parent.started, 0)
+    at.put((cells.RUN, parent_id), with_changes(parent, children=(*parent.children, run_id)))
+    parties = tuple(each for each in dict.fromkeys((parent.subject, *above.above)) if each != run.subject)
+    allowed = None if steps is None else tuple(steps)
+    child = Child(parent_id, above.root, above.began, above.depth + 1, allowed, parties)
+    return with_changes(run, inputs={}, child=child)
 
 
 def _under_key(at: Cells, run_id: str, run: RunCell, holder: str, key: str, carries: str | None, lost: bool) -> RunCell:
@@ -97,14 +112,15 @@ def _end(at: Cells, number: int, private: Private, run_id: str, status: str, whe
     if at.get((cells.ANSWERS, run_id)) is not None:
         at.put((cells.ANSWERS, run_id), None)
     now = status_of(run, standing(at, run_id, run))
-    after = status if _RANK[status] > _RANK[now] else now
+    after = status if RANK[status] > RANK[now] else now
+    if run.child is not None and after != ACTIVE:
+        parent = must_run(at, run.child.parent)
+        left = tuple(each for each in parent.children if each != run_id)
+        at.put((cells.RUN, run.child.parent), with_changes(parent, children=left))
     gone: dict[str, Any] = {} if after == ACTIVE else {"happened": {}, "seen": NOTHING_SEEN, "holder": None}
     if gone and run.keyed is not None:  # the next run of its key goes on counting what happened
         gone |= {"happened": run.happened, "keyed": run.keyed._replace(inside={})}
     put_run(at, run_id, run, status=after, **gone)
-
-
-_RANK: Mapping[str, int] = MappingProxyType({ACTIVE: 0, ENDED: 1, STOPPED: 2})
 
 
 def _hold(at: Cells, number: int, private: Private, run_id: str, holder: str | None) -> None:
@@ -160,7 +176,8 @@ def _erase(
     run: ``inputs``, ``kept``, ``followed``. What rested on them is known no more."""
     run = None if run_id is None or not what else run_of(at, run_id)
     if run is not None and run_id is not None:
-        put_run(at, run_id, without(run, what))
+        root = root_of(run_id, run)
+        put_run(at, root, without(must_run(at, root), what))
     for approval_id in approvals:
         asked = at.get((cells.APPROVAL, approval_id))
         if isinstance(asked, ApprovalCell):

@@ -23,12 +23,7 @@ from agentguard.ledger.cells import (
     put_run,
     with_changes,
 )
-from agentguard.ledger.looking import (
-    ACTIVE,
-    contacts_of,
-    must_run,
-    run_of,
-)
+from agentguard.ledger.looking import ACTIVE, contacts_of, must_run, root_of, run_of, subjects
 
 
 def call(
@@ -36,19 +31,21 @@ def call(
     keeps: Sequence[str], spent: Mapping[str, str], read: int | None, zones: Sequence[str], observed: str | None = None,
 ) -> None:  # fmt: skip
     """A call was admitted. ``observed``: what was decided of a call that is not enforced."""
-    run = must_run(at, run_id)
+    called = must_run(at, run_id)
+    root = root_of(run_id, called)
+    run = called if root == run_id else must_run(at, root)
     high = run.high_water if read is None else max(read, run.high_water or 0)
     after = run.spent
     if spent:
         after = {**run.spent, **{budget: run.spent.get(budget, 0) + int(amount) for budget, amount in spent.items()}}
     counts = {**run.counts, step: run.counts.get(step, 0) + 1}
     been = run.zones.union(zones) if zones else run.zones
-    put_run(at, run_id, run, counts=counts, spent=after, high_water=high, zones=been)
+    put_run(at, root, run, counts=counts, spent=after, high_water=high, zones=been)
     at.put((cells.CALL, decision_id), CallCell(number, run_id, step, owner, tuple(keeps)))
     if observed is not None:
-        _count_observed(at, run_id, observed)
-    if zones:
-        subject = run.subject if observed is None else cells.apart(run.subject)
+        _count_observed(at, root, observed)
+    for party in subjects(called) if zones else ():
+        subject = party if observed is None else cells.apart(party)
         known = contacts_of(at, subject)
         if not known.zones.issuperset(zones):
             reached = known._replace(version=known.version + 1, zones=known.zones.union(zones))
@@ -129,8 +126,9 @@ def count(
 def reach(at: Cells, number: int, private: Private, subject: str, kind: str, values: Sequence[str]) -> None:
     """A subject has reached these, for ever. Destinations are committed to, under a salt of the subject's own."""
     salt = private.get("reached_salt")
-    if salt:
-        at.put((cells.CONTACTS, subject), contacts_of(at, subject)._replace(salt=str(salt)))
+    known = contacts_of(at, subject)
+    if salt and not known.salt:
+        at.put((cells.CONTACTS, subject), known._replace(salt=str(salt)))
     for value in values:
         at.put((cells.REACHED, name(subject, kind, value)), MarkCell())
 
@@ -148,9 +146,11 @@ def close(
         again.ended(at, call, decision_id, outcome)
     if call.approval:
         fold_asked.came_out(at, call, outcome)
-    run = run_of(at, run_id)
-    if run is None:
+    called = run_of(at, run_id)
+    if called is None:
         return
+    root = root_of(run_id, called)
+    run = called if root == run_id else must_run(at, root)
     changed: dict[str, Any] = _counted(at, run, decision_id, call.back, outcome) if call.back != NOTHING_BACK else {}
     if outcome == "unknown":
         changed["unsettled"] = run.unsettled | {decision_id}
@@ -166,7 +166,7 @@ def close(
             Seen((), True) if read is None else run.seen.after(stored.read_brought(read), sum(run.counts.values()))
         )
     if changed:
-        put_run(at, run_id, run, **changed)
+        put_run(at, root, run, **changed)
 
 
 def _kept(before: Mapping[str, Json], private: Private, dropped: Sequence[str]) -> Mapping[str, Json]:
@@ -180,7 +180,8 @@ def _kept(before: Mapping[str, Json], private: Private, dropped: Sequence[str]) 
 
 def settle(at: Cells, number: int, private: Private, run_id: str, decision_id: str, outcome: str) -> None:
     """A person says how a call ended. What its step kept before is not of the last call that succeeded."""
-    run = must_run(at, run_id)
+    root = root_of(run_id, must_run(at, run_id))
+    run = must_run(at, root)
     call = at.get((cells.UNSETTLED, decision_id))
     if not isinstance(call, CallCell):
         return
@@ -197,7 +198,7 @@ def settle(at: Cells, number: int, private: Private, run_id: str, decision_id: s
             changed["kept"] = {
                 name: value for name, value in run.kept.items() if name not in call.keeps or value is LOST
             }
-    put_run(at, run_id, run, **changed)
+    put_run(at, root, run, **changed)
 
 
 def _mapping(value: Json) -> Mapping[str, Json]:

@@ -14,7 +14,18 @@ from agentguard.errors import LedgerError
 from agentguard.ledger.engine import Engine
 from agentguard.ledger.entry import decode, known_text, micros, open_private
 from agentguard.ledger.log import Opener
-from agentguard.ledger.operations import admissions, approvals, erasing, keyed, made, outcomes, records, runs, said
+from agentguard.ledger.operations import (
+    admissions,
+    approvals,
+    delegated,
+    erasing,
+    keyed,
+    made,
+    outcomes,
+    records,
+    runs,
+    said,
+)
 from agentguard.ledger.promise import Promise
 from agentguard.ledger.values import (
     Admission,
@@ -46,6 +57,8 @@ class LogLedger:
         self.engine = Engine(open_it, threaded=threaded)
         # The runs of which this object may owe what calls gave out.
         self._answered: set[str] = set()
+        # Whether a run was delegated by it: then the end of one run is that of others, too.
+        self._delegating = False
         # Runs at exit, too: what is owed is written.
         self._finalizer = weakref.finalize(self, Engine.shut, self.engine)
 
@@ -64,6 +77,16 @@ class LogLedger:
             DURABLE,
             keyed.open_run,
             lambda: keyed.check_opening(run, follows=follows, started=started, found=found, ended=ended),
+        )
+
+    def delegate(
+        self, run: RunState, *, parent: str, steps: Sequence[str] | None, record: RecordData
+    ) -> Promise[Opened | NotOpened]:
+        """Begin a run below another, which may take these steps; None: those of its parent."""
+        self._delegating = True
+        given = None if steps is None else tuple(steps)
+        return self.engine.ask(
+            DURABLE, delegated.delegate, lambda: delegated.check_delegation(run, parent, given, record)
         )
 
     def free_key(self, run_id: str, record: RecordData) -> Promise[RunState]:
@@ -101,7 +124,8 @@ class LogLedger:
     ) -> Promise[RunState]:
         """End or stop a run, or set its risk."""
         # What is owed may hold answers, which go with the run.
-        need = DURABLE if status is None or run_id not in self._answered else SWEEPS
+        owes = run_id in self._answered or (self._delegating and bool(self._answered))
+        need = SWEEPS if status is not None and owes else DURABLE
         if status is not None:
             self._answered.discard(run_id)
         return self.engine.ask(need, runs.change_run, lambda: runs.check_change(run_id, status, risk, record))
@@ -233,10 +257,11 @@ class LogLedger:
         before: str | None = None,
         limit: int | None = None,
         key: str | None = None,
+        parent: str | None = None,
     ) -> Promise[Sequence[RunState]]:
         """Runs, newest first. ``before``: only those that began before that run did."""
         word = str(RunStatus.ACTIVE) if active_only else status
-        wanted = runs.WantedRuns(word, workflow, subject, before, limit, key)
+        wanted = runs.WantedRuns(word, workflow, subject, before, limit, key, parent)
         return self.engine.ask(LISTS, runs.runs, lambda: wanted)
 
     def open_calls(self) -> Promise[Sequence[RecordData]]:

@@ -43,6 +43,7 @@ from agentguard.ledger.cells import (
     Bounds,
     CallCell,
     Cell,
+    Child,
     ContactsCell,
     CredentialCell,
     KeyCell,
@@ -83,15 +84,17 @@ def decode(kind: str, data: bytes) -> Cell:
     cls: Any = _KINDS[kind]
     if kind == RUN:
         *plain, succeeded, spent, zones, inputs, kept, happened, seen, unsettled, salt, holder = fields[:_RUN_BEFORE]
-        more = [*fields[_RUN_BEFORE:], None, None, None, None][:4]
+        more = [*fields[_RUN_BEFORE:], None, None, None, None, None, None][:6]
         tallies = {key: Tally(*found) for key, found in (more[0] or {}).items()}
         observed = None if more[1] is None else read_observed(more[1])
         bounds = None if more[2] is None else Bounds(*more[2])
         keyed = None if more[3] is None else Keyed(*more[3])
+        child = None if more[4] is None else _read_child(*more[4])
         times = {what: tuple((at, call) for at, call in found) for what, found in happened.items()}
         run: RunCell = cls(
             *plain, frozenset(succeeded), spent, frozenset(zones), inputs, kept, times, read_seen(seen),
-            frozenset(unsettled), salt, holder, tallies, observed, bounds, keyed,
+            frozenset(unsettled), salt, holder, tallies, observed, bounds, keyed, child,
+            tuple(more[5] or ()),
         )  # fmt: skip
         return run
     if kind == SAID:
@@ -131,9 +134,12 @@ def _flat(cell: Cell) -> list[Any]:
         fields[17], fields[18] = write_seen(cell.seen), sorted(cell.unsettled)
         fields[_RUN_BEFORE] = {key: list(tally) for key, tally in cell.tallies.items()}
         fields[_RUN_BEFORE + 1] = None if cell.observed is None else write_observed(cell.observed)
-        fields[_RUN_BEFORE + 2 :] = [None if each is None else list(each) for each in (cell.bounds, cell.keyed)]
+        fields[_RUN_BEFORE + 2 :] = [
+            None if each is None else list(each) for each in (cell.bounds, cell.keyed, cell.child)
+        ]
+        fields.append(list(cell.children) or None)
         while fields[-1] is None:
-            fields.pop()  # as before anything was observed, bounded or found by a key
+            fields.pop()  # as before anything was observed, bounded, found by a key or delegated
     elif isinstance(cell, CallCell):
         back = list(cell.back if cell.back.apart else cell.back[:-1])
         fields[5:] = _without_last([back, cell.made, cell.approval], "")
@@ -151,6 +157,10 @@ def _without_last(fields: list[Any], *nothing: Any) -> list[Any]:
     while fields[-1] in nothing:
         fields.pop()
     return fields
+
+
+def _read_child(parent: str, root: str, began: int, depth: int, steps: list[str] | None, above: list[str]) -> Child:
+    return Child(parent, root, began, depth, None if steps is None else tuple(steps), tuple(above))
 
 
 def _read_back(

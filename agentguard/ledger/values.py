@@ -194,16 +194,20 @@ class Refused:
 
 
 class WhyNot(enum.StrEnum):
-    """Why the run of a key was not opened. Nothing of it was written."""
+    """Why the run of a key, or a delegated one, was not opened. Nothing of it was written."""
 
     STOPPED = "stopped"
     OTHER_INPUTS = "other_inputs"
+    ENDED = "ended"
+    TOO_DEEP = "too_deep"
+    TOO_MANY = "too_many"
+    WIDER = "wider"
     ANOTHER_SPELLING = "another_spelling"
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The run of a key: ``begun`` now, or gone on with."""
+    """The run of a key, or a delegated one: ``begun`` now, or gone on with."""
 
     run: RunState
     begun: bool
@@ -211,7 +215,7 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class NotOpened:
-    """The run that a key opened last is in the way."""
+    """The run that a key opened last is in the way; or the one that was to delegate delegates nothing more."""
 
     why: WhyNot
     run_id: str

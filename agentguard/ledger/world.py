@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from agentguard.core.facts import RunState, RunStatus
+from agentguard.core.facts import Family, RunState, RunStatus
 from agentguard.core.growing import present
 from agentguard.core.provenance import NOTHING_SEEN
 from agentguard.core.values import Json, Risk, Sensitivity
@@ -110,7 +110,7 @@ class RunLater(Later):
             run.tallies,
             run.observed,
             *(_UNBOUNDED if run.bounds is None else _spans(run.bounds)),
-            *(_NO_KEY if run.keyed is None else (run.keyed.key, run.keyed.carries)),
+            *(_relations(self._run_id, run) if run.keyed or run.child or run.children else _ALONE),
         )
 
 
@@ -210,6 +210,8 @@ class World:
     def later(self, run_id: str, run: RunCell, at: int = 0, windows: Windows | None = None) -> RunLater:
         """The same, made when somebody asks for it."""
         others = self.standing(run_id, run)
+        if run.child is not None:
+            run = looking.whole(self, run_id, run)
         spent = run.spent
         if windows:
             windowed = {each: self.spent(run, each, per, at) for each, per in windows.items() if per is not None}
@@ -219,6 +221,7 @@ class World:
     def is_as_decided(self, run_id: str, run: RunCell, version: int | None) -> bool:
         """Whether a run is what somebody saw who decided on it, active, and its subject not suspended."""
         others = self.standing(run_id, run)
+        run = looking.whole(self, run_id, run)
         return (
             self._version(run, others) == version
             and looking.status_of(run, others) == RunStatus.ACTIVE
@@ -233,6 +236,7 @@ class World:
         """Where a run stands."""
         if run.status != looking.ACTIVE:  # no opinion changes that
             return run.status
+        run = looking.whole(self, run_id, run)
         return looking.status_of(run, self.standing(run_id, run))
 
 
@@ -242,7 +246,21 @@ _RISK: Mapping[int, Risk] = {int(risk): risk for risk in Risk}
 
 
 _UNBOUNDED: tuple[None, None, None] = (None, None, None)
-_NO_KEY: tuple[None, None] = (None, None)
+_ALONE: tuple[None, None, None] = (None, None, None)
+
+
+def _relations(run_id: str, run: RunCell) -> tuple[str | None, str | None, Family | None]:
+    """By which key a run is found, the run that it goes on counting from, and where it stands in a tree of runs."""
+    key, carries = (None, None) if run.keyed is None else (run.keyed.key, run.keyed.carries)
+    return key, carries, None if run.child is None and not run.children else _family(run_id, run)
+
+
+def _family(run_id: str, run: RunCell) -> Family:
+    child = run.child
+    if child is None:
+        return Family(None, run_id, moment(run.started), None, run.children)
+    steps = None if child.steps is None else frozenset(child.steps)
+    return Family(child.parent, child.root, moment(child.began), steps, run.children, child.above)
 
 
 def _spans(bounds: Bounds) -> tuple[timedelta | None, timedelta | None, datetime | None]:

@@ -15,7 +15,7 @@ from agentguard.core.canonical import canonical_bytes, read_canonical
 from agentguard.core.decide import decide
 from agentguard.core.decision import Decision
 from agentguard.core.facts import Answer, ApprovalState, Facts, RunState, RunStatus
-from agentguard.core.policy import ApprovalRule, Budget, Policy, Step, StreamRule, Tool, View, Workflow, Zone
+from agentguard.core.policy import ApprovalRule, Budget, Fault, Policy, Step, StreamRule, Tool, View, Workflow, Zone
 from agentguard.core.request import Request
 from agentguard.core.values import Assurance, Destination, Identity, Risk, Sensitivity, ToolEffect
 
@@ -47,6 +47,22 @@ class Says:
 
     def refusal(self, arguments: Mapping[str, Any]) -> Any:
         return self._give()
+
+
+@dataclass(frozen=True, slots=True)
+class For:
+    """A condition that holds for some subjects, or an amount of which they pay one millionth and others more."""
+
+    subjects: frozenset[str]
+    more: Any = 0
+    text: str = "subject == 'spiffe://corp.example/agent/exporter'"
+
+    def holds(self, view: View) -> Any:
+        return view.names["subject"] in self.subjects if "subject" in view.names else Fault("no such name")
+
+    def of(self, view: View) -> Any:
+        found = self.holds(view)
+        return found if isinstance(found, Fault) else 1 if found else self.more
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,14 +12,15 @@ from datetime import timedelta, timezone
 from functools import cache
 from random import Random
 from types import SimpleNamespace
+from typing import Any
 
-from core_cases import EXPORT, FINGERPRINT, NOW, SUBJECT, TICK, Case, Says, good
+from core_cases import EXPORT, FINGERPRINT, NOW, SUBJECT, TICK, Case, For, Says, good
 
 from agentguard.core.coarse import NOTHING_COARSE, pieces_of
-from agentguard.core.facts import Answer, CallStatus, MadeBefore, Observed, RunState, RunStatus
+from agentguard.core.facts import Answer, CallStatus, Family, MadeBefore, Observed, RunState, RunStatus
 from agentguard.core.fill import Listed
 from agentguard.core.paths import EVERY, parse
-from agentguard.core.policy import ApprovalRule, Fault, RiskRule, StreamRule, Tool, Zone
+from agentguard.core.policy import ApprovalRule, Budget, Fault, RiskRule, StreamRule, Tool, Zone
 from agentguard.core.provenance import Mark, Seen, digest, outsiders_text
 from agentguard.core.reasons import Reason
 from agentguard.core.tallies import Tally, key_of
@@ -212,6 +213,22 @@ def counted(*tally: int, step: str = "export", key: object = "orders", **changes
 
 UNSETTLED = frozenset({"d-1"})
 ERASED = frozenset({"inputs", "kept"})
+OTHER_AGENT = "spiffe://corp.example/agent/other"
+ONE = frozenset({SUBJECT})
+
+
+def below(**changes: Any) -> Change:
+    """Of a run that another one delegated."""
+    family = Family("run-0", "run-0", NOW - timedelta(minutes=5))._replace(**changes)
+    return lambda c: c.with_run(family=family) if isinstance(c.facts.run, RunState) else c
+
+
+def known_agents(change: Change) -> Change:
+    """Where both agents have a way to the data."""
+    both = Zone("agents", frozenset({SUBJECT, OTHER_AGENT}), {"data": Sensitivity.CONFIDENTIAL})
+    return lambda c: change(c.with_policy(zones={**c.policy.zones, "agents": both}))
+
+
 READING: Change = lambda c: c.with_tool(effect=ToolEffect.READ)  # noqa: E731
 
 
@@ -236,6 +253,13 @@ NUDGES: dict[str, Change] = {
     **{f"made before: {name}": after(change, made_before()) for name, change in SPENT.items()},
     **{f"made before, {status}": made_before(status=status) for status in CallStatus},
     "nothing": lambda c: c,
+    "delegated, with this step": below(steps=frozenset({"export"})),
+    "delegated, with every step": below(),
+    "delegated by another who has a way there, too": known_agents(below(above=(OTHER_AGENT,))),
+    "has delegated": below(parent=None, children=("run-2",)),
+    "delegated, and as old as its tree may be": lambda c: below(began_at=NOW - timedelta(hours=1))(
+        c.with_workflow(lasts=timedelta(hours=1))
+    ),
     "no destinations": lambda c: c.with_facts(destinations=()),
     "one destination": lambda c: c.with_facts(destinations=c.facts.destinations[:1]),  # type: ignore[index]
     "one more destination": place(Sensitivity.CONFIDENTIAL, "data"),
@@ -474,6 +498,10 @@ NUDGES: dict[str, Change] = {
 }
 
 ESCALATING: dict[str, Change] = {
+    "approval needed for whoever delegated": after(
+        lambda c: c.with_rule(EXPORT, when=For(frozenset({OTHER_AGENT}))).with_facts(approval=None),
+        known_agents(below(above=(OTHER_AGENT,))),
+    ),
     "nobody asked": lambda c: c.with_facts(approval=None),
     "nobody answered": answers(),
     "one short": answers(yes("user:alice")),
@@ -558,6 +586,23 @@ def last_called(ago: timedelta) -> Change:
 
 
 DENYING: dict[str, Change] = {
+    "a step that was not delegated": below(steps=frozenset({"look-up"})),
+    "no step delegated": below(steps=frozenset()),
+    "delegated by somebody who has no way there": below(above=(OTHER_AGENT,)),
+    "a condition that whoever delegated does not meet": after(
+        lambda c: c.with_step(EXPORT, require=(For(frozenset({SUBJECT})),)), known_agents(below(above=(OTHER_AGENT,)))
+    ),
+    "an amount that is too much for whoever delegated": after(
+        lambda c: c.with_workflow(budgets=(Budget("rows", frozenset({"export"}), For(ONE, 10**9), 10**9, None),)),
+        known_agents(below(above=(OTHER_AGENT,))),
+    ),
+    "an amount that nobody knows for whoever delegated": after(
+        lambda c: c.with_workflow(budgets=(Budget("rows", frozenset({"export"}), For(ONE, None), 10**9, None),)),
+        known_agents(below(above=(OTHER_AGENT,))),
+    ),
+    "the first of its tree began too long ago": lambda c: below(began_at=NOW - timedelta(hours=1))(
+        c.with_workflow(lasts=timedelta(minutes=59))
+    ),
     "made before with other arguments": made_before(digest=OTHER),
     "made before under a step that is gone": made_before("export-once"),
     "made before under a step of another tool": made_before("look-up"),

@@ -19,7 +19,7 @@ from decision_generator import DENYING, ESCALATING, a_second_step, place
 
 from agentguard.core.decide import CALL_CHECKS, STEP_CHECKS
 from agentguard.core.decision import Decision, Finding
-from agentguard.core.facts import Answer, ApprovalState, RunStatus
+from agentguard.core.facts import Answer, ApprovalState, Family, RunStatus
 from agentguard.core.policy import ApprovalRule, Fault, Policy, RiskRule, View, Zone
 from agentguard.core.reasons import Reason
 from agentguard.core.spellings import respelt
@@ -52,11 +52,15 @@ def _span(word: str) -> timedelta:
     return timedelta(seconds=int(word.removesuffix("s")))
 
 
+ABOVE = Family("run-0", "run-0", NOW - timedelta(minutes=5))
+
 READ: dict[str, Callable[[Any], Any]] = {
+    "above": tuple,
     "answers": lambda words: tuple(map(_answer, words)),
     "approvers": tuple,
     "arguments": Says,
     "assurance": Assurance.parse,
+    "began_at": lambda word: NOW - _span(word),
     "credentials_revoked": tuple,
     "effect": ToolEffect,
     "high_water": Sensitivity.parse,
@@ -67,6 +71,7 @@ READ: dict[str, Callable[[Any], Any]] = {
     "require": lambda words: tuple(map(_expression, words)),
     "risk": Risk.parse,
     "status": RunStatus,
+    "steps": frozenset,
     "subjects": frozenset,
     "succeeded": frozenset,
     "up_to": Sensitivity.parse,
@@ -76,6 +81,7 @@ READ: dict[str, Callable[[Any], Any]] = {
 CHANGE: dict[str, Callable[..., Case]] = {
     "approval": Case.with_approval,
     "facts": Case.with_facts,
+    "family": lambda case, **changes: case.with_run(family=(case.facts.run.family or ABOVE)._replace(**changes)),
     "identity": Case.with_identity,
     "rule": lambda case, **changes: case.with_rule(EXPORT, **changes),
     "run": Case.with_run,

@@ -52,5 +52,6 @@ def test_every_block_of_the_developers_page_runs(
 
     said_ = capsys.readouterr().out.splitlines()
     assert said_[0].startswith("this tool call was not allowed (decision `d-")
-    assert said_[1:] == ["closed", "closed too", '{"id":"EXP-7","text":"please export"}', "looked up"]
+    assert said_[1].startswith("not given: this tool call was not allowed (decision `d-")
+    assert said_[2:] == ["closed", "closed too", '{"id":"EXP-7","text":"please export"}', "looked up"]
     assert answers[1] == "EXP-7 is closed" and answers[2].startswith("this tool call was not allowed")

@@ -57,11 +57,14 @@ def _is_asked(case: Case, step: Step, rule: ApprovalRule, result: StepResult) ->
     """Whether this call needs the step's approval. What cannot be evaluated is a finding of its own."""
     if rule.when is None:
         return True
-    needed = rule.when.holds(case.view)
-    if needed is True or needed is False:
-        return needed
-    refuse(result, step, Reason.CONDITION_FAILED, explained(case, rule.when, needed))
-    return False
+    asked = False
+    for view in case.views:
+        needed = rule.when.holds(view)
+        if needed is True or needed is False:
+            asked = asked or needed
+        else:
+            refuse(result, step, Reason.CONDITION_FAILED, explained(case, rule.when, needed, view))
+    return asked
 
 
 def _together(rules: Sequence[ApprovalRule]) -> ApprovalRule:
@@ -123,7 +126,7 @@ def may_approve(approver: str, rule: ApprovalRule, case: Case) -> bool:
     """A person the rule names, who is neither the workload nor the one it acts for, however either is written."""
     if case.run is None or not approver.startswith("user:"):
         return False  # only people approve: nobody can be called `anyone` or `group:…`
-    if any(same_person(approver, other) for other in (case.run.subject, case.run.requester)):
+    if any(same_person(approver, other) for other in (case.run.subject, case.run.requester, *case.above)):
         return False
     for named in rule.approvers:
         if named in (approver, "anyone"):

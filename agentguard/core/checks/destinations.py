@@ -25,15 +25,16 @@ def zones_are_reachable(case: Case) -> tuple[Finding, ...]:
     """Where the bundle draws zones, a destination in a zone needs a way there from the workload's own."""
     if not case.places or not case.policy.zones or case.identity is None:
         return NOTHING
-    start = case.policy.zone_by_subject.get(case.identity.subject)
-    reaches = case.policy.zones[start].reaches if start is not None else MappingProxyType({})
     found = NOTHING
-    for place in case.places:
-        if place.zone is None and place.sensitivity is None:
-            continue  # unlisted: whether that is allowed is the step's to say
-        if not _within(place, reaches):
-            way = f"from zone `{start or 'none'}` to `{place.zone or 'none'}`"
-            found += deny(Reason.ZONE_NOT_REACHABLE, f"{way}: {place.said} is too sensitive or out of reach")
+    for subject in (case.identity.subject, *case.above):
+        start = case.policy.zone_by_subject.get(subject)
+        reaches = case.policy.zones[start].reaches if start is not None else MappingProxyType({})
+        for place in case.places:
+            if place.zone is None and place.sensitivity is None:
+                continue  # unlisted: whether that is allowed is the step's to say
+            if not _within(place, reaches):
+                way = f"from zone `{start or 'none'}` to `{place.zone or 'none'}`"
+                found += deny(Reason.ZONE_NOT_REACHABLE, f"{way}: {place.said} is too sensitive or out of reach")
     return found
 
 

@@ -55,7 +55,7 @@ def run_is_not_over(case: Case) -> tuple[Finding, ...]:
     run, workflow = case.run, case.workflow
     if run is None or workflow is None or case.now is None or run.status is not _ACTIVE:
         return NOTHING
-    reason = over(run.started_at, run.last_call_at, case.now, workflow.lasts, workflow.idle)
+    reason = over(run.began_at, run.last_call_at, case.now, workflow.lasts, workflow.idle)
     if reason is None:
         return NOTHING
     span, what = (
@@ -114,6 +114,14 @@ def order_is_kept(case: Case, step: Step, result: StepResult) -> None:
         # A call that was admitted may have happened, whatever its outcome says.
         if run.counts.get(name, 0) > 0:
             refuse(result, step, Reason.STEP_EXCLUDED, f"`{name}` has been called in this run")
+
+
+def step_was_delegated(case: Case, step: Step, result: StepResult) -> None:
+    """A run that was delegated takes the steps that it was given, and no other."""
+    family = None if case.run is None else case.run.family
+    if family is not None and family.steps is not None and step.name not in family.steps:
+        given = ", ".join(sorted(family.steps)) or "none"
+        refuse(result, step, Reason.STEP_NOT_DELEGATED, f"of its parent's steps this run was given: {given}")
 
 
 @speaks_where(lambda policy, workflow, step: step.at_most is not None or step.per or step.counts_successes)
@@ -216,14 +224,15 @@ def _origin_gap(case: Case, run: RunState, place: Place, sources: frozenset[str]
 
 @speaks_where(lambda policy, workflow, step: step.require)
 def conditions_hold(case: Case, step: Step, result: StepResult) -> None:
-    if step.all_hold is not None and step.all_hold.holds(case.view) is True:
-        return
-    for condition in step.require:
-        answer = condition.holds(case.view)
-        if answer is True:
+    for view in case.views if case.above else (case.view,):
+        if step.all_hold is not None and step.all_hold.holds(view) is True:
             continue
-        reason = Reason.CONDITION_FALSE if answer is False else Reason.CONDITION_FAILED
-        refuse(result, step, reason, explained(case, condition, answer))
+        for condition in step.require:
+            answer = condition.holds(view)
+            if answer is True:
+                continue
+            reason = Reason.CONDITION_FALSE if answer is False else Reason.CONDITION_FAILED
+            refuse(result, step, reason, explained(case, condition, answer, view))
 
 
 @speaks_where(lambda policy, workflow, step: any(step.name in budget.steps for budget in workflow.budgets))
@@ -233,10 +242,16 @@ def budgets_suffice(case: Case, step: Step, result: StepResult) -> None:
     for budget in case.workflow.budgets:
         if step.name not in budget.steps:
             continue
-        amount = MICRO_CALL if budget.amount is None else budget.amount.of(case.view)
-        if type(amount) is not int or amount < 0:
-            detail = "negative" if type(amount) is int else why_not(amount)
+        amounts = [MICRO_CALL if budget.amount is None else budget.amount.of(view) for view in case.views]
+        amount, bad = 0, False
+        for found in amounts:
+            if type(found) is int and found >= 0:
+                amount = max(amount, found)
+                continue
+            detail = "negative" if type(found) is int else why_not(found)
             refuse(result, step, Reason.BUDGET_UNAVAILABLE, f"budget `{budget.name}`: {detail}")
+            bad = True
+        if bad:
             continue
         spent = case.run.spent.get(budget.name, 0)
         if spent + amount > budget.at_most:

@@ -80,12 +80,17 @@ class Attempt:
             # it does not, this comes to nothing.
             self.close(Outcome.FAILED, f"{name} before the tool started", brought=self._not_run())
 
+    @property
+    def tree(self) -> str:
+        """The first run of its tree."""
+        return "" if self.context is None else self.context.tree
+
     def suspend(self) -> None:
         """Write that the tool interrupted itself. It goes on under this admission when the same call is made again."""
         if self.admission is not None:
             data = suspension_record(self.admission.record, self.guard.last_known_time)
             written = self.guard.ledger.suspend(Suspension(self.admission.decision_id, data))
-            self.guard.note_close(written, data, admitted=self.started)
+            self.guard.note_close(written, data, admitted=self.started, tree=self.tree)
             self.admission = None
 
     def answer(self, result: object) -> str | None:
@@ -172,6 +177,7 @@ class Attempt:
                 brought=brought,
                 admitted=self.started,
                 answer=answer,
+                tree=self.tree,
             )
             if self.context is not None:
                 self.context.expect(closed)
@@ -258,6 +264,7 @@ def _close(
     brought: Brought | None,
     admitted: bool,
     answer: str | None,
+    tree: str,
 ) -> Promise[Any]:
     at = guard.last_known_time
     names = () if kept is NOTHING_KEPT else sorted(kept.all_values)
@@ -283,5 +290,5 @@ def _close(
         data = {**data, "outcome": str(Outcome.UNKNOWN), "error": "its outcome could not be stored", "kept": []}
         plain = replace(closing, outcome=Outcome.UNKNOWN, record=data, kept={}, grown=(), brought=gone, answer=None)
         future = guard.ledger.close(plain)
-    guard.note_close(future, data, admitted=admitted)
+    guard.note_close(future, data, admitted=admitted, tree=tree)
     return future

@@ -98,18 +98,19 @@ def admit(world: World, ready: ReadyAdmission) -> Admitted | Refused:
         raise LedgerError(f"decision `{asked.decision_id}` was admitted before; each call needs its own decision id")
     if ready.assertion is not None and world.get((cells.USED, ready.assertion)) is not None:
         return _refused(world, ready, Refusal.ASSERTION_USED, run)
-    if asked.permit and run is not None:
-        refusal = _step_or_budget(world, ready, run)
+    whole = None if run is None or asked.run_id is None else looking.whole(world, asked.run_id, run)
+    if asked.permit and whole is not None:
+        refusal = _step_or_budget(world, ready, whole)
         if refusal is None and asked.approval_id is not None:
             refusal = _approval_gone(world, ready, asked.approval_id)
         if refusal is not None:
             return _refused(world, ready, refusal, run)
     world.below.note(ready.at)
-    due = _due(world, ready, run) if asked.watches or asked.first_uses else ()
+    due = _due(world, ready, whole) if asked.watches or asked.first_uses else ()
     private: dict[str, Json] = {SALTS: {**asked.salts}} if asked.salts else {}
     if asked.personal:
         private[PERSONAL] = dict(asked.personal)
-    number = world.add(encode(asked.record, _taken(world, ready, run, private), private))
+    number = world.add(encode(asked.record, _taken(world, ready, whole, private), private))
     for _, entry in due:
         world.add(entry)
     after = (
@@ -126,7 +127,7 @@ def _as_decided(world: World, run: RunCell | None, asked: Admission) -> bool:
         and asked.run_id is not None
         and run.workflow == asked.workflow
         and world.is_as_decided(asked.run_id, run, asked.run_version)
-        and (asked.observed is None or run.observed is not None)
+        and (asked.observed is None or world.must_run(looking.root_of(asked.run_id, run)).observed is not None)
     )
 
 
@@ -178,6 +179,7 @@ def _taken(world: World, ready: ReadyAdmission, run: RunCell | None, private: di
     changes: list[Change] = []
     if ready.assertion is not None:
         changes.append(("use", ready.assertion, ready.until))
+    root = "" if run is None else looking.root_of(asked.run_id or "", run)
     if asked.permit and run is not None:
         per_run: dict[str, int] = {}
         windowed: dict[str, int] = {}
@@ -195,7 +197,7 @@ def _taken(world: World, ready: ReadyAdmission, run: RunCell | None, private: di
         if asked.made is not None:
             changes += made.changes_of(world, asked)
         if run.bounds is not None and run.bounds.idle is not None:
-            changes.append(("used", asked.run_id, ready.at))
+            changes.append(("used", root, ready.at))
         for budget, amount in windowed.items():
             changes.append(("spend", asked.decision_id, run.workflow, budget, ready.at, str(amount), *apart))
         returned = {charge.budget for charge in asked.charges if charge.returns} if asked.charges else ()
@@ -206,7 +208,7 @@ def _taken(world: World, ready: ReadyAdmission, run: RunCell | None, private: di
                 (
                     "tally",
                     asked.decision_id,
-                    asked.run_id,
+                    root,
                     sorted(asked.tallies),
                     asked.failure_did_nothing,
                     spent,
@@ -220,14 +222,14 @@ def _taken(world: World, ready: ReadyAdmission, run: RunCell | None, private: di
         changes += made.changes_of(world, asked)
     if run is None or not (asked.watches or asked.first_uses):
         return changes
-    reaches: dict[str, set[str]] = {}
-    subject = _subjects(run, asked)[-1]
-    salt = looking.contacts_of(world, subject).salt
-    for first in asked.first_uses if asked.permit else ():
-        if first.kind != "zone" and not salt:
-            private["reached_salt"] = salt = nonce()
-        reaches.setdefault(first.kind, set()).update(_marks(first, salt))
-    changes += [("reach", subject, kind, sorted(values)) for kind, values in sorted(reaches.items())]
+    for *_, subject in _subjects(run, asked) if asked.permit else ():
+        reaches: dict[str, set[str]] = {}
+        salt = looking.contacts_of(world, subject).salt
+        for first in asked.first_uses:
+            if first.kind != "zone" and not salt:
+                salt = str(private.setdefault("reached_salt", nonce()))
+            reaches.setdefault(first.kind, set()).update(_marks(first, salt))
+        changes += [("reach", subject, kind, sorted(values)) for kind, values in sorted(reaches.items())]
     longest: dict[str, timedelta] = {}
     calls: dict[str, str | None] = {}
     for watch in _news(run, asked.watches, ready.at):
@@ -235,7 +237,7 @@ def _taken(world: World, ready: ReadyAdmission, run: RunCell | None, private: di
         calls[watch.counts] = watch.call
     for what, within in longest.items():
         since = ready.at - within // _MICROSECOND
-        changes.append(("count", asked.run_id, str(what), ready.at, since, calls[what]))
+        changes.append(("count", root, str(what), ready.at, since, calls[what]))
     return changes
 
 
@@ -250,9 +252,11 @@ def _fit(
             amounts[budget] = max(0, min(amount, left))
 
 
-def _subjects(run: RunCell, asked: Admission) -> tuple[str, ...]:
-    """Under which names it stands what the subject has reached; the last is where this call's stands."""
-    return (run.subject,) if asked.observed is None else (run.subject, cells.apart(run.subject))
+def _subjects(run: RunCell, asked: Admission) -> list[tuple[str, ...]]:
+    """Of the subject, and of each above it: under which names it stands what it has reached; the last is where this
+    call's stands."""
+    observed = asked.observed is not None
+    return [(each, cells.apart(each)) if observed else (each,) for each in looking.subjects(run)]
 
 
 def _texts(amounts: Mapping[str, int]) -> dict[str, Json]:
@@ -271,11 +275,12 @@ def _due(world: World, ready: ReadyAdmission, run: RunCell | None) -> list[tuple
         watch for watch in _news(run, asked.watches, ready.at) if _counted(run, watch, ready.at) + 1 >= watch.at_least
     ]
     if asked.permit:
-        subjects = _subjects(run, asked)
-        reached += [first for first in asked.first_uses if _is_first(world, subjects, first)]
-    words = looking.said_of(world, "run", asked.run_id).words
+        each = _subjects(run, asked)
+        reached += [rule for rule in asked.first_uses if any(_is_first(world, names, rule) for names in each)]
+    root = looking.root_of(asked.run_id, run)
+    words = looking.said_of(world, "run", root).words
     due = [rule for rule in reached if _level(words, rule.source) < rule.to]
-    return [(rule, encode(rule.record, [("raise", asked.run_id, rule.source, int(rule.to), ready.at)])) for rule in due]
+    return [(rule, encode(rule.record, [("raise", root, rule.source, int(rule.to), ready.at)])) for rule in due]
 
 
 def _level(words: Mapping[str, cells.Word], source: str) -> int:

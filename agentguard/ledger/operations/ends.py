@@ -1,5 +1,5 @@
-"""What the end of a run does to calls that may be made again: what they gave out goes, and what is suspended is
-unknown.
+"""What the end of a run takes with it: the runs that it delegated; and of calls that may be made again what they gave
+out, and what they were suspended with.
 """
 
 from __future__ import annotations
@@ -14,14 +14,21 @@ from agentguard.ledger.cells import CallCell
 from agentguard.ledger.entry import Change, micros
 from agentguard.ledger.operations.made import ANSWER
 from agentguard.ledger.operations.outcomes import unknown_outcome
-from agentguard.ledger.values import Outcome, RecordFilter
+from agentguard.ledger.values import Outcome, RecordData, RecordFilter
 from agentguard.ledger.world import World
 
 
-def end(world: World, run_id: str, status: RunStatus, time: str) -> Change:
-    """What ends a run. Call it before the record of its end is written: what is suspended in it is unknown by then."""
-    _at_end(world, run_id, time)
-    return ("end", run_id, str(status), micros(datetime.fromisoformat(time)))
+def end(world: World, run_id: str, status: RunStatus, record: RecordData) -> Change:
+    """What ends a run. Call it before the record of its end is written: the runs that it delegated have ended by then,
+    and what is suspended in it is unknown. ``record`` is what is said of its end."""
+    for child_id in world.must_run(run_id).children:
+        child = world.must_run(child_id)
+        why = f"run {run_id}, which delegated it, is {status}"
+        said: RecordData = {**record, "kind": "run", "outcome": str(status), "risk": None, "reasons": [], "error": None}
+        said |= {"run_id": child_id, "run_key": None, "subject": child.subject, "parent_run": run_id, "why": why}
+        world.write(said, [end(world, child_id, status, said)])
+    _at_end(world, run_id, record["time"])
+    return ("end", run_id, str(status), micros(datetime.fromisoformat(record["time"])))
 
 
 def _at_end(world: World, run_id: str, time: str) -> None:

@@ -52,9 +52,14 @@ class _Found(NamedTuple):
 
 
 def erase(world: World, asked: Erasure) -> Erased:
-    """Erase private parts, and say so in records. Nothing is written where nothing is left to erase."""
+    """Erase private parts, and say so in records. Nothing is written where nothing is left to erase. What is of a run
+    is of those that it delegated, too."""
+    erased = requests = 0
     if asked.run_id is not None:
         world.must_run(asked.run_id)
+        for child_id, _ in list(world.below.listed(cells.RUN, equal={cells.PARENT_OF_RUN: asked.run_id})):
+            below = erase(world, asked._replace(run_id=child_id, record={**asked.record, "run_id": child_id}))
+            erased, requests = erased + below.records, requests + below.approvals
     by_run: dict[str | None, list[_Found]] = {} if asked.run_id is None else {asked.run_id: []}
     for row in _rows(world, asked):
         by_run.setdefault(row.record.get("run_id"), []).append(row)
@@ -63,7 +68,8 @@ def erase(world: World, asked: Erasure) -> Erased:
     changes = [change for run_id, rows in by_run.items() for change in _erased(world, asked, run_id, rows)]
     for change in changes:
         world.write(asked.record, [change])
-    return Erased(sum(len(change[4]) for change in changes), sum(len(change[3]) for change in changes))
+    erased += sum(len(change[4]) for change in changes)
+    return Erased(erased, requests + sum(len(change[3]) for change in changes))
 
 
 def _rows(world: World, asked: Erasure) -> Iterator[_Found]:
@@ -92,7 +98,8 @@ def _erased(world: World, asked: Erasure, run_id: str | None, rows: Sequence[_Fo
     what = _of_the_run(world, asked, run_id, rows)
     approvals = _requests(world, asked, run_id, rows)
     if run_id is not None and (what or approvals):
-        _erase_in_snapshots(world, run_id, what, approvals)
+        run = world.run(run_id)
+        _erase_in_snapshots(world, run_id if run is None else looking.root_of(run_id, run), what, approvals)
     for row in held:
         left = {name: ["", None] if _is_held(name, part) else part for name, part in row.private.items()}
         world.below.erase(row.number, orjson.dumps(left))
@@ -106,13 +113,15 @@ def _erased(world: World, asked: Erasure, run_id: str | None, rows: Sequence[_Fo
 def _of_the_run(world: World, asked: Erasure, run_id: str | None, rows: Sequence[_Found]) -> list[str]:
     """What is gone of what the run was given, kept and read."""
     run = None if run_id is None else world.run(run_id)
-    if run is None:
+    if run is None or run_id is None:
         return []
+    is_child = run.child is not None
+    run = world.must_run(looking.root_of(run_id, run))
     whole = asked.run_id is not None
     kept = whole or any(row.record.get("kept") or not {"kept", "grown"}.isdisjoint(row.private) for row in rows)
     followed = whole or any(row.private.get("brought", ("", None))[1] is not None for row in rows)
     lost = {
-        "inputs": whole and run.inputs is not None,
+        "inputs": whole and not is_child and run.inputs is not None,
         "kept": kept and run.kept is not None,
         "followed": followed and run.status == looking.ACTIVE and not run.seen.overflowed,
     }

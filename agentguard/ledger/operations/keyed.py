@@ -77,7 +77,7 @@ def open_run(world: World, asked: Opening) -> Opened | NotOpened:
         return _go_on(world, asked, known.run_id, latest)
     reasons, said = why
     record = _about({**asked.ended, "reasons": reasons, "why": said}, known.run_id, latest)
-    world.write(record, [ends.end(world, known.run_id, RunStatus.ENDED, record["time"])])
+    world.write(record, [ends.end(world, known.run_id, RunStatus.ENDED, record)])
     return _begin(world, asked, known)
 
 

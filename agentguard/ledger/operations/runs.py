@@ -51,16 +51,22 @@ def start(world: World, asked: Start) -> RunState:
     return world.state(run.id, world.must_run(run.id))
 
 
-def start_change(world: World, run: RunState, at: int, keyed: Sequence[Json] | None = None) -> Change:
+def start_change(
+    world: World,
+    run: RunState,
+    at: int,
+    keyed: Sequence[Json] | None = None,
+    child: Sequence[Json] | None = None,
+) -> Change:
     """How a run begins, as far as it stands in public. ``keyed``: its key, the run that it goes on counting from, and
-    whether what that read is lost."""
+    whether what that read is lost. ``child``: which run delegated it, and the steps that it gave."""
     observed = None if run.observed is None else stored.write_observed(run.observed._replace(refused=0, asked=0))
     bounds = [None if span is None else span // _MICROSECOND for span in (run.lasts, run.idle)]
     change: list[Any] = [
         "start", run.id, run.workflow, run.workflow_digest, run.subject, run.requester, at, int(run.risk),
-        world.below.owner, observed, bounds if any(bounds) else None, keyed,
+        world.below.owner, observed, bounds if any(bounds) else None, keyed, child,
     ]  # fmt: skip
-    while change[-1] is None:  # as before runs were observed, bounded or found by a key
+    while change[-1] is None:  # as before runs were observed, bounded, found by a key or delegated
         change.pop()
     return change
 
@@ -108,7 +114,7 @@ def change_run(world: World, asked: ChangeOfRun) -> RunState:
         raise LedgerError(f"run `{asked.run_id}` is {now} and never becomes active again; start a new run")
     changes: list[Change] = []
     if asked.status is not None and asked.status is not RunStatus.ACTIVE:
-        changes.append(ends.end(world, asked.run_id, asked.status, asked.record["time"]))
+        changes.append(ends.end(world, asked.run_id, asked.status, asked.record))
     if asked.risk is not None:
         changes.append(("risk", asked.run_id, int(asked.risk)))
     world.write(asked.record, changes or [("touch", asked.run_id)])
@@ -176,12 +182,17 @@ class WantedRuns(NamedTuple):
     before: str | None
     limit: int | None
     key: str | None = None
+    parent: str | None = None
 
 
 def runs(world: World, wanted: WantedRuns) -> Sequence[RunState]:
     """Runs, newest first."""
     before = None if wanted.before is None else world.must_run(wanted.before).number
-    places = ((cells.WORKFLOW_OF_RUN, wanted.workflow), (cells.KEY_OF_RUN, wanted.key))
+    places = (
+        (cells.WORKFLOW_OF_RUN, wanted.workflow),
+        (cells.KEY_OF_RUN, wanted.key),
+        (cells.PARENT_OF_RUN, wanted.parent),
+    )
     equal = {place: value for place, value in places if value is not None}
     how: dict[str, Any] = {"about": wanted.subject, "before": before}
     match wanted.status:

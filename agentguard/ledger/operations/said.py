@@ -102,7 +102,8 @@ def signal(world: World, ready: ReadySignals) -> bool:
             changes.append(("say", kind, about, said.source, str(said.effect), at, risk))
             if said.effect is SignalEffect.END_RUNS:
                 stopped = _under_way(world, kind, about, at)
-                changes += [ends.end(world, run_id, RunStatus.STOPPED, written(ready.at)) for run_id in stopped]
+                about_it = {**(ready.records[0] if ready.records else {}), "time": written(ready.at)}
+                changes += [ends.end(world, run_id, RunStatus.STOPPED, about_it) for run_id in stopped]
         stream = stream_of(said.source)
         if stream is not None:
             changes.append(("stream", stream, ready.at, status))
