@@ -58,7 +58,6 @@ def test_nobody_else_of_this_machine_listens_in_its_place(store: Path, call: Cal
     (["--certificate", "c.pem"], "belong together"),
     (["--origin", "http://console.example"], "must begin with https://"),
     (["--origin", "console.example"], "is no origin"),
-    (["--port", "1x"], "not a valid int"),
 ])  # fmt: skip
 def test_what_it_refuses_to_be(store: Path, call: Call, arguments: list[str], says: str) -> None:
     ended = call("console", "--ledger", store, "--port", "0", *arguments)
