@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +29,8 @@ COOKIE = "__Host-agentguard"
 # A form has a handful of fields, and the longest of them is a person's reason.
 MAX_FORM = 64 * 1024
 MAX_FIELDS = 50
+# A form is a packet or two. Past this, somebody holds the connection for the sake of holding it.
+FORM_SECONDS = 10.0
 MAX_QUERY = 4_096
 
 _log = logging.getLogger("agentguard")
@@ -193,10 +196,13 @@ async def read_form(request: Request) -> Mapping[str, str]:
         raise Problem(415, "That is no form of ours", "Nothing was done.")
     data = bytearray()
     try:
-        async for chunk in request.stream():
-            data += chunk
-            if len(data) > MAX_FORM:
-                raise Problem(413, "That is too long", f"Nothing was done. A form has at most {MAX_FORM} bytes.")
+        async with asyncio.timeout(FORM_SECONDS):
+            async for chunk in request.stream():
+                data += chunk
+                if len(data) > MAX_FORM:
+                    raise Problem(413, "That is too long", f"Nothing was done. A form has at most {MAX_FORM} bytes.")
+    except TimeoutError:
+        raise Problem(408, "The form came too slowly", "Nothing was done. Send it again.") from None
     except ClientDisconnect:
         raise Problem(400, "The form came in part", "Nothing was done.") from None
     try:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import cache
 from typing import Any
 from urllib.parse import quote
 
@@ -26,6 +27,7 @@ from agentguard.core.values import Json
 _OURS = re.compile(r"\\(?:u\{[0-9A-F]{4,6}\}|s\{[0-9]+\}|\\|\[[^\]\\]*\])")
 
 
+@cache
 def environment() -> Environment:
     """The templates of the console. One that asks for what is not there fails, and shows no half page."""
     made = Environment(

@@ -18,8 +18,8 @@ from collections.abc import Callable
 from datetime import timedelta
 
 LASTS = timedelta(minutes=10)
-# Whoever asks again and again fills a terminal with lines. Between two links so much time passes.
-APART = timedelta(seconds=10)
+# Whoever asks again and again fills a terminal with lines, and ends the link before its person has opened it.
+APART = timedelta(minutes=1)
 
 
 class LocalLink:

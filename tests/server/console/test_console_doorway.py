@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import unicodedata
 from collections.abc import Callable
@@ -13,13 +14,14 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from starlette.requests import Request
 
 from agentguard.approvals.looks import remarks
 from agentguard.core.policy import Step, Workflow
 from agentguard.errors import ConfigurationError
 from agentguard.guard import Operations
 from agentguard.server import console
-from agentguard.server.console import Settings
+from agentguard.server.console import Settings, desk
 
 from .conftest import ANN, ORIGIN, Place, Visitor, form_of
 
@@ -77,6 +79,19 @@ def test_a_form_that_cannot_be_read_does_nothing(ann: Visitor, body: bytes) -> N
     answer = ann.client.post("/requests/a-1/approve", content=body, headers=headers)
     assert answer.status_code in (400, 403, 413)
     assert "Nothing was done" in answer.text
+
+
+def test_a_form_that_never_ends_is_given_up(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desk, "FORM_SECONDS", 0.01)
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    headers = [(b"content-type", b"application/x-www-form-urlencoded")]
+    request = Request({"type": "http", "method": "POST", "path": "/", "headers": headers}, receive)
+    with pytest.raises(desk.Problem, match="too slowly"):
+        asyncio.run(desk.read_form(request))
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"])

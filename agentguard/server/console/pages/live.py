@@ -39,7 +39,7 @@ class Live:
     async def events(self, request: Request) -> Response:
         """A stream of news for one page."""
         session = self._desk.session_of(request, used=False)
-        if session is None:
+        if session is None or request.method != "GET":
             return PlainTextResponse("sign in\n", status_code=403)
         if len(self._following) >= MOST or self._following.count(session.name) >= MOST_EACH:
             return PlainTextResponse("too many pages are open\n", status_code=429)
