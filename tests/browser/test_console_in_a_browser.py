@@ -6,6 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
+from server.console.provider import SECRET, provider
+from server.console.test_console_provider import bundle
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -46,6 +48,27 @@ def test_somebody_signs_in_by_the_link_reads_a_request_and_agrees(served: Served
     cookie = next(each for each in page.context.cookies() if each["name"] == "__Host-agentguard")
     assert (cookie["secure"], cookie["httpOnly"], cookie["sameSite"]) == (True, True, "Lax")
     assert page.evaluate("document.cookie") == ""
+    assert served.complaints == []
+
+
+def test_somebody_signs_in_by_a_provider_of_another_site(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There and back again across sites, with the cookies that a browser really sends then; and out again."""
+    monkeypatch.setenv("CONSOLE_SECRET", SECRET)
+    served.place.ask("a-2", shown={"people": ["user:ann@corp.example"]})
+    with provider(served.place.clock.now()) as fake:
+        served.place.bundle = bundle(fake.issuer)
+        page = served.page()
+        page.goto("/requests/a-2")
+        page.get_by_role("link", name=re.compile("Sign in with 127.0.0.1")).click()
+        page.wait_for_url("**/requests/a-2")
+        page.get_by_role("button", name="Approve this call").click()
+        page.get_by_text("1 of 2 has agreed").wait_for()
+        assert answers(served, "a-2") == [("user:ann@corp.example", True)]
+        page.get_by_role("link", name="user:ann@corp.example").click()
+        page.get_by_role("button", name="Sign out").click()
+        page.get_by_role("heading", name="Sign in").wait_for()
+        page.go_back()
+        page.get_by_role("heading", name="Sign in").wait_for()
     assert served.complaints == []
 
 

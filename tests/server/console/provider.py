@@ -94,6 +94,12 @@ def provider(now: datetime) -> Iterator[FakeProvider]:
             pass
 
         def do_GET(self) -> None:
+            if self.path.startswith("/authorize"):  # a browser; whoever has it agrees
+                back = fake.authorize(fake.issuer + self.path)
+                self.send_response(302)
+                self.send_header("Location", f"{fake.codes[back[5:].partition('&')[0]]['redirect_uri']}?{back}")
+                self.end_headers()
+                return
             keys = {"keys": [KEY.as_dict(private=False)]}
             known = {"/.well-known/openid-configuration": fake.told(), "/keys": keys}
             self._say(200 if self.path in known else 404, json.dumps(known.get(self.path, {})).encode())
