@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import combinations
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -272,7 +273,8 @@ def _against_the_call(request: Request, policy: Policy, facts: Facts, *, runs: b
     if (
         runs
         and isinstance(facts.approval, ApprovalState)
-        and not all(a.approve is True for a in facts.approval.answers)
+        and len({_letters(a.approver) for a in facts.approval.answers if a.approve is not True})
+        >= (facts.approval.deny_quorum or 1)
     ):
         yield "approval_refused"
 
@@ -725,12 +727,16 @@ def _against_the_step(step: Step, request: Request, policy: Policy, facts: Facts
         if any(each is True for each in needed):
             missing = _missing_people(step, step.approval, request, policy, facts)
             if missing is not None:
-                yield ("no", "approval_impossible") if _in_vain(step.approval, policy, run) else ("ask", missing)
+                yield ("no", "approval_impossible") if _in_vain(step.approval, policy, run, facts) else ("ask", missing)
     if run is not None and known:
         for name in {place.zone for place in places} - set(run.contacts):
             rule = policy.zones[name].first_contact if name in policy.zones else None
             if isinstance(rule, ApprovalRule) and _missing_people(step, rule, request, policy, facts) is not None:
-                yield ("no", "approval_impossible") if _in_vain(rule, policy, run) else ("ask", "zone_first_contact")
+                yield (
+                    ("no", "approval_impossible")
+                    if _in_vain(rule, policy, run, facts)
+                    else ("ask", "zone_first_contact")
+                )
 
 
 def _ceiling(step: Step, workflow: Workflow, run: RunState | None) -> int:
@@ -744,30 +750,106 @@ def _missing_people(step: Step, rule: ApprovalRule, request: Request, policy: Po
     asked, now = facts.approval, _clock(facts)
     if not isinstance(asked, ApprovalState) or now is None:
         return "approval_required"
-    meant = (request.digest, policy.revision, step.name, False)
-    if (asked.request_digest, asked.policy_revision, asked.step, bool(asked.consumed)) != meant:
+    run = facts.run if isinstance(facts.run, RunState) else None
+    rests = policy.revision if asked.basis == "" else _basis(step, request, policy, facts)
+    meant = (request.digest, rests, step.name, False) + (() if run is None else (run.id, run.subject, run.requester))
+    on = asked.policy_revision if asked.basis == "" else asked.basis
+    who = (asked.run_id, asked.subject, asked.requester)
+    if run is None or (asked.request_digest, on, asked.step, bool(asked.consumed), *who) != meant:
         return "approval_mismatch"
     opened, closed = _micros(asked.requested_at), _micros(asked.expires_at)
-    if now >= closed:
-        return "approval_expired"
-    run = facts.run if isinstance(facts.run, RunState) else None
-    people = set()
-    for answer in asked.answers:
-        in_time = opened <= _micros(answer.at) < closed
-        if answer.approve is True and in_time and run is not None and _counts(answer.approver, rule, policy, run):
-            people.add(_letters(answer.approver))
-    return "approval_pending" if len(people) < max(rule.quorum, 1) else None
+    yes = sorted(
+        (_micros(a.at), a.approver) for a in asked.answers if a.approve is True and opened <= _micros(a.at) < closed
+    )
+    for many in range(1, len(yes) + 1):
+        if _fills([who for _, who in yes[:many]], rule, policy, run, asked.editors):
+            closed = (
+                closed if rule.use_within is None else yes[many - 1][0] + rule.use_within // timedelta(microseconds=1)
+            )
+            return "approval_expired" if now >= closed else None
+    return "approval_expired" if now >= closed else "approval_pending"
 
 
-def _in_vain(rule: ApprovalRule, policy: Policy, run: RunState | None) -> bool:
+def _fills(answered: list[str], rule: ApprovalRule, policy: Policy, run: RunState, editors: tuple[str, ...]) -> bool:
+    """Hall: people can be shared out among the needs where no set of needs asks for more than can serve any of them."""
+    needs = [(rule.approvers, rule.quorum), *((need.approvers, need.quorum) for need in rule.also)]
+    for many in range(1, len(needs) + 1):
+        for chosen in combinations(needs, many):
+            able = {_letters(a) for a in answered if any(_counts(a, who, policy, run, editors) for who, _ in chosen)}
+            if len(able) < sum(max(quorum, 1) for _, quorum in chosen):
+                return False
+    return True
+
+
+def _in_vain(rule: ApprovalRule, policy: Policy, run: RunState | None, facts: Facts) -> bool:
     """Whether so many as must agree could never come together, whoever answers."""
-    if run is None or "anyone" in rule.approvers:
+    if run is None:
         return False
-    everybody = {who for who in rule.approvers if who[:6] != "group:"}
-    for members in (policy.groups.get(who[6:], frozenset()) for who in rule.approvers if who[:6] == "group:"):
-        everybody |= members
-    able = {_letters(who) for who in everybody if _counts(who, rule, policy, run)}
-    return len(able) < max(rule.quorum, 1)
+    everybody = {f"user:{_letters(run.requester)}"} if run.requester is not None else set()
+    for approvers in (rule.approvers, *(need.approvers for need in rule.also)):
+        for who in approvers:
+            everybody |= policy.groups.get(who[6:], frozenset()) if who[:6] == "group:" else {who}
+    crowd = [f"user:somebody-{number}" for number in range(200)]
+    editors = facts.approval.editors if isinstance(facts.approval, ApprovalState) else ()
+    return not _fills([*everybody - {"anyone", "requester"}, *crowd], rule, policy, run, editors)
+
+
+def _basis(step: Step, request: Request, policy: Policy, facts: Facts) -> str:
+    """What an approval rests on, written down as JSON (RFC 8785 is, for such values, sorted and without spaces)."""
+    run, workflow, tool = facts.run, policy.workflows.get(request.workflow), policy.tools.get(request.tool)
+    places = facts.destinations if isinstance(facts.destinations, tuple) else ()
+    salt, subject = (run.salt, run.subject) if isinstance(run, RunState) else ("", None)
+    starts = [name for name, zone in policy.zones.items() if subject in zone.subjects]
+    start = starts[0] if len(starts) == 1 else None
+    levels = {place.sensitivity for place in places} - {None}
+
+    def micros(span: timedelta | None) -> int | None:
+        return None if span is None else span // timedelta(microseconds=1)
+
+    def asks(rule: ApprovalRule | None) -> object:
+        if rule is None:
+            return None
+        needs = []
+        for who, quorum in [(rule.approvers, rule.quorum), *((need.approvers, need.quorum) for need in rule.also)]:
+            named = {each for each in who if each.startswith("user:")}
+            for group in who:
+                named |= policy.groups.get(group[6:], frozenset()) if group.startswith("group:") else set()
+            needs.append([sorted(who), quorum, None if "anyone" in who else sorted(named)])
+        return [needs, micros(rule.within), micros(rule.use_within), rule.deny_quorum]
+
+    def zone(name: str) -> object:
+        if name not in policy.zones:
+            return None
+        known = policy.zones[name]
+        first = asks(known.first_contact) if isinstance(known.first_contact, ApprovalRule) else known.first_contact
+        then = None if known.then is None else {each: level.word for each, level in known.then.items()}
+        return [{each: level.word for each, level in known.reaches.items()}, then, first]
+
+    reached = [
+        [p.kind, p.id, None if p.sensitivity is None else p.sensitivity.word, p.zone, p.owner, p.category, p.chosen]
+        for p in places
+    ]
+    rests_on = {
+        "v": 1,
+        "workflow": None if workflow is None else [workflow.name, workflow.digest],
+        "step": step.name,
+        "tool": None if tool is None else [tool.name, str(tool.effect), tool.fingerprint, tool.failure_did_nothing],
+        "asks": asks(step.approval),
+        "places": "sha256:" + hashlib.sha256(f"{salt}.{_compact(reached)}".encode()).hexdigest(),
+        "subject_zone": start,
+        "zones": {name: zone(name) for name in {p.zone for p in places} | {start} if name is not None},
+        "ages": {level.word: micros(age) for level, age in policy.max_age_by_sensitivity.items() if level in levels},
+        "assurance": {level.word: a.word for level, a in policy.assurance_by_sensitivity.items() if level in levels},
+        "streams": {
+            name: micros(rule.max_silence) for name, rule in policy.streams.items() if levels & set(rule.sensitivities)
+        },
+        "ceilings": {risk.word: level.word for risk, level in policy.risk_ceilings.items()},
+    }
+    return "sha256:" + hashlib.sha256(_compact(rests_on).encode()).hexdigest()
+
+
+def _compact(value: object) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def _letters(name: str) -> str:
@@ -778,15 +860,18 @@ def _letters(name: str) -> str:
     return bare.rstrip(".") if "@" in bare else bare
 
 
-def _counts(approver: str, rule: ApprovalRule, policy: Policy, run: RunState) -> bool:
+def _counts(approver: str, approvers: tuple[str, ...], policy: Policy, run: RunState, editors: tuple[str, ...]) -> bool:
     above = () if run.family is None else run.family.above
     scheme, colon, name = approver.partition(":")
     if scheme != "user" or not colon:
         return False
-    if _letters(name) in [_letters(other) for other in (run.subject, run.requester, *above) if other is not None]:
+    if "requester" in approvers:
+        return len(approvers) == 1 and run.requester is not None and _letters(name) == _letters(run.requester)
+    others = (run.subject, run.requester, *above, *editors)
+    if _letters(name) in [_letters(other) for other in others if other is not None]:
         return False
-    welcome = {who for who in rule.approvers if not who.startswith("group:")}
-    for who in rule.approvers:
+    welcome = {who for who in approvers if not who.startswith("group:")}
+    for who in approvers:
         if who.startswith("group:"):
             welcome |= policy.groups.get(who[6:], frozenset())
-    return approver in welcome or "anyone" in rule.approvers
+    return approver in welcome or "anyone" in approvers

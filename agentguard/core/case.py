@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from agentguard.core.decision import Finding, Spend
+from agentguard.core.decision import Ask, Finding, Spend
 from agentguard.core.facts import ApprovalState, Facts, RunState
 from agentguard.core.paths import Place, values_standing_at
-from agentguard.core.policy import ApprovalRule, Condition, Explained, Fault, Policy, Step, Tool, View, Workflow, Zone
+from agentguard.core.policy import Condition, Explained, Fault, Policy, Step, Tool, View, Workflow, Zone
 from agentguard.core.provenance import NO_PLACES, NOTHING_STANDS_THERE, Origins, Trail
 from agentguard.core.reasons import Reason
 from agentguard.core.request import Request
@@ -80,7 +80,7 @@ class StepResult:
     findings: list[Finding] = field(default_factory=list)
     spends: list[Spend] = field(default_factory=list)
     approval: str | None = None
-    ask: ApprovalRule | None = None
+    ask: Ask | None = None
     effect: Effect = Effect.PERMIT
     tallies: tuple[str, ...] = ()
 

@@ -149,16 +149,26 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalState:
-    """The approval request for exactly this request digest, and the answers so far. Evidence, not a verdict."""
+    """The approval request for exactly this request digest, and the answers so far. Evidence, not a verdict.
+
+    ``basis``: the part of the policy that it rests on (``core.basis``); "": all of ``policy_revision``.
+    ``expires_at``: until when people may answer. ``deny_quorum`` noes are final. ``editors`` changed the call.
+    """
 
     id: str
     request_digest: str
     policy_revision: str
+    run_id: str
+    subject: str
+    requester: str | None
     step: str
     requested_at: datetime
     expires_at: datetime
     answers: tuple[Answer, ...] = ()
     consumed: bool = False
+    basis: str = ""
+    deny_quorum: int = 1
+    editors: tuple[str, ...] = ()
 
 
 @sealed

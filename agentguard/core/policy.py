@@ -13,6 +13,7 @@ from datetime import date, timedelta
 from types import MappingProxyType
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from agentguard.core.answers import Need
 from agentguard.core.fill import Filling, Source, fillings
 from agentguard.core.paths import Path, Place
 from agentguard.core.reaches import Reach
@@ -110,7 +111,9 @@ class Tool:
 class ApprovalRule:
     """When a step needs a person, and whose answer counts. ``when`` None means always.
 
-    ``approvers`` are ``user:NAME``, ``group:NAME`` or ``anyone``; ``within`` is how long a request stays open.
+    ``approvers`` are ``user:NAME``, ``group:NAME`` or ``anyone``, or ``requester`` alone; ``also`` is who is needed
+    besides. ``within`` is how long people may take, ``use_within`` how long their agreement is good for after that
+    (None: until their own time is up). ``deny_quorum`` noes are final.
     ``because`` are the owner's words for those who are asked, ``show`` what they are shown beside the call, by label.
     """
 
@@ -120,6 +123,14 @@ class ApprovalRule:
     within: timedelta
     because: tuple[str, ...] = ()
     show: Mapping[str, Path] = field(default_factory=lambda: MappingProxyType({}))
+    also: tuple[Need, ...] = ()
+    use_within: timedelta | None = None
+    deny_quorum: int = 1
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        """All who are needed."""
+        return (Need(self.approvers, self.quorum), *self.also)
 
 
 @dataclass(frozen=True, slots=True)

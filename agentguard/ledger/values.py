@@ -315,11 +315,17 @@ class ApprovalRow:
             asked.id,
             asked.request_digest,
             asked.policy_revision,
+            asked.run_id,
+            asked.subject,
+            asked.requester,
             asked.step,
             asked.requested_at,
             asked.expires_at,
             self.answers,
             self.life.claimed or self.life.lapsed is not None,
+            asked.basis,
+            asked.deny_quorum,
+            asked.editors,
         )
 
 

@@ -34,7 +34,7 @@ _PATTERNS: Mapping[str, str] = {
     r"^[A-Za-z_][A-Za-z0-9_]{0,99}$": "a name of letters, digits and `_`, so that conditions can write it after a dot",
     r"^[a-z][a-z0-9_]{0,99}$": "a name of small letters, digits and `_`, as conditions write it",
     r"^[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,199}$": "a tool's name: letters, digits, `_`, `.`, `:`, `/` or `-`",
-    r"^(?:(?:user|group):[^\x00-\x20]{1,200}|anyone)$": "`user:NAME`, `group:NAME` or `anyone`",
+    r"^(?:(?:user|group):[^\x00-\x20]{1,200}|anyone|requester)$": "`user:NAME`, `group:NAME`, `anyone` or `requester`",
     r"^user:[^\x00-\x20]{1,200}$": "`user:NAME`",
     r"^sha256:[0-9a-f]{64}$": "`sha256:` and 64 hex digits",
     r"^[A-Za-z][A-Za-z0-9 _-]{0,39}$": "a label of up to 40 letters, digits, spaces, `_` or `-`",
@@ -55,7 +55,7 @@ def check(model: type[M], data: Any) -> tuple[M | None, list[Trouble]]:
 
 
 def _trouble(model: type[BaseModel], error: Mapping[str, Any]) -> Trouble:
-    path: Path = tuple(error["loc"])
+    path: Path = tuple(part for part in error["loc"] if part not in models.FORMS)
     kind: str = error["type"]
     say = _SAY.get(kind)
     if say is not None:

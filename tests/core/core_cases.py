@@ -84,7 +84,12 @@ class Case:
         return self.with_facts(identity=replace(self.facts.identity, **changes))  # type: ignore[type-var]
 
     def with_run(self, **changes: Any) -> Case:
-        return self.with_facts(run=replace(self.facts.run, **changes))  # type: ignore[type-var]
+        """Another run. What was asked, was asked for it."""
+        case = self
+        if isinstance(self.facts.approval, ApprovalState):
+            same = {"run_id" if name == "id" else name: changes[name] for name in _OF_BOTH if name in changes}
+            case = self.with_approval(**same)
+        return case.with_facts(run=replace(case.facts.run, **changes))  # type: ignore[type-var]
 
     def with_approval(self, **changes: Any) -> Case:
         return self.with_facts(approval=replace(self.facts.approval, **changes))  # type: ignore[type-var]
@@ -226,6 +231,9 @@ def good() -> Case:
             id="ap-1",
             request_digest=request.digest,
             policy_revision=REVISION,
+            run_id="run-1",
+            subject=SUBJECT,
+            requester="user:dave",
             step="export",
             requested_at=NOW - timedelta(minutes=10),
             expires_at=NOW + TICK,
@@ -241,5 +249,6 @@ def good() -> Case:
     return Case(request, policy, facts)
 
 
+_OF_BOTH = ("id", "subject", "requester")
 # In ``good()`` the step that is asked for stands second in its workflow.
 EXPORT = 1

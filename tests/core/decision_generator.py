@@ -16,6 +16,9 @@ from typing import Any
 
 from core_cases import EXPORT, FINGERPRINT, NOW, SUBJECT, TICK, Case, For, Says, good
 
+from agentguard.core.answers import Need
+from agentguard.core.basis import basis_of
+from agentguard.core.case import unpack
 from agentguard.core.coarse import NOTHING_COARSE, pieces_of
 from agentguard.core.facts import Answer, CallStatus, Family, MadeBefore, Observed, RunState, RunStatus
 from agentguard.core.fill import Listed
@@ -38,6 +41,28 @@ ASKED = NOW - timedelta(minutes=10)
 
 def yes(who: str, at: object = NOW - timedelta(minutes=1)) -> Answer:
     return Answer(who, True, at)  # type: ignore[arg-type]
+
+
+def on_its_part(c: Case) -> Case:
+    """The approval rests on what the policy said of its call when people were asked, and not on the whole revision."""
+    case = unpack(c.request, c.policy, c.facts)
+    return c.with_approval(basis=basis_of(case, c.workflow.steps[EXPORT]), policy_revision=OTHER)
+
+
+def after_asking(change: Change) -> Change:
+    return lambda c: change(on_its_part(c))
+
+
+def both(*names: str) -> Change:
+    """Of a second group somebody is needed, too, besides one of the stewards."""
+    need = Need(("group:second",), 1)
+    return lambda c: c.with_rule(EXPORT, approvers=("group:data-stewards",), quorum=1, also=(need,)).with_policy(
+        groups={**c.policy.groups, "second": frozenset(names)}
+    )
+
+
+def confirmed_by(*approvers: str) -> Change:
+    return lambda c: answers(*map(yes, approvers))(c.with_rule(EXPORT, approvers=("requester",), quorum=1))
 
 
 def answers(*given: Answer) -> Change:
@@ -266,6 +291,21 @@ NUDGES: dict[str, Change] = {
     "an unlisted destination that is allowed": lambda c: place(None, None)(
         c.with_step(EXPORT, allow_unclassified=True).with_workflow(no_write_down=False)
     ),
+    "resting on its part of the policy": on_its_part,
+    "an unrelated change of the policy after asking": after_asking(
+        lambda c: c.with_policy(groups={**c.policy.groups, "others": frozenset({"user:x"})})
+    ),
+    "two groups, a person of each": both("user:alice"),
+    "two groups, two people in both": both("user:alice", "user:bob"),
+    "used in the last moment": lambda c: c.with_rule(EXPORT, use_within=timedelta(minutes=1) + TICK),
+    "used after the time to decide": lambda c: c.with_rule(EXPORT, use_within=timedelta(hours=1)).with_approval(
+        expires_at=NOW
+    ),
+    "one no, where two are final": lambda c: answers(
+        yes("user:alice"), yes("user:bob"), Answer("user:x", False, ASKED)
+    )(c.with_approval(deny_quorum=2)),
+    "confirmed by whom it is for": confirmed_by("user:dave"),
+    "confirmed by whom it is for, spelt otherwise": confirmed_by("user:DAVE"),
     "no approval needed": lambda c: c.with_rule(EXPORT, when=Says(False)),
     "no approval needed, none asked": lambda c: c.with_rule(EXPORT, when=Says(False)).with_facts(approval=None),
     "approval always": lambda c: c.with_rule(EXPORT, when=None),
@@ -541,6 +581,25 @@ ESCALATING: dict[str, Change] = {
     "approved under another revision": lambda c: c.with_approval(policy_revision=OTHER),
     "approved another step": lambda c: c.with_approval(step="look-up"),
     "approval used": lambda c: c.with_approval(consumed=True),
+    "approved for another run": lambda c: c.with_approval(run_id="run-2"),
+    "approved for another workload": lambda c: c.with_approval(subject="spiffe://corp.example/agent/other"),
+    "approved for another person": lambda c: c.with_approval(requester="user:erin"),
+    "approved for nobody": lambda c: c.with_approval(requester=None),
+    "approved on other grounds": lambda c: c.with_approval(basis=OTHER),
+    "a place in another class since": after_asking(lambda c: c.with_destination(sensitivity=Sensitivity.INTERNAL)),
+    "a place of another owner since": after_asking(lambda c: c.with_destination(owner="somebody-else")),
+    "somebody new in the group since": after_asking(
+        lambda c: c.with_policy(groups={name: people | {"user:z"} for name, people in c.policy.groups.items()})
+    ),
+    "a tool that does otherwise since": after_asking(lambda c: c.with_tool(failure_did_nothing=True)),
+    "two groups, one person for both": lambda c: answers(yes("user:alice"))(both("user:alice", "user:bob")(c)),
+    "two groups, nobody of the second": both("user:erin"),
+    "whoever changed the call agrees": lambda c: c.with_approval(editors=("user:Alice",)),
+    "used one moment late": lambda c: c.with_rule(EXPORT, use_within=timedelta(minutes=1)),
+    "to be confirmed, approved by another": confirmed_by("user:alice"),
+    "confirmed, where a group is asked besides": lambda c: answers(yes("user:dave"))(
+        c.with_rule(EXPORT, approvers=("requester",), quorum=1, also=(Need(("group:data-stewards",), 1),))
+    ),
     "first contact, the zone's people not among those who agreed": zone("data", first_contact=asks("user:erin")),
     "first contact, one short": zone("data", first_contact=asks("group:data-stewards", "user:erin", quorum=3)),
     "first contact, nobody asked": lambda c: zone("data", first_contact=asks("anyone"))(
@@ -576,6 +635,10 @@ IN_VAIN: dict[str, Change] = {
     "only the requester may approve, nobody asked": lambda c: c.with_rule(
         EXPORT, approvers=("user:dave",), quorum=1
     ).with_facts(approval=None),
+    "two groups that are one person": lambda c: both("user:alice")(answers()(c)).with_policy(
+        groups={"data-stewards": frozenset({"user:alice"}), "second": frozenset({"user:ALICE", "user:alice"})}
+    ),
+    "to be confirmed, by nobody": lambda c: confirmed_by()(c.with_run(requester=None)),
     "first contact, no approvers": zone("data", first_contact=asks()),
     "first contact, only the requester": zone("data", first_contact=asks("user:dave")),
 }
@@ -617,6 +680,9 @@ DENYING: dict[str, Change] = {
     "made before, at a higher risk": lambda c: made_before()(
         c.with_run(risk=Risk.HIGH).with_policy(risk_ceilings={Risk.HIGH: Sensitivity.PUBLIC})
     ),
+    "two people refused, where that is final": lambda c: answers(
+        yes("user:alice"), yes("user:bob"), Answer("user:x", False, NOW), Answer("user:y", False, NOW)
+    )(c.with_approval(deny_quorum=2)),
     "a person refused": answers(yes("user:alice"), yes("user:bob"), Answer("user:carol", False, NOW)),
     "an answer that is not a boolean": answers(yes("user:alice"), Answer("user:bob", "no", NOW)),  # type: ignore[arg-type]
     "arguments that could not be read": lambda c: c.with_facts(unread=Unavailable(Reason.ARGUMENTS_INVALID, "no")),

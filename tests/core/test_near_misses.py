@@ -20,7 +20,7 @@ from decision_generator import DENYING, ESCALATING, a_second_step, place
 from agentguard.core.decide import CALL_CHECKS, STEP_CHECKS
 from agentguard.core.decision import Decision, Finding
 from agentguard.core.facts import Answer, ApprovalState, Family, RunStatus
-from agentguard.core.policy import ApprovalRule, Fault, Policy, RiskRule, View, Zone
+from agentguard.core.policy import Fault, Policy, RiskRule, View, Zone
 from agentguard.core.reasons import Reason
 from agentguard.core.spellings import respelt
 from agentguard.core.values import (
@@ -345,7 +345,7 @@ def test_an_escalation_says_by_which_rule_to_ask() -> None:
     decision = good().with_facts(approval=None).decide()
 
     assert decision.effect is Effect.ESCALATE
-    assert decision.ask is good().workflow.steps[EXPORT].approval or isinstance(decision.ask, ApprovalRule)
+    assert decision.ask is not None and decision.ask.rules == (good().workflow.steps[EXPORT].approval,)
     assert decision.step is not None
     assert decision.step.name == "export"
     assert decision.approval is None

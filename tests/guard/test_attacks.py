@@ -1056,7 +1056,7 @@ def test_a_refusal_of_an_older_question_stands_beside_a_newer_one(guard: Guard, 
     with guard.run("customer-export", inputs=TICKET):
         look("EXP-7")
         first = ask(guard, export)
-        rewrite_file(bundle / "destinations.yaml", "sensitivity: secret", "sensitivity: confidential")
+        rewrite_file(bundle / "destinations.yaml", "sensitivity: internal", "sensitivity: confidential")
         guard.reload()
         second = ask(guard, export)
         assert first != second
@@ -1068,17 +1068,42 @@ def test_a_refusal_of_an_older_question_stands_beside_a_newer_one(guard: Guard, 
     assert len(tools.ran) == 1
 
 
-def test_an_approval_of_an_older_revision_permits_nothing(guard: Guard, tools: Tools, bundle: Path) -> None:
+CHANGES = {
+    "the class of its place": ("destinations.yaml", "sensitivity: internal", "sensitivity: confidential"),
+    "the owner of its place": ("destinations.yaml", "sensitivity: internal", "sensitivity: internal, owner: it"),
+    "somebody less in its group": ("trust.yaml", '["user:alice", "user:bob"]', '["user:alice", "user:cyd"]'),
+    "somebody more in its group": (
+        "trust.yaml",
+        '["user:alice", "user:bob"]',
+        '["user:alice", "user:bob", "user:cyd"]',
+    ),
+}
+UNRELATED = {
+    "the class of another place": ("destinations.yaml", "sensitivity: secret", "sensitivity: confidential"),
+    "another group": ("trust.yaml", "groups:\n", "groups:\n  auditors: [user:eve]\n"),
+    "another tool": ("tools.yaml", "tools:\n", "tools:\n  clock.read: {effect: read}\n"),
+}
+
+
+@pytest.mark.parametrize("change", [*CHANGES, *UNRELATED])
+def test_an_approval_rests_on_its_own_part_of_the_policy(guard: Guard, tools: Tools, bundle: Path, change: str) -> None:
+    """What changes the call's step, its places' classes or its approvers voids it; an unrelated edit does not."""
     look, export = guard.wrap(tools.functions())
     with guard.run("customer-export", inputs=TICKET):
         look("EXP-7")
         first = ask(guard, export)
         agree(guard, first)
-        rewrite_file(bundle / "destinations.yaml", "sensitivity: secret", "sensitivity: confidential")
+        rewrite_file(bundle / (CHANGES | UNRELATED)[change][0], *(CHANGES | UNRELATED)[change][1:])
         guard.reload()
-        assert ask(guard, export) != first
+        if change in UNRELATED:
+            assert export(**BIG) == "done"
+        else:
+            assert ask(guard, export) != first
+        row = guard.operations.approval(first)
+        assert row is not None
+        assert str(row.status(guard.last_known_time)) == ("succeeded" if change in UNRELATED else "superseded")
 
-    assert len(tools.ran) == 1
+    assert len(tools.ran) == (2 if change in UNRELATED else 1)
 
 
 def test_two_callers_waiting_on_one_approval_run_it_once(bundle: Path, tmp_path: Path) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+from agentguard.core.answers import REQUESTER, Asked, agreed_at, are_enough, counts_for, is_denied
+from agentguard.core.basis import basis_of, members
 from agentguard.core.case import NOTHING, Case, StepResult, deny, explained, new_zones, refuse
-from agentguard.core.decision import Finding
-from agentguard.core.people import person, same_person
+from agentguard.core.decision import Ask, Finding
+from agentguard.core.facts import ApprovalState
+from agentguard.core.people import person
 from agentguard.core.plan import speaks_where
 from agentguard.core.policy import ApprovalRule, Step, Zone
 from agentguard.core.reasons import Reason
@@ -18,7 +19,7 @@ def no_person_said_no(case: Case) -> tuple[Finding, ...]:
     approval = case.facts.approval
     if isinstance(approval, Unavailable):
         return deny(approval.reason, approval.detail)
-    if approval is not None and any(answer.approve is not True for answer in approval.answers):
+    if approval is not None and is_denied(approval.answers, approval.deny_quorum):
         return deny(Reason.APPROVAL_REFUSED, f"approval {approval.id} was refused")
     return NOTHING
 
@@ -39,18 +40,24 @@ def a_person_agrees(case: Case, step: Step, result: StepResult) -> None:
         if reason is None:
             continue
         unmet = True
-        left = _who_could_agree(rule, case)
-        if left is not None and left < max(rule.quorum, 1):
-            asked = f"{rule.quorum} of {', '.join(rule.approvers) or 'nobody'}"
-            refuse(result, step, Reason.APPROVAL_IMPOSSIBLE, f"it asks {asked}, of whom {left} may agree to this call")
+        if not _could_agree(rule, case):
+            asked = " and ".join(f"{n.quorum} of {', '.join(n.approvers) or 'nobody'}" for n in rule.needs)
+            refuse(result, step, Reason.APPROVAL_IMPOSSIBLE, f"it asks {asked}; too few of them may agree to this call")
             continue
         if zone is not None:
             reason, detail = Reason.ZONE_FIRST_CONTACT, f"first contact with zone `{zone.name}`: {detail}"
         result.findings.append(Finding(Effect.ESCALATE, reason, detail, step.name))
     if unmet:
-        result.ask = _together([rule for rule, _ in asking])
+        rules = tuple(rule for rule, _ in asking)
+        people = tuple(tuple(map(_known, _asked(rule, case))) for rule in rules)
+        result.ask = Ask(rules, people, basis_of(case, step))
     else:
         result.approval = case.approval.id if case.approval is not None else None
+
+
+def _known(asked: Asked) -> tuple[str, ...] | None:
+    people = asked[1]
+    return None if people is None else tuple(people)
 
 
 def _is_asked(case: Case, step: Step, rule: ApprovalRule, result: StepResult) -> bool:
@@ -67,70 +74,78 @@ def _is_asked(case: Case, step: Step, rule: ApprovalRule, result: StepResult) ->
     return asked
 
 
-def _together(rules: Sequence[ApprovalRule]) -> ApprovalRule:
-    """One question for all rules: everybody who may answer any, how many it takes, and the shortest time."""
-    if len(rules) == 1:
-        return rules[0]
-    quorums: dict[frozenset[str], int] = {}
-    for rule in rules:
-        people = frozenset(rule.approvers)
-        quorums[people] = max(quorums.get(people, 0), rule.quorum)
-    return ApprovalRule(
-        when=None,
-        approvers=tuple(dict.fromkeys(approver for rule in rules for approver in rule.approvers)),
-        quorum=sum(quorums.values()),
-        within=min(rule.within for rule in rules),
-        because=tuple(dict.fromkeys(text for rule in rules for text in rule.because)),
-        show={label: path for rule in rules for label, path in rule.show.items()},
-    )
-
-
 def _approval_gap(case: Case, step: Step, rule: ApprovalRule) -> tuple[Reason | None, str]:
     """What is missing before the answers given lift this step; (None, "") where nothing is."""
     approval, now = case.approval, case.now
     if approval is None or now is None:
         where = "" if rule.when is None else f"; somebody must be, as {explained(case, rule.when, True)}"
         return Reason.APPROVAL_REQUIRED, f"nobody has been asked about this call{where}"
-    if (
-        approval.request_digest != case.request.digest
-        or approval.policy_revision != case.policy.revision
-        or approval.step != step.name
-        or approval.consumed
-    ):
+    if _is_for_another(approval, case, step):
         return Reason.APPROVAL_MISMATCH, f"approval {approval.id} is for another call, step or policy, or used up"
-    if now >= approval.expires_at:
-        return Reason.APPROVAL_EXPIRED, f"approval {approval.id} has expired"
-    agreed = {
-        person(answer.approver)
+    yes = [
+        (answer.approver, answer.at)
         for answer in approval.answers
-        if answer.approve is True
-        and approval.requested_at <= answer.at < approval.expires_at
-        and may_approve(answer.approver, rule, case)
-    }
-    if len(agreed) < rule.quorum or not agreed:
-        return Reason.APPROVAL_PENDING, f"{len(agreed)} of {rule.quorum} have agreed"
+        if answer.approve is True and approval.requested_at <= answer.at < approval.expires_at
+    ]
+    asked, requester, others = _asked(rule, case), _requester(case), _others(case, approval)
+    since = agreed_at(asked, yes, requester, others)
+    until = approval.expires_at if since is None or rule.use_within is None else since + rule.use_within
+    if now >= until:
+        return Reason.APPROVAL_EXPIRED, f"approval {approval.id} has expired"
+    if since is None:
+        agreed = {person(who) for who, _ in yes if any(counts_for(who, each, requester, others) for each in asked)}
+        return Reason.APPROVAL_PENDING, f"{len(agreed)} of {sum(need.quorum for need in rule.needs)} have agreed"
     return None, ""
 
 
-def _who_could_agree(rule: ApprovalRule, case: Case) -> int | None:
-    """How many people could agree to this call at all; None where anybody may, or nobody knows whose run it is."""
-    if "anyone" in rule.approvers or case.run is None:
-        return None
-    named = {name for name in rule.approvers if not name.startswith("group:")}
-    for name in set(rule.approvers) - named:
-        named.update(case.policy.groups.get(name.removeprefix("group:"), ()))
-    return len({person(name) for name in named if may_approve(name, rule, case)})
+def _is_for_another(approval: ApprovalState, case: Case, step: Step) -> bool:
+    """Whether anything is not what people agreed to, or was used. Their time is asked elsewhere."""
+    run = case.run
+    return (
+        run is None
+        or approval.request_digest != case.request.digest
+        or approval.run_id != run.id
+        or approval.subject != run.subject
+        or approval.requester != run.requester
+        or approval.step != step.name
+        or approval.consumed
+        or _rests_on_another(approval, case, step)
+    )
 
 
-def may_approve(approver: str, rule: ApprovalRule, case: Case) -> bool:
-    """A person the rule names, who is neither the workload nor the one it acts for, however either is written."""
-    if case.run is None or not approver.startswith("user:"):
-        return False  # only people approve: nobody can be called `anyone` or `group:…`
-    if any(same_person(approver, other) for other in (case.run.subject, case.run.requester, *case.above)):
-        return False
-    for named in rule.approvers:
-        if named in (approver, "anyone"):
-            return True
-        if named.startswith("group:") and approver in case.policy.groups.get(named.removeprefix("group:"), ()):
-            return True
-    return False
+def _rests_on_another(approval: ApprovalState, case: Case, step: Step) -> bool:
+    if not approval.basis:
+        return approval.policy_revision != case.policy.revision
+    return approval.basis != basis_of(case, step)
+
+
+def _asked(rule: ApprovalRule, case: Case) -> list[Asked]:
+    """Whom a rule needs, with everybody whose yes counts, as the bundle says now."""
+    return [(need, members(need.approvers, case.policy)) for need in rule.needs]
+
+
+def _requester(case: Case) -> str | None:
+    return None if case.run is None else case.run.requester
+
+
+def _others(case: Case, approval: ApprovalState | None) -> tuple[str | None, ...]:
+    """Whose call it is besides: the workload's, those of the runs above, and who changed it."""
+    editors = () if approval is None else approval.editors
+    return (None if case.run is None else case.run.subject, *case.above, *editors)
+
+
+def _could_agree(rule: ApprovalRule, case: Case) -> bool:
+    """Whether so many as it needs could agree to this call at all, or nobody knows whose run it is."""
+    if case.run is None:
+        return True
+    requester, others = case.run.requester, _others(case, case.approval)
+    asked = [(need, people) for need, people in _asked(rule, case) if people is not None]
+    named = {name for _, people in asked for name in people}
+    if requester is not None and any(REQUESTER in need.approvers for need, _ in asked):
+        named.add(f"user:{person(requester)}")
+    able: dict[str, set[int]] = {}
+    for name in named:
+        able.setdefault(person(name), set()).update(
+            n for n, each in enumerate(asked) if counts_for(name, each, requester, others)
+        )
+    return not asked or are_enough([need.quorum for need, _ in asked], [*map(sorted, able.values())])

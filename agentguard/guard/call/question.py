@@ -9,9 +9,9 @@ from typing import Any
 
 from agentguard.core.answers import ApprovalStatus
 from agentguard.core.canonical import member_order
+from agentguard.core.decision import Ask as Asks
 from agentguard.core.decision import Decision
 from agentguard.core.facts import ApprovalState, Facts, RunState
-from agentguard.core.policy import ApprovalRule, Policy
 from agentguard.core.values import Json, Unavailable
 from agentguard.errors import ApprovalPending, ApprovalRefused, ToolCallDenied, ToolCallRefused
 from agentguard.guard.answered import LOOK_EVERY_SECONDS
@@ -28,10 +28,11 @@ from agentguard.ledger import Admission, ApprovalRequest, ApprovalRow
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """The approval this call waits for, and how long it may."""
+    """The approval this call waits for, how long it may, and under which revision of the bundle it asked last."""
 
     row: ApprovalRow
     deadline: datetime
+    revision: str
 
 
 def ask(
@@ -46,13 +47,13 @@ def ask(
 ) -> Generator[Ask, Any, Question]:
     """Put the question durably; return when the answers or the call's standing changed, or raise that it must wait."""
     decision_id, now = admission.decision_id, admission.at
-    rule, run, step = decision.ask, facts.run, decision.step
-    if rule is None or step is None or not isinstance(run, RunState):
+    question, run, step = decision.ask, facts.run, decision.step
+    if question is None or step is None or not isinstance(run, RunState):
         raise ToolCallDenied(decision_id)
     if guard.wait:
         yield Pause(0)  # whoever cannot wait says so before anybody is asked
     # No approval among the facts: the one waited for was used up by the same call made elsewhere, or has expired.
-    if asked is None or facts.approval is None or asked.row.request.policy_revision != guard.bundle.revision:
+    if asked is None or facts.approval is None or asked.revision != guard.bundle.revision:
         request = ApprovalRequest(
             id=new_id("a"),
             request_digest=call.request.digest,
@@ -63,10 +64,14 @@ def ask(
             tool=call.request.tool,
             subject=run.subject,
             requester=run.requester,
-            approvers=rule.approvers,
-            quorum=rule.quorum,
+            approvers=question.approvers,
+            quorum=question.quorum,
             requested_at=now,
-            expires_at=now + rule.within,
+            expires_at=now + question.within,
+            needs=tuple(rule.needs for rule in question.rules),
+            deny_quorum=question.deny_quorum,
+            use_within=question.use_within,
+            basis=question.basis,
             shown={
                 "arguments": call.told.shown,
                 "order": member_order(call.told.shown),
@@ -74,9 +79,10 @@ def ask(
                 "personal": dict(call.told.personal),
                 "destinations": _shown(call),
                 "because": [call.told.unsaid(found.detail) for found in decision.findings],
-                "people": _people(rule, guard.bundle.policy),
-                "why": list(rule.because),
-                "meaning": meanings(rule.show, call, run),
+                "people": _everybody(question),
+                "members": [[None if who is None else [*who] for who in rule] for rule in question.people],
+                "why": [*dict.fromkeys(text for rule in question.rules for text in rule.because)],
+                "meaning": meanings({k: path for rule in question.rules for k, path in rule.show.items()}, call, run),
                 "call": stored(gate.name, call.request.in_order, known_by, secret=bool(call.told.redacted)),
             },
         )
@@ -86,10 +92,11 @@ def ask(
             decision_id=decision_id,
             **about_question(request),
             outcome=str(ApprovalStatus.PENDING),
-            why=f"asks {rule.quorum} of {', '.join(rule.approvers)} until {rfc3339(request.expires_at)}",
+            why=f"asks {question.quorum} of {', '.join(question.approvers)} until {rfc3339(request.expires_at)}",
         )
         row: ApprovalRow = yield Wait(guard.ledger.ask(request, data))
-        asked = Question(row, asked.deadline if asked is not None else now + (guard.wait or timedelta(0)))
+        deadline = asked.deadline if asked is not None else now + (guard.wait or timedelta(0))
+        asked = Question(row, deadline, guard.bundle.revision)
     # Of answers that came since the facts were gathered, the call is decided again at once.
     known = facts.approval
     seen = len(known.answers) if isinstance(known, ApprovalState) and known.id == asked.row.request.id else 0
@@ -133,7 +140,7 @@ def _moved(guard: Engine, run: RunState, facts: Facts, asked: Question, tool: st
 
     What the run's own other calls change can wait for the answer; it is judged then with everything else.
     """
-    if asked.row.request.policy_revision != guard.bundle.revision:
+    if asked.revision != guard.bundle.revision:
         return True
     fresh = yield Wait(guard.ledger.run(run.id, at=guard.last_known_time, windows={}))
     if not isinstance(fresh, RunState) or any(getattr(fresh, name) != getattr(run, name) for name in _POWER):
@@ -145,14 +152,11 @@ def _moved(guard: Engine, run: RunState, facts: Facts, asked: Question, tool: st
 _POWER = ("status", "risk", "subject_suspended", "issued_after", "credential_refused")
 
 
-def _people(rule: ApprovalRule, policy: Policy) -> Json:
+def _everybody(question: Asks) -> Json:
     """Everybody whose yes counts, for those who are asked; None where anybody's does. The decision judges again."""
-    if "anyone" in rule.approvers:
-        return None
-    groups = (
-        policy.groups.get(name.removeprefix("group:"), ()) for name in rule.approvers if name.startswith("group:")
-    )
-    return [*sorted({name for name in rule.approvers if name.startswith("user:")}.union(*groups))]
+    found = [people for rule in question.people for people in rule]
+    known = [people for people in found if people is not None]
+    return None if len(known) < len(found) else [*sorted({name for people in known for name in people})]
 
 
 def _shown(call: Call) -> Json:

@@ -153,8 +153,9 @@ class Candidate:
         if isinstance(identity, Identity) and identity.bound_to == live.digest:
             identity = replace(identity, bound_to=call.request.digest)
         if isinstance(approval, ApprovalState):
-            same = call.request.digest == live.digest and approval.policy_revision == heard.live.revision
-            approval = replace(approval, policy_revision=self._policy.revision) if same else None
+            mismatch = Reason.APPROVAL_MISMATCH in heard.judged.decision.reasons
+            same = call.request.digest == live.digest and not mismatch
+            approval = replace(approval, policy_revision=self._policy.revision, basis="") if same else None
         if not isinstance(inactive, Unavailable):
             declared = self.bundle.tools.get(tool)
             inactive = tuple(name for name in inactive if declared is not None and name in declared.credentials)

@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, NamedTuple
 
-from agentguard.core.answers import OPEN, ApprovalStatus, Life, Need, is_denied, why_not, why_not_cancel
+from agentguard.core.answers import OPEN, ApprovalStatus, Life, Need, confirms, is_denied, why_not, why_not_cancel
 from agentguard.core.facts import Answer, RunStatus
 from agentguard.core.values import Json
 from agentguard.errors import LedgerError
@@ -81,9 +81,10 @@ def ask(world: World, question: Question) -> ApprovalRow:
             superseded.append(("lapse", approval_id, str(ApprovalStatus.SUPERSEDED), question.requested_at))
     if world.get((cells.APPROVAL, asked.id)) is not None:
         raise LedgerError(f"there is an approval request `{asked.id}` already; each request needs its own id")
+    body = {**_body(asked), "asked_by": world.below.owner}
     change = (
         "ask", asked.id, asked.request_digest, asked.policy_revision, asked.run_id, question.requested_at,
-        question.expires_at, _body(asked),
+        question.expires_at, body,
     )  # fmt: skip
     world.write(question.record, [*superseded, change], {"shown": asked.shown})
     return ApprovalRow(asked, ())
@@ -111,10 +112,26 @@ def answer(world: World, reply: Reply) -> ApprovalRow:
     approval_id, given = reply.approval_id, reply.answer
     asked, at = _must(world, approval_id), moment(reply.at)
     problem = why_not(asked.request, asked.answers, asked.life, given.approver, agree=given.approve, at=at)
+    if problem is None and given.approve and confirms(asked.request, given.approver):
+        problem = _why_not_here(world, asked.request)
     if problem is not None:
         raise LedgerError(problem)
     world.write(reply.record, [("answer", approval_id, given.approver, given.approve, reply.at)])
     return _must(world, approval_id)
+
+
+def _why_not_here(world: World, asked: ApprovalRequest) -> str | None:
+    """Why whom a call is for cannot confirm it in this process, or None: the agent could say it in their name."""
+    cell = world.get((cells.APPROVAL, asked.id))
+    run = world.run(asked.run_id)
+    inside = () if run is None else (run.holder, *(() if run.keyed is None else run.keyed.inside))
+    asked_by = cell.body.get("asked_by") if isinstance(cell, ApprovalCell) else None
+    if world.below.owner in (asked_by, *inside):
+        return (
+            f"`{asked.id}` is confirmed where `{asked.requester}` is signed in, and never by the process of the agent "
+            "that asks: by `agentguard approvals approve`, or in the console"
+        )
+    return None
 
 
 class Cancel(NamedTuple):

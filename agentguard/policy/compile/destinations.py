@@ -10,7 +10,8 @@ from agentguard.core.declarations import CatalogEntry
 from agentguard.core.policy import ApprovalRule, Zone
 from agentguard.core.values import Assurance, Risk, Sensitivity
 from agentguard.policy import models
-from agentguard.policy.compile.parts import Parts, Written, check_people
+from agentguard.policy.compile.parts import Parts, Written
+from agentguard.policy.compile.people import check_people, rule_of
 from agentguard.policy.words import unknown
 
 
@@ -51,7 +52,7 @@ def _zone(name: str, zone: models.ZoneEntry) -> Zone:
     first: ApprovalRule | Literal["deny"] | None = None
     if isinstance(zone.first_contact, models.FirstContact):
         asked = zone.first_contact
-        first = ApprovalRule(None, tuple(asked.approvers), asked.quorum, asked.within)
+        first = rule_of(asked)
     elif zone.first_contact is not None:
         first = "deny"
     return Zone(

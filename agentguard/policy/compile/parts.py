@@ -11,10 +11,9 @@ from agentguard.core.declarations import CatalogEntry, IssuerTrust, Source, Stre
 from agentguard.core.policy import Workflow, Zone
 from agentguard.core.values import Assurance, Risk, Sensitivity
 from agentguard.errors import PolicyProblem
-from agentguard.policy import models
 from agentguard.policy.json_schema.shapes import CompiledShape
 from agentguard.policy.keeps import Keep
-from agentguard.policy.words import shown, unknown
+from agentguard.policy.words import shown
 from agentguard.policy.yaml.parse import Document
 
 
@@ -90,21 +89,3 @@ class Parts:
         if first is not source:
             self.say(source, f"{what} {shown(name)} is given twice; the first is at {first}")
         return first is source
-
-
-def check_people(parts: Parts, written: Written, path: tuple[Any, ...], rule: models.FirstContact) -> bool:
-    """Whether every group that may approve exists; that there are enough people is checked, too."""
-    people: set[str] = set()
-    for index, word in enumerate(rule.approvers):
-        group = word.removeprefix("group:")
-        if group == word:
-            people.add(word)
-        elif group not in parts.groups:
-            parts.say(written.source(*path, "from", index), unknown("group", group, parts.groups))
-            return False
-        else:
-            people |= parts.groups[group]
-    if "anyone" not in people and len(people) < rule.quorum:
-        message = f"quorum {rule.quorum} can never be reached: only {len(people)} may approve"
-        parts.say(written.source(*path, "quorum"), message)
-    return True

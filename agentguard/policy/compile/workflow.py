@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import PurePath
 from types import MappingProxyType
@@ -63,7 +64,8 @@ from agentguard.policy.compile.limits import (
     per_of,
     waits_too_long,
 )
-from agentguard.policy.compile.parts import Parts, Written, check_people
+from agentguard.policy.compile.parts import Parts, Written
+from agentguard.policy.compile.people import check_people, rule_of
 from agentguard.policy.compile.places import written_at
 from agentguard.policy.compile.reaches import reach_troubles, reaches_of, read_kept
 from agentguard.policy.compile.refers import refers_to_kept, with_references
@@ -426,7 +428,7 @@ class _Workflow:
         for label, message in show.troubles:
             self.say((*path, "show", label), message)
         because = () if rule.because is None else (rule.because,)
-        return ApprovalRule(when, tuple(rule.approvers), rule.quorum, rule.within, because, show.paths)
+        return replace(rule_of(rule), when=when, because=because, show=show.paths)
 
     def _keeps(self, name: str, step: models.StepEntry) -> None:
         keeps, troubles = compiled_keeps(step)

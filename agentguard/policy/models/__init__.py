@@ -6,7 +6,7 @@ files (a tool, a group, a step) is looked up in ``compile``.
 
 from __future__ import annotations
 
-from agentguard.policy.models.destinations import Destinations, FirstContact, ZoneEntry
+from agentguard.policy.models.destinations import FORMS, Destinations, FirstContact, ZoneEntry
 from agentguard.policy.models.keeps import KeepEntry
 from agentguard.policy.models.limits import BudgetEntry, RiskEntry
 from agentguard.policy.models.shared import Steps
@@ -48,6 +48,7 @@ __all__ = [
     "ADDRESS",
     "API_VERSION",
     "ENVIRONMENT",
+    "FORMS",
     "KINDS",
     "WORDS",
     "AnyJson",

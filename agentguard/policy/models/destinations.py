@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from agentguard.policy.models.words import (
     Approver,
@@ -33,12 +33,35 @@ class DestinationEntry(StrictModel):
     promises: list[Name] = []
 
 
-class FirstContact(StrictModel):
-    """Who is asked before a workload reaches a zone for the first time, how many, and how long the question stands."""
+# Which of two forms a value has: in the paths of errors, and never in a file.
+FORMS = LIST, MAPPING = "[list]", "[mapping]"
+Quorum: TypeAlias = Annotated[int, Field(ge=1, le=100)]
 
-    approvers: Annotated[list[Approver], Field(min_length=1)] = Field(alias="from")
-    quorum: Annotated[int, Field(ge=1, le=100)] = 1
+
+def _form(value: Any) -> str:
+    return MAPPING if isinstance(value, dict) else LIST
+
+
+class FirstContact(StrictModel):
+    """Who is asked before a workload reaches a zone for the first time, how many, how long they may take, how long
+    their agreement is good for, and how many noes are final."""
+
+    approvers: Annotated[
+        Annotated[list[Approver], Field(min_length=1), Tag(LIST)]
+        | Annotated[dict[Approver, Quorum], Field(min_length=1), Tag(MAPPING)],
+        Discriminator(_form),
+    ] = Field(alias="from")
+    quorum: Quorum = 1
     within: Duration
+    use_within: Duration | None = None
+    deny_quorum: Quorum = 1
+
+    @property
+    def needs(self) -> tuple[tuple[tuple[str, ...], int], ...]:
+        """Who is needed, and how many of them: one of a list, or each of a mapping."""
+        if isinstance(self.approvers, dict):
+            return tuple(((name,), quorum) for name, quorum in self.approvers.items())
+        return ((tuple(self.approvers), self.quorum),)
 
 
 def _first_contact(value: Any) -> Any:

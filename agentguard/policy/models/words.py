@@ -79,7 +79,8 @@ Text: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=2000
 Line: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x20](?:[^\x00-\x1f]{0,998}[^\x00-\x20])?$")]
 # What stands before a value that people are shown.
 Label: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9 _-]{0,39}$")]
-Approver: TypeAlias = Annotated[str, StringConstraints(pattern=r"^(?:(?:user|group):[^\x00-\x20]{1,200}|anyone)$")]
+APPROVER = r"^(?:(?:user|group):[^\x00-\x20]{1,200}|anyone|requester)$"
+Approver: TypeAlias = Annotated[str, StringConstraints(pattern=APPROVER)]
 UserName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^user:[^\x00-\x20]{1,200}$")]
 # Read over TLS; plainly only where nobody can listen in or answer instead.
 ADDRESS = r"^(?:https://[A-Za-z0-9._-]+|http://(?:localhost|127\.0\.0\.1|\[::1\]))(?::[0-9]{1,5})?(?:/[!-~]{0,1999})?$"
