@@ -227,12 +227,17 @@ _NOT_ENFORCED = {
 }
 
 
+_OF_THE_CALL = (
+    "workflow", "step", "tool", "time", "run_id", "parent_run", "subject", "requester", "risk", "assurance",
+)  # fmt: skip
+
+
 def _lines(data: Mapping[str, Any], everything: bool) -> Iterable[tuple[str, str]]:
     from agentguard.audit import reasons
 
     effect = str(data.get("effect"))
     yield "effect", display.shown(effect) + (_NOT_ENFORCED.get(effect, "") if data.get("enforced") is False else "")
-    for name in ("workflow", "step", "tool", "time", "run_id", "subject", "requester", "risk", "assurance"):
+    for name in _OF_THE_CALL:
         if data.get(name) is not None:
             yield name.replace("_", " "), display.shown(str(data[name]))
     for place in data.get("destinations") or []:

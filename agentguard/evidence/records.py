@@ -5,7 +5,8 @@ What is held is as much as is looked at, however long the ledger is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import heapq
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -31,10 +32,16 @@ def past_runs(
     chosen: Sample[dict[str, Any]] = Sample(most)
     last = next((data["seq"] for data in operations.records(limit=1, newest=True)), 0)
     began = 0
+    trees: dict[str, list[str]] = {}  # of the runs that delegated, those below them: they are no runs of their own
+    roots: dict[str, str] = {}
     for number, data in enumerate(operations.records(RecordFilter(kind="run", since=since))):
         if on_record is not None and number % _TELL_EVERY == 0:
             on_record(data["seq"], last)
-        if data.get("outcome") == "started" and data.get("workflow") == workflow:
+        above = data.get("parent_run")
+        if data.get("outcome") == "started" and above is not None:
+            root = roots[str(data.get("run_id"))] = roots.get(above, above)
+            trees.setdefault(root, []).append(str(data.get("run_id")))
+        elif data.get("outcome") == "started" and data.get("workflow") == workflow:
             began += 1
             chosen.add(str(data.get("run_id")), data)
     found = chosen.runs()
@@ -42,18 +49,19 @@ def past_runs(
     for number, data in enumerate(found):
         if on_record is not None:
             on_record(number, len(found))
-        run = _past_run(operations, data)
+        run = _past_run(operations, data, trees.get(str(data.get("run_id")), ()))
         if run.calls:
             runs.append(run)
     return runs, began - len(found)
 
 
-def _past_run(operations: Operations, began: Mapping[str, Any]) -> PastRun:
-    """One run with its calls. ``began``: the record that it begins with."""
+def _past_run(operations: Operations, began: Mapping[str, Any], below: Sequence[str] = ()) -> PastRun:
+    """One run with its calls, and those of the runs ``below`` it. ``began``: the record that it begins with."""
     run = PastRun(str(began.get("run_id")), str(began.get("workflow")))
     _begin(run, began, operations.private(began["seq"]))
     calls: dict[str, PastCall] = {}
-    for data in operations.records(RecordFilter(run_id=run.id), after=began["seq"]):
+    each = [operations.records(RecordFilter(run_id=one), after=began["seq"]) for one in (run.id, *below)]
+    for data in heapq.merge(*each, key=_seq):
         decision = str(data.get("decision_id"))
         if data.get("kind") == "decision":
             call = calls[decision] = past_call(data)
@@ -62,6 +70,10 @@ def _past_run(operations: Operations, began: Mapping[str, Any]) -> PastRun:
         elif data.get("kind") == "outcome" and decision in calls:
             calls.pop(decision).ran = _ran(data)
     return run
+
+
+def _seq(data: Mapping[str, Any]) -> int:
+    return int(data["seq"])
 
 
 def _begin(run: PastRun, data: Mapping[str, Any], private: Mapping[str, Json]) -> None:

@@ -31,7 +31,7 @@ _NOW: Mapping[Effect, str] = {Effect.PERMIT: PERMITTED, Effect.ESCALATE: ASKED, 
 _STANDING = frozenset({
     Reason.CONFLICT, Reason.CLOCK_UNAVAILABLE, Reason.CLOCK_UNTRUSTED, Reason.INTERNAL_ERROR, Reason.NO_RUN,
     Reason.RUN_UNAVAILABLE, Reason.RUN_ENDED, Reason.RUN_STOPPED, Reason.OBSERVING_OVER, Reason.WORKFLOW_CHANGED,
-    Reason.RUN_EXPIRED, Reason.RUN_IDLE,
+    Reason.RUN_EXPIRED, Reason.RUN_IDLE, Reason.STEP_NOT_DELEGATED,
     Reason.IDENTITY_UNAVAILABLE, Reason.IDENTITY_STALE, Reason.IDENTITY_NOT_YET_VALID, Reason.IDENTITY_EXPIRED,
     Reason.IDENTITY_NOT_BOUND, Reason.IDENTITY_OUTDATED, Reason.SUBJECT_CHANGED, Reason.SUBJECT_SUSPENDED,
     Reason.ASSERTION_REPLAYED, Reason.CREDENTIAL_REVOKED, Reason.SIGNALS_UNAVAILABLE, Reason.APPROVAL_REFUSED,
@@ -92,6 +92,8 @@ class Replay:
         self._only = only
         self._judges: dict[str, Judge | None] = {}
         self._runs: OrderedDict[str, _Run] = OrderedDict()
+        # Of a run that another one delegated: the first of its tree, in which it counts.
+        self._roots: OrderedDict[str, str] = OrderedDict()
         self.found = Replayed()
 
     def all(self, history: Iterable[Kept]) -> Replayed:
@@ -116,7 +118,11 @@ class Replay:
 
     def _run(self, data: Mapping[str, Any], private: Mapping[str, Json]) -> None:
         run_id, outcome = str(data.get("run_id")), data.get("outcome")
-        if outcome == "started":
+        if outcome == "started" and data.get("parent_run") is not None:
+            self._roots[run_id] = self._roots.get(str(data["parent_run"]), str(data["parent_run"]))
+            if len(self._roots) > MOST_RUNS:
+                self._roots.popitem(last=False)
+        elif outcome == "started":
             judge = self._judge(str(data.get("workflow")))
             known = private.get("inputs")
             gone = known is None and "inputs" in (data.get("commitments") or {})
@@ -133,8 +139,14 @@ class Replay:
         elif outcome in _ENDS and data.get("run_key") is None:  # another run of its key may go on counting
             self._runs.pop(run_id, None)
 
+    def _root(self, data: Mapping[str, Any]) -> str:
+        """The run in which it counts what happened: the first of its tree."""
+        run_id = str(data.get("run_id"))
+        return self._roots.get(run_id, run_id)
+
     def _decision(self, data: Mapping[str, Any]) -> None:
-        workflow, run = str(data.get("workflow")), self._runs.get(str(data.get("run_id")))
+        workflow, root = str(data.get("workflow")), self._root(data)
+        run = self._runs.get(root)
         if self._only is not None and workflow != self._only:
             return
         call = past_call(data)
@@ -143,7 +155,7 @@ class Replay:
         if self._since is None or (call.at is not None and call.at >= self._since):
             self._count(data, workflow, verdict)
         if run is not None and run.progress is not None and call.ran is not Ran.NOT_RUN:
-            self._runs.move_to_end(str(data.get("run_id")))
+            self._runs.move_to_end(root)
             run.open[str(data.get("decision_id"))] = (call, verdict, facts)
 
     def _verdict(
@@ -161,7 +173,7 @@ class Replay:
         return judge.decide(run.progress, call, facts)
 
     def _outcome(self, data: Mapping[str, Any], private: Mapping[str, Json]) -> None:
-        run = self._runs.get(str(data.get("run_id")))
+        run = self._runs.get(self._root(data))
         known = None if run is None else run.open.pop(str(data.get("decision_id")), None)
         if run is None or run.progress is None or known is None:
             return

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from agentguard import Guard, ToolCallDenied
 from agentguard.cli.replay import app
+from agentguard.evidence.records import past_runs
 from evidence.desk import BASE, desk_of, honest, steered, write_base
 from evidence.test_learnt import Enforced
 
@@ -77,6 +78,35 @@ def test_a_run_of_a_key_counts_on_from_the_one_before(tmp_path: Path) -> None:
 
     found = json.loads(said.output)
     assert (said.exit_code, found["calls"], found["same"]) == (0, 6, 6)
+
+
+def test_calls_of_sub_agents_are_calls_of_the_run_that_delegated_them(tmp_path: Path) -> None:
+    """What one looked up counts for the other; without that, each refund would pass for one that is refused now."""
+    desk = ROOT / "workflows" / "help_desk"
+
+    def look_up(customer: str, order: str) -> str:
+        return "shoes"
+
+    def refund(customer: str, order: str, cents: int) -> str:
+        return "refunded"
+
+    with Guard.load(desk, ledger=tmp_path / "ledger.sqlite3", home=tmp_path / "home") as guard:
+        look, give = guard.wrap([look_up, refund])
+        with guard.run("help-desk", inputs={"customer": "ann"}, requester="user:ann") as run:
+            with run.delegate() as child, child.delegate(["look-up"]):
+                look("ann", "ORD-1")
+                with contextlib.suppress(ToolCallDenied):
+                    give("ann", "ORD-1", 1000)
+            give("ann", "ORD-1", 1000)
+        runs, passed_over = past_runs(guard.operations, "help-desk", None, 10)
+    said = CliRunner().invoke(app, [str(desk), "--ledger", str(tmp_path / "ledger.sqlite3"), "--json"])
+
+    found = json.loads(said.output)
+    assert (said.exit_code, found["calls"], found["same"]) == (0, 3, 3)
+    assert ([each.id for each in runs], passed_over) == ([run.id], 0)
+    assert [(call.tool, str(call.ran)) for call in runs[0].calls] == [
+        ("orders.get", "succeeded"), ("orders.refund", "not run"), ("orders.refund", "succeeded"),
+    ]  # fmt: skip
 
 
 CASES = [

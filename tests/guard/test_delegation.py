@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from agentguard.cli import main
 from agentguard.core.values import Risk
 from agentguard.errors import ApprovalPending, ConfigurationError, LedgerError, ToolCallDenied
 from agentguard.guard import Guard
@@ -475,3 +478,28 @@ def test_a_tree_has_lost_track_where_an_outcome_of_a_child_was_never_written(
             look("EXP-7")
             monkeypatch.undo()
         assert refused(guard, lambda: export(**SMALL)) == ["condition_failed", "run_lost_track"]
+
+
+def test_the_command_line_shows_the_tree(
+    guard: Guard, tmp_path: Path, look: Look, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ledger = str(tmp_path / "ledger.sqlite3")
+    with a_run(guard) as run, run.delegate(["look-up"]) as child:
+        look("EXP-7")
+        shown = said(capsys, "runs", "show", child.id, "--ledger", ledger)
+        assert all(each in shown for each in (f"parent {run.id}", "delegated steps", "look-up"))
+        assert child.id in said(capsys, "runs", "show", run.id, "--ledger", ledger)
+        found = json.loads(said(capsys, "runs", "list", "--parent", run.id, "--json", "--ledger", ledger))
+        assert [(each["id"], each["parent"], each["open_below"]) for each in found] == [(child.id, run.id, [])]
+        assert said(capsys, "runs", "list", "--ledger", ledger).count(run.id) == 2
+        last = next(guard.records(kind="decision"))["decision_id"]
+        assert f"parent run {run.id}" in said(capsys, "explain", "--decision", last, "--ledger", ledger)
+        said(capsys, "runs", "stop", run.id, "--ledger", ledger)
+        assert refused(guard, lambda: look("EXP-7")) == ["run_stopped"]
+
+
+def said(printed: pytest.CaptureFixture[str], *words: str) -> str:
+    """What the command line prints, with one space between words."""
+    printed.readouterr()
+    assert main(list(words)) == 0
+    return re.sub(r" +", " ", printed.readouterr().out)
