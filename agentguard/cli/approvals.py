@@ -85,11 +85,13 @@ def show(
     """
     with common.operations(ledger) as operations:
         view = _find(operations, approval)
-    personal = view.may_see(account())
+        words = operations.words(view.asked)
+    personal, most = view.may_see(account()), 10**9 if full else display.MAX_SHOWN
     if json:
-        common.print_json(view.to_json(personal=personal))
-    else:
-        common.rows(view.rows(10**9 if full else display.MAX_SHOWN, personal=personal))
+        common.print_json({**view.to_json(personal=personal), "words": dict(words)})
+        return
+    common.rows(view.rows(most, personal=personal))
+    common.rows(("words", f"{display.shown(who)}: {display.value(said, most)}") for who, said in words.items())
 
 
 @app.command()
@@ -105,12 +107,17 @@ def approve(approval: ApprovalId, ledger: LedgerOption = None, yes: Yes = False)
 
 
 @app.command()
-def deny(approval: ApprovalId, ledger: LedgerOption = None, yes: Yes = False) -> None:
+def deny(
+    approval: ApprovalId,
+    ledger: LedgerOption = None,
+    yes: Yes = False,
+    why: Annotated[str, typer.Option("--why", help="Why, in your words; they stand in the record.")] = "",
+) -> None:
     """Refuse one call, as the account you are signed in with. One refusal is final.
 
-    Example: agentguard approvals deny a-5f0c
+    Example: agentguard approvals deny a-5f0c --why "the ticket is closed"
     """
-    _answer(approval, ledger, yes, agree=False)
+    _answer(approval, ledger, yes, agree=False, why=common.reason_given(why))
 
 
 @app.command()
@@ -130,7 +137,7 @@ def cancel(
     common.line(f"recorded: {person} takes it back; the call will not run unless it is asked for anew")
 
 
-def _answer(approval: str, ledger: LedgerOption, yes: bool, *, agree: bool) -> None:
+def _answer(approval: str, ledger: LedgerOption, yes: bool, *, agree: bool, why: str = "") -> None:
     person = account()
     with common.operations(ledger) as operations:
         view = _find(operations, approval)
@@ -143,7 +150,7 @@ def _answer(approval: str, ledger: LedgerOption, yes: bool, *, agree: bool) -> N
             if not typer.confirm(question, default=False):
                 common.line("nothing was answered")
                 raise typer.Exit(1)
-        after = _view(operations.answer(approval, approver=person, approve=agree))
+        after = _view(operations.answer(approval, approver=person, approve=agree, why=why))
     told = f"{after.agreed} of {after.asked.quorum} have agreed" if agree else "the call will not run"
     common.line(f"recorded: {person} {'agrees' if agree else 'refuses'}; {told}")
     if agree:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from agentguard.core.answers import ApprovalStatus, confirms
+from agentguard.core.answers import ApprovalStatus, Question, confirms
 from agentguard.core.facts import Answer, RunState, RunStatus
 from agentguard.core.lasting import over
 from agentguard.core.people import same_person, who
@@ -34,6 +34,8 @@ class Whereabouts(enum.StrEnum):
     OVER = "over"
 
 
+# Records about questions of one run, since one was asked, in which its words are looked for.
+_MOST_WORDS = 1_000
 # Past so many runs it is quicker to read every open request than to ask for those of each run.
 _MANY = 200
 # Records between two words of progress.
@@ -239,22 +241,38 @@ class Operations:
         found: Mapping[str, str] = self._ledger.credential_states(names).result()
         return found
 
-    def answer(self, approval_id: str, *, approver: str, approve: bool) -> ApprovalRow:
+    def answer(self, approval_id: str, *, approver: str, approve: bool, why: str = "") -> ApprovalRow:
         """Give one person's answer to one request. ``approver`` is whom the channel authenticated: ``user:NAME``.
 
-        Raises LedgerError where this person may not answer so (``core/answers.py``): nothing is written then.
+        ``why``: the words of a no; they stand in its record. A yes has none: it is for the call as it was shown, and a
+        condition in words would bind nobody. Raises LedgerError where this person may not answer so
+        (``core/answers.py``), and ConfigurationError for words that cannot stand there: nothing is written then.
         """
+        words = checked.reason(why).strip()
+        if approve and words:
+            raise ConfigurationError("a yes carries no words: it is for exactly the call that was shown")
         at, asked = self._clock(), self._asked(approval_id)
         data = record(
             "approval",
             at,
             **about_question(asked),
             outcome=_word(asked, approver, approve),
+            why=words or None,
             approved_by=[approver] if approve else [],
             by=approver,
         )
         answered: ApprovalRow = self._ledger.answer(approval_id, Answer(approver, approve, at), data).result()
         return answered
+
+    def words(self, asked: Question) -> Mapping[str, str]:
+        """What people said with their no to this request, by who they are."""
+        wanted = RecordFilter(run_id=asked.run_id, kind="approval", since=asked.requested_at)
+        said = (data for data in self.records(wanted, limit=_MOST_WORDS) if data.get("approval_id") == asked.id)
+        return {
+            str(data["by"]): str(data["why"])
+            for data in said
+            if data.get("outcome") == str(ApprovalStatus.DENIED) and data.get("why")
+        }
 
     def cancel(self, approval_id: str, *, by: str, why: str) -> ApprovalRow:
         """Take a question back. ``by`` is whom its call is for, or the workload that asked.

@@ -72,11 +72,13 @@ def test_somebody_signs_in_by_a_provider_of_another_site(served: Served, monkeyp
     assert served.complaints == []
 
 
-def test_somebody_refuses(served: Served) -> None:
+def test_somebody_refuses_in_their_own_words(served: Served) -> None:
     page = served.signed_in("user:ben", "oidc")
     page.goto("/requests/a-1")
+    page.get_by_label("Why not?").fill("the ticket is closed")
     page.get_by_role("button", name="Deny").click()
-    page.get_by_text("refused").first.wait_for()
+    page.get_by_text("the ticket is closed").wait_for()
+    assert page.get_by_text("denied").count() > 0
 
     assert answers(served) == [("user:ben", False)]
     assert page.get_by_role("button").count() == 0

@@ -112,6 +112,14 @@ def test_a_denial_is_final(store: Path, call: Call) -> None:
     assert view["status"] == "denied"
 
 
+def test_a_denial_carries_words_that_the_request_shows(store: Path, call: Call) -> None:
+    assert call("approvals", "deny", "a-1", "--yes", "--why", "the ticket\u202e is closed", "--ledger", store).code == 0
+    shown = call("approvals", "show", "a-1", "--ledger", store).out
+    assert '"the ticket\\u{202E} is closed"' in shown
+    (said,) = json.loads(call("approvals", "show", "a-1", "--json", "--ledger", store).out)["words"].values()
+    assert said == "the ticket\u202e is closed"
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root, to become two other accounts")
 def test_two_accounts_make_a_quorum_of_two(store: Path, call: Call, tmp_path: Path) -> None:
     """Each is known by the account its process really has."""

@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from agentguard.errors import ConfigurationError
+from agentguard.ledger import RecordFilter
+
 from .conftest import ANN, Place, Visitor, form_of
 
 
@@ -58,6 +61,40 @@ def test_a_denial_is_final(place: Place, ann: Visitor) -> None:
     assert "<form" not in page
     assert "Nothing waits for an answer" in ann.get("/requests").text
     assert "a-1" in ann.get("/history").text
+
+
+def test_a_no_carries_words_for_the_record_and_for_those_who_see_the_request(place: Place, ann: Visitor) -> None:
+    ann.send("/requests/a-1", "/requests/a-1/deny", why="the ticket is closed <b>\u202e")
+
+    record = list(place.operations.records(RecordFilter(kind="approval")))[-1]
+    assert (record["outcome"], record["by"], record["why"]) == ("denied", ANN, "the ticket is closed <b>\u202e")
+    page = place.visitor("user:ben").get("/requests/a-1").text
+    assert 'the ticket is closed &lt;b&gt;<span class="esc">\\u{202E}</span>' in page
+
+
+@pytest.mark.parametrize("why", ["", "  ", "\n"])
+def test_a_no_needs_no_words(place: Place, ann: Visitor, why: str) -> None:
+    assert ann.send("/requests/a-1", "/requests/a-1/deny", why=why).status_code == 303
+    assert standing(place) == [(ANN, False)]
+    assert list(place.operations.records(RecordFilter(kind="approval")))[-1]["why"] is None
+
+
+def test_a_yes_carries_no_words(place: Place, ann: Visitor) -> None:
+    """A condition in words would bind nobody: the call runs as it was shown."""
+    ann.send("/requests/a-1", "/requests/a-1/approve", why="only on Monday")
+    assert list(place.operations.records(RecordFilter(kind="approval")))[-1]["why"] is None
+    with pytest.raises(ConfigurationError, match="a yes carries no words"):
+        place.operations.answer("a-1", approver="user:ben", approve=True, why="only on Monday")
+    with pytest.raises(ConfigurationError, match="at most"):
+        place.operations.answer("a-1", approver="user:ben", approve=False, why="x" * 2_001)
+    assert standing(place) == [(ANN, True)]
+
+
+def test_words_of_one_request_stand_beside_no_other(place: Place, ann: Visitor) -> None:
+    place.ask("a-2")
+    ann.send("/requests/a-2", "/requests/a-2/deny", why="not this one")
+    assert "not this one" in ann.get("/requests/a-2").text
+    assert "not this one" not in ann.get("/requests/a-1").text
 
 
 def test_the_name_of_who_answers_comes_from_the_session_and_from_no_form(place: Place, ann: Visitor) -> None:

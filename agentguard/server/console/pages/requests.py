@@ -90,7 +90,8 @@ def _answer(desk: Desk, visit: Visit, *, agree: bool) -> Response:
     view = _find(desk, visit)
     if visit.form.get("digest") != view.asked.request_digest:
         raise Problem(400, "That is another request", "Nothing was answered. Open the request anew.")
-    desk.operations.answer(view.asked.id, approver=visit.person, approve=agree)
+    why = "" if agree else visit.form.get("why", "")
+    desk.operations.answer(view.asked.id, approver=visit.person, approve=agree, why=why)
     return to(f"/requests/{html.segment(view.asked.id)}")
 
 
@@ -123,8 +124,8 @@ def _line(view: ApprovalView, yours: bool) -> Mapping[str, Any]:
         "status": str(view.status),
         "agreed": view.agreed,
         "quorum": asked.quorum,
-        "left": remaining(asked.expires_at, view.now),
-        "hurry": (asked.expires_at - view.now).total_seconds() < 300,
+        "left": remaining(view.until, view.now),
+        "hurry": (view.until - view.now).total_seconds() < 300,
         "asked_at": moment(asked.requested_at),
         "since": ago(view.now - asked.requested_at),
         "yours": yours,
@@ -151,6 +152,7 @@ def _whole(desk: Desk, visit: Visit, view: ApprovalView) -> dict[str, Any]:
     no = {word: view.why_not(visit.person, agree=agree) for word, agree in (("yes", True), ("no", False))}
     return {
         "told": told,
+        "words": {who: html.said(said, _ALL) for who, said in desk.operations.words(view.asked).items()},
         "line": _line(view, no["yes"] is None),
         "leaves": leaves,
         "left_out": left_out,

@@ -139,7 +139,8 @@ def _whole(desk: Desk, run: RunState) -> Mapping[str, Any]:
         "spent": sorted((name, _amount(micros)) for name, micros in run.spent.items()),
         "unsettled": sorted(run.unsettled),
         "high_water": None if run.high_water is None else run.high_water.word,
-        "digest": run.workflow_digest,
+        "parent": None if run.family is None else run.family.parent,
+        "children": [] if run.family is None else list(run.family.children),
     }
 
 
