@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from agentguard.core.answers import Need
 from agentguard.errors import ConfigurationError
 from agentguard.ledger import RecordFilter
 
@@ -95,6 +96,24 @@ def test_words_of_one_request_stand_beside_no_other(place: Place, ann: Visitor) 
     ann.send("/requests/a-2", "/requests/a-2/deny", why="not this one")
     assert "not this one" in ann.get("/requests/a-2").text
     assert "not this one" not in ann.get("/requests/a-1").text
+
+
+def test_a_request_to_several_groups_says_how_many_of_each_it_takes(place: Place, ann: Visitor) -> None:
+    needs = (Need(("group:stewards",), 2), Need(("group:legal", "user:dana"), 1))
+    place.ask("a-2", needs=(needs,), approvers=("group:stewards", "group:legal", "user:dana"), quorum=3)
+    assert "2 of group:stewards and 1 of group:legal, user:dana" in ann.get("/requests/a-2").text
+    assert "It takes" not in ann.get("/requests/a-1").text
+
+
+def test_whom_a_call_is_for_sees_and_confirms_it_where_they_are_asked_to(place: Place) -> None:
+    """Here the agent runs in the same process: that it may not be confirmed there is the ledger's rule."""
+    people = {"people": ["user:carol"], "members": [[["user:carol"]]]}
+    place.ask("a-2", needs=((Need(("requester",), 1),),), approvers=("requester",), quorum=1, shown=people)
+    carol = place.visitor("user:carol")
+    assert "/requests/a-2/approve" in carol.get("/requests/a-2").text
+    refused = carol.send("/requests/a-2", "/requests/a-2/approve")
+    assert (refused.status_code, standing(place, "a-2")) == (409, [])
+    assert "never by the process of the agent" in refused.text
 
 
 def test_the_name_of_who_answers_comes_from_the_session_and_from_no_form(place: Place, ann: Visitor) -> None:

@@ -152,6 +152,9 @@ def _whole(desk: Desk, visit: Visit, view: ApprovalView) -> dict[str, Any]:
     no = {word: view.why_not(visit.person, agree=agree) for word, agree in (("yes", True), ("no", False))}
     return {
         "told": told,
+        "needs": [
+            " and ".join(f"{need.quorum} of {', '.join(need.approvers)}" for need in rule) for rule in view.asked.needs
+        ],
         "words": {who: html.said(said, _ALL) for who, said in desk.operations.words(view.asked).items()},
         "line": _line(view, no["yes"] is None),
         "leaves": leaves,
