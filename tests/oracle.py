@@ -757,6 +757,8 @@ def _missing_people(step: Step, rule: ApprovalRule, request: Request, policy: Po
     who = (asked.run_id, asked.subject, asked.requester)
     if run is None or (asked.request_digest, on, asked.step, bool(asked.consumed), *who) != meant:
         return "approval_mismatch"
+    if asked.basis != "" and asked.expires_at - asked.requested_at > rule.within:
+        return "approval_mismatch"
     opened, closed = _micros(asked.requested_at), _micros(asked.expires_at)
     yes = sorted(
         (_micros(a.at), a.approver) for a in asked.answers if a.approve is True and opened <= _micros(a.at) < closed

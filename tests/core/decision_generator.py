@@ -585,6 +585,9 @@ ESCALATING: dict[str, Change] = {
     "approved for another workload": lambda c: c.with_approval(subject="spiffe://corp.example/agent/other"),
     "approved for another person": lambda c: c.with_approval(requester="user:erin"),
     "approved for nobody": lambda c: c.with_approval(requester=None),
+    "people had longer than the rule gives": after_asking(
+        lambda c: c.with_approval(expires_at=ASKED + timedelta(minutes=30) + TICK)
+    ),
     "approved on other grounds": lambda c: c.with_approval(basis=OTHER),
     "a place in another class since": after_asking(lambda c: c.with_destination(sensitivity=Sensitivity.INTERNAL)),
     "a place of another owner since": after_asking(lambda c: c.with_destination(owner="somebody-else")),

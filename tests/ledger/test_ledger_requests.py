@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -13,7 +16,7 @@ from ledger_kit import a_closing, a_question, a_run, an_admission, an_answer, at
 from agentguard.core.answers import ApprovalStatus
 from agentguard.core.signals import Signal, SignalEffect
 from agentguard.errors import LedgerError
-from agentguard.ledger import LogLedger, Outcome
+from agentguard.ledger import LogLedger, Outcome, open_ledger
 from agentguard.ledger.cells import APPROVAL, CALL, ApprovalCell, CallCell
 from agentguard.ledger.stored import decode, encode
 
@@ -182,3 +185,27 @@ def test_cells_from_before_these_words_are_read_and_written_as_they_were() -> No
         assert decode(kind, encode(cell)) == cell
     call = orjson.loads(encode(CallCell(1, "r", "s", "o")))
     assert len(call) == 6
+
+
+def test_of_a_thousand_parallel_claims_in_four_processes_one_is_admitted(tmp_path: Path) -> None:
+    """A yes is for one call, whoever else has the same yes in hand at that moment."""
+    path = tmp_path / "shared.sqlite3"
+    ledger = open_ledger(path)
+    got(ledger.start_run(a_run(), record("run")))
+    asked(ledger)
+    said(ledger)
+    child = [sys.executable, str(Path(__file__).with_name("ledger_approval_child.py")), str(path), "250"]
+    processes = [
+        subprocess.Popen([*child, f"d{number}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for number in range(4)
+    ]
+    for process in processes:
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    told = "".join(process.communicate()[0].strip() for process in processes)
+    assert (len(told), told.count("1")) == (1_000, 1)
+    assert status(ledger) is ApprovalStatus.CLAIMED
+    ledger.shut()

@@ -80,7 +80,7 @@ def _approval_gap(case: Case, step: Step, rule: ApprovalRule) -> tuple[Reason | 
     if approval is None or now is None:
         where = "" if rule.when is None else f"; somebody must be, as {explained(case, rule.when, True)}"
         return Reason.APPROVAL_REQUIRED, f"nobody has been asked about this call{where}"
-    if _is_for_another(approval, case, step):
+    if _is_for_another(approval, case, step) or _stands_too_long(approval, rule):
         return Reason.APPROVAL_MISMATCH, f"approval {approval.id} is for another call, step or policy, or used up"
     yes = [
         (answer.approver, answer.at)
@@ -111,6 +111,12 @@ def _is_for_another(approval: ApprovalState, case: Case, step: Step) -> bool:
         or approval.consumed
         or _rests_on_another(approval, case, step)
     )
+
+
+def _stands_too_long(approval: ApprovalState, rule: ApprovalRule) -> bool:
+    """Whether people are said to have had longer than the rule gives them. Of questions that rest on a whole revision
+    nobody knows what was said."""
+    return bool(approval.basis) and approval.expires_at > approval.requested_at + rule.within
 
 
 def _rests_on_another(approval: ApprovalState, case: Case, step: Step) -> bool:
