@@ -48,8 +48,8 @@ def checked_steps(steps: Collection[str] | None) -> tuple[str, ...] | None:
 
 
 class Asked(NamedTuple):
-    """A run to begin below another, as far as it is known before anybody proved who they are. ``digest``: what that
-    proof is for."""
+    """A run to begin below another, as far as it is known before its parent's subject proved itself. ``subject``: whose
+    it is to be, who proves itself at each call. ``digest``: what the parent's proof is for."""
 
     below: Below
     workflow: Workflow
@@ -72,8 +72,9 @@ def asked(guard: Engine, run_id: str, name: str, below: Below) -> Generator[Ask,
     if not isinstance(parent, RunState):
         raise ConfigurationError(f"there is no run `{below.parent}` in this ledger")
     steps: Json = None if below.steps is None else list[Json](below.steps)
-    covered: dict[str, Json] = {"parent": below.parent, "run": run_id, "steps": steps, "v": 1, "workflow": name}
     subject = parent.subject if below.subject is None else below.subject
+    covered: dict[str, Json] = {"parent": below.parent, "run": run_id, "steps": steps, "subject": subject, "v": 1}
+    covered["workflow"] = name
     return Asked(below, workflow, parent, subject, sha256(canonical_bytes(covered)))
 
 
@@ -84,11 +85,12 @@ def begun(guard: Engine, run_id: str, what: Asked, identity: Identity) -> Genera
         id=run_id,
         workflow=workflow.name,
         workflow_digest=workflow.digest,
-        subject=identity.subject,
+        subject=what.subject,
         status=RunStatus.ACTIVE,
         version=1,
         started_at=at,
     )
+    own = what.subject == identity.subject  # another one proves itself when it calls
     given = "all" if below.steps is None else ", ".join(below.steps) or "none"
     data = record(
         "run",
@@ -98,13 +100,13 @@ def begun(guard: Engine, run_id: str, what: Asked, identity: Identity) -> Genera
         workflow=workflow.name,
         workflow_version=workflow.version,
         policy_revision=guard.bundle.revision,
-        subject=identity.subject,
-        issuer=identity.issuer,
-        assurance=identity.assurance.word,
+        subject=what.subject,
+        issuer=identity.issuer if own else None,
+        assurance=identity.assurance.word if own else None,
         requester=parent.requester,
         enforced=parent.observed is None,
         outcome="started",
-        why=f"delegated by {below.parent}; of its steps: {given}",
+        why=f"delegated by {below.parent} of {identity.subject}; of its steps: {given}",
     )
     opened: Opened | NotOpened = yield Wait(
         guard.ledger.delegate(state, parent=below.parent, steps=below.steps, record=data)

@@ -41,6 +41,7 @@ _MANY = 200
 # Records between two words of progress.
 _TELL_EVERY = 1_000
 
+_NEEDED = (Whereabouts.INSIDE, Whereabouts.WAITING)
 SWEPT = (Whereabouts.GONE, Whereabouts.LEFT, Whereabouts.OVER)
 
 
@@ -77,7 +78,13 @@ class Operations:
             waiting = {run.id for run in runs if self.approvals(run_id=run.id, limit=1)}
         alive: Mapping[str, bool] = self._ledger.holders(None if of is None else [run.id for run in runs]).result()
         now = self._clock()
-        return {run.id: _where(run, alive.get(run.id), run.id in waiting, now) for run in runs}
+        found = {run.id: _where(run, alive.get(run.id), run.id in waiting, now) for run in runs}
+        # Newest first: whoever is inside a run below, or waits in it, is so in each run above it.
+        for run in runs:
+            above = None if run.family is None else run.family.parent
+            if found[run.id] in _NEEDED and above in found and found[above] is not Whereabouts.INSIDE:
+                found[above] = found[run.id]
+        return found
 
     def sweep(
         self, run_id: str | None = None, *, older_than: timedelta = timedelta(0), by: str, why: str

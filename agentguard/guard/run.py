@@ -330,12 +330,14 @@ class RunContext:
         if self._parent is None or not self._parent.entered:
             raise ConfigurationError(f"run `{below.parent}` was left; it delegates inside its own block")
         asked = yield from delegation.asked(self.guard, self.id, self.workflow, below)
-        identity = yield Identify(asked.digest, asked.subject)
-        if isinstance(identity, Unavailable) or identity.subject not in asked.workflow.subjects:
+        identity = yield Identify(asked.digest, asked.parent.subject)
+        if isinstance(identity, Unavailable):
             yield from self._refuse(identity)
         assert isinstance(identity, Identity)  # noqa: S101  _refuse always raises
-        if identity.subject != asked.subject:
-            yield from self._refuse(identity, Reason.SUBJECT_CHANGED, f"it was to act as {asked.subject}")
+        if identity.subject != asked.parent.subject:
+            yield from self._refuse(identity, Reason.SUBJECT_CHANGED)
+        if asked.subject not in asked.workflow.subjects:
+            yield from self._refuse(identity, why=f"it was to act as {asked.subject}")
         opened = yield from delegation.begun(self.guard, self.id, asked, identity)
         if isinstance(opened, NotOpened):
             if opened.why is WhyNot.STOPPED:

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -357,7 +358,47 @@ def test_a_child_of_a_subject_that_the_workflow_does_not_list_is_refused(guard: 
     with a_run(guard) as run:
         found = refused(guard, lambda: run.delegate(subject="spiffe://corp.example/agent/other").__enter__())
 
-    assert found == ["assertion_wrong_subject"]
+    assert found == ["subject_not_allowed"]
+
+
+def test_a_run_is_delegated_on_the_proof_of_its_parent(guard: Guard, look: Look, monkeypatch: Any) -> None:
+    """Its process cannot prove another workload; that one proves itself for each call."""
+    asked: list[str | None] = []
+    identify = guard.identify
+    monkeypatch.setattr(guard, "identify", lambda ask: (asked.append(ask.subject), identify(ask))[1])
+    with a_run(guard) as run:
+        child = run.delegate(["look-up"], subject=HELPER)
+        with child:
+            child.leave()
+    assert asked == [EXPORTER, EXPORTER]
+    begun = [each for each in guard.records(kind="run", run_id=child.id) if each["outcome"] == "started"]
+    assert [(each["subject"], each["issuer"], each["assurance"]) for each in begun] == [(HELPER, None, None)]
+
+
+def test_only_the_subject_of_a_run_delegates_it(guard: Guard, monkeypatch: Any) -> None:
+    identify = guard.identify
+    with a_run(guard) as run:
+        monkeypatch.setattr(guard, "identify", lambda ask: replace(identify(ask), subject=HELPER))
+        assert refused(guard, lambda: run.delegate().__enter__()) == ["subject_changed"]
+
+
+def test_nobody_is_swept_while_somebody_is_inside_below(
+    guard: Guard, policy: Path, tmp_path: Path, clock: Clock, look: Look
+) -> None:
+    """The parent was left open, and another process goes on with its sub-agent."""
+    with a_run(guard) as run:
+        with run.delegate(["look-up"]) as child:
+            child.leave()
+        run.leave()
+    with loaded(policy, tmp_path, clock) as other, other.resume(child.id):
+        assert guard.operations.whereabouts()[run.id] == "inside"
+        assert guard.operations.sweep(**OPS) == []
+        other.wrap(get_ticket)("EXP-7")
+    assert {each.id for each in guard.operations.sweep(**OPS)} >= {run.id}
+
+
+def get_ticket(ticket_id: str) -> dict[str, Any]:
+    return {"tables": ["orders"], "id": ticket_id}
 
 
 def test_what_a_condition_says_of_the_subject_holds_for_both(guard: Guard, policy: Path, look: Look) -> None:

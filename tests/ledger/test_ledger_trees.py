@@ -13,6 +13,7 @@ from ledger_kit import (
     a_closing,
     a_run,
     an_admission,
+    ask,
     at,
     child,
     forget_memory,
@@ -43,6 +44,7 @@ from agentguard.ledger import (
 from agentguard.ledger.cells import Child
 from agentguard.ledger.operations.delegated import MOST_DEEP, MOST_OPEN
 from agentguard.ledger.rebuild import rebuild_ledger
+from agentguard.ledger.worker import DURABLE
 
 CHILD = Path(__file__).parent / "ledger_tree_child.py"
 OTHER = "spiffe://x/b"
@@ -193,6 +195,15 @@ def test_a_run_is_as_far_as_the_runs_above_it(ledger: LogLedger) -> None:
 
     assert got(call).reason is Refusal.RUN_MOVED  # type: ignore[union-attr]
     assert status(ledger, "c") == "stopped"
+
+
+def test_a_run_whose_end_nobody_wrote_down_is_over_with_its_parent(ledger: LogLedger) -> None:
+    delegated(ledger, "c")
+    end_of_r = ("end", "r", "ended")
+    got(ask(ledger, DURABLE, lambda world, _: world.write(record("run"), [end_of_r])))
+
+    assert status(ledger, "c") == "ended"
+    assert isinstance(admit(ledger, "c", "d1"), Refused)
 
 
 def test_what_is_said_of_a_run_is_said_of_those_below_it(ledger: LogLedger) -> None:

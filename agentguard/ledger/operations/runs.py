@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
 from itertools import islice
 from typing import Any, NamedTuple
@@ -132,12 +132,24 @@ class Held(NamedTuple):
 def hold_run(world: World, asked: Held) -> bool:
     """Be the one who is inside a run, unless another ledger object that is alive, or this one, is already."""
     run = world.must_run(asked.run_id)
-    taken = any(not world.below.is_dead(owner) for owner in _inside(run))
+    taken = _is_taken(world, run) or (asked.alone and any(_is_taken(world, each) for each in _below(world, run)))
     if world.status(asked.run_id, run) != RunStatus.ACTIVE or (taken and (asked.alone or run.keyed is None)):
         return False
     mine: Change = ("hold", asked.run_id, world.below.owner)
     world.write(asked.record, [mine if run.keyed is None else enter_change(world, asked.run_id, run)])
     return True
+
+
+def _is_taken(world: World, run: RunCell) -> bool:
+    return any(not world.below.is_dead(owner) for owner in _inside(run))
+
+
+def _below(world: World, run: RunCell) -> Iterator[RunCell]:
+    """The runs that it delegated and that go on, and those below them."""
+    for child_id in run.children:
+        child = world.must_run(child_id)
+        yield child
+        yield from _below(world, child)
 
 
 def enter_change(world: World, run_id: str, run: RunCell) -> Change:
