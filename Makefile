@@ -1,7 +1,7 @@
 # Short names for the commands in CONTRIBUTING.md. Each works by itself.
 BIN := .venv/bin
 
-.PHONY: check test faults ci
+.PHONY: check test coverage faults ci
 
 check:
 	$(BIN)/ruff format .
@@ -11,6 +11,9 @@ check:
 
 test:
 	$(BIN)/pytest -q -n auto
+
+coverage:
+	$(BIN)/pytest -q -n auto --cov=agentguard --cov-branch --cov-report=term:skip-covered
 
 faults:
 	$(BIN)/python tests/planted_faults/run.py
