@@ -518,6 +518,7 @@ def test_a_tree_has_lost_track_where_an_outcome_of_a_child_was_never_written(
             monkeypatch.setattr(guard.ledger, "close", lambda closing: broken)
             look("EXP-7")
             monkeypatch.undo()
+            assert refused(guard, lambda: export(**SMALL)) == ["condition_failed", "run_lost_track"]
         assert refused(guard, lambda: export(**SMALL)) == ["condition_failed", "run_lost_track"]
 
 

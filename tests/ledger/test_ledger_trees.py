@@ -24,6 +24,7 @@ from ledger_kit import (
 )
 
 from agentguard.core.facts import RunState
+from agentguard.core.people import who
 from agentguard.core.provenance import Brought, digest
 from agentguard.core.signals import Signal, SignalEffect
 from agentguard.core.values import Risk, Sensitivity
@@ -41,7 +42,7 @@ from agentguard.ledger import (
     memory_ledger,
     open_ledger,
 )
-from agentguard.ledger.cells import Child
+from agentguard.ledger.cells import Child, micros
 from agentguard.ledger.operations.delegated import MOST_DEEP, MOST_OPEN
 from agentguard.ledger.rebuild import rebuild_ledger
 from agentguard.ledger.worker import DURABLE
@@ -203,6 +204,15 @@ def test_a_run_whose_end_nobody_wrote_down_is_over_with_its_parent(ledger: LogLe
     got(ask(ledger, DURABLE, lambda world, _: world.write(record("run"), [end_of_r])))
 
     assert status(ledger, "c") == "ended"
+    assert isinstance(admit(ledger, "c", "d1"), Refused)
+
+
+def test_a_run_whose_stop_nobody_wrote_down_is_stopped_by_the_word_on_its_parent(ledger: LogLedger) -> None:
+    delegated(ledger, "c", subject=OTHER)
+    word = ("say", "party", who("spiffe://x/a"), "idp", "end_runs", micros(at(1)), None)
+    got(ask(ledger, DURABLE, lambda world, _: world.write(record("signal"), [word])))
+
+    assert status(ledger, "c") == "stopped"
     assert isinstance(admit(ledger, "c", "d1"), Refused)
 
 
