@@ -38,7 +38,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"said": said, "brief": brief, "segment": segment, "field": field, "hidden": hidden}
+    made.filters |= {"said": said, "words": words, "brief": brief, "segment": segment, "field": field, "hidden": hidden}
     return made
 
 
@@ -59,6 +59,11 @@ def said(text: str, most: int = display.MAX_SHOWN) -> Markup:
 def value(leaf: Json, most: int = display.MAX_SHOWN) -> Markup:
     """A JSON value, with a text in quotes, so that `"5"` and `5` differ."""
     return _marked(display.value(leaf, most))
+
+
+def words(text: str, most: int = display.MAX_SHOWN) -> Markup:
+    """As ``said``, where no element may stand: in an attribute, a title, a picture."""
+    return escape(display.shown(str(text), most))
 
 
 def brief(found: Json, most: int = 60) -> Markup:
