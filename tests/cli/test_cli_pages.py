@@ -25,7 +25,14 @@ def ledger(tmp_path: Path) -> Path:
     record = {"kind": "operation", "time": at.isoformat().replace("+00:00", "Z")}
     settle(opened.change_run("r-1", at=at, record=record, status="stopped"))
     for n in range(3):
-        ask(opened, f"a-{n}", request_digest=f"sha256:{n}", expires_at=at + timedelta(hours=1), requested_at=at)
+        ask(
+            opened,
+            f"a-{n}",
+            run_id="r-2",
+            request_digest=f"sha256:{n}",
+            expires_at=at + timedelta(hours=1),
+            requested_at=at,
+        )
     opened.shut()
     return path
 
