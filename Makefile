@@ -13,7 +13,7 @@ test:
 	$(BIN)/pytest -q -n auto
 
 coverage:
-	$(BIN)/pytest -q -n auto --cov=agentguard --cov-branch --cov-report=term:skip-covered
+	$(BIN)/pytest -q -n auto --cov=agentguard --cov-branch --cov-report=term-missing
 
 faults:
 	$(BIN)/python tests/planted_faults/run.py
