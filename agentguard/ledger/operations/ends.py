@@ -8,6 +8,7 @@ from datetime import datetime
 
 import orjson
 
+from agentguard.core.canonical import MAX_INTEGER
 from agentguard.core.facts import RunStatus
 from agentguard.ledger import again, cells
 from agentguard.ledger.cells import CallCell
@@ -28,7 +29,8 @@ def end(world: World, run_id: str, status: RunStatus, record: RecordData) -> Cha
         said |= {"run_id": child_id, "run_key": None, "subject": child.subject, "parent_run": run_id, "why": why}
         world.write(said, [end(world, child_id, status, said)])
     _at_end(world, run_id, record["time"])
-    return ("end", run_id, str(status), micros(datetime.fromisoformat(record["time"])))
+    # A stop takes power away, so it is written whatever the clock says: at the latest as the last time that JSON holds.
+    return ("end", run_id, str(status), min(micros(datetime.fromisoformat(record["time"])), MAX_INTEGER))
 
 
 def _at_end(world: World, run_id: str, time: str) -> None:
